@@ -1,0 +1,140 @@
+//! The `aegis` command: parses arguments and calls the library.
+//!
+//! Exit status: 0 holds, 1 findings, 2 usage or unreadable input, 3 an error inside AegisRT (`aegis-ICE`). `aegis run`
+//! ends with the vehicle's own status once the vehicle runs.
+
+mod build;
+mod check;
+mod explain;
+mod measure;
+mod run;
+mod vehicle;
+mod verify;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Plans and proves several neural networks on one device.
+#[derive(Parser)]
+#[command(name = "aegis", version, about, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prove a manifest's deadlines and memory, and write its lock.
+    #[command(after_help = "Example:\n  aegis check examples/overloaded/system.toml --format json")]
+    Check(check::Arguments),
+    /// Fetch, profile where needed, check, build and run a vehicle.
+    #[command(after_help = "Example:\n  aegis run --for 30s")]
+    Run(run::Arguments),
+    /// Build a vehicle's binary from its lock.
+    Build(ManifestArgument),
+    /// Render a lock's Rust tables where people can read them.
+    Generate(build::GenerateArguments),
+    /// Get models, runtimes and assets into the cache.
+    Fetch(ManifestArgument),
+    /// Measure models and overheads on this machine and write the profiles that the manifest names.
+    #[command(after_help = "Example:\n  aegis profile --into profiles/orin-nano-15w")]
+    Profile(measure::Arguments),
+    /// Re-prove a lock with the checker that ships in the vehicle.
+    Verify(verify::Arguments),
+    /// Say what a finding's code means and how to mend it.
+    Explain(explain::Arguments),
+}
+
+/// A command whose only argument is the manifest.
+#[derive(Args)]
+struct ManifestArgument {
+    /// The manifest.
+    #[arg(default_value = "system.toml")]
+    manifest: PathBuf,
+}
+
+/// When a finding of lower weight refuses the manifest.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Deny {
+    /// Warnings count as errors.
+    Warnings,
+}
+
+/// How a command ends.
+enum Failure {
+    /// Findings were shown: status 1.
+    Findings,
+    /// The input cannot be read or the usage is wrong: status 2, with the reason.
+    Input(String),
+    /// A bug in AegisRT: status 3.
+    Internal(String),
+    /// The status of a program that was run.
+    Status(u8),
+}
+
+impl Failure {
+    fn internal(error: impl std::fmt::Display) -> Self {
+        Self::Internal(error.to_string())
+    }
+
+    fn input(error: impl std::fmt::Display) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments.manifest),
+        Command::Generate(arguments) => build::generate(&arguments),
+        Command::Fetch(arguments) => measure::fetch(&arguments.manifest),
+        Command::Profile(arguments) => measure::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Findings) => ExitCode::from(1),
+        Err(Failure::Input(reason)) => {
+            eprintln!("aegis: {reason}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Internal(reason)) => {
+            eprintln!("aegis-ICE: {reason}\nThis is an error inside AegisRT, not in your manifest; please report it.");
+            ExitCode::from(3)
+        }
+        Err(Failure::Status(status)) => ExitCode::from(status),
+    }
+}
+
+/// Reads a manifest's text.
+fn read(manifest: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(manifest).map_err(|error| {
+        Failure::Input(format!(
+            "cannot read the manifest `{}`: {error}; name it, or start in its folder",
+            manifest.display()
+        ))
+    })
+}
+
+/// Shows findings on the standard error and says whether any refuses.
+fn show_findings(findings: &[aegis_codegen::finding::Finding], file: &str, text: &str) {
+    use std::io::IsTerminal as _;
+    if findings.is_empty() {
+        return;
+    }
+    let stderr = std::io::stderr();
+    let color = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let of = |name: &str| (name == file).then_some(text);
+    eprint!("{}", aegis_codegen::report::terminal::render(findings, of, color));
+}
+
+/// Prints to the standard output; a reader that closed the pipe is not an error.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

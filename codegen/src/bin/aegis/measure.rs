@@ -1,0 +1,228 @@
+//! `aegis fetch` and `aegis profile`.
+
+use crate::build::load_sound;
+use crate::vehicle::Vehicle;
+use crate::{Failure, Outcome, print, show_findings};
+use aegis_codegen::build_rs::write_atomically;
+use aegis_codegen::check::{Checked, show};
+use aegis_codegen::fetch;
+use aegis_codegen::finding::{Code, Finding};
+use aegis_codegen::manifest::{Execution, Overheads};
+use aegis_codegen::probe::{self, LaneRequest, Library, MachineAnswer, ModelRequest, Request, SCHEMA, ShapeRequest};
+use aegis_codegen::profile::Statistics;
+use aegis_codegen::resolve::Loaded;
+use aegis_core::Duration;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Runs of one model that a profile needs at least.
+const MIN_RUNS: u64 = 500;
+/// Seconds of one model that a profile needs at least.
+const MIN_SECONDS: u64 = 5;
+/// Runs before counting.
+const WARM_UP: u64 = 50;
+
+/// The arguments of `aegis profile`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The manifest.
+    #[arg(default_value = "system.toml")]
+    manifest: PathBuf,
+    /// Write into this folder instead of the files that the manifest names.
+    #[arg(long, value_name = "FOLDER")]
+    into: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let (loaded, findings) = load_sound(&arguments.manifest)?;
+    show_findings(&findings, &loaded.file, &loaded.text);
+    let vehicle = Vehicle::find(&loaded)?;
+    fetch_all(&loaded)?;
+    let program = vehicle.build_probe()?;
+    measure(&loaded, &program, arguments.into.as_deref())
+}
+
+pub(crate) fn fetch(manifest: &Path) -> Outcome {
+    let (loaded, _) = load_sound(manifest)?;
+    for file in fetch_all(&loaded)?.files {
+        print(&format!("{:<12} {}\n", file.name, file.path.display()));
+    }
+    Ok(())
+}
+
+/// Gets every file that the manifest names, with progress.
+pub(crate) fn fetch_all(loaded: &Loaded) -> Result<fetch::Outcome, Failure> {
+    let context = fetch::Context::from_environment().map_err(Failure::input)?;
+    let outcome = fetch::fetch(loaded, std::env::consts::ARCH, &context, &fetch::Terminal::new());
+    show_findings(&outcome.findings, &loaded.file, &loaded.text);
+    if outcome.is_complete() { Ok(outcome) } else { Err(Failure::Findings) }
+}
+
+/// What only asks for the machine.
+pub(crate) fn machine_request() -> Request {
+    Request {
+        schema: SCHEMA,
+        command: "machine",
+        library: None,
+        orchestration_core: 0,
+        lanes: Vec::new(),
+        models: Vec::new(),
+        min_runs: MIN_RUNS,
+        min_seconds: MIN_SECONDS,
+        warmup_runs: WARM_UP,
+    }
+}
+
+/// Whether a check's profiles are there and were taken on this machine.
+pub(crate) fn is_of(checked: &Checked, machine: &MachineAnswer) -> bool {
+    checked.resolved.as_ref().is_some_and(|resolved| {
+        let profiled = &resolved.system.machine;
+        let doubted = checked.findings.iter().any(|finding| finding.code == Code::ProfileConditions);
+        !doubted
+            && profiled.arch == machine.arch
+            && profiled.cpu_model == machine.cpu_model
+            && profiled.cores == machine.cores
+            && profiled.governor == machine.governor
+    })
+}
+
+/// Measures every model and lane whose profile the manifest names, and writes the profiles.
+pub(crate) fn measure(loaded: &Loaded, program: &Path, into: Option<&Path>) -> Outcome {
+    let fetched = fetch_all(loaded)?;
+    let (request, lanes, models) = request(loaded, &fetched)?;
+    print(&format!(
+        "profiling {} models and {} lanes: at least {MIN_RUNS} runs and {MIN_SECONDS} s each\n",
+        models.len(),
+        lanes.len()
+    ));
+    let bars = MultiProgress::new();
+    let mut shown: BTreeMap<String, ProgressBar> = BTreeMap::new();
+    let answer = probe::ask(program, &request, |name, done, total| {
+        let bar = shown.entry(name.to_owned()).or_insert_with(|| {
+            let bar = bars.add(ProgressBar::new(total));
+            if let Ok(style) = ProgressStyle::with_template("{msg:>12} {wide_bar} {pos}/{len} {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.with_message(name.to_owned())
+        });
+        bar.set_length(total);
+        bar.set_position(done);
+    })
+    .map_err(Failure::input)?;
+    for bar in shown.values() {
+        bar.finish_and_clear();
+    }
+    let mut findings = Vec::new();
+    for (lane, path) in &lanes {
+        let file = loaded.profile_file(path, into);
+        let profile = answer.lane_profile(lane);
+        let profile =
+            profile.ok_or_else(|| Failure::Input(format!("the probe did not measure lane `{}`", lane.name)))?;
+        describe(&format!("{} dispatch", lane.name), &profile.dispatch);
+        describe(&format!("{} wake-up", lane.name), &profile.wakeup);
+        write(&file, &profile)?;
+    }
+    for (model, path, span) in &models {
+        match answer.model_profile(model) {
+            Ok(profile) => {
+                describe(&model.name, &profile.execution);
+                write(&loaded.profile_file(path, into), &profile)?;
+            }
+            Err(words) => {
+                let message = format!("the runtime cannot run model `{}`: {words}", model.name);
+                let finding = Finding::error(Code::ModelUnreadable, message);
+                let help = "fetch it again, name its `inputs` with fixed dimensions, or use another file";
+                findings.push(finding.at(&loaded.file, span.clone(), "this model").help(help));
+            }
+        }
+    }
+    if !(answer.realtime.fifo && answer.realtime.memory_locked) {
+        eprintln!(
+            "warning: the machine granted no real-time priority or no locked memory, so these profiles are of \
+             ordinary threads (SCHED_FIFO: {}, mlockall: {})",
+            answer.realtime.fifo, answer.realtime.memory_locked
+        );
+    }
+    show_findings(&findings, &loaded.file, &loaded.text);
+    if findings.is_empty() { Ok(()) } else { Err(Failure::Findings) }
+}
+
+type Lanes = Vec<(LaneRequest, String)>;
+type Models = Vec<(ModelRequest, String, std::ops::Range<usize>)>;
+
+/// What to ask the probe, with the profile that each answer belongs to.
+fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes, Models), Failure> {
+    let manifest = &loaded.manifest;
+    let mut lanes = Lanes::new();
+    for lane in &manifest.lanes {
+        if let Overheads::Profile(path) = &lane.overheads {
+            let request = LaneRequest { name: lane.name.get_ref().clone(), core: *lane.core.get_ref() };
+            lanes.push((request, path.get_ref().clone()));
+        }
+    }
+    let mut models = Models::new();
+    for task in &manifest.tasks {
+        let Execution::Profile(path) = &task.execution else { continue };
+        let model = task.model.and_then(|model| manifest.models.get(model));
+        let (Some(model), Some(lane)) = (model, manifest.lanes.get(task.lane)) else { continue };
+        let name = model.name.get_ref();
+        let file = find(fetched, name, fetch::Kind::Model)?;
+        let inputs = model
+            .inputs
+            .iter()
+            .map(|(name, shape)| ShapeRequest { name: name.get_ref().clone(), shape: shape.clone() });
+        let request = ModelRequest {
+            name: name.clone(),
+            file: file.path.clone(),
+            backend: "onnxruntime",
+            core: *lane.core.get_ref(),
+            inputs: inputs.collect(),
+        };
+        models.push((request, path.get_ref().clone(), model.span.clone()));
+    }
+    let library = match manifest.runtimes.first() {
+        Some(runtime) => Some(Library {
+            path: find(fetched, runtime.name.get_ref(), fetch::Kind::Library)?.path.clone(),
+            version: runtime.version.get_ref().clone(),
+        }),
+        None => None,
+    };
+    let request = Request {
+        command: "profile",
+        library,
+        orchestration_core: manifest.orchestration_core,
+        lanes: lanes.iter().map(|(lane, _)| lane.clone()).collect(),
+        models: models.iter().map(|(model, _, _)| model.clone()).collect(),
+        ..machine_request()
+    };
+    Ok((request, lanes, models))
+}
+
+fn find<'a>(fetched: &'a fetch::Outcome, name: &str, kind: fetch::Kind) -> Result<&'a fetch::Fetched, Failure> {
+    fetched.file(kind, name).ok_or_else(|| Failure::internal(format!("`{name}` was not fetched")))
+}
+
+fn describe(what: &str, times: &Statistics) {
+    let at = |ns| show(Duration::from_ns(ns));
+    print(&format!(
+        "{what:>16}: {} runs, p50 {}, p99 {}, max {}\n",
+        times.runs,
+        at(times.p50_ns),
+        at(times.p99_ns),
+        at(times.max_ns)
+    ));
+}
+
+fn write(file: &Path, profile: &impl Serialize) -> Outcome {
+    let body = toml::to_string(profile).map_err(Failure::internal)?;
+    let text = format!("# Measured by `aegis profile` on the machine that [conditions] describes.\n\n{body}");
+    let place = || {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        write_atomically(file, &text)
+    };
+    place().map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", file.display())))
+}

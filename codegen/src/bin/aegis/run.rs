@@ -1,0 +1,124 @@
+//! `aegis run`: everything from the manifest to the running vehicle.
+
+use crate::build::{load_sound, render, unbuildable};
+use crate::check::{human, lock_path, write_lock_to};
+use crate::vehicle::Vehicle;
+use crate::{Failure, Outcome, measure, print, show_findings};
+use aegis_codegen::check::{Checked, check_loaded};
+use aegis_codegen::finding::Finding;
+use aegis_codegen::probe;
+use aegis_codegen::report;
+use aegis_codegen::resolve::Loaded;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The command's arguments.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The manifest.
+    #[arg(default_value = "system.toml")]
+    manifest: PathBuf,
+    /// How long the vehicle runs.
+    #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
+    duration: String,
+    /// The trace, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// The summary, one JSON object.
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// The report with what was proven beside what was observed, as Markdown.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Do not fail because the machine grants no guarantee.
+    #[arg(long)]
+    allow_void: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let (loaded, findings) = load_sound(&arguments.manifest)?;
+    let unbuildable = unbuildable(&loaded);
+    if !unbuildable.is_empty() {
+        show_findings(&unbuildable, &loaded.file, &loaded.text);
+        return Err(Failure::Findings);
+    }
+    // What the committed profiles already refute is refused before anything is fetched or built.
+    let committed = check_loaded(&loaded, findings.clone(), None).map_err(Failure::internal)?;
+    if committed.resolved.is_some() && !committed.passes() {
+        return refuse(&loaded, &committed);
+    }
+    let vehicle = Vehicle::find(&loaded)?;
+    measure::fetch_all(&loaded)?;
+    let program = vehicle.build_probe()?;
+    let machine = probe::ask(&program, &measure::machine_request(), |_, _, _| {}).map_err(Failure::input)?.machine;
+    let output = vehicle.output();
+    let local = output.join("profiles");
+    let (profiles, checked) = if measure::is_of(&committed, &machine) {
+        (None, committed)
+    } else {
+        print(&format!("no committed profile is of this machine ({}, {} cores)\n", machine.cpu_model, machine.cores));
+        let mut checked = check_loaded(&loaded, findings.clone(), Some(&local)).map_err(Failure::internal)?;
+        if !measure::is_of(&checked, &machine) {
+            measure::measure(&loaded, &program, Some(&local))?;
+            checked = check_loaded(&loaded, findings, Some(&local)).map_err(Failure::internal)?;
+        }
+        (Some(local), checked)
+    };
+    if !checked.passes() {
+        return refuse(&loaded, &checked);
+    }
+    show_findings(&checked.findings, &loaded.file, &loaded.text);
+    print(&human(&checked, true));
+    let lock = match &profiles {
+        None => lock_path(&arguments.manifest),
+        Some(_) => output.join("system.lock"),
+    };
+    write_lock_to(&lock, &checked)?;
+    let lock = std::path::absolute(&lock).map_err(Failure::input)?;
+    let binary = vehicle.build_binary(profiles.as_ref().map(|_| lock.as_path()))?;
+    render(&arguments.manifest, &lock, &output.join("plan.rs"))?;
+    drive(arguments, &checked, &binary, &output)
+}
+
+fn refuse(loaded: &Loaded, checked: &Checked) -> Outcome {
+    show_findings(&checked.findings, &loaded.file, &loaded.text);
+    print(&human(checked, false));
+    let errors = checked.findings.iter().filter(|finding: &&Finding| finding.is_error()).count();
+    print(&format!("refused: {errors} error(s); nothing was built or started\n"));
+    Err(Failure::Findings)
+}
+
+/// Runs the binary, and writes the report whatever its status.
+fn drive(arguments: &Arguments, checked: &Checked, binary: &Path, output: &Path) -> Outcome {
+    let or = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| output.join(name));
+    let (trace, summary) = (or(&arguments.trace, "trace.jsonl"), or(&arguments.summary, "summary.json"));
+    let report = or(&arguments.report, "report.md");
+    for old in [&trace, &summary, &report] {
+        match std::fs::remove_file(old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::Input(format!("cannot replace `{}`: {error}", old.display())));
+            }
+            _ => {}
+        }
+    }
+    // Ctrl-C reaches the vehicle too, which ends cleanly; this process waits for it and writes the report.
+    ctrlc::set_handler(|| {}).map_err(Failure::internal)?;
+    let mut command = Command::new(binary);
+    command.arg("--for").arg(&arguments.duration).arg("--trace").arg(&trace).arg("--summary").arg(&summary);
+    if arguments.allow_void {
+        command.arg("--allow-void");
+    }
+    let status =
+        command.status().map_err(|error| Failure::Input(format!("cannot start `{}`: {error}", binary.display())))?;
+    if let Ok(text) = std::fs::read_to_string(&summary) {
+        let markdown = report::run::render(checked, &text).map_err(Failure::internal)?;
+        aegis_codegen::build_rs::write_atomically(&report, &markdown)
+            .map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", report.display())))?;
+        print(&format!("trace   {}\nsummary {}\nreport  {}\n", trace.display(), summary.display(), report.display()));
+    }
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(code) => Err(Failure::Status(u8::try_from(code).unwrap_or(3))),
+        None => Err(Failure::Input(format!("the vehicle was killed: {status}"))),
+    }
+}

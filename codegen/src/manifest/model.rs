@@ -1,0 +1,245 @@
+//! The validated manifest: plain data in file order, where references are positions and nothing is optional
+//! that has a default.
+//!
+//! Values that a later room may have to point at keep their place in the manifest's text.
+
+use std::ops::Range;
+
+use aegis_core::desc::{Backend, OnOverrun, Policy};
+use aegis_core::time::Duration;
+use aegis_core::units::{Bytes, Priority};
+use toml::Spanned;
+
+/// A place in the manifest's text, in bytes.
+pub type Span = Range<usize>;
+
+/// One vehicle as its manifest describes it.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The vehicle's name, which becomes its binary's.
+    pub name: Spanned<String>,
+    /// The folder of the vehicle's crate, relative to the manifest.
+    pub crate_dir: Spanned<String>,
+    /// How lanes choose their next job where they do not say otherwise.
+    pub policy: Policy,
+    /// The CPU core of the orchestration thread.
+    pub orchestration_core: u16,
+    /// What the longest observed execution is multiplied by, in parts per million: 1,000,000 to 10,000,000.
+    pub margin_ppm: u64,
+    /// The runtime libraries, at most one per backend.
+    pub runtimes: Vec<Runtime>,
+    /// The devices.
+    pub devices: Vec<Device>,
+    /// The in-order execution resources, at most [`Manifest::MAX_LANES`].
+    pub lanes: Vec<Lane>,
+    /// The models.
+    pub models: Vec<Model>,
+    /// The data files of the application's hooks.
+    pub assets: Vec<Asset>,
+    /// The recurring obligations, between 1 and [`Manifest::MAX_TASKS`].
+    pub tasks: Vec<Task>,
+}
+
+impl Manifest {
+    /// The greatest number of tasks.
+    pub const MAX_TASKS: usize = 1_024;
+    /// The greatest number of lanes.
+    pub const MAX_LANES: usize = 64;
+    /// The greatest number of jobs of one task that can wait, and so of periods in a deadline.
+    pub const MAX_QUEUE: u64 = 64;
+
+    /// The tasks of the lane at `lane`, in file order.
+    pub fn tasks_of(&self, lane: usize) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(move |task| task.lane == lane)
+    }
+}
+
+/// A runtime library.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// Its name, `onnxruntime`.
+    pub name: Spanned<String>,
+    /// Its version.
+    pub version: Spanned<String>,
+    /// Where it comes from.
+    pub source: Source,
+    /// Where it comes from on an aarch64 machine, if not from `source`.
+    pub source_aarch64: Option<Source>,
+    /// Its table's header.
+    pub span: Span,
+}
+
+impl Runtime {
+    /// Where it comes from on a machine of the architecture `arch`, as Rust spells it.
+    #[must_use]
+    pub fn source_for(&self, arch: &str) -> &Source {
+        match &self.source_aarch64 {
+            Some(source) if arch == "aarch64" => source,
+            _ => &self.source,
+        }
+    }
+}
+
+/// Where a file comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// It lies beside the manifest.
+    File {
+        /// Its path, relative to the manifest.
+        path: Spanned<String>,
+    },
+    /// It lies in a published package.
+    Package {
+        /// The registry's client.
+        client: Client,
+        /// The package's name.
+        package: Spanned<String>,
+        /// The package's version.
+        version: Spanned<String>,
+        /// The file's path inside the package.
+        path: Spanned<String>,
+        /// The file's SHA-256, 64 lower-case hexadecimal digits.
+        sha256: Spanned<String>,
+    },
+}
+
+/// A package registry's client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Client {
+    /// Python packages.
+    Pip,
+    /// JavaScript packages.
+    Npm,
+}
+
+impl Client {
+    /// The name in manifests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pip => "pip",
+            Self::Npm => "npm",
+        }
+    }
+}
+
+/// A device, which in this version is a CPU with its memory.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// What it grants to the models of its lanes; more than zero.
+    pub memory: Spanned<Bytes>,
+    /// The processor that profiles must have been measured on.
+    pub cpu_model: Option<Spanned<String>>,
+    /// The clock governor that profiles must have been measured under.
+    pub governor: Option<Spanned<String>>,
+    /// Its table's header.
+    pub span: Span,
+}
+
+/// An in-order execution resource. A started job is never preempted.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The position of its device; always there if a task of the lane has a model.
+    pub device: Option<usize>,
+    /// The CPU core of its worker; no other lane's and not the orchestration thread's.
+    pub core: Spanned<u16>,
+    /// How its next job is chosen.
+    pub policy: Policy,
+    /// Where its policy is given: in the lane, or else in `[system]`.
+    pub policy_span: Span,
+    /// What starting a job costs; never [`Overheads::Zero`] if a task of the lane has a model.
+    pub overheads: Overheads,
+    /// Its table's header.
+    pub span: Span,
+}
+
+/// What the dispatcher costs a lane.
+#[derive(Clone, Debug)]
+pub enum Overheads {
+    /// Nothing is given, so they count as zero: for analysis and simulation.
+    Zero,
+    /// The manifest gives them.
+    Declared {
+        /// What starting one job and noticing its end costs, at most.
+        dispatch: Spanned<Duration>,
+        /// How late a release may be seen, at most.
+        wakeup: Spanned<Duration>,
+    },
+    /// They were measured: the profile's path, relative to the manifest.
+    Profile(Spanned<String>),
+}
+
+/// A model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Where its file comes from.
+    pub source: Source,
+    /// What executes it.
+    pub backend: Backend,
+    /// The dimensions of its inputs, each more than zero, for inputs whose dimensions its file leaves open.
+    pub inputs: Vec<(Spanned<String>, Vec<u32>)>,
+    /// Its table's header.
+    pub span: Span,
+}
+
+/// A data file of the application's hooks.
+#[derive(Clone, Debug)]
+pub struct Asset {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Where it comes from.
+    pub source: Source,
+    /// Its table's header.
+    pub span: Span,
+}
+
+/// A recurring obligation.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The position of its lane.
+    pub lane: usize,
+    /// The position of its model, which no other task has.
+    pub model: Option<usize>,
+    /// The time between two arrivals; more than zero.
+    pub period: Spanned<Duration>,
+    /// The time from arrival within which a job must complete; more than zero, at most
+    /// [`Manifest::MAX_QUEUE`] periods. Where the manifest gives none it is the period, with the period's place.
+    pub deadline: Spanned<Duration>,
+    /// The first arrival.
+    pub phase: Duration,
+    /// How much later than its arrival a job may be released; may exceed the period.
+    pub jitter: Duration,
+    /// The order in its lane: there exactly if the lane's policy is [`Policy::FixedPriority`].
+    pub priority: Option<Spanned<Priority>>,
+    /// How long a job executes, hooks not included.
+    pub execution: Execution,
+    /// How long a job executes at least; never more than a declared worst case.
+    pub bcet: Option<Spanned<Duration>>,
+    /// How long the application's input and output hooks take together, at most.
+    pub hooks: Duration,
+    /// What the profile's longest execution is multiplied by: the task's own margin, or else the system's.
+    pub margin_ppm: u64,
+    /// The execution time after which an overrun is recorded, where it is not the worst case.
+    pub budget: Option<Spanned<Duration>>,
+    /// The answer to an overrun.
+    pub on_overrun: OnOverrun,
+    /// Its table's header.
+    pub span: Span,
+}
+
+/// Where a task's worst-case execution time comes from.
+#[derive(Clone, Debug)]
+pub enum Execution {
+    /// The manifest gives it; more than zero.
+    Wcet(Spanned<Duration>),
+    /// It was measured: the profile's path, relative to the manifest. Such a task has a model.
+    Profile(Spanned<String>),
+}

@@ -1,0 +1,387 @@
+//! The manifest as it is written: each table on its own, references still names, faulty values absent.
+//!
+//! A field is `None` where its key is absent or its value was reported; only a manifest without an error
+//! becomes a [`Manifest`](super::model::Manifest).
+
+use aegis_core::desc::{Backend, OnOverrun, Policy};
+use aegis_core::time::Duration;
+use aegis_core::units::{Bytes, Priority};
+use toml::Spanned;
+
+use super::model::{Client, Execution, Overheads, Source, Span};
+use super::reader::Section;
+use crate::finding::{Code, Finding};
+
+/// The margin where the manifest gives none.
+const DEFAULT_MARGIN_PPM: u64 = 1_250_000;
+
+/// The policies by their names in manifests.
+const POLICIES: &[(&str, Policy)] = &[
+    (Policy::RateMonotonic.name(), Policy::RateMonotonic),
+    (Policy::DeadlineMonotonic.name(), Policy::DeadlineMonotonic),
+    (Policy::FixedPriority.name(), Policy::FixedPriority),
+    (Policy::EarliestDeadlineFirst.name(), Policy::EarliestDeadlineFirst),
+];
+
+/// The whole file.
+pub(crate) struct Raw {
+    pub(crate) system: Option<System>,
+    pub(crate) runtimes: Vec<Runtime>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) models: Vec<Model>,
+    pub(crate) assets: Vec<Asset>,
+    pub(crate) tasks: Vec<Task>,
+    /// The kinds that have more tables than could be read, so that an unknown name may be one of these.
+    pub(crate) incomplete: Vec<&'static str>,
+}
+
+/// `[system]`.
+pub(crate) struct System {
+    pub(crate) name: Option<Spanned<String>>,
+    pub(crate) crate_dir: Option<Spanned<String>>,
+    pub(crate) policy: Option<Spanned<Policy>>,
+    /// The core and where it is given; without a place it is the default.
+    pub(crate) orchestration_core: Option<(u16, Option<Span>)>,
+    pub(crate) margin_ppm: u64,
+}
+
+/// `[runtime.NAME]`.
+pub(crate) struct Runtime {
+    pub(crate) name: Spanned<String>,
+    pub(crate) span: Span,
+    pub(crate) version: Option<Spanned<String>>,
+    pub(crate) source: Option<Source>,
+    pub(crate) source_aarch64: Option<Source>,
+}
+
+/// `[device.NAME]`.
+pub(crate) struct Device {
+    pub(crate) name: Spanned<String>,
+    pub(crate) span: Span,
+    pub(crate) memory: Option<Spanned<Bytes>>,
+    pub(crate) cpu_model: Option<Spanned<String>>,
+    pub(crate) governor: Option<Spanned<String>>,
+}
+
+/// `[lane.NAME]`.
+pub(crate) struct Lane {
+    pub(crate) name: Spanned<String>,
+    pub(crate) span: Span,
+    /// Whether `device` is given, be it readable or not.
+    pub(crate) has_device: bool,
+    pub(crate) device: Option<Spanned<String>>,
+    pub(crate) core: Option<Spanned<u16>>,
+    /// Whether `policy` is given, be it readable or not.
+    pub(crate) has_policy: bool,
+    pub(crate) policy: Option<Spanned<Policy>>,
+    pub(crate) overheads: Option<Overheads>,
+}
+
+/// `[model.NAME]`.
+pub(crate) struct Model {
+    pub(crate) name: Spanned<String>,
+    pub(crate) span: Span,
+    pub(crate) source: Option<Source>,
+    pub(crate) backend: Option<Backend>,
+    pub(crate) inputs: Vec<(Spanned<String>, Vec<u32>)>,
+}
+
+/// `[asset.NAME]`.
+pub(crate) struct Asset {
+    pub(crate) name: Spanned<String>,
+    pub(crate) span: Span,
+    pub(crate) source: Option<Source>,
+}
+
+/// `[task.NAME]`.
+pub(crate) struct Task {
+    pub(crate) name: Spanned<String>,
+    pub(crate) span: Span,
+    pub(crate) lane: Option<Spanned<String>>,
+    pub(crate) has_model: bool,
+    pub(crate) model: Option<Spanned<String>>,
+    pub(crate) period: Option<Spanned<Duration>>,
+    pub(crate) deadline: Option<Spanned<Duration>>,
+    pub(crate) phase: Duration,
+    pub(crate) jitter: Duration,
+    /// Where `priority` is given, be it readable or not.
+    pub(crate) priority_key: Option<Span>,
+    pub(crate) priority: Option<Spanned<Priority>>,
+    pub(crate) execution: Option<Execution>,
+    pub(crate) bcet: Option<Spanned<Duration>>,
+    pub(crate) hooks: Option<Spanned<Duration>>,
+    pub(crate) margin_ppm: Option<Spanned<u64>>,
+    pub(crate) budget: Option<Spanned<Duration>>,
+    pub(crate) on_overrun: OnOverrun,
+}
+
+/// Reads the whole file.
+pub(crate) fn read(mut root: Section<'_>) -> Raw {
+    let mut incomplete = Vec::new();
+    let system = system(&mut root);
+    let runtimes = each(&mut root, "runtime", &mut incomplete, runtime);
+    let devices = each(&mut root, "device", &mut incomplete, device);
+    let lanes = each(&mut root, "lane", &mut incomplete, lane);
+    let models = each(&mut root, "model", &mut incomplete, model);
+    let assets = each(&mut root, "asset", &mut incomplete, asset);
+    let tasks = each(&mut root, "task", &mut incomplete, task);
+    let help = "this version has the tables system, runtime, device, lane, model, asset and task";
+    root.planned(&["chain", "mode", "pressure", "domain"], help);
+    root.finish();
+    Raw { system, runtimes, devices, lanes, models, assets, tasks, incomplete }
+}
+
+/// Reads all tables `[key.NAME]`.
+fn each<'a, T>(
+    root: &mut Section<'a>,
+    key: &'static str,
+    incomplete: &mut Vec<&'static str>,
+    read: impl Fn(Spanned<String>, &mut Section<'a>) -> T,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    let (tables, complete) = root.named(key);
+    if !complete {
+        incomplete.push(key);
+    }
+    for (name, mut section) in tables {
+        if key != "runtime" {
+            check_name(&section, &name, &format!("{key}'s name"), true);
+        }
+        all.push(read(name, &mut section));
+        section.finish();
+    }
+    all
+}
+
+/// Reports a name that is not made of the allowed characters.
+fn check_name(section: &Section<'_>, name: &Spanned<String>, what: &str, underscore: bool) {
+    let text = name.get_ref();
+    let label = match text.chars().next() {
+        None => "this is empty".to_owned(),
+        Some(first) if !first.is_ascii_lowercase() => format!("this begins with `{first}`"),
+        Some(_) => {
+            let allowed =
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (underscore && c == '_');
+            match text.chars().find(|&c| !allowed(c)) {
+                None => return,
+                Some(other) => format!("this has `{other}`"),
+            }
+        }
+    };
+    let rest = if underscore { "digits, `-` and `_`" } else { "digits and `-`" };
+    let message = format!("the {what} must be lower-case letters, {rest}, and begin with a letter");
+    let finding = Finding::error(Code::BadName, message);
+    section.sink.push(finding.at(section.sink.file, name.span(), label));
+}
+
+fn system(root: &mut Section<'_>) -> Option<System> {
+    if !root.has("system") {
+        let finding = Finding::error(Code::MissingKey, "the manifest needs a table [system]");
+        let finding = finding.in_file(root.sink.file, "");
+        root.sink.push(finding.help("add [system] with the keys `name` and `policy`"));
+    }
+    let mut section = root.top("system")?;
+    let name = section.required("name", "name = \"courier\"", Section::text);
+    if let Some(name) = &name {
+        check_name(&section, name, "vehicle's name", false);
+    }
+    let orchestration_core = if section.has("orchestration-core") {
+        section.small("orchestration-core").map(|core| (*core.get_ref(), Some(core.span())))
+    } else {
+        Some((0, None))
+    };
+    let system = System {
+        name,
+        crate_dir: text_or(&mut section, "crate", "."),
+        policy: section.required("policy", "policy = \"rate-monotonic\"", policy),
+        orchestration_core,
+        margin_ppm: section.margin("margin").map_or(DEFAULT_MARGIN_PPM, Spanned::into_inner),
+    };
+    section.finish();
+    Some(system)
+}
+
+/// The text under `key`, or `default` with the section's place.
+fn text_or(section: &mut Section<'_>, key: &'static str, default: &str) -> Option<Spanned<String>> {
+    if section.has(key) { section.text(key) } else { Some(Spanned::new(section.span.clone(), default.to_owned())) }
+}
+
+fn policy(section: &mut Section<'_>, key: &'static str) -> Option<Spanned<Policy>> {
+    section.choice(key, POLICIES, &["time-triggered"])
+}
+
+fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
+    let word = name.get_ref().as_str();
+    if matches!(word, "tensorrt" | "tvm") {
+        let message = format!("the runtime `{word}` is not supported by this version");
+        let finding = Finding::error(Code::Unsupported, message);
+        let finding = finding.at(section.sink.file, name.span(), "not supported yet");
+        section.sink.push(finding.help("this version has only `onnxruntime`"));
+    } else if word != "onnxruntime" {
+        let finding = Finding::error(Code::UnknownValue, format!("there is no runtime `{word}`"));
+        let finding = finding.at(section.sink.file, name.span(), "not known");
+        section.sink.push(finding.help("this version has only `onnxruntime`"));
+    }
+    Runtime {
+        name,
+        span: section.span.clone(),
+        version: section.required("version", "version = \"1.24.0\"", Section::text),
+        source: file_or_source(section),
+        source_aarch64: package(section, "source-aarch64"),
+    }
+}
+
+fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
+    section.required("kind", "kind = \"cpu\"", |s, key| s.choice(key, &[("cpu", ())], &["gpu"]));
+    section.planned(&["domain-switch", "fault-blackout"], "this version runs all lanes in one process on a CPU");
+    Device {
+        name,
+        span: section.span.clone(),
+        memory: section.required("memory", "memory = \"256MiB\"", Section::size),
+        cpu_model: section.text("cpu-model"),
+        governor: section.text("governor"),
+    }
+}
+
+fn lane(name: Spanned<String>, section: &mut Section<'_>) -> Lane {
+    section.exactly_one(
+        ["device", "kind"],
+        "`device` names the device whose memory the lane's models use; `kind = \"cpu\"` is for lanes \
+         without models",
+    );
+    section.choice("kind", &[("cpu", ())], &["gpu", "dla"]);
+    section.choice("preemption", &[("none", ())], &["segments", "full"]);
+    section.planned(&["sms", "launch-overhead"], "this version has CPU lanes only");
+    Lane {
+        name,
+        span: section.span.clone(),
+        has_device: section.has("device"),
+        device: section.text("device"),
+        core: section.required("core", "core = 1", Section::small),
+        has_policy: section.has("policy"),
+        policy: policy(section, "policy"),
+        overheads: overheads(section),
+    }
+}
+
+fn overheads(section: &mut Section<'_>) -> Option<Overheads> {
+    let dispatch = section.key_span("dispatch-overhead");
+    let wakeup = section.key_span("wakeup-latency");
+    let declared = dispatch.as_ref().or(wakeup.as_ref()).cloned();
+    match (section.key_span("profile"), declared) {
+        (None, None) => Some(Overheads::Zero),
+        (Some(_), None) => section.text("profile").map(Overheads::Profile),
+        (None, Some(_)) => {
+            let time = |section: &mut Section<'_>, key| section.duration(key, true);
+            let dispatch = section.required("dispatch-overhead", "dispatch-overhead = \"20us\"", time);
+            let wakeup = section.required("wakeup-latency", "wakeup-latency = \"50us\"", time);
+            Some(Overheads::Declared { dispatch: dispatch?, wakeup: wakeup? })
+        }
+        (Some(profile), Some(declared)) => {
+            // The values are read too, so that all that is wrong with them is reported now.
+            section.text("profile");
+            section.duration("dispatch-overhead", true);
+            section.duration("wakeup-latency", true);
+            let message = "a lane's overheads must not be both declared and profiled";
+            let finding = Finding::error(Code::KeyConflict, message)
+                .at(section.sink.file, profile, "measured here")
+                .also(section.sink.file, declared, "declared here");
+            section.sink.push(finding.help("remove one of them"));
+            None
+        }
+    }
+}
+
+fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
+    let planned = section.planned(&["files"], "this version runs a model as one segment: give one `file`");
+    section.planned(&["domain"], "this version runs all models in one process");
+    let source = if planned { None } else { file_or_source(section) };
+    let backend = section.required("backend", "backend = \"onnxruntime\"", |s, key| {
+        s.choice(key, &[("onnxruntime", Backend::OnnxRuntime)], &["tensorrt", "tvm"])
+    });
+    let mut inputs = Vec::new();
+    if let Some(mut table) = section.section("inputs", "a table such as { input = [1, 128, 128, 3] }") {
+        for (input, value) in table.pairs() {
+            let dimensions = table.dimensions(input.get_ref(), value);
+            inputs.extend(dimensions.map(|dimensions| (input, dimensions)));
+        }
+    }
+    let backend = backend.map(Spanned::into_inner);
+    Model { name, span: section.span.clone(), source, backend, inputs }
+}
+
+fn asset(name: Spanned<String>, section: &mut Section<'_>) -> Asset {
+    Asset { name, span: section.span.clone(), source: file_or_source(section) }
+}
+
+/// The source that `file` or `source` gives.
+fn file_or_source(section: &mut Section<'_>) -> Option<Source> {
+    section.exactly_one(["file", "source"], "`file` is a path beside the manifest; `source` names a published package");
+    let file = section.text("file").map(|path| Source::File { path });
+    let package = package(section, "source");
+    file.or(package)
+}
+
+/// The published package that `key` gives.
+fn package(section: &mut Section<'_>, key: &'static str) -> Option<Source> {
+    let expected = "a table { pip, version, path, sha256 } or { npm, version, path, sha256 }";
+    let mut section = section.section(key, expected)?;
+    section.exactly_one(["pip", "npm"], "the key says which registry has the package");
+    let pip = section.text("pip").map(|package| (Client::Pip, package));
+    let npm = section.text("npm").map(|package| (Client::Npm, package));
+    let version = section.required("version", "version = \"1.2.0\"", Section::text);
+    let path = section.required("path", "path = \"package/model.onnx\"", Section::text);
+    let sha256 = section.required("sha256", "sha256 = \"…\"", Section::sha256);
+    section.finish();
+    let (client, package) = pip.or(npm)?;
+    Some(Source::Package { client, package, version: version?, path: path?, sha256: sha256? })
+}
+
+fn task(name: Spanned<String>, section: &mut Section<'_>) -> Task {
+    let time = |section: &mut Section<'_>, key, zero| section.duration(key, zero);
+    let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
+    let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
+    let in_parts = section.planned(&["segments", "stages"], "this version runs a job as one segment: give its `wcet`");
+    if !in_parts {
+        section.exactly_one(
+            ["wcet", "profile"],
+            "`wcet` declares the longest execution of a job; `profile` names a file that `aegis profile` wrote",
+        );
+    }
+    let wcet = time(section, "wcet", false).map(Execution::Wcet);
+    let profile = section.text("profile").map(Execution::Profile);
+    section.choice("on-miss", &[("continue", ())], &["skip-next", "abort-job", "switch-mode", "fail-domain"]);
+    let on_overrun = section.choice(
+        "on-overrun",
+        &[("continue", OnOverrun::Continue), ("skip-next", OnOverrun::SkipNext)],
+        &["abort-job", "switch-mode", "fail-domain"],
+    );
+    Task {
+        name,
+        span: section.span.clone(),
+        lane: section.required("lane", "lane = \"main\"", Section::text),
+        has_model: section.has("model"),
+        model: section.text("model"),
+        period,
+        deadline,
+        phase: time(section, "phase", true).map_or(Duration::ZERO, Spanned::into_inner),
+        jitter: time(section, "jitter", true).map_or(Duration::ZERO, Spanned::into_inner),
+        priority_key: section.key_span("priority"),
+        priority: section.small("priority").map(|p| Spanned::new(p.span(), Priority(*p.get_ref()))),
+        execution: wcet.or(profile),
+        bcet: time(section, "bcet", true),
+        hooks: time(section, "hooks", true),
+        margin_ppm: section.margin("margin"),
+        budget: budget(section),
+        on_overrun: on_overrun.map_or(OnOverrun::Continue, Spanned::into_inner),
+    }
+}
+
+fn budget(section: &mut Section<'_>) -> Option<Spanned<Duration>> {
+    let mut table = section.section("budget", "a table such as { time = \"5ms\" }")?;
+    table.planned(&["memory", "streams"], "this version has a budget of `time` only");
+    let time = table.required("time", "time = \"5ms\"", |s, key| s.duration(key, false));
+    table.finish();
+    time
+}

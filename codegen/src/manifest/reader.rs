@@ -1,0 +1,457 @@
+//! Reads one table of the TOML tree key by key, and reports what does not fit.
+//!
+//! A getter returns `None` where the key is absent or its value was reported. The keys that were asked for
+//! are the known ones: [`Section::finish`] reports all others.
+
+use std::cell::RefCell;
+
+use aegis_core::time::Duration;
+use aegis_core::units::Bytes;
+use toml::Spanned;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use super::model::Span;
+use super::suggest::nearest;
+use super::units::{self, Problem};
+use crate::finding::{Code, Finding};
+
+/// Where findings about one file go.
+pub(crate) struct Sink<'s> {
+    /// The file's name, as the user gave it.
+    pub(crate) file: &'s str,
+    findings: RefCell<Vec<Finding>>,
+}
+
+impl<'s> Sink<'s> {
+    pub(crate) const fn new(file: &'s str) -> Self {
+        Self { file, findings: RefCell::new(Vec::new()) }
+    }
+
+    pub(crate) fn push(&self, finding: Finding) {
+        self.findings.borrow_mut().push(finding);
+    }
+
+    pub(crate) fn into_findings(self) -> Vec<Finding> {
+        self.findings.into_inner()
+    }
+}
+
+/// One table of the tree.
+pub(crate) struct Section<'a> {
+    /// Where findings go.
+    pub(crate) sink: &'a Sink<'a>,
+    /// Its header, or the braces of an inline table.
+    pub(crate) span: Span,
+    /// How messages call it, such as `[task.detect]`.
+    title: String,
+    table: &'a DeTable<'a>,
+    known: Vec<&'static str>,
+    /// Those of the known keys that this version does not have.
+    planned: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    /// The table that is the whole file.
+    pub(crate) fn root(table: &'a DeTable<'a>, sink: &'a Sink<'a>) -> Self {
+        Self::new(sink, 0..0, "the manifest".to_owned(), table)
+    }
+
+    fn new(sink: &'a Sink<'a>, span: Span, title: String, table: &'a DeTable<'a>) -> Self {
+        Self { sink, span, title, table, known: Vec::new(), planned: Vec::new() }
+    }
+
+    /// How messages call one of its keys.
+    fn call(&self, key: &str) -> String {
+        format!("`{key}` of {}", self.title)
+    }
+
+    /// Whether the key is given; it counts as known from now on.
+    pub(crate) fn has(&mut self, key: &'static str) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// Where the key is given.
+    pub(crate) fn key_span(&mut self, key: &'static str) -> Option<Span> {
+        self.entry(key).map(|(span, _)| span)
+    }
+
+    fn entry(&mut self, key: &'static str) -> Option<(Span, &'a Spanned<DeValue<'a>>)> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        self.table.get_key_value(key).map(|(key, value)| (key.span(), value))
+    }
+
+    /// The value that `read` gets, which must be given; `example` shows how.
+    pub(crate) fn required<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        read: impl FnOnce(&mut Self, &'static str) -> Option<T>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            let finding = Finding::error(Code::MissingKey, format!("{} needs `{key}`", self.title)).at(
+                self.sink.file,
+                self.span.clone(),
+                format!("`{key}` is missing here"),
+            );
+            self.sink.push(finding.help(format!("add it, for example `{example}`")));
+        }
+        read(self, key)
+    }
+
+    /// A string that is not empty.
+    pub(crate) fn text(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        let text = self.string(key, "a string")?;
+        if text.get_ref().is_empty() {
+            let finding = Finding::error(Code::BadText, format!("{} must not be empty", self.call(key)));
+            self.sink.push(finding.at(self.sink.file, text.span(), "this is empty"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A SHA-256 in 64 lower-case hexadecimal digits.
+    pub(crate) fn sha256(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        let text = self.string(key, "a string of 64 hexadecimal digits")?;
+        let fault = if text.get_ref().len() != 64 {
+            format!("this has {} characters", text.get_ref().chars().count())
+        } else if text.get_ref().bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            "this has other characters than 0 to 9 and a to f".to_owned()
+        } else {
+            return Some(text);
+        };
+        let message = format!("{} must be 64 lower-case hexadecimal digits", self.call(key));
+        let finding = Finding::error(Code::BadText, message).at(self.sink.file, text.span(), fault);
+        self.sink.push(finding.help("`sha256sum FILE` prints it"));
+        None
+    }
+
+    /// A time; zero only if `zero`.
+    pub(crate) fn duration(&mut self, key: &'static str, zero: bool) -> Option<Spanned<Duration>> {
+        let value = self.quantity(key, Code::BadTime, "time", "33ms", units::parse_duration)?;
+        self.not_zero(key, value, |value| zero || !value.is_zero())
+    }
+
+    /// A size, never zero.
+    pub(crate) fn size(&mut self, key: &'static str) -> Option<Spanned<Bytes>> {
+        let value = self.quantity(key, Code::BadSize, "size", "256MiB", units::parse_size)?;
+        self.not_zero(key, value, |value| value.0 > 0)
+    }
+
+    fn not_zero<T>(&self, key: &str, value: Spanned<T>, accept: impl Fn(&T) -> bool) -> Option<Spanned<T>> {
+        if accept(value.get_ref()) {
+            return Some(value);
+        }
+        let message = format!("{} must be more than zero", self.call(key));
+        let finding = Finding::error(Code::NumberOutOfRange, message);
+        self.sink.push(finding.at(self.sink.file, value.span(), "this is zero"));
+        None
+    }
+
+    /// A string with a unit.
+    fn quantity<T>(
+        &mut self,
+        key: &'static str,
+        code: Code,
+        what: &str,
+        example: &str,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Option<Spanned<T>> {
+        let (_, value) = self.entry(key)?;
+        let (unit, base) = match code {
+            Code::BadTime => ("the units are ns, us, ms and s", "nanoseconds"),
+            _ => ("the units are B, KiB, MiB, GiB, kB, MB and GB", "bytes"),
+        };
+        let problem = match value.get_ref() {
+            DeValue::String(text) => match parse(text) {
+                Ok(parsed) => return Some(Spanned::new(value.span(), parsed)),
+                Err(problem) => problem,
+            },
+            DeValue::Integer(_) | DeValue::Float(_) => Problem::NoUnit,
+            other => {
+                self.wrong_type(key, other, value.span(), &format!("a {what} such as \"{example}\""));
+                return None;
+            }
+        };
+        let (called, found) = (self.call(key), shown(value.get_ref()));
+        let message = format!("{called} must be a {what} such as \"{example}\", not {found}");
+        let finding = Finding::error(code, message);
+        let finding = finding.at(self.sink.file, value.span(), problem.describe(base));
+        self.sink.push(finding.help(unit));
+        None
+    }
+
+    /// An integer from 0 to 65,535.
+    pub(crate) fn small(&mut self, key: &'static str) -> Option<Spanned<u16>> {
+        let (_, value) = self.entry(key)?;
+        let DeValue::Integer(integer) = value.get_ref() else {
+            self.wrong_type(key, value.get_ref(), value.span(), "an integer");
+            return None;
+        };
+        match integer_value(integer).and_then(|n| u16::try_from(n).ok()) {
+            Some(n) => Some(Spanned::new(value.span(), n)),
+            None => {
+                self.out_of_range(&self.call(key), value.span(), u32::from(u16::MAX), 0, integer);
+                None
+            }
+        }
+    }
+
+    /// An array of integers from 1 to 2^32 - 1.
+    pub(crate) fn dimensions(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Vec<u32>> {
+        let DeValue::Array(items) = value.get_ref() else {
+            let expected = "an array of dimensions such as [1, 128, 128, 3]";
+            self.wrong_type(key, value.get_ref(), value.span(), expected);
+            return None;
+        };
+        let mut dimensions = Some(Vec::new());
+        for item in items.iter() {
+            let DeValue::Integer(integer) = item.get_ref() else {
+                let what = format!("each dimension of {}", self.call(key));
+                self.wrong_type_of(&what, item.get_ref(), item.span(), "an integer");
+                dimensions = None;
+                continue;
+            };
+            match integer_value(integer).and_then(|n| u32::try_from(n).ok()).filter(|&n| n > 0) {
+                Some(n) => dimensions.iter_mut().for_each(|all| all.push(n)),
+                None => {
+                    let called = format!("each dimension of {}", self.call(key));
+                    self.out_of_range(&called, item.span(), u32::MAX, 1, integer);
+                    dimensions = None;
+                }
+            }
+        }
+        dimensions
+    }
+
+    fn out_of_range(&self, what: &str, span: Span, most: u32, least: u32, found: &DeInteger<'_>) {
+        let message = format!("{what} must be from {least} to {most}, not {found}");
+        let finding = Finding::error(Code::NumberOutOfRange, message);
+        self.sink.push(finding.at(self.sink.file, span, "out of range"));
+    }
+
+    /// A plain decimal number from 1 to 10, in parts per million.
+    pub(crate) fn margin(&mut self, key: &'static str) -> Option<Spanned<u64>> {
+        let (_, value) = self.entry(key)?;
+        let parsed = match value.get_ref() {
+            DeValue::Float(number) => units::parse_ppm(number.as_str()),
+            DeValue::Integer(number) if number.radix() == 10 => units::parse_ppm(number.as_str()),
+            other => {
+                self.wrong_type(key, other, value.span(), "a decimal number such as 1.25");
+                return None;
+            }
+        };
+        let fault = match parsed {
+            Ok(ppm) if (units::ONE_PPM..=10 * units::ONE_PPM).contains(&ppm) => {
+                return Some(Spanned::new(value.span(), ppm));
+            }
+            Ok(_) => "out of range".to_owned(),
+            Err(Problem::NoNumber) => "this is not a plain decimal number".to_owned(),
+            Err(problem) => problem.describe("millionths"),
+        };
+        let (called, found) = (self.call(key), shown(value.get_ref()));
+        let message = format!("{called} must be from 1 to 10 with at most six decimals, not {found}");
+        let finding = Finding::error(Code::NumberOutOfRange, message);
+        self.sink.push(finding.at(self.sink.file, value.span(), fault));
+        None
+    }
+
+    /// One of the words of `known`; those of `planned` belong to the design but not to this version.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        known: &[(&str, T)],
+        planned: &[&str],
+    ) -> Option<Spanned<T>> {
+        let words = known.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>();
+        let words = words.join(", ");
+        let text = self.string(key, &format!("a string, one of {words}"))?;
+        let (word, span) = (text.get_ref().as_str(), text.span());
+        if let Some(&(_, value)) = known.iter().find(|(name, _)| *name == word) {
+            return Some(Spanned::new(span, value));
+        }
+        let has = if known.len() == 1 { "this version has only" } else { "this version has" };
+        if planned.contains(&word) {
+            let message = format!("`{key} = \"{word}\"` is not supported by this version");
+            let finding = Finding::error(Code::Unsupported, message);
+            self.sink.push(finding.at(self.sink.file, span, "not supported yet").help(format!("{has} {words}")));
+            return None;
+        }
+        let message = format!("{} has no value \"{word}\"", self.call(key));
+        let mut finding = Finding::error(Code::UnknownValue, message).help(format!("{has} {words}"));
+        let label = match nearest(word, known.iter().map(|(word, _)| *word)) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "not known".to_owned(),
+        };
+        finding = finding.at(self.sink.file, span, label);
+        self.sink.push(finding);
+        None
+    }
+
+    fn string(&mut self, key: &'static str, expected: &str) -> Option<Spanned<String>> {
+        let (_, value) = self.entry(key)?;
+        match value.get_ref() {
+            DeValue::String(text) => Some(Spanned::new(value.span(), text.to_string())),
+            other => {
+                self.wrong_type(key, other, value.span(), expected);
+                None
+            }
+        }
+    }
+
+    /// The table under `key`; `expected` says what it is.
+    pub(crate) fn section(&mut self, key: &'static str, expected: &str) -> Option<Self> {
+        let (_, value) = self.entry(key)?;
+        let title = self.call(key);
+        self.table_of(key, value, title, expected)
+    }
+
+    /// The table `[key]` of the whole file.
+    pub(crate) fn top(&mut self, key: &'static str) -> Option<Self> {
+        let (_, value) = self.entry(key)?;
+        self.table_of(key, value, format!("[{key}]"), &format!("a table [{key}]"))
+    }
+
+    /// The tables `[key.NAME]` in file order, and whether these are all that the file has.
+    pub(crate) fn named(&mut self, key: &'static str) -> (Vec<(Spanned<String>, Self)>, bool) {
+        let mut found = Vec::new();
+        let Some((_, value)) = self.entry(key) else { return (found, true) };
+        let expected = format!("made of tables [{key}.NAME]");
+        let Some(all) = self.table_of(key, value, format!("[{key}]"), &expected) else {
+            return (found, false);
+        };
+        let mut complete = true;
+        for (name, value) in all.pairs() {
+            let what = format!("{key}.{}", name.get_ref());
+            let title = format!("[{what}]");
+            match self.table_of(&what, value, title.clone(), &format!("a table {title}")) {
+                Some(section) => found.push((name, section)),
+                None => complete = false,
+            }
+        }
+        (found, complete)
+    }
+
+    fn table_of(&self, key: &str, value: &'a Spanned<DeValue<'a>>, title: String, expected: &str) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Self::new(self.sink, value.span(), title, table)),
+            other => {
+                self.wrong_type(key, other, value.span(), expected);
+                None
+            }
+        }
+    }
+
+    /// All keys in file order, for tables whose keys are names.
+    pub(crate) fn pairs(&self) -> Vec<(Spanned<String>, &'a Spanned<DeValue<'a>>)> {
+        let mut pairs = Vec::new();
+        for (key, value) in self.table.iter() {
+            pairs.push((Spanned::new(key.span(), key.get_ref().to_string()), value));
+        }
+        pairs.sort_by_key(|(key, _)| key.span().start);
+        pairs
+    }
+
+    fn wrong_type(&self, key: &str, found: &DeValue<'_>, span: Span, expected: &str) {
+        let called = if self.is_root() { format!("`{key}`") } else { self.call(key) };
+        self.wrong_type_of(&called, found, span, expected);
+    }
+
+    fn wrong_type_of(&self, what: &str, found: &DeValue<'_>, span: Span, expected: &str) {
+        let found = match found {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a decimal number",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        let message = format!("{what} must be {expected}, not {found}");
+        let finding = Finding::error(Code::WrongType, message);
+        self.sink.push(finding.at(self.sink.file, span, format!("this is {found}")));
+    }
+
+    /// Reports those of `keys` that are given: they belong to the design, but not to this version.
+    pub(crate) fn planned(&mut self, keys: &[&'static str], help: &str) -> bool {
+        let mut any = false;
+        for &key in keys {
+            self.planned.push(key);
+            if let Some(span) = self.key_span(key) {
+                any = true;
+                let called = if self.is_root() { format!("[{key}]") } else { self.call(key) };
+                let message = format!("{called} is not supported by this version");
+                let finding = Finding::error(Code::Unsupported, message);
+                let finding = finding.at(self.sink.file, span, "not supported yet");
+                self.sink.push(finding.help(help));
+            }
+        }
+        any
+    }
+
+    /// Whether this is the whole file.
+    fn is_root(&self) -> bool {
+        self.span.is_empty()
+    }
+
+    /// Reports that exactly one of `keys` is needed, unless exactly one is given; `help` tells how they differ.
+    pub(crate) fn exactly_one(&mut self, keys: [&'static str; 2], help: &str) {
+        let [a, b] = keys;
+        let finding =
+            match (self.key_span(a), self.key_span(b)) {
+                (None, None) => {
+                    let message = format!("{} needs either `{a}` or `{b}`", self.title);
+                    Finding::error(Code::KeyConflict, message).at(
+                        self.sink.file,
+                        self.span.clone(),
+                        "both are missing here",
+                    )
+                }
+                (Some(first), Some(second)) => {
+                    let message = format!("{} must not have both `{a}` and `{b}`", self.title);
+                    Finding::error(Code::KeyConflict, message)
+                        .at(self.sink.file, second, "one of these is too many")
+                        .also(self.sink.file, first, "")
+                }
+                _ => return,
+            };
+        self.sink.push(finding.help(help));
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(crate) fn finish(self) {
+        let what = if self.is_root() { "table" } else { "key" };
+        let here: Vec<_> = self.known.iter().copied().filter(|key| !self.planned.contains(key)).collect();
+        for (key, _) in self.pairs() {
+            let name = key.get_ref().as_str();
+            if self.known.contains(&name) {
+                continue;
+            }
+            let message = format!("{} has no {what} `{name}`", self.title);
+            let finding = Finding::error(Code::UnknownKey, message);
+            let finding = match nearest(name, here.iter().copied()) {
+                Some(near) => finding.at(self.sink.file, key.span(), format!("did you mean `{near}`?")),
+                None => finding
+                    .at(self.sink.file, key.span(), "not known")
+                    .help(format!("the {what}s are {}", here.join(", "))),
+            };
+            self.sink.push(finding);
+        }
+    }
+}
+
+/// A value as messages show it.
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        other => other.type_str().to_owned(),
+    }
+}
+
+/// The value of an integer, if it fits.
+fn integer_value(integer: &DeInteger<'_>) -> Option<i128> {
+    i128::from_str_radix(integer.as_str(), integer.radix()).ok()
+}

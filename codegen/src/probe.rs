@@ -1,0 +1,300 @@
+//! The target's plan-free probe program: what only the target can tell.
+//!
+//! It gets one JSON request on its standard input and answers with one JSON object; progress comes on its standard
+//! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/1`.
+
+use crate::profile::{
+    Conditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelFacts, ModelProfile, Statistics, TensorFacts,
+};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The protocol's version.
+pub const SCHEMA: &str = "aegis.probe/1";
+
+/// What the probe is asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Request {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// `machine` or `profile`.
+    pub command: &'static str,
+    /// The runtime library to load.
+    pub library: Option<Library>,
+    /// The core of the orchestration thread.
+    pub orchestration_core: u16,
+    /// The lanes whose overheads are measured.
+    pub lanes: Vec<LaneRequest>,
+    /// The models that are measured.
+    pub models: Vec<ModelRequest>,
+    /// Each model runs at least this often …
+    pub min_runs: u64,
+    /// … and at least this long, in seconds.
+    pub min_seconds: u64,
+    /// Runs before counting.
+    pub warmup_runs: u64,
+}
+
+/// A runtime library.
+#[derive(Clone, Debug, Serialize)]
+pub struct Library {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The version that the manifest states.
+    pub version: String,
+}
+
+/// A lane whose overheads are measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneRequest {
+    /// Its name.
+    pub name: String,
+    /// Its core.
+    pub core: u16,
+}
+
+/// A model that is measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelRequest {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// Its backend.
+    pub backend: &'static str,
+    /// The core it runs on.
+    pub core: u16,
+    /// The inputs whose shape the manifest fixes.
+    pub inputs: Vec<ShapeRequest>,
+}
+
+/// An input's fixed shape.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShapeRequest {
+    /// The input's name.
+    pub name: String,
+    /// Its dimensions.
+    pub shape: Vec<u32>,
+}
+
+/// What the probe answers.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Answer {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The machine.
+    pub machine: MachineAnswer,
+    /// What the system grants.
+    pub realtime: RealTime,
+    /// The runtime that was loaded.
+    pub runtime: Option<RuntimeAnswer>,
+    /// Per requested lane.
+    #[serde(default)]
+    pub lanes: Vec<LaneAnswer>,
+    /// Per requested model.
+    #[serde(default)]
+    pub models: Vec<ModelAnswer>,
+}
+
+/// The machine that answered.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct MachineAnswer {
+    /// The architecture.
+    pub arch: String,
+    /// The processor's model name.
+    pub cpu_model: String,
+    /// The number of cores.
+    pub cores: u16,
+    /// The clock governor or nothing.
+    pub governor: String,
+    /// The kernel.
+    pub kernel: String,
+}
+
+/// What the system grants a real-time process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub struct RealTime {
+    /// SCHED_FIFO.
+    pub fifo: bool,
+    /// mlockall.
+    pub memory_locked: bool,
+}
+
+/// The loaded runtime.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct RuntimeAnswer {
+    /// Its name.
+    pub name: String,
+    /// The version it reports.
+    pub version: String,
+}
+
+/// A lane's overheads.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LaneAnswer {
+    /// The lane's name.
+    pub name: String,
+    /// Hand-over of an empty job and back.
+    pub dispatch: Statistics,
+    /// Timer lateness.
+    pub wakeup: Statistics,
+}
+
+/// A model's measurement, or why there is none.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ModelAnswer {
+    /// The model's name.
+    pub name: String,
+    /// Why it could not be measured.
+    pub error: Option<String>,
+    /// What was learnt otherwise.
+    #[serde(flatten)]
+    pub measured: Option<Measured>,
+}
+
+/// What was learnt of a model.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Measured {
+    /// The file's checksum.
+    pub sha256: String,
+    /// The threads of one run.
+    pub threads: u16,
+    /// The inputs.
+    pub inputs: Vec<TensorFacts>,
+    /// The outputs.
+    pub outputs: Vec<TensorFacts>,
+    /// Occupied across runs.
+    pub weights_bytes: u64,
+    /// Used by one run at most at a time.
+    pub scratch_bytes: u64,
+    /// Execution times.
+    pub execution: Statistics,
+}
+
+/// Why the probe gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// It did not start or was cut off.
+    #[error("cannot run the probe {}: {source}", .program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It gave up.
+    #[error("the probe ended with {status}: {last_words}")]
+    Failed {
+        /// Its exit status.
+        status: std::process::ExitStatus,
+        /// What it said last.
+        last_words: String,
+    },
+    /// It said something else than an answer.
+    #[error("the probe's answer is not `{SCHEMA}`: {0}")]
+    Answer(String),
+}
+
+/// Asks the probe; `progress` hears name, done and total.
+///
+/// # Errors
+/// [`ProbeError`].
+pub fn ask(program: &Path, request: &Request, mut progress: impl FnMut(&str, u64, u64)) -> Result<Answer, ProbeError> {
+    let start = |source| ProbeError::Start { program: program.to_owned(), source };
+    let mut child = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(start)?;
+    let input = serde_json::to_vec(request).map_err(|error| start(error.into()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(&input).map_err(start)?;
+    }
+    // Read beside the progress: a long answer would otherwise fill the pipe and stop the probe.
+    let stdout = child.stdout.take();
+    let answer = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut bytes)).map(|_| bytes)
+    });
+    let mut last_words = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).lines() {
+            let line = line.map_err(start)?;
+            match parse_progress(&line) {
+                Some((name, done, total)) => progress(name, done, total),
+                None => last_words = line,
+            }
+        }
+    }
+    let status = child.wait().map_err(start)?;
+    let bytes =
+        answer.join().map_err(|_| ProbeError::Answer("the reading thread failed".to_owned()))?.map_err(start)?;
+    if !status.success() {
+        return Err(ProbeError::Failed { status, last_words });
+    }
+    let answer: Answer = serde_json::from_slice(&bytes).map_err(|error| ProbeError::Answer(error.to_string()))?;
+    if answer.schema == SCHEMA { Ok(answer) } else { Err(ProbeError::Answer(format!("schema `{}`", answer.schema))) }
+}
+
+fn parse_progress(line: &str) -> Option<(&str, u64, u64)> {
+    let mut words = line.strip_prefix("progress ")?.split_whitespace();
+    Some((words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+}
+
+impl Answer {
+    fn conditions(&self, core: u16, threads: u16, runtime: String) -> Conditions {
+        Conditions {
+            arch: self.machine.arch.clone(),
+            cpu_model: self.machine.cpu_model.clone(),
+            cores: self.machine.cores,
+            governor: self.machine.governor.clone(),
+            kernel: self.machine.kernel.clone(),
+            core,
+            real_time: self.realtime.fifo && self.realtime.memory_locked,
+            runtime,
+            threads,
+        }
+    }
+
+    /// A lane's profile.
+    #[must_use]
+    pub fn lane_profile(&self, lane: &LaneRequest) -> Option<LaneProfile> {
+        let answer = self.lanes.iter().find(|answer| answer.name == lane.name)?;
+        Some(LaneProfile {
+            schema: LANE_SCHEMA.to_owned(),
+            conditions: self.conditions(lane.core, 1, String::new()),
+            dispatch: answer.dispatch,
+            wakeup: answer.wakeup,
+        })
+    }
+
+    /// A model's profile, or why there is none.
+    ///
+    /// # Errors
+    /// The probe's words.
+    pub fn model_profile(&self, model: &ModelRequest) -> Result<ModelProfile, String> {
+        let missing = || "the probe did not answer for this model".to_owned();
+        let answer = self.models.iter().find(|answer| answer.name == model.name).ok_or_else(missing)?;
+        if let Some(error) = &answer.error {
+            return Err(error.clone());
+        }
+        let measured = answer.measured.as_ref().ok_or_else(missing)?;
+        let runtime = self.runtime.as_ref().map(|runtime| format!("{} {}", runtime.name, runtime.version));
+        Ok(ModelProfile {
+            schema: MODEL_SCHEMA.to_owned(),
+            conditions: self.conditions(model.core, measured.threads, runtime.unwrap_or_default()),
+            model: ModelFacts {
+                name: answer.name.clone(),
+                sha256: measured.sha256.clone(),
+                weights_bytes: measured.weights_bytes,
+                scratch_bytes: measured.scratch_bytes,
+                inputs: measured.inputs.clone(),
+                outputs: measured.outputs.clone(),
+            },
+            execution: measured.execution,
+        })
+    }
+}

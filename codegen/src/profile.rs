@@ -1,0 +1,176 @@
+//! Profiles: the measurements behind a WCET, as TOML files in a folder per machine.
+//!
+//! `aegis profile` writes them from the probe's answer; the manifest names them; [`crate::resolve`] reads them. A profile
+//! always states the conditions of its measurement, because a number without them bounds nothing.
+
+use crate::system::Machine;
+use serde::{Deserialize, Serialize};
+
+/// The format of a model's profile.
+pub const MODEL_SCHEMA: &str = "aegis.profile/1";
+/// The format of a lane's profile.
+pub const LANE_SCHEMA: &str = "aegis.lane-profile/1";
+
+/// A model's profile.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModelProfile {
+    /// [`MODEL_SCHEMA`].
+    pub schema: String,
+    /// Under what it was measured.
+    pub conditions: Conditions,
+    /// What was learnt of the model.
+    pub model: ModelFacts,
+    /// The execution times of whole runs.
+    pub execution: Statistics,
+}
+
+/// A lane's profile: what the machine and AegisRT itself cost.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LaneProfile {
+    /// [`LANE_SCHEMA`].
+    pub schema: String,
+    /// Under what it was measured.
+    pub conditions: Conditions,
+    /// Handing an empty job to the lane's thread and noticing its end.
+    pub dispatch: Statistics,
+    /// How late the orchestration thread's absolute timer wakes it.
+    pub wakeup: Statistics,
+}
+
+/// Under what a profile was measured.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Conditions {
+    /// The processor architecture.
+    pub arch: String,
+    /// The processor's model name.
+    pub cpu_model: String,
+    /// The number of cores.
+    pub cores: u16,
+    /// The clock governor, empty where the machine shows none.
+    pub governor: String,
+    /// The operating system's kernel.
+    pub kernel: String,
+    /// The core that was measured.
+    pub core: u16,
+    /// Whether the threads ran with real-time priority and locked memory.
+    pub real_time: bool,
+    /// The runtime with its version, empty where none took part.
+    pub runtime: String,
+    /// The threads of one run.
+    pub threads: u16,
+}
+
+impl Conditions {
+    /// The part that a plan states and a vehicle compares at its start.
+    #[must_use]
+    pub fn machine(&self) -> Machine {
+        Machine {
+            arch: self.arch.clone(),
+            cpu_model: self.cpu_model.clone(),
+            cores: self.cores,
+            governor: self.governor.clone(),
+        }
+    }
+}
+
+/// What the probe learnt of a model.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModelFacts {
+    /// The name in the manifest.
+    pub name: String,
+    /// The file's checksum.
+    pub sha256: String,
+    /// What stays occupied across runs, in bytes.
+    pub weights_bytes: u64,
+    /// What one run uses at most at a time, in bytes.
+    pub scratch_bytes: u64,
+    /// The inputs in the model's order.
+    #[serde(rename = "input", default)]
+    pub inputs: Vec<TensorFacts>,
+    /// The outputs in the model's order.
+    #[serde(rename = "output", default)]
+    pub outputs: Vec<TensorFacts>,
+}
+
+/// One input or output.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TensorFacts {
+    /// The name in the file.
+    pub name: String,
+    /// The element type: `f32`, `i64`, `i32` or `u8`.
+    pub dtype: String,
+    /// The fixed dimensions.
+    pub shape: Vec<u32>,
+    /// The length.
+    pub bytes: u64,
+}
+
+/// A measured distribution, in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Statistics {
+    /// How many runs, after the warm-up.
+    pub runs: u64,
+    /// The shortest.
+    #[serde(alias = "min_ns")]
+    pub min_ns: u64,
+    /// The mean, rounded down.
+    #[serde(alias = "mean_ns")]
+    pub mean_ns: u64,
+    /// Half of the runs took at most this.
+    #[serde(alias = "p50_ns")]
+    pub p50_ns: u64,
+    /// 99 % of the runs took at most this.
+    #[serde(alias = "p99_ns")]
+    pub p99_ns: u64,
+    /// 99.9 % of the runs took at most this.
+    #[serde(alias = "p999_ns")]
+    pub p999_ns: u64,
+    /// The longest.
+    #[serde(alias = "max_ns")]
+    pub max_ns: u64,
+}
+
+impl Statistics {
+    /// The longest run times a margin in millionths, rounded up; `None` where it leaves the range of 2⁶⁴ ns.
+    #[must_use]
+    pub fn with_margin(&self, margin_ppm: u64) -> Option<u64> {
+        let scaled = u128::from(self.max_ns).checked_mul(u128::from(margin_ppm))?;
+        u64::try_from(scaled.div_ceil(1_000_000)).ok()
+    }
+
+    /// Whether the numbers can be a distribution: runs counted, and each quantile at or above the one before.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let ladder = [self.min_ns, self.p50_ns, self.p99_ns, self.p999_ns, self.max_ns];
+        self.runs > 0 && self.max_ns > 0 && ladder.is_sorted() && (self.min_ns..=self.max_ns).contains(&self.mean_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Statistics;
+
+    fn statistics() -> Statistics {
+        Statistics { runs: 500, min_ns: 8, mean_ns: 9, p50_ns: 9, p99_ns: 10, p999_ns: 10, max_ns: 11 }
+    }
+
+    #[test]
+    fn the_margin_rounds_up_and_overflow_is_none() {
+        assert_eq!(statistics().with_margin(1_250_000), Some(14));
+        assert_eq!(Statistics { max_ns: u64::MAX, ..statistics() }.with_margin(1_250_000), None);
+    }
+
+    #[test]
+    fn quantiles_out_of_order_or_no_runs_are_no_distribution() {
+        assert!(statistics().is_consistent());
+        assert!(!Statistics { runs: 0, ..statistics() }.is_consistent());
+        assert!(!Statistics { p99_ns: 8, ..statistics() }.is_consistent());
+        assert!(!Statistics { mean_ns: 12, ..statistics() }.is_consistent());
+    }
+}

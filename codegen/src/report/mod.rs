@@ -1,0 +1,9 @@
+//! Findings and results for people and for machines.
+
+#[cfg(feature = "cli")]
+pub mod json;
+#[cfg(feature = "cli")]
+pub mod run;
+#[cfg(feature = "cli")]
+pub mod table;
+pub mod terminal;

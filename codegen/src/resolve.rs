@@ -1,0 +1,289 @@
+//! Adds the profiles' measurements to a validated manifest: after this every number is there.
+//!
+//! All problems are reported at once, each at the place in the manifest that names the profile or file.
+
+mod facts;
+
+use crate::finding::{Code, Finding};
+use crate::lock::{Input, sha256};
+use crate::manifest::{self, Execution, Manifest, Overheads, Source};
+use crate::profile::{Conditions, LaneProfile, ModelProfile};
+use crate::system::{Device, File, Lane, Machine, Model, System, Task};
+use aegis_core::time::Duration;
+use aegis_core::units::Bytes;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+/// A manifest with where it came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The path as the user gave it.
+    pub file: String,
+    /// The text.
+    pub text: String,
+    /// The checked content.
+    pub manifest: Manifest,
+}
+
+impl Loaded {
+    /// The folder that the manifest's paths are relative to.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        match Path::new(&self.file).parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// The manifest's own file name.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        Path::new(&self.file).file_name().map_or_else(|| self.file.clone(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// The file that a profile path of the manifest means: itself, or its namesake in the substitute folder.
+    #[must_use]
+    pub fn profile_file(&self, path: &str, substitute: Option<&Path>) -> PathBuf {
+        match (substitute, Path::new(path).file_name()) {
+            (Some(folder), Some(name)) => folder.join(name),
+            _ => self.folder().join(path),
+        }
+    }
+}
+
+/// A resolved system, and the files it was made from.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The system.
+    pub system: System,
+    /// The manifest first, then each profile once, in the manifest's order.
+    pub inputs: Vec<Input>,
+}
+
+/// Resolves a manifest. `substitute` is a folder whose profiles stand in for the ones that the manifest names: those of
+/// a machine for which none are committed.
+///
+/// The system is there if and only if no finding is an error.
+#[must_use]
+pub fn resolve(loaded: &Loaded, substitute: Option<&Path>) -> (Option<Resolved>, Vec<Finding>) {
+    let mut resolver = Resolver {
+        loaded,
+        substitute,
+        inputs: vec![Input { path: loaded.file_name(), sha256: sha256(loaded.text.as_bytes()) }],
+        conditions: None,
+        findings: Vec::new(),
+    };
+    let system = resolver.system();
+    let Resolver { inputs, findings, .. } = resolver;
+    if findings.iter().any(Finding::is_error) {
+        return (None, findings);
+    }
+    (system.map(|system| Resolved { system, inputs }), findings)
+}
+
+struct Resolver<'a> {
+    loaded: &'a Loaded,
+    substitute: Option<&'a Path>,
+    inputs: Vec<Input>,
+    /// The first profile's conditions with its path: all others must agree.
+    conditions: Option<(String, Conditions)>,
+    findings: Vec<Finding>,
+}
+
+impl Resolver<'_> {
+    fn system(&mut self) -> Option<System> {
+        let manifest = &self.loaded.manifest;
+        let lanes: Vec<Option<Lane>> = manifest.lanes.iter().map(|lane| self.lane(lane)).collect();
+        let mut models: Vec<Option<Model>> = vec![None; manifest.models.len()];
+        let mut tasks = Vec::with_capacity(manifest.tasks.len());
+        for task in &manifest.tasks {
+            let (resolved, model) = self.task(task);
+            tasks.push(resolved);
+            if let (Some(position), Some(model)) = (task.model, model)
+                && let Some(slot) = models.get_mut(position)
+            {
+                *slot = Some(model);
+            }
+        }
+        let machine = self.conditions.as_ref().map(|(_, conditions)| conditions.machine()).unwrap_or_default();
+        let libraries = self.libraries(&machine);
+        let assets = manifest.assets.iter().map(|asset| self.file(&asset.name, &asset.source, ""));
+        let assets: Vec<Option<File>> = assets.collect();
+        // Models that no task runs, or whose task is not profiled, have no place in a plan.
+        let mut place = Vec::with_capacity(models.len());
+        let mut kept = Vec::new();
+        for model in models {
+            place.push(model.as_ref().map(|_| kept.len()));
+            kept.extend(model);
+        }
+        let mut tasks = tasks.into_iter().collect::<Option<Vec<Task>>>()?;
+        for task in &mut tasks {
+            task.model = task.model.and_then(|model| place.get(model).copied().flatten());
+        }
+        Some(System {
+            name: manifest.name.get_ref().clone(),
+            file: self.loaded.file.clone(),
+            orchestration_core: manifest.orchestration_core,
+            machine,
+            libraries,
+            assets: assets.into_iter().collect::<Option<_>>()?,
+            devices: manifest.devices.iter().map(device).collect(),
+            lanes: lanes.into_iter().collect::<Option<_>>()?,
+            models: kept,
+            tasks,
+        })
+    }
+
+    fn error(&mut self, code: Code, span: &std::ops::Range<usize>, message: String, text: &str, help: &str) {
+        self.findings.push(Finding::error(code, message).at(&self.loaded.file, span.clone(), text).help(help));
+    }
+
+    fn lane(&mut self, lane: &manifest::Lane) -> Option<Lane> {
+        let (dispatch, wakeup) = match &lane.overheads {
+            Overheads::Zero => (Duration::ZERO, Duration::ZERO),
+            Overheads::Declared { dispatch, wakeup } => (*dispatch.get_ref(), *wakeup.get_ref()),
+            Overheads::Profile(path) => {
+                let profile: LaneProfile = self.read_profile(path, |profile: &LaneProfile| {
+                    (profile.schema.clone(), profile.conditions.clone(), vec![profile.dispatch, profile.wakeup])
+                })?;
+                self.compare_core(path, &profile.conditions, lane);
+                self.compare_device(path, &profile.conditions, lane.device);
+                let margin = self.loaded.manifest.margin_ppm;
+                let dispatch = self.with_margin(path, profile.dispatch.with_margin(margin))?;
+                (dispatch, self.with_margin(path, profile.wakeup.with_margin(margin))?)
+            }
+        };
+        Some(Lane {
+            name: lane.name.get_ref().clone(),
+            device: lane.device,
+            policy: lane.policy,
+            core: *lane.core.get_ref(),
+            dispatch_overhead: dispatch,
+            wakeup_latency: wakeup,
+            span: lane.span.clone(),
+        })
+    }
+
+    fn with_margin(&mut self, path: &Spanned<String>, time: Option<u64>) -> Option<Duration> {
+        if time.is_none() {
+            let message = format!("the measured maximum of `{}` times the margin exceeds 2^64 - 1 ns", path.get_ref());
+            self.error(Code::ProfileUnreadable, &path.span(), message, "this profile", "measure again");
+        }
+        time.map(Duration::from_ns)
+    }
+
+    fn task(&mut self, task: &manifest::Task) -> (Option<Task>, Option<Model>) {
+        let mut model = None;
+        let execution = match &task.execution {
+            Execution::Wcet(wcet) => Some(*wcet.get_ref()),
+            Execution::Profile(path) => {
+                let found = self.profiled(task, path);
+                model = found.as_ref().and_then(|(_, model)| model.clone());
+                found.map(|(execution, _)| execution)
+            }
+        };
+        let Some(execution) = execution else { return (None, model) };
+        let Some(wcet) = execution.checked_add(task.hooks) else {
+            let message = format!("the WCET and hooks of task `{}` sum to more than 2^64 - 1 ns", task.name.get_ref());
+            self.error(Code::ProfileUnreadable, &task.span, message, "this task", "shorten one of them");
+            return (None, model);
+        };
+        let budget = task.budget.as_ref().map_or(wcet, |budget| *budget.get_ref());
+        if budget > wcet
+            && let Some(given) = &task.budget
+        {
+            let message = format!(
+                "the budget of task `{}` is {} ns, above its analysed WCET of {} ns",
+                task.name.get_ref(),
+                budget.as_ns(),
+                wcet.as_ns()
+            );
+            let text = "an execution between the two would break bounds unseen";
+            self.error(Code::BudgetAboveWcet, &given.span(), message, text, "lower the budget or raise the WCET");
+        }
+        let resolved = Task {
+            name: task.name.get_ref().clone(),
+            lane: task.lane,
+            model: task.model,
+            period: *task.period.get_ref(),
+            deadline: *task.deadline.get_ref(),
+            phase: task.phase,
+            jitter: task.jitter,
+            priority: task.priority.as_ref().map(|priority| *priority.get_ref()),
+            wcet,
+            budget,
+            on_overrun: task.on_overrun,
+            span: task.span.clone(),
+            deadline_span: task.deadline.span(),
+        };
+        (Some(resolved), model)
+    }
+
+    /// A task's execution with margin, and its model where the profile fits it.
+    fn profiled(&mut self, task: &manifest::Task, path: &Spanned<String>) -> Option<(Duration, Option<Model>)> {
+        let manifest = &self.loaded.manifest;
+        let profile: ModelProfile = self.read_profile(path, |profile: &ModelProfile| {
+            (profile.schema.clone(), profile.conditions.clone(), vec![profile.execution])
+        })?;
+        let lane = manifest.lanes.get(task.lane)?;
+        self.compare_core(path, &profile.conditions, lane);
+        self.compare_device(path, &profile.conditions, lane.device);
+        self.compare_runtime(path, &profile.conditions);
+        let execution = self.with_margin(path, profile.execution.with_margin(task.margin_ppm))?;
+        let Some(model) = task.model.and_then(|model| manifest.models.get(model)) else {
+            return Some((execution, None));
+        };
+        let file = self.file(&model.name, &model.source, "")?;
+        if file.sha256 != profile.model.sha256 {
+            let message = format!(
+                "profile `{}` was measured with another file: the manifest's model `{}` has SHA-256 {}, the profile's {}",
+                path.get_ref(),
+                model.name.get_ref(),
+                file.sha256,
+                profile.model.sha256
+            );
+            self.error(
+                Code::ProfileOfAnotherModel,
+                &path.span(),
+                message,
+                "its times and sizes are another model's",
+                "measure again with `aegis profile`",
+            );
+            return None;
+        }
+        let resolved = self.facts(path, &profile.model, file, model)?;
+        Some((execution, Some(resolved)))
+    }
+
+    fn libraries(&mut self, machine: &Machine) -> Vec<File> {
+        let mut libraries = Vec::new();
+        for runtime in &self.loaded.manifest.runtimes {
+            let arch = if machine.arch.is_empty() { std::env::consts::ARCH } else { &machine.arch };
+            let source = runtime.source_for(arch);
+            libraries.extend(self.file(&runtime.name, source, runtime.version.get_ref()));
+        }
+        libraries
+    }
+
+    /// A source's name and checksum; a file beside the manifest is read for it.
+    fn file(&mut self, name: &Spanned<String>, source: &Source, version: &str) -> Option<File> {
+        let sha256 = match source {
+            Source::Package { sha256, .. } => sha256.get_ref().clone(),
+            Source::File { path } => match std::fs::read(self.loaded.folder().join(path.get_ref())) {
+                Ok(bytes) => sha256(&bytes),
+                Err(error) => {
+                    let message = format!("cannot read `{}`: {error}", path.get_ref());
+                    let help = "the path is relative to the manifest's folder";
+                    self.error(Code::FileUnreadable, &path.span(), message, "this file", help);
+                    return None;
+                }
+            },
+        };
+        Some(File { name: name.get_ref().clone(), sha256, version: version.to_owned() })
+    }
+}
+
+fn device(device: &manifest::Device) -> Device {
+    let memory: Bytes = *device.memory.get_ref();
+    Device { name: device.name.get_ref().clone(), memory, span: device.span.clone() }
+}

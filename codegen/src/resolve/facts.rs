@@ -1,0 +1,239 @@
+//! Reads profiles and compares their conditions.
+
+use super::Resolver;
+use crate::finding::{Code, Finding};
+use crate::lock::{Input, sha256};
+use crate::manifest;
+use crate::profile::{Conditions, LANE_SCHEMA, MODEL_SCHEMA, ModelFacts, Statistics, TensorFacts};
+use crate::system::{File, Model, Tensor};
+use aegis_core::units::Bytes;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+
+impl Resolver<'_> {
+    /// Reads a profile, lists it as an input, and compares its conditions with those of the profiles before it.
+    pub(super) fn read_profile<T: DeserializeOwned>(
+        &mut self,
+        path: &Spanned<String>,
+        parts: impl Fn(&T) -> (String, Conditions, Vec<Statistics>),
+    ) -> Option<T> {
+        let given = path.get_ref();
+        let file = self.loaded.profile_file(given, self.substitute);
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) => {
+                let message = format!("cannot read profile `{}`: {error}", file.display());
+                let help = "measure it on the vehicle's machine with `aegis profile`";
+                self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
+                return None;
+            }
+        };
+        let recorded = self.input_path(given, &file);
+        if !self.inputs.iter().any(|input| input.path == recorded) {
+            self.inputs.push(Input { path: recorded, sha256: sha256(text.as_bytes()) });
+        }
+        if let Ok(table) = text.parse::<toml::Table>()
+            && !table.contains_key("conditions")
+        {
+            let message = format!("profile `{given}` does not say under what it was measured");
+            let text = "a time without its conditions bounds nothing";
+            self.error(
+                Code::ProfileWithoutConditions,
+                &path.span(),
+                message,
+                text,
+                "measure again with `aegis profile`",
+            );
+            return None;
+        }
+        let profile: T = match toml::from_str(&text) {
+            Ok(profile) => profile,
+            Err(error) => {
+                let span = error.span().unwrap_or(0..0);
+                let line = crate::finding::Position::of(&text, span.start).line;
+                let message = format!("`{given}` is not a profile: line {line}: {}", error.message());
+                self.error(
+                    Code::ProfileUnreadable,
+                    &path.span(),
+                    message,
+                    "named here",
+                    "measure it again with `aegis profile`",
+                );
+                return None;
+            }
+        };
+        let (schema, conditions, distributions) = parts(&profile);
+        let known = [MODEL_SCHEMA, LANE_SCHEMA].contains(&schema.as_str());
+        if !known || distributions.iter().any(|distribution| !distribution.is_consistent()) {
+            let message = if known {
+                format!("the numbers of profile `{given}` are no distribution: no runs, or quantiles out of order")
+            } else {
+                format!(
+                    "profile `{given}` has the schema `{schema}`, this version reads `{MODEL_SCHEMA}` and `{LANE_SCHEMA}`"
+                )
+            };
+            self.error(
+                Code::ProfileUnreadable,
+                &path.span(),
+                message,
+                "named here",
+                "measure it again with `aegis profile`",
+            );
+            return None;
+        }
+        self.compare_profiles(path, &conditions);
+        Some(profile)
+    }
+
+    /// A profile's path as the lock states it: relative to the manifest's folder where it lies below.
+    fn input_path(&self, given: &str, file: &std::path::Path) -> String {
+        if self.substitute.is_none() {
+            return given.to_owned();
+        }
+        let folder = self.loaded.folder();
+        let below = file.strip_prefix(folder).unwrap_or(file);
+        below.to_string_lossy().into_owned()
+    }
+
+    fn warn(&mut self, path: &Spanned<String>, message: String, help: &str) {
+        let finding = Finding::warning(Code::ProfileConditions, message);
+        self.findings.push(finding.at(&self.loaded.file, path.span(), "this profile").help(help));
+    }
+
+    /// All profiles of a plan must come from one machine in one state.
+    fn compare_profiles(&mut self, path: &Spanned<String>, conditions: &Conditions) {
+        let Some((first, other)) = self.conditions.clone() else {
+            self.conditions = Some((path.get_ref().clone(), conditions.clone()));
+            return;
+        };
+        let (one, two) = (other.machine(), conditions.machine());
+        if one != two {
+            let message = format!(
+                "profile `{}` was taken on {}, but `{first}` on {}",
+                path.get_ref(),
+                describe(conditions),
+                describe(&other)
+            );
+            self.warn(path, message, "measure all profiles of a vehicle on one machine in one state");
+        }
+    }
+
+    pub(super) fn compare_core(&mut self, path: &Spanned<String>, conditions: &Conditions, lane: &manifest::Lane) {
+        let core = *lane.core.get_ref();
+        if conditions.core != core {
+            let message = format!(
+                "profile `{}` was taken on core {}, lane `{}` runs on core {core}",
+                path.get_ref(),
+                conditions.core,
+                lane.name.get_ref()
+            );
+            self.warn(path, message, "measure it on the lane's core");
+        }
+    }
+
+    pub(super) fn compare_device(&mut self, path: &Spanned<String>, conditions: &Conditions, device: Option<usize>) {
+        let Some(device) = device.and_then(|device| self.loaded.manifest.devices.get(device)) else { return };
+        let pairs = [
+            ("cpu-model", &device.cpu_model, &conditions.cpu_model),
+            ("governor", &device.governor, &conditions.governor),
+        ];
+        for (key, declared, measured) in pairs {
+            let Some(declared) = declared else { continue };
+            if declared.get_ref() != measured {
+                let message = format!(
+                    "profile `{}` was taken with {key} `{measured}`, device `{}` declares `{}`",
+                    path.get_ref(),
+                    device.name.get_ref(),
+                    declared.get_ref()
+                );
+                self.warn(path, message, "measure it on the declared device");
+            }
+        }
+    }
+
+    pub(super) fn compare_runtime(&mut self, path: &Spanned<String>, conditions: &Conditions) {
+        for runtime in &self.loaded.manifest.runtimes {
+            let expected = format!("{} {}", runtime.name.get_ref(), runtime.version.get_ref());
+            if conditions.runtime != expected {
+                let message = format!(
+                    "profile `{}` was taken with `{}`, the manifest asks for `{expected}`",
+                    path.get_ref(),
+                    conditions.runtime
+                );
+                self.warn(path, message, "measure it with the runtime that the vehicle uses");
+            }
+        }
+    }
+
+    /// A model with its tensors, where the profile's facts are consistent.
+    pub(super) fn facts(
+        &mut self,
+        path: &Spanned<String>,
+        facts: &ModelFacts,
+        file: File,
+        model: &manifest::Model,
+    ) -> Option<Model> {
+        for (name, shape) in &model.inputs {
+            let measured = facts.inputs.iter().find(|input| input.name == *name.get_ref());
+            if measured.map(|input| &input.shape) != Some(shape) {
+                let found = measured.map_or_else(|| "no such input".to_owned(), |input| format!("{:?}", input.shape));
+                let message = format!(
+                    "profile `{}` has {found} for input `{}`, the manifest gives it the shape {shape:?}",
+                    path.get_ref(),
+                    name.get_ref()
+                );
+                let help = "measure it again with `aegis profile`";
+                self.error(Code::ProfileOfAnotherModel, &name.span(), message, "this input", help);
+                return None;
+            }
+        }
+        let inputs = self.tensors(path, &facts.inputs)?;
+        let outputs = self.tensors(path, &facts.outputs)?;
+        Some(Model {
+            file,
+            backend: model.backend,
+            weights: Bytes(facts.weights_bytes),
+            scratch: Bytes(facts.scratch_bytes),
+            inputs,
+            outputs,
+            span: model.span.clone(),
+        })
+    }
+
+    fn tensors(&mut self, path: &Spanned<String>, facts: &[TensorFacts]) -> Option<Vec<Tensor>> {
+        let tensors: Option<Vec<Tensor>> = facts.iter().map(tensor).collect();
+        if tensors.is_none() {
+            let message = format!(
+                "profile `{}` has a tensor of unknown element type, of no bytes, or whose length is not its shape's",
+                path.get_ref()
+            );
+            self.error(
+                Code::ProfileUnreadable,
+                &path.span(),
+                message,
+                "named here",
+                "measure it again with `aegis profile`",
+            );
+        }
+        tensors
+    }
+}
+
+fn tensor(facts: &TensorFacts) -> Option<Tensor> {
+    let element = crate::tables::element(&facts.dtype).ok()?;
+    let shape =
+        facts.shape.iter().try_fold(element.size().0, |size, dimension| size.checked_mul(u64::from(*dimension)));
+    let size = Bytes(facts.bytes);
+    (shape == Some(facts.bytes) && facts.bytes > 0).then(|| Tensor {
+        name: facts.name.clone(),
+        element,
+        shape: facts.shape.clone(),
+        size,
+    })
+}
+
+/// A machine in a few words.
+fn describe(conditions: &Conditions) -> String {
+    let governor = if conditions.governor.is_empty() { "none" } else { &conditions.governor };
+    format!("{} ({}, {} cores, governor {governor})", conditions.cpu_model, conditions.arch, conditions.cores)
+}

@@ -1,0 +1,157 @@
+//! The validated system with every number resolved: what analysis and planning read.
+//!
+//! [`crate::manifest`] checks the text, [`crate::resolve`] adds the profiles' measurements. After that nothing is
+//! optional that need not be, and no later room validates again.
+
+use aegis_core::desc::{Backend, ElementType, OnOverrun, Policy};
+use aegis_core::time::Duration;
+use aegis_core::units::{Bytes, Priority};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// A place in the manifest's text, in bytes.
+pub type Span = Range<usize>;
+
+/// A whole vehicle, ready to be analysed.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// The vehicle's name.
+    pub name: String,
+    /// The manifest's path as the user gave it, for findings.
+    pub file: String,
+    /// The core of the orchestration thread.
+    pub orchestration_core: u16,
+    /// The machine that the measurements were taken on, where any task is profiled.
+    pub machine: Machine,
+    /// The runtime libraries.
+    pub libraries: Vec<File>,
+    /// The data files for the application's hooks.
+    pub assets: Vec<File>,
+    /// The memory budgets.
+    pub devices: Vec<Device>,
+    /// The in-order execution resources.
+    pub lanes: Vec<Lane>,
+    /// The models that tasks run.
+    pub models: Vec<Model>,
+    /// The recurring obligations, in manifest order.
+    pub tasks: Vec<Task>,
+}
+
+/// The conditions of the measurements; empty where nothing was measured.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Machine {
+    /// The processor architecture.
+    pub arch: String,
+    /// The processor's model name.
+    pub cpu_model: String,
+    /// The number of cores.
+    pub cores: u16,
+    /// The clock governor, empty where the machine shows none.
+    pub governor: String,
+}
+
+/// A file by its contents.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct File {
+    /// The name in the manifest.
+    pub name: String,
+    /// The checksum in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The version, empty for plain data.
+    pub version: String,
+}
+
+/// One memory budget.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// The name in the manifest.
+    pub name: String,
+    /// What it grants; unlimited where the manifest says nothing.
+    pub memory: Bytes,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One in-order execution resource.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    /// The name in the manifest.
+    pub name: String,
+    /// The device whose memory its models use.
+    pub device: Option<usize>,
+    /// The policy.
+    pub policy: Policy,
+    /// The core of its worker.
+    pub core: u16,
+    /// What one job costs besides its execution, at most.
+    pub dispatch_overhead: Duration,
+    /// How late a release is seen, at most.
+    pub wakeup_latency: Duration,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One recurring obligation.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The name in the manifest.
+    pub name: String,
+    /// Its lane.
+    pub lane: usize,
+    /// Its model; `None` only for analysis.
+    pub model: Option<usize>,
+    /// Between two arrivals.
+    pub period: Duration,
+    /// From arrival.
+    pub deadline: Duration,
+    /// The first arrival.
+    pub phase: Duration,
+    /// Release jitter of its own, without the lane's wake-up latency.
+    pub jitter: Duration,
+    /// The priority that the manifest gives; present exactly under `fixed-priority`.
+    pub priority: Option<Priority>,
+    /// The longest execution: declared, or measured maximum times margin plus hooks.
+    pub wcet: Duration,
+    /// The enforced execution time.
+    pub budget: Duration,
+    /// The answer to an overrun.
+    pub on_overrun: OnOverrun,
+    /// Where it stands.
+    pub span: Span,
+    /// Where its deadline stands, or the task where the deadline is the period.
+    pub deadline_span: Span,
+}
+
+/// A model with what the probe learnt of it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The model's name and checksum.
+    pub file: File,
+    /// The runtime that executes it.
+    pub backend: Backend,
+    /// What stays occupied across runs.
+    pub weights: Bytes,
+    /// What one run uses at most at a time.
+    pub scratch: Bytes,
+    /// Its inputs in the model's order.
+    pub inputs: Vec<Tensor>,
+    /// Its outputs in the model's order.
+    pub outputs: Vec<Tensor>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One input or output.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tensor {
+    /// The name in the model's file.
+    pub name: String,
+    /// The element type.
+    pub element: ElementType,
+    /// The fixed dimensions.
+    pub shape: Vec<u32>,
+    /// The length.
+    pub size: Bytes,
+}

@@ -1,0 +1,182 @@
+//! A lock's plan as core's descriptors: for `aegis verify`, simulation and tests, without rustc in between.
+
+use crate::lock::Lock;
+use crate::plan::{Certificate, Plan, Tensor};
+use aegis_core::desc::{
+    Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun,
+    Policy, PoolDesc, Release, SystemDesc, TaskDesc, TensorDesc,
+};
+use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
+use aegis_core::{Duration, layout::TABLE_LAYOUT};
+
+/// A name in the lock that this version does not know.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the lock's {what} `{value}` is not one of this version's")]
+pub struct Unknown {
+    what: &'static str,
+    value: String,
+}
+
+/// The descriptors of a lock. They live until the process ends, as descriptors in a vehicle do: call it once a plan.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
+    let plan = &lock.plan;
+    let lanes = plan.lanes.iter().map(lane).collect::<Result<Vec<_>, _>>()?;
+    let tasks = plan.tasks.iter().map(task).collect::<Result<Vec<_>, _>>()?;
+    let models = plan.models.iter().map(model).collect::<Result<Vec<_>, _>>()?;
+    Ok(Box::leak(Box::new(SystemDesc {
+        layout: TABLE_LAYOUT,
+        name: text(&plan.name),
+        generator: crate::lock::TOOL,
+        config_hash: bytes(&lock.lock.plan_sha256),
+        manifest_hash: bytes(&lock.manifest_hash()),
+        machine: machine(plan),
+        orchestration_core: plan.orchestration_core,
+        libraries: files(&plan.libraries),
+        assets: files(&plan.assets),
+        lanes: slice(lanes),
+        tasks: slice(tasks),
+        models: slice(models),
+        pools: slice(plan.pools.iter().map(pool).collect()),
+    })))
+}
+
+fn text(text: &str) -> &'static str {
+    Box::leak(text.to_owned().into_boxed_str())
+}
+
+fn slice<T>(items: Vec<T>) -> &'static [T] {
+    Box::leak(items.into_boxed_slice())
+}
+
+fn bytes(digits: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        *byte = pair.unwrap_or(0);
+    }
+    bytes
+}
+
+fn machine(plan: &Plan) -> MachineDesc {
+    let machine = &plan.machine;
+    MachineDesc {
+        arch: text(&machine.arch),
+        cpu_model: text(&machine.cpu_model),
+        cores: machine.cores,
+        governor: text(&machine.governor),
+    }
+}
+
+fn files(files: &[crate::system::File]) -> &'static [FileDesc] {
+    let file = |file: &crate::system::File| FileDesc {
+        name: text(&file.name),
+        sha256: text(&file.sha256),
+        version: text(&file.version),
+    };
+    slice(files.iter().map(file).collect())
+}
+
+/// The policy of a name.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn policy(name: &str) -> Result<Policy, Unknown> {
+    let all = [Policy::RateMonotonic, Policy::DeadlineMonotonic, Policy::FixedPriority, Policy::EarliestDeadlineFirst];
+    let known = all.into_iter().find(|policy| policy.name() == name);
+    known.ok_or_else(|| Unknown { what: "policy", value: name.to_owned() })
+}
+
+/// The element type of a name.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn element(name: &str) -> Result<ElementType, Unknown> {
+    let all = [ElementType::F32, ElementType::I64, ElementType::I32, ElementType::U8];
+    let known = all.into_iter().find(|element| element.name() == name);
+    known.ok_or_else(|| Unknown { what: "element type", value: name.to_owned() })
+}
+
+fn lane(lane: &crate::plan::Lane) -> Result<LaneDesc, Unknown> {
+    Ok(LaneDesc {
+        name: text(&lane.name),
+        policy: policy(&lane.policy)?,
+        core: lane.core,
+        dispatch_overhead: Duration::from_ns(lane.dispatch_overhead_ns),
+        wakeup_latency: Duration::from_ns(lane.wakeup_latency_ns),
+        busy_period: Duration::from_ns(lane.busy_period_ns),
+    })
+}
+
+fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
+    let certificate = match &task.certificate {
+        Certificate::Demand {} => CertificateDesc::Demand,
+        Certificate::FixedPriority { blocking_ns, busy_period_ns, starts_ns } => CertificateDesc::FixedPriority {
+            blocking: Duration::from_ns(*blocking_ns),
+            busy_period: Duration::from_ns(*busy_period_ns),
+            starts: slice(starts_ns.iter().map(|start| Duration::from_ns(*start)).collect()),
+        },
+    };
+    let on_overrun = match task.on_overrun.as_str() {
+        "continue" => OnOverrun::Continue,
+        "skip-next" => OnOverrun::SkipNext,
+        other => return Err(Unknown { what: "on-overrun", value: other.to_owned() }),
+    };
+    Ok(TaskDesc {
+        name: text(&task.name),
+        lane: LaneId(task.lane),
+        model: task.model.map(ModelId),
+        release: Release::Timer,
+        priority: Priority(task.priority),
+        period: Duration::from_ns(task.period_ns),
+        deadline: Duration::from_ns(task.deadline_ns),
+        phase: Duration::from_ns(task.phase_ns),
+        jitter: Duration::from_ns(task.jitter_ns),
+        wcet: Duration::from_ns(task.wcet_ns),
+        budget: Duration::from_ns(task.budget_ns),
+        on_overrun,
+        queue: task.queue,
+        response_bound: Duration::from_ns(task.response_ns),
+        certificate,
+    })
+}
+
+fn model(model: &crate::plan::Model) -> Result<ModelDesc, Unknown> {
+    let backend = match model.backend.as_str() {
+        "onnxruntime" => Backend::OnnxRuntime,
+        other => return Err(Unknown { what: "backend", value: other.to_owned() }),
+    };
+    Ok(ModelDesc {
+        name: text(&model.name),
+        backend,
+        file: FileDesc { name: text(&model.name), sha256: text(&model.sha256), version: "" },
+        pool: PoolId(model.pool),
+        weights: Bytes(model.weights_bytes),
+        scratch_at: ByteOffset(model.scratch_at),
+        scratch: Bytes(model.scratch_bytes),
+        inputs: slice(model.inputs.iter().map(tensor).collect::<Result<_, _>>()?),
+        outputs: slice(model.outputs.iter().map(tensor).collect::<Result<_, _>>()?),
+    })
+}
+
+fn tensor(tensor: &Tensor) -> Result<TensorDesc, Unknown> {
+    Ok(TensorDesc {
+        name: text(&tensor.name),
+        element: element(&tensor.element)?,
+        shape: slice(tensor.shape.clone()),
+        at: ByteOffset(tensor.at),
+        size: Bytes(tensor.bytes),
+    })
+}
+
+fn pool(pool: &crate::plan::Pool) -> PoolDesc {
+    PoolDesc {
+        name: text(&pool.name),
+        capacity: Bytes(pool.capacity_bytes),
+        weights: Bytes(pool.weights_bytes),
+        height: Bytes(pool.height_bytes),
+        private: Bytes(pool.private_bytes),
+    }
+}

@@ -1,0 +1,240 @@
+//! The `aegis` command as a user starts it: exit status, what is printed, and that the same input gives the same bytes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Runs `aegis` in the repository's root.
+fn aegis(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_aegis")).args(arguments).current_dir(root()).output().unwrap()
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// Compares with a committed file, or rewrites it under `AEGIS_BLESS=1`.
+fn golden(path: &str, text: &str) {
+    let path = root().join(path);
+    if std::env::var_os("AEGIS_BLESS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(expected, text, "{} differs; AEGIS_BLESS=1 rewrites it", path.display());
+}
+
+/// A folder with a small analysable manifest, and the manifest's path.
+fn small(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("system.toml");
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    (folder, file)
+}
+
+const SMALL: &str = r#"
+system = { name = "small", policy = "rate-monotonic" }
+lane.main = { kind = "cpu", core = 1 }
+task.fast = { lane = "main", period = "10ms", wcet = "2ms" }
+task.slow = { lane = "main", period = "40ms", wcet = "6ms" }
+"#;
+
+#[test]
+fn the_examples_reports_are_the_committed_ones_and_their_locks_are_fresh() {
+    for (manifest, report) in [
+        ("system.toml", "examples/courier/report.txt"),
+        ("examples/inspector/system.toml", "examples/inspector/report.txt"),
+    ] {
+        let output = aegis(&["check", "--locked", "--deny", "warnings", manifest]);
+        assert_eq!((status(&output), stderr(&output)), (0, ""));
+        golden(report, stdout(&output));
+    }
+}
+
+#[test]
+fn the_overloaded_example_is_refused_with_task_bound_deadline_and_blocker() {
+    let output = aegis(&["check", "examples/overloaded/system.toml"]);
+    assert_eq!(status(&output), 1);
+    golden("examples/overloaded/report.txt", &format!("{}\n{}", stderr(&output), stdout(&output)));
+    let words = stderr(&output);
+    assert!(words.contains("error[AEG202]: task `face` may respond only after "), "{words}");
+    assert!(words.contains("its deadline is 16 ms") && words.contains("`lines` can block it for "), "{words}");
+    assert!(words.contains("examples/overloaded/system.toml:"), "{words}");
+    assert!(!root().join("examples/overloaded/system.lock").exists(), "a refused manifest has no lock");
+}
+
+#[test]
+fn run_refuses_what_check_refuses_before_anything_is_built() {
+    let output = aegis(&["run", "examples/overloaded/system.toml"]);
+    assert_eq!(status(&output), 1);
+    assert!(stdout(&output).ends_with("refused: 1 error(s); nothing was built or started\n"), "{}", stdout(&output));
+}
+
+#[test]
+fn json_matches_the_contract_and_has_integers_only() {
+    let output = aegis(&["check", "--format", "json"]);
+    assert_eq!(status(&output), 0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["schema"], "aegis.report/1");
+    assert_eq!((&report["system"], &report["verdict"]), (&"courier".into(), &"pass".into()));
+    let has = |value: &Value, keys: &[&str]| {
+        for key in keys {
+            assert!(value.get(key).is_some(), "{key} is missing in {value}");
+        }
+    };
+    has(&report["lanes"][0], &["name", "policy", "preemption", "utilization_ppm"]);
+    assert_eq!(report["tasks"].as_array().unwrap().len(), 5);
+    for task in report["tasks"].as_array().unwrap() {
+        has(task, &["name", "lane", "priority", "period_ns", "deadline_ns", "jitter_ns", "wcet_ns", "segments_ns"]);
+        has(
+            task,
+            &[
+                "blocking_ns",
+                "blocked_by",
+                "response_ns",
+                "response_from_release_ns",
+                "slack_ns",
+                "schedulable",
+                "test",
+            ],
+        );
+        let (response, deadline) = (task["response_ns"].as_u64().unwrap(), task["deadline_ns"].as_u64().unwrap());
+        assert!(task["schedulable"].as_bool().unwrap() && response <= deadline);
+        assert_eq!(task["slack_ns"].as_u64(), Some(deadline - response));
+        assert!(task["response_from_release_ns"].as_u64().unwrap() <= response);
+    }
+    has(
+        &report["memory"]["pools"][0],
+        &["name", "capacity_bytes", "height_bytes", "lower_bound_bytes", "private_bytes", "optimal"],
+    );
+    assert!(report["chains"].is_array() && report["findings"].is_array());
+    no_floats(&report);
+}
+
+fn no_floats(value: &Value) {
+    match value {
+        Value::Number(number) => assert!(number.is_i64() || number.is_u64(), "{number}"),
+        Value::Array(items) => items.iter().for_each(no_floats),
+        Value::Object(fields) => fields.values().for_each(no_floats),
+        _ => {}
+    }
+}
+
+#[test]
+fn json_of_a_refused_manifest_has_its_findings_with_places() {
+    let output = aegis(&["check", "--format", "json", "examples/overloaded/system.toml"]);
+    assert_eq!(status(&output), 1);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "fail");
+    let finding = &report["findings"][0];
+    assert_eq!((&finding["code"], &finding["severity"]), (&"AEG202".into(), &"error".into()));
+    let label = &finding["labels"][0];
+    assert_eq!(label["file"], "examples/overloaded/system.toml");
+    assert!(label["line"].as_u64().unwrap() > 1 && label["column"].as_u64().unwrap() > 1);
+    let face = &report["tasks"][0];
+    assert!(!face["schedulable"].as_bool().unwrap() && face["slack_ns"].as_i64().unwrap() < 0);
+}
+
+#[test]
+fn an_overloaded_lane_has_no_bound_in_json() {
+    let (_folder, file) = small(&SMALL.replace("6ms", "36ms"));
+    let output = aegis(&["check", "--format", "json", &file]);
+    assert_eq!(status(&output), 1);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let slow = &report["tasks"][1];
+    assert_eq!(
+        (&slow["response_ns"], &slow["slack_ns"], &slow["schedulable"]),
+        (&Value::Null, &Value::Null, &false.into())
+    );
+    assert_eq!(report["lanes"][0]["utilization_ppm"], 1_100_000);
+}
+
+#[test]
+fn two_runs_give_the_same_bytes() {
+    for arguments in
+        [&["check"][..], &["check", "--format", "json"], &["generate"], &["generate", "examples/inspector/system.toml"]]
+    {
+        let (one, two) = (aegis(arguments), aegis(arguments));
+        assert_eq!((status(&one), status(&two)), (0, 0), "{}", stderr(&one));
+        assert!(!one.stdout.is_empty() && one.stdout == two.stdout, "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_writes_a_lock_that_verify_accepts_and_that_a_change_makes_stale() {
+    let (folder, file) = small(SMALL);
+    let lock = folder.path().join("system.lock");
+    assert_eq!(status(&aegis(&["check", "--locked", &file])), 1, "there is no lock yet");
+    assert!(!lock.exists());
+    assert_eq!(status(&aegis(&["check", &file])), 0);
+    assert_eq!(status(&aegis(&["check", "--locked", &file])), 0);
+    let lock = lock.to_str().unwrap();
+    let verified = aegis(&["verify", lock, "--manifest", &file]);
+    assert_eq!(status(&verified), 0, "{}", stderr(&verified));
+    assert!(stdout(&verified).contains("the plan of `small` is re-proven"));
+    std::fs::write(&file, SMALL.replace("6ms", "5ms")).unwrap();
+    let stale = aegis(&["check", "--locked", &file]);
+    assert_eq!(status(&stale), 1);
+    assert!(stderr(&stale).contains("error[AEG601]"), "{}", stderr(&stale));
+    let stale = aegis(&["verify", lock, "--manifest", &file]);
+    assert_eq!(status(&stale), 1);
+    assert!(stderr(&stale).contains("stale lock"), "{}", stderr(&stale));
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "nothing half-written is left: {names:?}");
+}
+
+#[test]
+fn a_task_without_a_model_is_analysed_but_not_built() {
+    let (_folder, file) = small(SMALL);
+    assert_eq!(status(&aegis(&["check", &file])), 0);
+    for command in ["build", "run"] {
+        let output = aegis(&[command, &file]);
+        assert_eq!(status(&output), 1);
+        assert!(stderr(&output).contains("error[AEG504]: task `fast` has no model"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn unreadable_input_and_wrong_usage_are_status_2() {
+    for arguments in [
+        &["check", "no-such-folder/system.toml"][..],
+        &["check", "--format", "yaml"],
+        &["fly"],
+        &["verify", "no-such.lock"],
+        &["explain", "AEG999"],
+    ] {
+        let output = aegis(arguments);
+        assert_eq!(status(&output), 2, "{arguments:?}: {}", stderr(&output));
+        assert!(stdout(&output).is_empty() && !stderr(&output).is_empty());
+    }
+}
+
+#[test]
+fn warnings_pass_unless_denied() {
+    let (_folder, file) = small(&format!("{SMALL}\nlane.idle = {{ kind = \"cpu\", core = 2 }}\n"));
+    let output = aegis(&["check", &file]);
+    assert_eq!(status(&output), 0);
+    assert!(stderr(&output).contains("warning[AEG120]"), "{}", stderr(&output));
+    assert_eq!(status(&aegis(&["check", "--deny", "warnings", &file])), 1);
+}
+
+#[test]
+fn every_code_is_explained() {
+    let output = aegis(&["explain", "aeg202"]);
+    assert_eq!(status(&output), 0);
+    assert!(stdout(&output).starts_with("AEG202: a task's response bound exceeds its deadline\n\n"));
+}

@@ -1,0 +1,280 @@
+//! The descriptors: everything the vehicle knows of its plan, as constants.
+//!
+//! A generated file contains one [`SystemDesc`] built of `'static` slices. Descriptors are read-only; what
+//! changes at run time lives in [`crate::dispatch::State`].
+
+use crate::time::Duration;
+use crate::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
+
+/// One vehicle's whole plan.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemDesc {
+    /// The table layout the generator wrote, equal to [`crate::layout::TABLE_LAYOUT`].
+    pub layout: u32,
+    /// The vehicle's name.
+    pub name: &'static str,
+    /// The tool that wrote the plan, with its version.
+    pub generator: &'static str,
+    /// SHA-256 over the plan's canonical text, the lock's body.
+    pub config_hash: [u8; 32],
+    /// SHA-256 of the manifest that the plan was made from.
+    pub manifest_hash: [u8; 32],
+    /// The machine that the bounds hold for.
+    pub machine: MachineDesc,
+    /// The CPU core of the orchestration thread.
+    pub orchestration_core: u16,
+    /// The runtime libraries to load, at most one per backend.
+    pub libraries: &'static [FileDesc],
+    /// The data files that the application's hooks may open.
+    pub assets: &'static [FileDesc],
+    /// The in-order execution resources.
+    pub lanes: &'static [LaneDesc],
+    /// The recurring obligations, in priority order within a lane.
+    pub tasks: &'static [TaskDesc],
+    /// The models that tasks run.
+    pub models: &'static [ModelDesc],
+    /// The memory pools with their planned regions.
+    pub pools: &'static [PoolDesc],
+}
+
+/// The conditions under which the plan's execution times were measured.
+#[derive(Clone, Copy, Debug)]
+pub struct MachineDesc {
+    /// The processor architecture, as Rust spells it (`x86_64`, `aarch64`).
+    pub arch: &'static str,
+    /// The processor's model name as the operating system tells it.
+    pub cpu_model: &'static str,
+    /// The number of processor cores.
+    pub cores: u16,
+    /// The clock governor, empty where the machine shows none.
+    pub governor: &'static str,
+}
+
+/// A file that is found by the SHA-256 of its contents.
+#[derive(Clone, Copy, Debug)]
+pub struct FileDesc {
+    /// The name in the manifest.
+    pub name: &'static str,
+    /// The checksum, in lower-case hexadecimal digits.
+    pub sha256: &'static str,
+    /// The version of what the file is, empty for plain data.
+    pub version: &'static str,
+}
+
+/// How a lane chooses its next job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Policy {
+    /// Fixed priorities, the shortest period first.
+    RateMonotonic,
+    /// Fixed priorities, the shortest relative deadline first.
+    DeadlineMonotonic,
+    /// Fixed priorities as the manifest gives them.
+    FixedPriority,
+    /// The earliest absolute deadline first.
+    EarliestDeadlineFirst,
+}
+
+impl Policy {
+    /// The name in manifests, traces and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RateMonotonic => "rate-monotonic",
+            Self::DeadlineMonotonic => "deadline-monotonic",
+            Self::FixedPriority => "fixed-priority",
+            Self::EarliestDeadlineFirst => "edf",
+        }
+    }
+
+    /// Whether jobs are ordered by their task's fixed priority.
+    #[must_use]
+    pub const fn is_fixed_priority(self) -> bool {
+        !matches!(self, Self::EarliestDeadlineFirst)
+    }
+}
+
+/// One in-order execution resource: at most one segment is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneDesc {
+    /// The name in the manifest.
+    pub name: &'static str,
+    /// How the next job is chosen.
+    pub policy: Policy,
+    /// The CPU core of the lane's worker.
+    pub core: u16,
+    /// What starting one job and noticing its end costs the lane, at most.
+    pub dispatch_overhead: Duration,
+    /// How late the dispatcher may see a release, at most; part of every task's jitter.
+    pub wakeup_latency: Duration,
+    /// An upper bound on any interval in which the lane is continuously busy.
+    pub busy_period: Duration,
+}
+
+/// What happens after a job exceeded its budget.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnOverrun {
+    /// The overrun is recorded; nothing else changes.
+    Continue,
+    /// The task's next release is dropped.
+    SkipNext,
+}
+
+/// Where a task's releases come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Release {
+    /// The dispatcher's timer, at `phase + k · period`.
+    Timer,
+    /// [`crate::dispatch::Event::Submit`], at least one period apart.
+    Submitted,
+}
+
+/// A recurring obligation to run a model.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskDesc {
+    /// The name in the manifest.
+    pub name: &'static str,
+    /// The lane that runs its jobs.
+    pub lane: LaneId,
+    /// The model it runs; `None` only in plans that are analysed or simulated, never in a binary.
+    pub model: Option<ModelId>,
+    /// Where its releases come from.
+    pub release: Release,
+    /// The order among the lane's tasks; unique within a lane.
+    pub priority: Priority,
+    /// The time between two arrivals.
+    pub period: Duration,
+    /// The time from arrival within which a job must complete.
+    pub deadline: Duration,
+    /// The first arrival.
+    pub phase: Duration,
+    /// How much later than its arrival a job may be released, at most, without the lane's wake-up latency.
+    pub jitter: Duration,
+    /// The longest execution of a job that the analysis assumes, hooks included, overheads not.
+    pub wcet: Duration,
+    /// The execution time after which an overrun is recorded.
+    pub budget: Duration,
+    /// The answer to an overrun.
+    pub on_overrun: OnOverrun,
+    /// How many jobs may wait at once.
+    pub queue: u16,
+    /// The proven bound on the time from arrival to completion.
+    pub response_bound: Duration,
+    /// What re-proves `response_bound`.
+    pub certificate: Certificate,
+}
+
+/// What a checker needs to re-prove a task's bound by substitution, without a search.
+#[derive(Clone, Copy, Debug)]
+pub enum Certificate {
+    /// Non-preemptive fixed priority: Davis et al. 2007, with release jitter.
+    FixedPriority {
+        /// The longest blocking by a less important job.
+        blocking: Duration,
+        /// A positive solution of the level-i busy period recurrence.
+        busy_period: Duration,
+        /// For each instance q in the busy period, a solution of its start time recurrence.
+        starts: &'static [Duration],
+    },
+    /// Non-preemptive EDF: the demand test passes at every deadline up to the lane's busy period, so the
+    /// bound is the deadline itself.
+    Demand,
+}
+
+/// The element type of a tensor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ElementType {
+    /// 32-bit IEEE 754 numbers.
+    F32,
+    /// 64-bit signed integers.
+    I64,
+    /// 32-bit signed integers.
+    I32,
+    /// 8-bit unsigned integers.
+    U8,
+}
+
+impl ElementType {
+    /// The size of one element.
+    #[must_use]
+    pub const fn size(self) -> Bytes {
+        match self {
+            Self::F32 | Self::I32 => Bytes(4),
+            Self::I64 => Bytes(8),
+            Self::U8 => Bytes(1),
+        }
+    }
+
+    /// The name in profiles and locks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::I64 => "i64",
+            Self::I32 => "i32",
+            Self::U8 => "u8",
+        }
+    }
+}
+
+/// One input or output of a model, bound in place to planned memory.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorDesc {
+    /// The name in the model's file.
+    pub name: &'static str,
+    /// The element type.
+    pub element: ElementType,
+    /// The fixed dimensions.
+    pub shape: &'static [u32],
+    /// Where it lies in its pool.
+    pub at: ByteOffset,
+    /// Its length.
+    pub size: Bytes,
+}
+
+/// The runtime that executes a model.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// ONNX Runtime on the CPU.
+    OnnxRuntime,
+}
+
+/// A model with its files and its planned memory.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelDesc {
+    /// The name in the manifest.
+    pub name: &'static str,
+    /// The runtime that executes it.
+    pub backend: Backend,
+    /// The model's file.
+    pub file: FileDesc,
+    /// The pool that holds all its memory.
+    pub pool: PoolId,
+    /// Bytes that stay occupied across runs and that the backend holds itself: weights.
+    pub weights: Bytes,
+    /// Where its scratch lies; models of one lane may share it.
+    pub scratch_at: ByteOffset,
+    /// The length of its scratch, used only while it runs.
+    pub scratch: Bytes,
+    /// Its inputs, in the model's order.
+    pub inputs: &'static [TensorDesc],
+    /// Its outputs, in the model's order.
+    pub outputs: &'static [TensorDesc],
+}
+
+/// One memory budget and the arena inside it.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolDesc {
+    /// The device's name in the manifest.
+    pub name: &'static str,
+    /// What the device grants.
+    pub capacity: Bytes,
+    /// What the backends hold besides the arena: the weights of all models.
+    pub weights: Bytes,
+    /// The length of the arena that is taken once, at start.
+    pub height: Bytes,
+    /// What the arena would need if no two models shared a byte.
+    pub private: Bytes,
+}
+
+/// Every planned address is a multiple of this many bytes: a cache line, and what vector loads want.
+pub const ALIGNMENT: Bytes = Bytes(64);

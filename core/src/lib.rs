@@ -1,0 +1,29 @@
+//! The part of AegisRT that ships in the vehicle.
+//!
+//! It holds four things and nothing else: the *descriptors* of a plan ([`desc`]), the checker that re-proves a
+//! plan ([`verify`]), the pure dispatcher ([`dispatch`]) and the trace records ([`trace`]). It has no heap, no
+//! `unsafe`, and no path that panics: every arithmetic step is checked, and every table access is an
+//! `Option`. The same code runs in the vehicle, in the simulator and inside rustc while a plan compiles.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::as_conversions
+)]
+
+pub mod desc;
+pub mod dispatch;
+pub mod layout;
+pub mod time;
+pub mod trace;
+pub mod units;
+pub mod verify;
+
+pub use time::{Duration, Instant};
+pub use units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};

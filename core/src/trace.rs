@@ -1,0 +1,299 @@
+//! Trace records: fixed in size, numbered without gaps, lost only when counted.
+//!
+//! The dispatcher hands each event to a [`Sink`]. In the vehicle the sink is a [`Recorder`]: it numbers the
+//! record and puts it into a ring that another thread drains. When the ring is full the record is lost, the
+//! loss is counted, and the next record's number shows the gap.
+
+use crate::time::{Duration, Instant};
+use crate::units::{LaneId, ModelId, TaskId};
+
+/// Which job a record speaks of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JobRef {
+    /// Its task.
+    pub task: TaskId,
+    /// The number of the request, counted over all tasks from 1.
+    pub request: u64,
+}
+
+/// Why the dispatcher chose a job.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// No other job of the lane was waiting.
+    OnlyOneWaiting,
+    /// Its fixed priority goes before the runner-up's.
+    MoreImportant,
+    /// Its absolute deadline is earlier than the runner-up's.
+    EarlierDeadline,
+    /// Its absolute deadline equals the runner-up's, and its task stands first in the table.
+    EqualDeadlineFirstInTable,
+}
+
+impl Reason {
+    /// The name in traces.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnlyOneWaiting => "only-one-waiting",
+            Self::MoreImportant => "more-important",
+            Self::EarlierDeadline => "earlier-deadline",
+            Self::EqualDeadlineFirstInTable => "equal-deadline-first-in-table",
+        }
+    }
+}
+
+/// Why the plan's bounds are not guaranteed in this run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VoidReason {
+    /// The system did not grant SCHED_FIFO.
+    NoRealTimePriority,
+    /// The system did not let the process lock its memory.
+    MemoryNotLocked,
+    /// The system stops real-time threads for longer than the plan leaves idle.
+    RealTimeThrottle,
+    /// A thread could not be bound to its planned core.
+    NotPinned,
+    /// The processor is another one than the plan was made for.
+    OtherProcessor,
+    /// The number of cores is another one than the plan was made for.
+    OtherCoreCount,
+    /// The clock governor is another one than the plan was made for.
+    OtherGovernor,
+    /// The runtime library is another one than the plan was made for.
+    OtherLibrary,
+}
+
+impl VoidReason {
+    /// The name in traces and summaries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoRealTimePriority => "no-real-time-priority",
+            Self::MemoryNotLocked => "memory-not-locked",
+            Self::RealTimeThrottle => "real-time-throttle",
+            Self::NotPinned => "not-pinned",
+            Self::OtherProcessor => "other-processor",
+            Self::OtherCoreCount => "other-core-count",
+            Self::OtherGovernor => "other-governor",
+            Self::OtherLibrary => "other-library",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The task's certificate held at start, so its jobs are admitted.
+    Admitted {
+        /// The task.
+        task: TaskId,
+        /// Its proven response bound.
+        bound: Duration,
+    },
+    /// The guarantee does not hold in this run.
+    GuaranteeVoid {
+        /// Why.
+        reason: VoidReason,
+    },
+    /// A job was released and waits.
+    Submitted {
+        /// The job.
+        job: JobRef,
+        /// Its planned arrival.
+        arrival: Instant,
+        /// How many jobs of its lane wait now, itself included.
+        queue_depth: u16,
+    },
+    /// Arrivals were refused because the task's queue was full: a transient error.
+    Rejected {
+        /// The task.
+        task: TaskId,
+        /// The first refused arrival.
+        arrival: Instant,
+        /// How many arrivals were refused.
+        count: u64,
+    },
+    /// An arrival was dropped by `on-overrun = "skip-next"`.
+    Skipped {
+        /// The task.
+        task: TaskId,
+        /// The dropped arrival.
+        arrival: Instant,
+    },
+    /// The lane's next job was chosen.
+    Decided {
+        /// The lane.
+        lane: LaneId,
+        /// The chosen job.
+        chosen: JobRef,
+        /// The job that would have been chosen otherwise.
+        runner_up: Option<JobRef>,
+        /// Why the chosen one goes first.
+        reason: Reason,
+        /// How many jobs of the lane waited, the chosen one included.
+        queue_depth: u16,
+    },
+    /// The job got its planned stream and memory.
+    Bound {
+        /// The job.
+        job: JobRef,
+        /// The lane, which is also the stream.
+        lane: LaneId,
+        /// The model whose regions are used.
+        model: ModelId,
+    },
+    /// The lane was told to run the job.
+    Started {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+    },
+    /// The job's execution exceeded its budget.
+    Overran {
+        /// The job.
+        job: JobRef,
+        /// The execution time so far, or in all where the overrun was seen at completion.
+        execution: Duration,
+        /// The budget.
+        budget: Duration,
+    },
+    /// The job completed.
+    Completed {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+        /// When its execution began, by the lane's own clock reading.
+        began: Instant,
+        /// When its execution ended.
+        ended: Instant,
+        /// From planned arrival to the end.
+        response: Duration,
+    },
+    /// The job completed after its deadline, or had not completed when the run ended after it.
+    Missed {
+        /// The job.
+        job: JobRef,
+        /// How long after the deadline it was seen to be late.
+        lateness: Duration,
+    },
+    /// The response exceeded its proven bound: an assumption of the analysis did not hold.
+    Exceeded {
+        /// The job.
+        job: JobRef,
+        /// The response.
+        response: Duration,
+        /// The bound.
+        bound: Duration,
+    },
+    /// What the machine did to the lane since it was last idle; recorded with each exceeded bound.
+    Disturbed {
+        /// The job whose bound was exceeded.
+        job: JobRef,
+        /// Wake-up latency beyond the analysed one.
+        wakeup_excess: Duration,
+        /// Time the hypervisor took from the lane's core.
+        steal: Duration,
+        /// Time the lane's thread was ready but not on the core.
+        off_core: Duration,
+        /// How often the lane's thread was switched away against its will.
+        involuntary_switches: u32,
+        /// Whether these add up to at least the exceedance.
+        explained: bool,
+    },
+}
+
+/// One entry of the trace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Counted from 0 without gaps; a gap in a file is a counted loss.
+    pub sequence: u64,
+    /// When it happened.
+    pub at: Instant,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// Where events go.
+pub trait Sink {
+    /// Takes one event; must not block.
+    fn record(&mut self, at: Instant, kind: Kind);
+}
+
+/// A sink that forgets: for simulations that only look at the actions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Discard;
+
+impl Sink for Discard {
+    fn record(&mut self, _at: Instant, _kind: Kind) {}
+}
+
+/// The ring between the orchestration thread and the thread that drains it.
+pub type Ring<const N: usize> = heapless::spsc::Queue<Record, N>;
+/// The writing end of a [`Ring`].
+pub type Writer<'a> = heapless::spsc::Producer<'a, Record>;
+/// The reading end of a [`Ring`].
+pub type Reader<'a> = heapless::spsc::Consumer<'a, Record>;
+
+/// The sink of the vehicle: numbers each record and counts the ones that the ring could not take.
+pub struct Recorder<'a> {
+    writer: Writer<'a>,
+    sequence: u64,
+    lost: u64,
+}
+
+impl<'a> Recorder<'a> {
+    /// A recorder that writes into `writer`, starting at number 0.
+    #[must_use]
+    pub const fn new(writer: Writer<'a>) -> Self {
+        Self { writer, sequence: 0, lost: 0 }
+    }
+
+    /// How many records were numbered so far, lost ones included.
+    #[must_use]
+    pub const fn numbered(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many records were lost because the ring was full.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+impl Sink for Recorder<'_> {
+    fn record(&mut self, at: Instant, kind: Kind) {
+        let record = Record { sequence: self.sequence, at, kind };
+        if self.writer.enqueue(record).is_err() {
+            self.lost = self.lost.saturating_add(1);
+        }
+        self.sequence = self.sequence.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Recorder, Ring, Sink};
+    use crate::time::{Duration, Instant};
+    use crate::units::TaskId;
+
+    #[test]
+    fn a_full_ring_loses_records_but_counts_them_and_leaves_a_gap() {
+        let mut ring: Ring<4> = Ring::new();
+        let (writer, mut reader) = ring.split();
+        let mut recorder = Recorder::new(writer);
+        let kind = Kind::Admitted { task: TaskId(0), bound: Duration::ZERO };
+        for _ in 0..5 {
+            recorder.record(Instant::START, kind);
+        }
+        // A heapless ring of N slots holds N - 1.
+        assert_eq!((recorder.numbered(), recorder.lost()), (5, 2));
+        for expected in 0..3 {
+            assert_eq!(reader.dequeue().map(|r| r.sequence), Some(expected));
+        }
+        recorder.record(Instant::START, kind);
+        assert_eq!(reader.dequeue().map(|r| r.sequence), Some(5));
+    }
+}

@@ -1,0 +1,181 @@
+//! The checker: re-proves a plan by substitution, sharing no code with the generator.
+//!
+//! Finding a response-time bound needs a search; checking one does not. A certificate names the solution of
+//! each recurrence, and this module only puts it in. Each rule is a `const fn`, so rustc evaluates it in
+//! `const _: () = assert!(…)` of a generated file, the vehicle evaluates it again at its start, and `aegis
+//! verify` evaluates it on a lock.
+//!
+//! What is proven, and under which assumptions: every task's `response_bound` is at most its deadline and at
+//! least its worst response from arrival to completion, if releases of a task are at least one period apart,
+//! each is seen at most `jitter + wakeup_latency` late, no execution exceeds `wcet`, a lane spends at most
+//! `dispatch_overhead` per job besides, and one job at a time runs on a lane, never preempted.
+//!
+//! * Fixed priority: R. I. Davis, A. Burns, R. J. Bril, J. J. Lukkien, "Controller Area Network (CAN)
+//!   schedulability analysis: Refuted, revisited and revised", Real-Time Systems 35 (2007), with integer time
+//!   (a blocking job started at least 1 ns before, so it blocks for `C − 1`). Any positive `L` with
+//!   `L = B + Σ ⌈(L + J)/T⌉ C` is at least the least one, and likewise for start times, so equality suffices.
+//! * EDF: K. Jeffay, D. F. Stanat, C. U. Martel, "On non-preemptive scheduling of periodic and sporadic
+//!   tasks", RTSS 1991; L. George, N. Rivierre, M. Spuri, INRIA RR-2966 (1996); demand with release jitter.
+//!
+//! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each deadline up to the busy period;
+//! memory O(b²) pairs for b regions of a pool.
+
+mod memory;
+mod schedule;
+mod terms;
+
+use crate::desc::SystemDesc;
+use crate::layout::TABLE_LAYOUT;
+pub use memory::memory_holds;
+pub use schedule::{demand_holds, responses_hold};
+use terms::{Count, arrivals};
+
+/// The rule of a plan that does not hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Violation {
+    /// The tables were written for another layout.
+    Layout,
+    /// An index points outside its table, a table is too long, or a quantity that must be positive is zero.
+    References,
+    /// Two tasks of one lane have the same priority.
+    Priorities,
+    /// A certificate does not re-prove its bound, or a bound exceeds its deadline.
+    Responses,
+    /// An EDF lane's demand exceeds the time until some deadline.
+    Demand,
+    /// A task's queue is shorter than the number of jobs that may wait at once.
+    Queues,
+    /// Memory regions overlap, are misaligned, or exceed their pool.
+    Memory,
+}
+
+impl Violation {
+    /// What does not hold, in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Layout => "the tables have another layout than this core",
+            Self::References => {
+                "a table refers to an entry that does not exist, or a quantity that must be positive is zero"
+            }
+            Self::Priorities => "two tasks of one lane have the same priority",
+            Self::Responses => "a certificate does not re-prove its response bound",
+            Self::Demand => "the demand of an EDF lane exceeds the time until a deadline",
+            Self::Queues => "a queue is shorter than the number of jobs that may wait",
+            Self::Memory => "memory regions overlap, are misaligned, or exceed their pool",
+        }
+    }
+}
+
+impl core::fmt::Display for Violation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for Violation {}
+
+/// Re-proves the whole plan.
+///
+/// # Errors
+/// The first rule that does not hold.
+pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
+    if system.layout != TABLE_LAYOUT {
+        Err(Violation::Layout)
+    } else if !references_hold(system) {
+        Err(Violation::References)
+    } else if !priorities_are_unique(system) {
+        Err(Violation::Priorities)
+    } else if !responses_hold(system) {
+        Err(Violation::Responses)
+    } else if !demand_holds(system) {
+        Err(Violation::Demand)
+    } else if !queues_hold(system) {
+        Err(Violation::Queues)
+    } else if !memory_holds(system) {
+        Err(Violation::Memory)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether every index points into its table and every period, deadline, WCET, budget and busy period is positive.
+#[must_use]
+pub const fn references_hold(system: &SystemDesc) -> bool {
+    const LONGEST: usize = 0xffff;
+    if system.tasks.len() > LONGEST || system.lanes.len() > LONGEST || system.tasks.is_empty() {
+        return false;
+    }
+    let mut lanes = system.lanes;
+    while let [lane, rest @ ..] = lanes {
+        if lane.busy_period.is_zero() {
+            return false;
+        }
+        lanes = rest;
+    }
+    let mut models = system.models;
+    while let [model, rest @ ..] = models {
+        if model.pool.index() >= system.pools.len() {
+            return false;
+        }
+        models = rest;
+    }
+    let mut tasks = system.tasks;
+    while let [task, rest @ ..] = tasks {
+        let lane_exists = task.lane.index() < system.lanes.len();
+        let model_exists = match task.model {
+            Some(model) => model.index() < system.models.len(),
+            None => true,
+        };
+        let positive = !task.period.is_zero()
+            && !task.deadline.is_zero()
+            && !task.wcet.is_zero()
+            && !task.budget.is_zero()
+            && task.queue > 0;
+        if !lane_exists || !model_exists || !positive {
+            return false;
+        }
+        tasks = rest;
+    }
+    true
+}
+
+/// Whether no two tasks of one lane have the same priority.
+#[must_use]
+pub const fn priorities_are_unique(system: &SystemDesc) -> bool {
+    let mut tasks = system.tasks;
+    while let [task, rest @ ..] = tasks {
+        let mut others = rest;
+        while let [other, rest @ ..] = others {
+            if task.lane.0 == other.lane.0 && task.priority.0 == other.priority.0 {
+                return false;
+            }
+            others = rest;
+        }
+        tasks = rest;
+    }
+    true
+}
+
+/// Whether each queue holds all jobs that may wait at once: those that arrive within the response bound.
+#[must_use]
+pub const fn queues_hold(system: &SystemDesc) -> bool {
+    let mut tasks = system.tasks;
+    while let [task, rest @ ..] = tasks {
+        let Some(waiting) = arrivals(task.response_bound.as_ns(), 0, task.period.as_ns(), Count::UpTo) else {
+            return false;
+        };
+        let capacity: u64 = {
+            // Widening.
+            #[allow(clippy::as_conversions)]
+            {
+                task.queue as u64
+            }
+        };
+        if capacity < waiting {
+            return false;
+        }
+        tasks = rest;
+    }
+    true
+}

@@ -1,0 +1,22 @@
+//! `aegis-host-probe`: one JSON request on standard input, one JSON answer on standard output.
+
+use std::io::Read as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut request = String::new();
+    if let Err(error) = std::io::stdin().read_to_string(&mut request) {
+        eprintln!("aegis-host-probe: the request cannot be read: {error}");
+        return ExitCode::from(2);
+    }
+    match aegis_host::probe::answer(&request) {
+        Ok(answer) => {
+            println!("{answer}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("aegis-host-probe: {error}");
+            ExitCode::from(error.status())
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The start of a vehicle: proof, files, memory, models, in this order; nothing runs before all of it holds.
+
+use crate::arena::{Arena, BoundTensor};
+use crate::backend::{PlannedMemory, RuntimeBackend as _};
+use crate::cache::{Cache, sha256};
+use crate::error::HostError;
+use crate::hooks::TaskHooks;
+use crate::lane_work::{HostLane, LaneModel, LaneTask};
+use crate::onnx::OnnxRuntime;
+use aegis_core::desc::{Backend, ModelDesc, Release, SystemDesc, TensorDesc};
+use aegis_core::trace::VoidReason;
+use aegis_core::{LaneId, ModelId, TaskId};
+use aegis_linux::machine::Void;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The hooks of each task, in the plan's order.
+pub(crate) type AllHooks = Vec<Option<Box<dyn TaskHooks>>>;
+
+/// Proves the tables once more and checks what only a binary must fulfil.
+pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
+    let refuse = |text: String| Err(HostError::Refused(text));
+    if let Err(violation) = aegis_core::verify::verify(system) {
+        return refuse(violation.to_string());
+    }
+    for task in system.tasks {
+        let Some(model) = task.model else {
+            return refuse(format!("task \"{}\" has no model, which is legal only in an analysis", task.name));
+        };
+        if task.release == Release::Submitted {
+            return refuse(format!(
+                "task \"{}\" is released by submission, which this target does not offer",
+                task.name
+            ));
+        }
+        let other = system.tasks.iter().find(|other| other.model == Some(model) && other.lane != task.lane);
+        if let Some(other) = other {
+            return refuse(format!("tasks \"{}\" and \"{}\" run one model on two lanes", task.name, other.name));
+        }
+    }
+    Ok(())
+}
+
+/// Loads the one library of the plan, if a model needs it; `ORT_DYLIB_PATH` goes before the cache.
+pub(crate) fn open_runtime(
+    system: &SystemDesc,
+    cache: &Cache,
+    voids: &mut Vec<Void>,
+) -> Result<Option<OnnxRuntime>, HostError> {
+    let needed = system.models.iter().any(|model| model.backend == Backend::OnnxRuntime);
+    let Some(library) = system.libraries.first().filter(|_| needed) else {
+        return if needed {
+            Err(HostError::Refused("the plan names no ONNX Runtime library".to_owned()))
+        } else {
+            Ok(None)
+        };
+    };
+    let what = format!("library \"{}\"", library.name);
+    let given = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let Some(path) = given else {
+        return Ok(Some(OnnxRuntime::open(&cache.find(&what, library)?)?));
+    };
+    let found = sha256(&path).map_err(|error| HostError::File { what: what.clone(), path: path.clone(), error })?;
+    let runtime = OnnxRuntime::open(&path)?;
+    if found != library.sha256 {
+        let text = format!(
+            "{what} from ORT_DYLIB_PATH is version {} with SHA-256 {found}, the plan was made for version {} with {}",
+            runtime.version(),
+            library.version,
+            library.sha256
+        );
+        voids.push(Void { reason: VoidReason::OtherLibrary, text });
+    }
+    Ok(Some(runtime))
+}
+
+/// Takes every pool's arena.
+pub(crate) fn take_memory(system: &'static SystemDesc) -> Result<Vec<Arc<Arena>>, HostError> {
+    let take = |pool: &'static aegis_core::desc::PoolDesc| {
+        let (name, bytes) = (pool.name, pool.height.0);
+        Arena::map(bytes, true).map_err(|error| HostError::Memory { pool: name, bytes, error })
+    };
+    system.pools.iter().map(take).collect()
+}
+
+/// Loads every lane's models into the planned memory and gives each task its hooks.
+pub(crate) fn build_lane(
+    system: &SystemDesc,
+    lane: LaneId,
+    runtime: Option<&OnnxRuntime>,
+    cache: &Cache,
+    arenas: &[Arc<Arena>],
+    hooks: &mut AllHooks,
+) -> Result<HostLane, HostError> {
+    let mut work = HostLane { models: Vec::new(), tasks: Vec::new(), failure: None };
+    for (task, number) in system.tasks.iter().zip(0_u16..) {
+        let Some(id) = task.model.filter(|_| task.lane == lane) else { continue };
+        let known = work.models.iter().position(|model| model.id == id);
+        let model = match known {
+            Some(position) => position,
+            None => {
+                work.models.push(load(system, id, runtime, cache, arenas)?);
+                work.models.len().saturating_sub(1)
+            }
+        };
+        let id = TaskId(number);
+        let hooks = hooks.get_mut(id.index()).and_then(Option::take);
+        work.tasks.push(LaneTask { id, model, hooks });
+    }
+    for (position, model) in work.models.iter_mut().enumerate() {
+        let users = || work.tasks.iter().filter(|task| task.model == position);
+        model.shares_inputs = users().any(|task| task.hooks.is_some()) && users().any(|task| task.hooks.is_none());
+    }
+    Ok(work)
+}
+
+fn load(
+    system: &SystemDesc,
+    id: ModelId,
+    runtime: Option<&OnnxRuntime>,
+    cache: &Cache,
+    arenas: &[Arc<Arena>],
+) -> Result<LaneModel, HostError> {
+    let missing = || HostError::Refused(format!("model {} or its runtime is not in the plan", id.0));
+    let model = system.models.get(id.index()).ok_or_else(missing)?;
+    let file = cache.find(&format!("model \"{}\"", model.name), &model.file)?;
+    let outside = || HostError::Refused(format!("a region of model \"{}\" lies outside its pool", model.name));
+    let memory = arenas.get(model.pool.index()).and_then(|arena| planned_memory(model, arena)).ok_or_else(outside)?;
+    let engine = runtime.ok_or_else(missing)?.load(&file, memory)?;
+    Ok(LaneModel { id, engine, shares_inputs: false })
+}
+
+/// The model's regions as addresses; `None` where one is not inside the arena.
+fn planned_memory(model: &ModelDesc, arena: &Arc<Arena>) -> Option<PlannedMemory> {
+    let tensor = |tensor: &TensorDesc| {
+        Some(BoundTensor {
+            name: tensor.name.to_owned(),
+            element: tensor.element,
+            shape: tensor.shape.iter().copied().map(i64::from).collect(),
+            span: arena.span(tensor.at.0, tensor.size.0)?,
+        })
+    };
+    Some(PlannedMemory {
+        inputs: model.inputs.iter().map(tensor).collect::<Option<_>>()?,
+        outputs: model.outputs.iter().map(tensor).collect::<Option<_>>()?,
+        scratch: arena.span(model.scratch_at.0, model.scratch.0)?,
+    })
+}

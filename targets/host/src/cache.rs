@@ -1,0 +1,115 @@
+//! Files by their contents: `<cache>/sha256/<hex>`, verified before use.
+
+use crate::error::HostError;
+use aegis_core::desc::{FileDesc, SystemDesc};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+/// The folder that `aegis fetch` fills.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// The cache of this user: `AEGIS_CACHE`, else `$XDG_CACHE_HOME/aegis`, else `~/.cache/aegis`.
+    #[must_use]
+    pub fn of_user() -> Self {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = variable("AEGIS_CACHE")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("aegis")))
+            .or_else(|| variable("HOME").map(|folder| folder.join(".cache/aegis")));
+        Self { folder: folder.unwrap_or_else(|| PathBuf::from(".cache/aegis")) }
+    }
+
+    /// The cache in this folder.
+    #[must_use]
+    pub const fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Where a file with this checksum lies.
+    #[must_use]
+    pub fn path(&self, sha256: &str) -> PathBuf {
+        self.folder.join("sha256").join(sha256)
+    }
+
+    /// The path of a file whose contents were just verified; `what` names it in errors, as in `model "face"`.
+    ///
+    /// # Errors
+    /// [`HostError::Missing`], [`HostError::WrongContents`], or the read error.
+    pub fn find(&self, what: &str, file: &FileDesc) -> Result<PathBuf, HostError> {
+        let path = self.path(file.sha256);
+        let what = what.to_owned();
+        match sha256(&path) {
+            Ok(found) if found == file.sha256 => Ok(path),
+            Ok(found) => Err(HostError::WrongContents { what, path, found, planned: file.sha256.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(HostError::Missing { what, path }),
+            Err(error) => Err(HostError::File { what, path, error }),
+        }
+    }
+}
+
+/// The data files that a vehicle's hooks may open.
+#[derive(Clone, Debug)]
+pub struct Assets {
+    pub(crate) system: &'static SystemDesc,
+    pub(crate) cache: Cache,
+}
+
+impl Assets {
+    /// The path of an asset of the manifest, its contents verified.
+    ///
+    /// # Errors
+    /// The plan has no such asset, or the file is missing or has other contents.
+    pub fn path(&self, name: &str) -> Result<PathBuf, HostError> {
+        let asset = self.system.assets.iter().find(|asset| asset.name == name);
+        let asset = asset.ok_or_else(|| HostError::NoSuchAsset(name.to_owned()))?;
+        self.cache.find(&format!("asset \"{name}\""), asset)
+    }
+}
+
+/// The SHA-256 of a file, in lower-case hexadecimal digits.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0_u8; 1 << 16];
+    loop {
+        let length = file.read(&mut buffer)?;
+        match buffer.get(..length) {
+            Some(bytes) if length > 0 => hasher.update(bytes),
+            _ => return Ok(aegis_linux::summary::hex(&hasher.finalize())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cache, sha256};
+    use crate::error::HostError;
+    use aegis_core::desc::FileDesc;
+
+    /// SHA-256 of "abc", the first example of FIPS 180.
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_file_is_found_only_with_the_planned_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        let file = FileDesc { name: "abc", sha256: ABC, version: "" };
+        let missing = cache.find("model \"abc\"", &file).unwrap_err();
+        assert!(matches!(missing, HostError::Missing { .. }));
+        assert!(missing.to_string().contains("aegis fetch") && missing.to_string().contains("model \"abc\""));
+        std::fs::create_dir(folder.path().join("sha256")).unwrap();
+        std::fs::write(cache.path(ABC), "abd").unwrap();
+        assert!(matches!(cache.find("", &file), Err(HostError::WrongContents { .. })));
+        std::fs::write(cache.path(ABC), "abc").unwrap();
+        assert_eq!(cache.find("", &file).unwrap(), cache.path(ABC));
+        assert_eq!(sha256(&cache.path(ABC)).unwrap(), ABC);
+    }
+}

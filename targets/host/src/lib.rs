@@ -1,0 +1,56 @@
+//! Runs an AegisRT plan on a Linux machine without a GPU: ONNX Runtime on the CPU.
+//!
+//! A vehicle's whole program is its hooks and three lines:
+//!
+//! ```ignore
+//! aegis_host::plan!();
+//!
+//! fn main() -> std::process::ExitCode {
+//!     plan::vehicle().hooks(plan::task::FACE, Face::default()).run()
+//! }
+//! ```
+//!
+//! `run` parses the command line, proves the tables once more, finds every file by its checksum, takes all memory,
+//! starts the lanes, and only then releases the first job.
+
+#![cfg(target_os = "linux")]
+
+pub mod arena;
+pub mod backend;
+mod boot;
+pub mod cache;
+mod describe;
+mod error;
+pub mod first_fit;
+pub mod hooks;
+mod lane_work;
+pub mod onnx;
+pub mod probe;
+mod vehicle;
+
+pub use aegis_core;
+pub use aegis_linux::lane::JobContext;
+pub use aegis_linux::stats::TaskStats;
+pub use cache::Assets;
+pub use error::HostError;
+pub use hooks::{Inputs, Outputs, TaskHooks};
+pub use vehicle::{Runtime, Vehicle};
+
+/// Includes the plan that `build.rs` rendered, as `mod plan`, with the runtime value that it needs.
+///
+/// `plan::vehicle()` is the vehicle; `plan::task::…` and `plan::asset::…` name what hooks refer to.
+#[macro_export]
+macro_rules! plan {
+    () => {
+        #[allow(dead_code, missing_docs, unreachable_pub, reason = "a vehicle uses the names that its hooks need")]
+        mod plan {
+            include!(concat!(env!("OUT_DIR"), "/plan.rs"));
+
+            static RUNTIME: $crate::Runtime<TASKS, LANES, QUEUE> = $crate::Runtime::new();
+
+            pub fn vehicle() -> $crate::Vehicle<TASKS, LANES, QUEUE> {
+                $crate::Vehicle::new(&SYSTEM, &RUNTIME)
+            }
+        }
+    };
+}

@@ -1,0 +1,67 @@
+//! ONNX Runtime on the CPU, loaded at run time, with inputs, outputs and scratch in planned memory.
+//!
+//! One intra-op thread, operators in sequence, no spinning: a segment runs on the lane's thread and nowhere else,
+//! and its allocation sequence is the same in every run.
+
+// One environment variable has to be set before the library is loaded.
+#![allow(unsafe_code)]
+
+mod allocator;
+mod engine;
+mod library;
+mod model;
+
+pub use allocator::heap_in_use;
+pub use engine::OnnxEngine;
+pub use library::version_of;
+pub use model::{OnnxModel, Port};
+
+use crate::backend::{BackendError, CancelPoint, Description, Engine, MemoryControl, PlannedMemory, RuntimeBackend};
+use ort::environment::Environment;
+use std::path::Path;
+
+/// The runtime: one loaded library with its one environment.
+#[derive(Debug)]
+pub struct OnnxRuntime {
+    environment: Environment,
+    version: String,
+}
+
+impl OnnxRuntime {
+    /// Loads the library and makes the process's one environment, without telemetry.
+    ///
+    /// To be called before the program starts threads that read or change environment variables.
+    ///
+    /// # Errors
+    /// The file is no ONNX Runtime, it is too old, or the process already has an environment.
+    pub fn open(library: &Path) -> Result<Self, BackendError> {
+        let failed = |text: String| BackendError::Library { path: library.to_owned(), text };
+        // The environment's own switch comes too late: by then the Linux wheel has started its telemetry thread and has
+        // written a database below the user's cache folder.
+        // SAFETY: no other thread uses the variables at this point, as the function's contract says.
+        unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+        let version = version_of(library).map_err(failed)?;
+        let builder = ort::init_from(library).map_err(|error| failed(error.to_string()))?;
+        let builder = builder.with_name("aegis").with_telemetry(false);
+        let environment = builder.build().map_err(|error| failed(error.to_string()))?;
+        allocator::register(&environment).map_err(|error| failed(error.to_string()))?;
+        Ok(Self { environment, version })
+    }
+
+    /// The library's version, as in `1.32.0`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+impl RuntimeBackend for OnnxRuntime {
+    fn describe(&self) -> Description {
+        Description { name: "onnxruntime", memory: MemoryControl::Capped, cancel: CancelPoint::BetweenOperators }
+    }
+
+    fn load(&self, file: &Path, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError> {
+        let model = OnnxModel::load(self, file)?;
+        Ok(Box::new(OnnxEngine::bind(model, memory)?))
+    }
+}

@@ -1,0 +1,80 @@
+//! A loaded model that is not bound to memory yet, and the true form of its inputs and outputs.
+
+use super::OnnxRuntime;
+use crate::backend::BackendError;
+use aegis_core::desc::ElementType;
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::{Outlet, TensorElementType, ValueType};
+use std::path::Path;
+
+/// One input or output as the model's file declares it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its element type.
+    pub element: ElementType,
+    /// Its dimensions; −1 where the file leaves one open.
+    pub shape: Vec<i64>,
+}
+
+/// A model in memory.
+#[derive(Debug)]
+pub struct OnnxModel {
+    pub(super) session: Session,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+}
+
+impl OnnxModel {
+    /// Loads a model: one thread, operators in sequence, the environment's allocator.
+    ///
+    /// # Errors
+    /// [`BackendError::Load`] with the runtime's words, [`BackendError::Tensor`] for an element type that plans
+    /// do not know.
+    pub fn load(runtime: &OnnxRuntime, path: &Path) -> Result<Self, BackendError> {
+        let failed = |text: String| BackendError::Load { path: path.to_owned(), text };
+        let session = options(runtime).and_then(|mut builder| builder.commit_from_file(path));
+        let session = session.map_err(|error| failed(error.to_string()))?;
+        let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Result<Vec<_>, _>>();
+        let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
+        Ok(Self { session, inputs, outputs })
+    }
+
+    /// Its inputs, in the model's order.
+    #[must_use]
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// Its outputs, in the model's order.
+    #[must_use]
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+}
+
+fn options(runtime: &OnnxRuntime) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(&runtime.environment)?;
+    let builder = builder.with_intra_threads(1)?.with_inter_threads(1)?.with_parallel_execution(false)?;
+    let builder = builder.with_intra_op_spinning(false)?.with_inter_op_spinning(false)?;
+    // Patterns would make the first run allocate otherwise than all later ones.
+    let builder = builder.with_memory_pattern(false)?.with_env_allocators()?;
+    Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?)
+}
+
+fn port(outlet: &Outlet) -> Result<Port, BackendError> {
+    let refuse = |text: String| BackendError::Tensor { tensor: outlet.name().to_owned(), text };
+    let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
+        return Err(refuse("is no tensor".to_owned()));
+    };
+    let element = match ty {
+        TensorElementType::Float32 => ElementType::F32,
+        TensorElementType::Int64 => ElementType::I64,
+        TensorElementType::Int32 => ElementType::I32,
+        TensorElementType::Uint8 => ElementType::U8,
+        other => return Err(refuse(format!("has element type {other}; plans know f32, i64, i32 and u8"))),
+    };
+    Ok(Port { name: outlet.name().to_owned(), element, shape: shape.to_vec() })
+}

@@ -1,0 +1,91 @@
+//! The plan-free probe: measures a machine, its lanes and its models, asked and answering in JSON.
+//!
+//! It uses the very threads, mailboxes, allocator and engine of a vehicle, so that what it measures is what a
+//! vehicle will spend.
+
+mod lanes;
+mod models;
+mod protocol;
+mod statistics;
+
+pub use protocol::{Answer, ModelAnswer, Request};
+pub use statistics::Stats;
+
+use crate::backend::BackendError;
+use crate::onnx::OnnxRuntime;
+use aegis_linux::machine::Machine;
+use aegis_linux::realtime::{LANE_PRIORITY, Throttle, fifo, lock_memory};
+use protocol::{RealTime, RuntimeInfo, SCHEMA};
+
+/// Why the probe gives no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The request cannot be understood: exit status 2.
+    #[error("bad request: {0}")]
+    Request(String),
+    /// The probe cannot work at all: exit status 3.
+    #[error("{0}")]
+    Backend(#[from] BackendError),
+    /// The system refused a thread or a timer: exit status 3.
+    #[error("{what}: {error}")]
+    System {
+        /// What was refused.
+        what: &'static str,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+impl ProbeError {
+    /// The exit status.
+    #[must_use]
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::Request(_) => 2,
+            Self::Backend(_) | Self::System { .. } => 3,
+        }
+    }
+}
+
+/// Answers one request, given and returned as JSON text.
+///
+/// # Errors
+/// [`ProbeError`]; a model that cannot be measured is part of the answer instead.
+pub fn answer(request: &str) -> Result<String, ProbeError> {
+    let request: Request = serde_json::from_str(request).map_err(|error| ProbeError::Request(error.to_string()))?;
+    request.check().map_err(ProbeError::Request)?;
+    let answer = measure(&request)?;
+    serde_json::to_string(&answer).map_err(|error| ProbeError::System { what: "the answer", error: error.into() })
+}
+
+fn measure(request: &Request) -> Result<Answer, ProbeError> {
+    let runtime = request.library.as_ref().map(|library| OnnxRuntime::open(&library.path)).transpose()?;
+    let info =
+        runtime.as_ref().map(|runtime| RuntimeInfo { name: "onnxruntime", version: runtime.version().to_owned() });
+    let profile = request.command == "profile";
+    // Sizes first: they need a large address range, which locked memory would have to back with real pages.
+    let sized = if profile { models::size_all(request, runtime.as_ref()) } else { Vec::new() };
+    let throttle = Throttle::read();
+    let memory_locked = lock_memory().is_ok();
+    let realtime = RealTime {
+        fifo: fifo_is_granted()?,
+        memory_locked,
+        throttle_runtime_us: throttle.runtime_us,
+        throttle_period_us: throttle.period_us,
+    };
+    Ok(Answer {
+        schema: SCHEMA,
+        machine: Machine::read(),
+        realtime,
+        runtime: info,
+        lanes: if profile { lanes::measure_all(request)? } else { Vec::new() },
+        models: models::measure_all(request, sized)?,
+    })
+}
+
+/// Whether the system gives a thread of this process `SCHED_FIFO`; tried on a thread of its own.
+fn fifo_is_granted() -> Result<bool, ProbeError> {
+    let thread = std::thread::Builder::new().spawn(|| fifo(LANE_PRIORITY).is_ok());
+    let thread = thread.map_err(|error| ProbeError::System { what: "a thread", error })?;
+    Ok(thread.join().unwrap_or(false))
+}

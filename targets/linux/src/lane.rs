@@ -1,0 +1,208 @@
+//! One worker thread per lane: takes a job from its mailbox, runs it, tells when it began and ended.
+//!
+//! ```text
+//!  spawn ─▶ pin, SCHED_FIFO ─▶ prepare (warm-up) ─▶ wait ──job──▶ run ──stamps, evidence, bell──▶ wait … close ─▶ join
+//! ```
+
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::evidence::{Execution, ThreadCounters};
+use crate::machine::Void;
+use crate::mailbox::{Full, Mailbox};
+use crate::realtime::{LANE_PRIORITY, set_up_thread};
+use aegis_core::desc::SystemDesc;
+use aegis_core::dispatch::Job;
+use aegis_core::{Instant, LaneId, TaskId};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// What a job may know of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JobContext {
+    /// Its task.
+    pub task: TaskId,
+    /// The task's name in the manifest.
+    pub name: &'static str,
+    /// The number of the request, counted over all tasks from 1.
+    pub request: u64,
+    /// The planned arrival.
+    pub arrival: Instant,
+    /// The absolute deadline.
+    pub deadline: Instant,
+    /// When the execution began.
+    pub began: Instant,
+}
+
+/// Why a lane cannot go on; ends the run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The device that executes segments is gone: fatal.
+    DeviceLost,
+    /// The backend refused or failed a segment: permanent.
+    BackendFailed,
+    /// The lane's code panicked.
+    Panicked,
+}
+
+/// What a lane's thread does.
+pub trait LaneWork: Send + 'static {
+    /// Called once on the lane's thread, after its real-time set-up and before the first job: warms up.
+    ///
+    /// # Errors
+    /// A sentence that says why the lane cannot run.
+    fn prepare(&mut self) -> Result<(), String>;
+
+    /// Runs one job to its end.
+    ///
+    /// # Errors
+    /// A [`Fault`], which ends the run.
+    fn run(&mut self, job: &JobContext) -> Result<(), Fault>;
+}
+
+/// A lane could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// The plan has no such lane.
+    #[error("the plan has no lane number {0}")]
+    NoSuchLane(u16),
+    /// The system refused the thread.
+    #[error("the thread of lane \"{lane}\" could not be started: {error}")]
+    Thread {
+        /// The lane.
+        lane: &'static str,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The work could not be prepared, or panicked while it was.
+    #[error("lane \"{lane}\" could not be prepared: {reason}")]
+    Prepare {
+        /// The lane.
+        lane: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Handed {
+    job: Job,
+    name: &'static str,
+    clock: Clock,
+}
+
+/// The end of one job, as the lane saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Done {
+    /// Stamps and evidence.
+    pub execution: Execution,
+    /// What went wrong, if anything did.
+    pub fault: Option<Fault>,
+}
+
+/// The orchestration thread's side of a lane: two one-slot mailboxes.
+#[derive(Debug)]
+pub struct LaneLink {
+    jobs: Mailbox<Handed>,
+    done: Mailbox<Done>,
+}
+
+impl LaneLink {
+    /// Hands a job over. No heap; wakes the lane's thread.
+    ///
+    /// # Errors
+    /// [`Full`] where the lane still has a job or was closed.
+    pub fn start(&self, system: &SystemDesc, job: Job, clock: Clock) -> Result<(), Full> {
+        let name = system.tasks.get(job.task.index()).map_or("", |task| task.name);
+        self.jobs.put(Handed { job, name, clock })
+    }
+
+    /// The end of the job, once the bell has rung for it.
+    pub fn done(&self) -> Option<Done> {
+        self.done.try_take()
+    }
+}
+
+/// A running lane thread.
+#[derive(Debug)]
+pub struct Lane<W> {
+    link: Arc<LaneLink>,
+    thread: JoinHandle<W>,
+    voids: Vec<Void>,
+}
+
+impl<W: LaneWork> Lane<W> {
+    /// Starts a lane's thread and waits until its work is prepared.
+    ///
+    /// # Errors
+    /// [`LaneError`]; a refused core or priority is no error but one of [`Lane::voids`].
+    pub fn spawn(system: &SystemDesc, id: LaneId, bell: Arc<Bell>, mut work: W) -> Result<Self, LaneError> {
+        let desc = system.lanes.get(id.index()).ok_or(LaneError::NoSuchLane(id.0))?;
+        let (lane, core) = (desc.name, desc.core);
+        let link = Arc::new(LaneLink { jobs: Mailbox::new(), done: Mailbox::new() });
+        let (ready, prepared) = mpsc::channel();
+        let own = Arc::clone(&link);
+        let body = move || {
+            let voids = set_up_thread(&format!("lane \"{lane}\""), core, LANE_PRIORITY);
+            let result = catch_unwind(AssertUnwindSafe(|| work.prepare()));
+            let result = result.unwrap_or_else(|_| Err("it panicked".to_owned()));
+            let go_on = result.is_ok();
+            // The receiver only goes away together with the whole start-up.
+            let _ = ready.send(result.map(|()| voids));
+            if go_on {
+                serve(&own, &bell, &mut work);
+            }
+            work
+        };
+        let thread = Builder::new().name(format!("lane-{lane}")).spawn(body);
+        let thread = thread.map_err(|error| LaneError::Thread { lane, error })?;
+        let failed = |reason| LaneError::Prepare { lane, reason };
+        match prepared.recv() {
+            Ok(Ok(voids)) => Ok(Self { link, thread, voids }),
+            Ok(Err(reason)) => Err(failed(reason)),
+            Err(_) => Err(failed("its thread ended".to_owned())),
+        }
+    }
+
+    /// What the system refused to the thread.
+    #[must_use]
+    pub fn voids(&self) -> &[Void] {
+        &self.voids
+    }
+
+    /// The orchestration thread's side.
+    #[must_use]
+    pub fn link(&self) -> Arc<LaneLink> {
+        Arc::clone(&self.link)
+    }
+
+    /// Ends the thread after its present job and gives the work back; `None` where the job takes longer than
+    /// `limit`: the thread is left to itself then.
+    pub fn close(self, limit: Duration) -> Option<W> {
+        const PAUSE: Duration = Duration::from_millis(1);
+        self.link.jobs.close();
+        let mut waited = Duration::ZERO;
+        while !self.thread.is_finished() && waited < limit {
+            std::thread::sleep(PAUSE);
+            waited += PAUSE;
+        }
+        if self.thread.is_finished() { self.thread.join().ok() } else { None }
+    }
+}
+
+fn serve<W: LaneWork>(link: &LaneLink, bell: &Bell, work: &mut W) {
+    while let Some(Handed { job, name, clock }) = link.jobs.take() {
+        let began = clock.now();
+        let before = ThreadCounters::read();
+        let (task, request) = (job.task, job.request);
+        let context = JobContext { task, name, request, arrival: job.arrival, deadline: job.deadline, began };
+        let result = catch_unwind(AssertUnwindSafe(|| work.run(&context)));
+        let after = ThreadCounters::read();
+        let execution = after.since(&before, began, clock.now());
+        let fault = result.unwrap_or(Err(Fault::Panicked)).err();
+        // The slot is free: the orchestration thread takes each end before it hands over the next job.
+        let _ = link.done.put(Done { execution, fault });
+        bell.ring();
+    }
+}

@@ -1,0 +1,37 @@
+//! What AegisRT needs of Linux, and nothing that a plan decides.
+//!
+//! ```text
+//!  main thread (ordinary)          orchestration thread (SCHED_FIFO)         lane thread, one per lane (SCHED_FIFO)
+//!  drain: ring ─▶ trace, table ◀── ring ── step(event, now) ── one-slot mailbox ──▶ input hook, engine, output hook
+//!  signals, steal samples ──────▶ stop bell                 ◀── one-slot mailbox + completion bell ── stamps, evidence
+//! ```
+//!
+//! After start-up neither the orchestration thread nor the hand-over to a lane uses the heap.
+
+#![cfg(target_os = "linux")]
+
+pub mod args;
+pub mod bell;
+pub mod clock;
+pub mod drain;
+pub mod evidence;
+pub mod heap;
+pub mod lane;
+pub mod machine;
+pub mod mailbox;
+pub mod orchestrate;
+pub mod realtime;
+pub mod signals;
+pub mod stats;
+pub mod steal;
+pub mod summary;
+pub mod table;
+pub mod trace_line;
+pub mod verdict;
+
+#[cfg(test)]
+#[path = "../tests/common/fixture.rs"]
+mod fixture;
+
+pub use lane::{Fault, JobContext, Lane, LaneWork};
+pub use machine::{Machine, Void};

@@ -1,0 +1,126 @@
+//! A one-slot mailbox between two threads; a full slot is refused, never waited for.
+//!
+//! `std`'s mutex and condition variable are futexes on Linux: neither allocates, and the lock is held only for
+//! the copy of one small value.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+#[derive(Debug)]
+struct Slot<T> {
+    value: Option<T>,
+    closed: bool,
+}
+
+/// The one-slot mailbox.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    slot: Mutex<Slot<T>>,
+    filled: Condvar,
+}
+
+/// The slot still holds an earlier value, which is returned to nobody: the new one is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+impl<T: Copy> Mailbox<T> {
+    /// An empty mailbox.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { slot: Mutex::new(Slot { value: None, closed: false }), filled: Condvar::new() }
+    }
+
+    /// Puts a value in and wakes the receiver.
+    ///
+    /// # Errors
+    /// [`Full`] where the slot is taken or the mailbox is closed.
+    pub fn put(&self, value: T) -> Result<(), Full> {
+        let mut slot = self.lock();
+        if slot.value.is_some() || slot.closed {
+            return Err(Full);
+        }
+        slot.value = Some(value);
+        // Released before the wake-up, or the receiver would wake only to wait for the lock.
+        drop(slot);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Waits for a value; `None` once the mailbox is closed and empty.
+    pub fn take(&self) -> Option<T> {
+        let mut slot = self.lock();
+        loop {
+            if let Some(value) = slot.value.take() {
+                return Some(value);
+            }
+            if slot.closed {
+                return None;
+            }
+            slot = self.filled.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes the value if there is one.
+    pub fn try_take(&self) -> Option<T> {
+        self.lock().value.take()
+    }
+
+    /// Refuses further values; a waiting receiver gets what is left and then `None`.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot<T>> {
+        // No code that can panic runs under the lock, so a poisoned slot is still whole.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Copy> Default for Mailbox<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Full, Mailbox};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_second_value_is_refused_until_the_first_is_taken() {
+        let mailbox = Mailbox::new();
+        assert_eq!(mailbox.put(1), Ok(()));
+        assert_eq!(mailbox.put(2), Err(Full));
+        assert_eq!(mailbox.try_take(), Some(1));
+        assert_eq!(mailbox.try_take(), None);
+        assert_eq!(mailbox.put(3), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_mailbox_gives_what_is_left_and_then_ends() {
+        let mailbox = Arc::new(Mailbox::new());
+        mailbox.put(7).unwrap();
+        mailbox.close();
+        assert_eq!(mailbox.put(8), Err(Full));
+        assert_eq!((mailbox.take(), mailbox.take()), (Some(7), None));
+    }
+
+    #[test]
+    fn every_value_crosses_the_threads_in_order() {
+        let there: Arc<Mailbox<u32>> = Arc::new(Mailbox::new());
+        let back: Arc<Mailbox<u32>> = Arc::new(Mailbox::new());
+        let (receiver, answer) = (Arc::clone(&there), Arc::clone(&back));
+        let thread = std::thread::spawn(move || {
+            while let Some(value) = receiver.take() {
+                answer.put(value * 2).unwrap();
+            }
+        });
+        for value in 0..10_000 {
+            there.put(value).unwrap();
+            assert_eq!(back.take(), Some(value * 2));
+        }
+        there.close();
+        thread.join().unwrap();
+    }
+}

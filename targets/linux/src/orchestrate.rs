@@ -1,0 +1,340 @@
+//! The orchestration loop: one thread that waits for time and for lanes, and drives the pure dispatcher.
+//!
+//! ```text
+//!  poll(timer, bell) ─▶ now ─▶ ends of jobs: step(Completed) ─▶ stop asked or time over: step(Stop)
+//!        ▲                                                      ─▶ timer due: step(Timer)
+//!        └──────────── arm the timer ◀── hand chosen jobs to their lanes ◀──┘
+//! ```
+//!
+//! The loop uses no heap; a test counts. One turn costs a poll, a clock reading per event, and at most one
+//! `timerfd_settime`.
+
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::evidence::Evidence;
+use crate::lane::{Done, Fault, LaneLink};
+use crate::steal::{StealReader, StealSamples};
+use aegis_core::desc::{LaneDesc, SystemDesc};
+use aegis_core::dispatch::{Actions, Event, Refused, State, count_unfinished, step};
+use aegis_core::trace::{Kind, Sink};
+use aegis_core::{Duration, Instant, LaneId};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How long the loop waits for running and waiting jobs after it was told to stop.
+pub const DRAIN_LIMIT: Duration = Duration::from_ns(10_000_000_000);
+
+/// A stop request that any thread can make.
+#[derive(Debug)]
+pub struct Stop {
+    asked: AtomicBool,
+    bell: Arc<Bell>,
+}
+
+impl Stop {
+    /// No stop is asked for yet; `bell` wakes the orchestration thread.
+    #[must_use]
+    pub fn new(bell: Arc<Bell>) -> Self {
+        Self { asked: AtomicBool::new(false), bell }
+    }
+
+    /// Asks the loop to release no further job.
+    pub fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+}
+
+/// What the loop works with.
+pub struct Setup<'a, const LANES: usize> {
+    /// The plan.
+    pub system: &'a SystemDesc,
+    /// The clock; its epoch should lie a little ahead.
+    pub clock: Clock,
+    /// The lanes, in the plan's order.
+    pub lanes: [Arc<LaneLink>; LANES],
+    /// Rings for each end of a job and for a stop request.
+    pub bell: &'a Bell,
+    /// The stop request.
+    pub stop: &'a Stop,
+    /// When to stop by itself; arrivals from then on are not released.
+    pub until: Option<Instant>,
+    /// Reads steal when a bound was exceeded; `None` where the system tells none.
+    pub steal: Option<&'a StealReader>,
+    /// The main thread's steal samples, the base of each busy interval.
+    pub samples: &'a StealSamples<LANES>,
+}
+
+/// What the loop saw of one lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LaneReport {
+    /// Completed jobs.
+    pub jobs: u64,
+    /// The sum of all execution times.
+    pub busy: Duration,
+    /// The longest hand-over and notice of one job together: compare with the planned dispatch overhead.
+    pub max_dispatch: Duration,
+}
+
+/// Why the loop ended other than by a stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Broken {
+    /// A lane cannot go on.
+    Lane {
+        /// The lane.
+        lane: LaneId,
+        /// Why.
+        fault: Fault,
+    },
+    /// The dispatcher refused an event: internal error.
+    Refused(Refused),
+    /// A lane's mailbox was full although the dispatcher believed the lane idle: internal error.
+    MailboxFull(LaneId),
+    /// The system refused to wait or to set the timer, with its error number.
+    System(i32),
+}
+
+/// What the loop did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Report<const LANES: usize> {
+    /// When it ended.
+    pub ended: Instant,
+    /// Timer wake-ups.
+    pub wakeups: u64,
+    /// The latest of them.
+    pub max_wakeup: Duration,
+    /// The lanes, in the plan's order.
+    pub lanes: [LaneReport; LANES],
+    /// Whether all jobs had completed at the end.
+    pub drained: bool,
+    /// Set where the run did not end by a stop.
+    pub broken: Option<Broken>,
+}
+
+/// An absolute timer on the monotonic clock.
+#[derive(Debug)]
+pub struct Timer {
+    descriptor: OwnedFd,
+    armed: Option<Instant>,
+}
+
+impl Timer {
+    /// A timer that is not armed.
+    ///
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        Ok(Self { descriptor: timerfd_create(TimerfdClockId::Monotonic, flags)?, armed: None })
+    }
+
+    /// Sets the next expiry; an instant in the past expires at once, `None` never. Also forgets an earlier expiry.
+    ///
+    /// # Errors
+    /// The system's, which happens only for times beyond its range.
+    pub fn arm(&mut self, clock: &Clock, at: Option<Instant>) -> Result<(), rustix::io::Errno> {
+        if self.armed == at {
+            return Ok(());
+        }
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let it_value = at.map_or(zero, |at| clock.absolute(at));
+        let setting = Itimerspec { it_interval: zero, it_value };
+        timerfd_settime(&self.descriptor, TimerfdTimerFlags::ABSTIME, &setting)?;
+        self.armed = at;
+        Ok(())
+    }
+
+    /// Waits for the expiry or for the bell, whichever is first.
+    ///
+    /// # Errors
+    /// The system's; never an interruption by a signal.
+    pub fn wait(&self, bell: &Bell) -> Result<(), rustix::io::Errno> {
+        let mut events = [PollFd::new(&self.descriptor, PollFlags::IN), PollFd::new(bell, PollFlags::IN)];
+        loop {
+            match poll(&mut events, None) {
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Runs the plan on the calling thread until it is stopped.
+///
+/// # Errors
+/// No timer could be made. Everything later is told in the report.
+pub fn run<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    setup: &Setup<'_, LANES>,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    sink: &mut impl Sink,
+) -> io::Result<Report<LANES>> {
+    let mut timer = Timer::new()?;
+    // Without a base, all steal since boot would count for the first busy interval.
+    for (position, lane) in setup.system.lanes.iter().enumerate() {
+        if let Some(ns) = setup.steal.and_then(|reader| reader.read(lane.core)) {
+            setup.samples.store(position, ns);
+        }
+    }
+    let report = Report {
+        ended: Instant::START,
+        wakeups: 0,
+        max_wakeup: Duration::ZERO,
+        lanes: [LaneReport::default(); LANES],
+        drained: false,
+        broken: None,
+    };
+    let evidence = [Evidence::default(); LANES];
+    let mut turn = Loop { setup, state, sink, report, evidence, handed: [Instant::START; LANES], wake_at: None };
+    turn.wake_at = Some(Instant::START);
+    if let Err(broken) = turn.turns(&mut timer) {
+        turn.report.broken = Some(broken);
+    }
+    let ended = setup.clock.now();
+    count_unfinished(turn.state, ended, turn.sink);
+    turn.report.ended = ended;
+    turn.report.drained = turn.state.is_idle();
+    Ok(turn.report)
+}
+
+struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
+    setup: &'a Setup<'a, LANES>,
+    state: &'a mut State<TASKS, LANES, QUEUE>,
+    sink: &'a mut S,
+    report: Report<LANES>,
+    evidence: [Evidence; LANES],
+    /// When each lane's present job was handed over.
+    handed: [Instant; LANES],
+    wake_at: Option<Instant>,
+}
+
+impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
+    fn turns(&mut self, timer: &mut Timer) -> Result<(), Broken> {
+        // Set once stopped: when waiting for unfinished jobs ends.
+        let mut drain_until: Option<Instant> = None;
+        let system_error = |error: rustix::io::Errno| Broken::System(error.raw_os_error());
+        loop {
+            let limit = drain_until.or(self.setup.until);
+            timer.arm(&self.setup.clock, earliest(self.wake_at, limit)).map_err(system_error)?;
+            timer.wait(self.setup.bell).map_err(system_error)?;
+            self.setup.bell.hear();
+            self.note_wakeup(self.setup.clock.now());
+            for position in 0..LANES {
+                let done = self.setup.lanes.get(position).and_then(|lane| lane.done());
+                if let (Some(done), Ok(number)) = (done, u16::try_from(position)) {
+                    self.complete(LaneId(number), &done)?;
+                }
+            }
+            let now = self.setup.clock.now();
+            let over = self.setup.until.is_some_and(|until| now >= until);
+            if drain_until.is_none() && (over || self.setup.stop.asked.load(Ordering::Acquire)) {
+                drain_until = Some(now.checked_add(DRAIN_LIMIT).ok_or(Broken::Refused(Refused::OutOfRange))?);
+                self.step(Event::Stop, now)?;
+            }
+            if self.wake_at.is_some_and(|at| at <= now) {
+                self.step(Event::Timer, now)?;
+            }
+            if drain_until.is_some_and(|limit| self.state.is_idle() || now >= limit) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Measures the lateness of a timer wake-up and opens the busy interval of each lane that was idle.
+    fn note_wakeup(&mut self, now: Instant) {
+        let lateness = self.wake_at.filter(|at| *at <= now).map(|at| now.saturating_since(at));
+        if let Some(lateness) = lateness {
+            self.report.wakeups = self.report.wakeups.saturating_add(1);
+            self.report.max_wakeup = self.report.max_wakeup.max(lateness);
+        }
+        for ((position, desc), evidence) in self.setup.system.lanes.iter().enumerate().zip(&mut self.evidence) {
+            let idle = u16::try_from(position).is_ok_and(|number| self.state.running(LaneId(number)).is_none());
+            if idle {
+                *evidence = Evidence::starting(self.setup.samples.load(position));
+            }
+            if let Some(lateness) = lateness {
+                evidence.add_wakeup(lateness, desc.wakeup_latency);
+            }
+        }
+    }
+
+    fn complete(&mut self, lane: LaneId, done: &Done) -> Result<(), Broken> {
+        let now = self.setup.clock.now();
+        let job = self.state.running(lane);
+        let execution = &done.execution;
+        let desc = self.setup.system.lanes.get(lane.index());
+        let handed = self.handed.get(lane.index()).copied().unwrap_or(execution.began);
+        if let (Some(report), Some(desc)) = (self.report.lanes.get_mut(lane.index()), desc) {
+            report.add(handed, execution, now);
+            if let Some(evidence) = self.evidence.get_mut(lane.index()) {
+                evidence.add_job(handed, execution, now, desc.dispatch_overhead);
+            }
+        }
+        if let Some(fault) = done.fault {
+            return Err(Broken::Lane { lane, fault });
+        }
+        self.step(Event::Completed { lane, began: execution.began, ended: execution.ended }, now)?;
+        let task = job.and_then(|job| Some((job, self.setup.system.tasks.get(job.task.index())?)));
+        if let (Some((job, task)), Some(desc)) = (task, desc) {
+            let response = execution.ended.min(now).saturating_since(job.arrival);
+            let excess = response.saturating_sub(task.response_bound);
+            if !excess.is_zero() {
+                self.explain(lane, desc, job.reference(), excess);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records what the machine did to the lane in the busy interval of a job that exceeded its bound.
+    fn explain(&mut self, lane: LaneId, desc: &LaneDesc, job: aegis_core::trace::JobRef, excess: Duration) {
+        let evidence = self.evidence.get(lane.index()).copied().unwrap_or_default();
+        let steal = evidence.steal(self.setup.steal.and_then(|reader| reader.read(desc.core)));
+        let disturbed = Kind::Disturbed {
+            job,
+            wakeup_excess: evidence.wakeup_excess,
+            steal,
+            off_core: evidence.off_core,
+            involuntary_switches: evidence.involuntary,
+            explained: evidence.explains(steal, excess),
+        };
+        self.sink.record(self.setup.clock.now(), disturbed);
+    }
+
+    fn step(&mut self, event: Event, now: Instant) -> Result<(), Broken> {
+        let system = self.setup.system;
+        let actions = step(system, self.state, event, now, self.sink).map_err(Broken::Refused)?;
+        let Actions { start, wake_at } = actions;
+        self.wake_at = wake_at;
+        for (position, job) in start.iter().enumerate() {
+            let Some(job) = job else { continue };
+            let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));
+            let link = self.setup.lanes.get(position).ok_or(Broken::MailboxFull(lane))?;
+            if let Some(handed) = self.handed.get_mut(position) {
+                *handed = self.setup.clock.now();
+            }
+            link.start(system, *job, self.setup.clock).map_err(|_| Broken::MailboxFull(lane))?;
+        }
+        Ok(())
+    }
+}
+
+impl LaneReport {
+    fn add(&mut self, handed: Instant, execution: &crate::evidence::Execution, seen: Instant) {
+        let there = execution.began.saturating_since(handed);
+        let back = seen.saturating_since(execution.ended);
+        let length = execution.ended.saturating_since(execution.began);
+        self.jobs = self.jobs.saturating_add(1);
+        self.busy = self.busy.checked_add(length).unwrap_or(Duration::MAX);
+        self.max_dispatch = self.max_dispatch.max(there.checked_add(back).unwrap_or(Duration::MAX));
+    }
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}

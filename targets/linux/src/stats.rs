@@ -1,0 +1,157 @@
+//! What happened to each task, counted as the records are made, so that a lost record loses no count.
+
+use aegis_core::trace::{Kind, Recorder, Sink};
+use aegis_core::{Duration, Instant, TaskId};
+
+/// The counts of one task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TaskStats {
+    /// Completed jobs.
+    pub jobs: u64,
+    /// Jobs that completed after their deadline or had not completed at the end of the run.
+    pub misses: u64,
+    /// Jobs whose execution exceeded the budget.
+    pub overruns: u64,
+    /// Arrivals refused because the queue was full.
+    pub rejected: u64,
+    /// Arrivals dropped after an overrun.
+    pub skipped: u64,
+    /// Jobs whose response exceeded the proven bound.
+    pub exceeded: u64,
+    /// Those of them that the machine's disturbances explain.
+    pub explained: u64,
+    /// The longest response.
+    pub max_response: Duration,
+    /// The sum of all responses, for the mean.
+    pub total_response: Duration,
+    /// The longest execution.
+    pub max_execution: Duration,
+}
+
+impl TaskStats {
+    /// The mean response; zero without a completed job.
+    #[must_use]
+    pub fn mean_response(&self) -> Duration {
+        Duration::from_ns(self.total_response.as_ns().checked_div(self.jobs).unwrap_or(0))
+    }
+
+    /// The longest response as parts per million of a bound; 0 where the bound is zero.
+    #[must_use]
+    pub fn ratio_ppm(&self, bound: Duration) -> u64 {
+        let scaled = u128::from(self.max_response.as_ns()) * 1_000_000;
+        u64::try_from(scaled.checked_div(u128::from(bound.as_ns())).unwrap_or(0)).unwrap_or(u64::MAX)
+    }
+
+    fn complete(&mut self, response: Duration, execution: Duration) {
+        self.jobs = self.jobs.saturating_add(1);
+        self.max_response = self.max_response.max(response);
+        self.max_execution = self.max_execution.max(execution);
+        self.total_response = self.total_response.checked_add(response).unwrap_or(Duration::MAX);
+    }
+}
+
+/// The counts of all tasks, in the plan's order.
+#[derive(Clone, Debug)]
+pub struct Tally<const TASKS: usize> {
+    tasks: [TaskStats; TASKS],
+}
+
+impl<const TASKS: usize> Tally<TASKS> {
+    /// Nothing happened yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { tasks: [TaskStats::default(); TASKS] }
+    }
+
+    /// The counts in the plan's order.
+    #[must_use]
+    pub fn tasks(&self) -> &[TaskStats] {
+        &self.tasks
+    }
+
+    /// Counts one event.
+    pub fn observe(&mut self, kind: &Kind) {
+        match *kind {
+            Kind::Completed { job, began, ended, response, .. } => {
+                self.with(job.task, |task| task.complete(response, ended.saturating_since(began)));
+            }
+            Kind::Missed { job, .. } => self.with(job.task, |task| task.misses = task.misses.saturating_add(1)),
+            Kind::Overran { job, .. } => self.with(job.task, |task| task.overruns = task.overruns.saturating_add(1)),
+            Kind::Rejected { task, count, .. } => {
+                self.with(task, |task| task.rejected = task.rejected.saturating_add(count));
+            }
+            Kind::Skipped { task, .. } => self.with(task, |task| task.skipped = task.skipped.saturating_add(1)),
+            Kind::Exceeded { job, .. } => self.with(job.task, |task| task.exceeded = task.exceeded.saturating_add(1)),
+            Kind::Disturbed { job, explained, .. } => {
+                self.with(job.task, |task| task.explained = task.explained.saturating_add(u64::from(explained)));
+            }
+            Kind::Admitted { .. }
+            | Kind::GuaranteeVoid { .. }
+            | Kind::Submitted { .. }
+            | Kind::Decided { .. }
+            | Kind::Bound { .. }
+            | Kind::Started { .. } => {}
+        }
+    }
+
+    fn with(&mut self, task: TaskId, change: impl FnOnce(&mut TaskStats)) {
+        if let Some(stats) = self.tasks.get_mut(task.index()) {
+            change(stats);
+        }
+    }
+}
+
+impl<const TASKS: usize> Default for Tally<TASKS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The sink of the vehicle: counts, then records.
+pub struct Counted<'a, const TASKS: usize> {
+    /// The counts so far.
+    pub tally: Tally<TASKS>,
+    /// The ring's writing end.
+    pub recorder: Recorder<'a>,
+}
+
+impl<const TASKS: usize> Sink for Counted<'_, TASKS> {
+    fn record(&mut self, at: Instant, kind: Kind) {
+        self.tally.observe(&kind);
+        self.recorder.record(at, kind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+    use aegis_core::trace::{JobRef, Kind};
+    use aegis_core::{Duration, Instant, LaneId, TaskId};
+
+    #[test]
+    fn counts_follow_the_events_of_their_own_task() {
+        let mut tally: Tally<2> = Tally::new();
+        let job = JobRef { task: TaskId(1), request: 1 };
+        let (began, ended) = (Instant::from_ns(10), Instant::from_ns(40));
+        for response in [30, 50] {
+            let response = Duration::from_ns(response);
+            tally.observe(&Kind::Completed { job, lane: LaneId(0), began, ended, response });
+        }
+        tally.observe(&Kind::Rejected { task: TaskId(1), arrival: began, count: 3 });
+        let (response, bound) = (Duration::from_ns(50), Duration::from_ns(40));
+        tally.observe(&Kind::Exceeded { job, response, bound });
+        tally.observe(&Kind::Disturbed {
+            job,
+            wakeup_excess: Duration::ZERO,
+            steal: Duration::ZERO,
+            off_core: Duration::from_ns(10),
+            involuntary_switches: 1,
+            explained: true,
+        });
+        let stats = tally.tasks()[1];
+        assert_eq!((stats.jobs, stats.rejected, stats.exceeded, stats.explained), (2, 3, 1, 1));
+        assert_eq!((stats.max_response.as_ns(), stats.mean_response().as_ns()), (50, 40));
+        assert_eq!((stats.max_execution.as_ns(), stats.ratio_ppm(bound)), (30, 1_250_000));
+        assert_eq!(tally.tasks()[0], Default::default());
+    }
+}

@@ -1,0 +1,310 @@
+//! The summary of a run, one JSON document: `aegis.summary/1`.
+
+use crate::machine::{Machine, Void};
+use crate::orchestrate::Report;
+use crate::stats::TaskStats;
+use crate::verdict::Verdict;
+use aegis_core::Duration;
+use aegis_core::desc::SystemDesc;
+use serde::Serialize;
+use std::path::Path;
+use std::{fs, io};
+
+/// What a run came to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Summary {
+    /// `aegis.summary/1`.
+    pub schema: &'static str,
+    /// The vehicle's name.
+    pub vehicle: String,
+    /// SHA-256 of the plan, in hexadecimal digits.
+    pub config_hash: String,
+    /// The tool that wrote the plan.
+    pub generator: String,
+    /// How long the run took.
+    pub duration_ns: u64,
+    /// Whether the plan's bounds hold on this machine.
+    pub guarantee: Guarantee,
+    /// The machine.
+    pub machine: Machine,
+    /// The tasks, in the plan's order.
+    pub tasks: Vec<TaskSummary>,
+    /// The lanes, in the plan's order.
+    pub lanes: Vec<LaneSummary>,
+    /// The pools, in the plan's order.
+    pub memory: Vec<MemorySummary>,
+    /// How the trace went.
+    pub trace: TraceSummary,
+    /// Whether every released job had completed at the end.
+    pub drained: bool,
+    /// The exit status and its reason.
+    pub exit: ExitSummary,
+}
+
+/// Whether the plan's bounds hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Guarantee {
+    /// Whether `void` is empty.
+    pub valid: bool,
+    /// Each reason why they do not.
+    pub void: Vec<VoidSummary>,
+}
+
+/// One reason.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct VoidSummary {
+    /// Its name, as in the trace.
+    pub reason: &'static str,
+    /// One sentence with both values.
+    pub text: String,
+}
+
+/// One task. Times in nanoseconds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[allow(missing_docs, reason = "each field is named as in TaskStats and TaskDesc, where it is described")]
+pub struct TaskSummary {
+    pub name: String,
+    pub lane: String,
+    pub jobs: u64,
+    pub misses: u64,
+    pub overruns: u64,
+    pub rejected: u64,
+    pub skipped: u64,
+    pub exceeded: u64,
+    pub explained: u64,
+    pub max_response_ns: u64,
+    pub mean_response_ns: u64,
+    pub max_execution_ns: u64,
+    pub wcet_ns: u64,
+    pub deadline_ns: u64,
+    pub bound_ns: u64,
+    /// The longest response over the bound, in parts per million.
+    pub observed_over_bound_ppm: u64,
+}
+
+/// One lane. Times in nanoseconds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LaneSummary {
+    /// Its name.
+    pub name: String,
+    /// Its core.
+    pub core: u16,
+    /// Completed jobs.
+    pub jobs: u64,
+    /// The latest timer wake-up of the orchestration thread.
+    pub max_wakeup_latency_ns: u64,
+    /// What the plan allows for it.
+    pub planned_wakeup_latency_ns: u64,
+    /// The longest hand-over and notice of one job together.
+    pub max_dispatch_ns: u64,
+    /// What the plan allows for it.
+    pub planned_dispatch_overhead_ns: u64,
+    /// Execution time over run time, in parts per million.
+    pub observed_utilization_ppm: u64,
+}
+
+/// One memory pool. Sizes in bytes.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct MemorySummary {
+    /// Its name.
+    pub pool: String,
+    /// What the device grants.
+    pub capacity_bytes: u64,
+    /// The arena that was taken at start.
+    pub arena_bytes: u64,
+    /// What the arena would need if no two models shared a byte.
+    pub private_bytes: u64,
+    /// The planned weights.
+    pub weights_bytes: u64,
+    /// Whether the arena is locked into memory.
+    pub locked: bool,
+    /// Backend allocations during runs that found no room in the planned memory.
+    pub beyond_plan_allocations: u64,
+    /// Their bytes.
+    pub beyond_plan_bytes: u64,
+}
+
+/// The trace's counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct TraceSummary {
+    /// Records that were made.
+    pub records: u64,
+    /// Those of them that the ring could not take.
+    pub lost: u64,
+}
+
+/// The exit status.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ExitSummary {
+    /// 0, 1, 3, 4 or 5.
+    pub status: u8,
+    /// Why.
+    pub why: String,
+}
+
+/// What a summary is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a, const LANES: usize> {
+    /// The plan.
+    pub system: &'a SystemDesc,
+    /// The machine.
+    pub machine: &'a Machine,
+    /// Why the guarantee is void.
+    pub voids: &'a [Void],
+    /// The tasks' counts.
+    pub stats: &'a [TaskStats],
+    /// What the loop saw.
+    pub report: &'a Report<LANES>,
+    /// The pools.
+    pub memory: &'a [MemorySummary],
+    /// The trace's counts.
+    pub trace: TraceSummary,
+    /// The judgement.
+    pub verdict: &'a Verdict,
+}
+
+/// Puts a summary together.
+#[must_use]
+pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
+    let Parts { system, report, .. } = *parts;
+    let voids = parts.voids.iter().map(|void| VoidSummary { reason: void.reason.name(), text: void.text.clone() });
+    Summary {
+        schema: "aegis.summary/1",
+        vehicle: system.name.to_owned(),
+        config_hash: hex(&system.config_hash),
+        generator: system.generator.to_owned(),
+        duration_ns: report.ended.as_ns(),
+        guarantee: Guarantee { valid: parts.voids.is_empty(), void: voids.collect() },
+        machine: parts.machine.clone(),
+        tasks: tasks(system, parts.stats),
+        lanes: lanes(system, report),
+        memory: parts.memory.to_vec(),
+        trace: parts.trace,
+        drained: report.drained,
+        exit: ExitSummary { status: parts.verdict.status, why: parts.verdict.why.clone() },
+    }
+}
+
+fn tasks(system: &SystemDesc, stats: &[TaskStats]) -> Vec<TaskSummary> {
+    let pairs = system.tasks.iter().zip(stats);
+    let summary = |(task, stats): (&aegis_core::desc::TaskDesc, &TaskStats)| TaskSummary {
+        name: task.name.to_owned(),
+        lane: system.lanes.get(task.lane.index()).map_or("", |lane| lane.name).to_owned(),
+        jobs: stats.jobs,
+        misses: stats.misses,
+        overruns: stats.overruns,
+        rejected: stats.rejected,
+        skipped: stats.skipped,
+        exceeded: stats.exceeded,
+        explained: stats.explained,
+        max_response_ns: stats.max_response.as_ns(),
+        mean_response_ns: stats.mean_response().as_ns(),
+        max_execution_ns: stats.max_execution.as_ns(),
+        wcet_ns: task.wcet.as_ns(),
+        deadline_ns: task.deadline.as_ns(),
+        bound_ns: task.response_bound.as_ns(),
+        observed_over_bound_ppm: stats.ratio_ppm(task.response_bound),
+    };
+    pairs.map(summary).collect()
+}
+
+fn lanes<const LANES: usize>(system: &SystemDesc, report: &Report<LANES>) -> Vec<LaneSummary> {
+    let pairs = system.lanes.iter().zip(&report.lanes);
+    let summary = |(desc, lane): (&aegis_core::desc::LaneDesc, &crate::orchestrate::LaneReport)| LaneSummary {
+        name: desc.name.to_owned(),
+        core: desc.core,
+        jobs: lane.jobs,
+        max_wakeup_latency_ns: report.max_wakeup.as_ns(),
+        planned_wakeup_latency_ns: desc.wakeup_latency.as_ns(),
+        max_dispatch_ns: lane.max_dispatch.as_ns(),
+        planned_dispatch_overhead_ns: desc.dispatch_overhead.as_ns(),
+        observed_utilization_ppm: share_ppm(lane.busy, report.ended.as_ns()),
+    };
+    pairs.map(summary).collect()
+}
+
+fn share_ppm(part: Duration, whole_ns: u64) -> u64 {
+    let scaled = u128::from(part.as_ns()) * 1_000_000;
+    u64::try_from(scaled.checked_div(u128::from(whole_ns)).unwrap_or(0)).unwrap_or(u64::MAX)
+}
+
+/// Lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes a text beside its destination and renames it, so that no reader sees half a file.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    let beside = beside(path);
+    fs::write(&beside, text)?;
+    fs::rename(&beside, path)
+}
+
+/// The name under which a file lies until it is complete.
+#[must_use]
+pub fn beside(path: &Path) -> std::path::PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".part-{}", std::process::id()));
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MemorySummary, Parts, TraceSummary, build, write_file};
+    use crate::fixture;
+    use crate::machine::{Machine, Void};
+    use crate::orchestrate::{LaneReport, Report};
+    use crate::stats::TaskStats;
+    use crate::verdict::{Findings, judge};
+    use aegis_core::trace::VoidReason;
+    use aegis_core::{Duration, Instant};
+
+    #[test]
+    fn the_summary_has_the_published_fields() {
+        let void = Void { reason: VoidReason::NotPinned, text: "lane \"main\" …".into() };
+        let lane = LaneReport { jobs: 10, busy: fixture::ms(250), max_dispatch: Duration::from_ns(40_000) };
+        let report = Report {
+            ended: Instant::from_ns(1_000_000_000),
+            wakeups: 10,
+            max_wakeup: Duration::from_ns(90_000),
+            lanes: [lane],
+            drained: true,
+            broken: None,
+        };
+        let stats = TaskStats { jobs: 10, max_response: fixture::ms(5), ..TaskStats::default() };
+        let findings = Findings { jobs: 10, voids: 1, ..Findings::default() };
+        let summary = build(&Parts {
+            system: fixture::system(&[(10, 2)]),
+            machine: &Machine::read(),
+            voids: &[void],
+            stats: &[stats],
+            report: &report,
+            memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
+            trace: TraceSummary { records: 99, lost: 1 },
+            verdict: &judge(&findings),
+        });
+        let value = serde_json::to_value(&summary).unwrap();
+        assert_eq!(value["schema"], "aegis.summary/1");
+        assert_eq!(value["config_hash"], "ab".repeat(32));
+        assert_eq!((&value["guarantee"]["valid"], &value["exit"]["status"]), (&false.into(), &4.into()));
+        assert_eq!(value["guarantee"]["void"][0]["reason"], "not-pinned");
+        assert_eq!(value["tasks"][0]["observed_over_bound_ppm"], 500_000);
+        assert_eq!(value["lanes"][0]["observed_utilization_ppm"], 250_000);
+        assert_eq!(value["lanes"][0]["max_wakeup_latency_ns"], 90_000);
+        assert_eq!((&value["trace"]["records"], &value["trace"]["lost"]), (&99.into(), &1.into()));
+        assert_eq!(value["memory"][0]["arena_bytes"], 128);
+    }
+
+    #[test]
+    fn a_file_appears_whole_and_leaves_nothing_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("summary.json");
+        write_file(&path, "{}\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

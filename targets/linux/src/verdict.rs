@@ -1,0 +1,101 @@
+//! The exit status of a vehicle, and the sentence that says why.
+
+/// What a run came to, as far as the exit status depends on it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Findings {
+    /// The device that executes segments is gone.
+    pub device_lost: bool,
+    /// An internal error, told in one sentence.
+    pub internal: Option<String>,
+    /// Completed jobs.
+    pub jobs: u64,
+    /// Missed deadlines.
+    pub misses: u64,
+    /// Jobs over their proven bound.
+    pub exceeded: u64,
+    /// Those of them that the machine explains.
+    pub explained: u64,
+    /// Backend allocations that found no room in the planned memory.
+    pub beyond_plan: u64,
+    /// Reasons why the guarantee does not hold on this machine.
+    pub voids: usize,
+    /// `--allow-void` was given.
+    pub allow_void: bool,
+}
+
+/// Exit status and reason.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// 0, 1, 3, 4 or 5.
+    pub status: u8,
+    /// Why, in one sentence.
+    pub why: String,
+}
+
+/// Judges a run; where several things went wrong, device lost goes before internal errors, those before
+/// violated bounds, and those before a void guarantee.
+#[must_use]
+pub fn judge(findings: &Findings) -> Verdict {
+    let Findings { jobs, misses, exceeded, explained, beyond_plan, voids, .. } = *findings;
+    let unexplained = exceeded.saturating_sub(explained);
+    let verdict = |status, why: String| Verdict { status, why };
+    if findings.device_lost {
+        return verdict(5, "the device is lost".to_owned());
+    }
+    if let Some(error) = &findings.internal {
+        return verdict(3, error.clone());
+    }
+    if misses > 0 {
+        return verdict(1, format!("{misses} missed deadlines"));
+    }
+    if unexplained > 0 {
+        let what = "jobs exceeded their proven bounds and the machine does not explain it";
+        return verdict(1, format!("{unexplained} of {jobs} {what}"));
+    }
+    // Explained or not: where more than one job in a thousand is over its bound, the bounds are not worth their name.
+    if u128::from(exceeded) * 1_000 > u128::from(jobs) {
+        return verdict(1, format!("{exceeded} of {jobs} jobs exceeded their proven bounds, more than 0.1 %"));
+    }
+    if beyond_plan > 0 {
+        return verdict(1, format!("{beyond_plan} backend allocations did not fit the planned memory"));
+    }
+    if voids > 0 && !findings.allow_void {
+        let reasons = if voids == 1 { "one reason".to_owned() } else { format!("{voids} reasons") };
+        return verdict(4, format!("the guarantee is void on this machine for {reasons}"));
+    }
+    verdict(0, "no miss, no violated bound".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Findings, judge};
+
+    #[test]
+    fn each_finding_has_its_status_and_the_worst_wins() {
+        let mut findings = Findings { jobs: 10_000, ..Findings::default() };
+        let status = |findings: &Findings| judge(findings).status;
+        assert_eq!(status(&findings), 0);
+        findings.voids = 1;
+        assert_eq!(status(&findings), 4);
+        findings.allow_void = true;
+        assert_eq!(status(&findings), 0);
+        findings.allow_void = false;
+        findings.misses = 1;
+        assert_eq!(status(&findings), 1);
+        findings.internal = Some("broken".into());
+        assert_eq!(judge(&findings).why, "broken");
+        assert_eq!(status(&findings), 3);
+        findings.device_lost = true;
+        assert_eq!(status(&findings), 5);
+    }
+
+    #[test]
+    fn an_exceeded_bound_is_forgiven_only_when_explained_and_rare() {
+        let findings = |exceeded, explained| Findings { jobs: 10_000, exceeded, explained, ..Findings::default() };
+        assert_eq!(judge(&findings(10, 10)).status, 0);
+        assert_eq!(judge(&findings(11, 11)).status, 1);
+        assert_eq!(judge(&findings(1, 0)).status, 1);
+        let beyond = Findings { beyond_plan: 1, ..findings(0, 0) };
+        assert_eq!(judge(&beyond).status, 1);
+    }
+}

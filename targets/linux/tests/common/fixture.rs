@@ -1,0 +1,89 @@
+//! Small plans made by hand for tests: one lane, tasks with a period and an execution time in milliseconds.
+#![allow(unreachable_pub, dead_code, reason = "shared by unit tests and several integration tests")]
+
+use aegis_core::desc::{
+    Certificate, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Policy, PoolDesc, Release, SystemDesc,
+    TaskDesc, TensorDesc,
+};
+use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
+use aegis_core::{Duration, layout};
+
+/// A length of time in milliseconds.
+pub const fn ms(value: u64) -> Duration {
+    Duration::from_ns(value * 1_000_000)
+}
+
+const TENSOR: TensorDesc = TensorDesc {
+    name: "x",
+    element: aegis_core::desc::ElementType::F32,
+    shape: &[1, 16],
+    at: ByteOffset(64),
+    size: Bytes(64),
+};
+
+/// The model that every task of a fixture runs.
+pub const MODEL: ModelDesc = ModelDesc {
+    name: "net",
+    backend: aegis_core::desc::Backend::OnnxRuntime,
+    file: FileDesc { name: "net", sha256: "00", version: "" },
+    pool: PoolId(0),
+    weights: Bytes(1_000),
+    scratch_at: ByteOffset(0),
+    scratch: Bytes(64),
+    inputs: &[TENSOR],
+    outputs: &[TENSOR],
+};
+
+/// A plan whose tasks are (period, execution) in milliseconds on one lane; the response bound is the period.
+pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
+    const NAMES: [&str; 4] = ["face", "lane", "sign", "spare"];
+    let tasks: Vec<TaskDesc> = tasks
+        .iter()
+        .zip(0_u16..)
+        .map(|(&(period, wcet), position)| TaskDesc {
+            name: NAMES[usize::from(position) % NAMES.len()],
+            lane: LaneId(0),
+            model: Some(ModelId(0)),
+            release: Release::Timer,
+            priority: Priority(position),
+            period: ms(period),
+            deadline: ms(period),
+            phase: Duration::ZERO,
+            jitter: Duration::ZERO,
+            wcet: ms(wcet),
+            budget: ms(wcet),
+            on_overrun: OnOverrun::Continue,
+            queue: 2,
+            response_bound: ms(period),
+            certificate: Certificate::Demand,
+        })
+        .collect();
+    Box::leak(Box::new(SystemDesc {
+        layout: layout::TABLE_LAYOUT,
+        name: "fixture",
+        generator: "by hand",
+        config_hash: [0xab; 32],
+        manifest_hash: [0xcd; 32],
+        machine: MachineDesc { arch: "x86_64", cpu_model: "any", cores: 2, governor: "" },
+        orchestration_core: 0,
+        libraries: &[],
+        assets: &[],
+        lanes: Box::leak(Box::new([LaneDesc {
+            name: "main",
+            policy: Policy::RateMonotonic,
+            core: 1,
+            dispatch_overhead: Duration::from_ns(200_000),
+            wakeup_latency: Duration::from_ns(200_000),
+            busy_period: ms(20),
+        }])),
+        tasks: Box::leak(tasks.into_boxed_slice()),
+        models: &[MODEL],
+        pools: &[PoolDesc {
+            name: "ram",
+            capacity: Bytes(1 << 20),
+            weights: Bytes(1_000),
+            height: Bytes(128),
+            private: Bytes(192),
+        }],
+    }))
+}

@@ -1,0 +1,123 @@
+//! A run of the orchestration loop with synthetic lane work, for the integration tests.
+#![allow(unreachable_pub, dead_code, reason = "each integration test uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows test functions only, not their helpers")]
+
+pub mod fixture;
+
+use aegis_core::desc::SystemDesc;
+use aegis_core::dispatch::State;
+use aegis_core::trace::{Record, Recorder, Ring};
+use aegis_core::{Instant, LaneId};
+use aegis_linux::bell::Bell;
+use aegis_linux::clock::Clock;
+use aegis_linux::lane::{Fault, JobContext, Lane, LaneWork};
+use aegis_linux::orchestrate::{Report, Setup, Stop, run};
+use aegis_linux::stats::{Counted, Tally, TaskStats};
+use aegis_linux::steal::{StealReader, StealSamples};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a synthetic job does.
+#[derive(Clone, Copy)]
+pub enum Act {
+    /// Spins for so many microseconds.
+    Spin(u64),
+    /// Sleeps for so many microseconds.
+    Sleep(u64),
+    /// Fails.
+    Fail(Fault),
+    /// Panics.
+    Panic,
+}
+
+/// Lane work with one act for all tasks, and a log of what ran.
+pub struct Synthetic {
+    pub act: Act,
+    pub ran: Vec<u64>,
+}
+
+impl LaneWork for Synthetic {
+    fn prepare(&mut self) -> Result<(), String> {
+        self.ran.reserve(10_000);
+        Ok(())
+    }
+
+    fn run(&mut self, job: &JobContext) -> Result<(), Fault> {
+        self.ran.push(job.request);
+        match self.act {
+            Act::Spin(us) => {
+                let start = std::time::Instant::now();
+                while start.elapsed().as_micros() < u128::from(us) {}
+            }
+            Act::Sleep(us) => std::thread::sleep(std::time::Duration::from_micros(us)),
+            Act::Fail(fault) => return Err(fault),
+            Act::Panic => panic!("the hook of a test panics"),
+        }
+        Ok(())
+    }
+}
+
+/// What came of a run.
+pub struct Ran {
+    pub report: Report<1>,
+    pub stats: Vec<TaskStats>,
+    pub records: Vec<Record>,
+    /// Heap operations of the orchestration thread inside the loop.
+    pub heap_operations: u64,
+    pub requests: Vec<u64>,
+}
+
+/// Runs a plan with `TASKS` tasks on one lane for `for_ms`, or until stopped after `stop_ms`.
+pub fn drive<const TASKS: usize>(
+    system: &'static SystemDesc,
+    act: Act,
+    for_ms: Option<u64>,
+    stop_ms: Option<u64>,
+) -> Ran {
+    // Two real-time lanes on one core would disturb each other.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let bell = Arc::new(Bell::new().unwrap());
+    let stop = Arc::new(Stop::new(Arc::clone(&bell)));
+    let work = Synthetic { act, ran: Vec::new() };
+    let lane = Lane::spawn(system, LaneId(0), Arc::clone(&bell), work).unwrap();
+    let mut ring: Box<Ring<16_384>> = Box::new(Ring::new());
+    let (writer, mut reader) = ring.split();
+    if let Some(ms) = stop_ms {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(ms));
+            stop.ask();
+        });
+    }
+    let link = lane.link();
+    let (report, stats, heap_operations) = std::thread::scope(|scope| {
+        let orchestrate = || {
+            aegis_linux::realtime::set_up_thread("orchestration", 0, aegis_linux::realtime::ORCHESTRATION_PRIORITY);
+            let steal = StealReader::open().ok();
+            let samples = StealSamples::new();
+            let mut state: State<TASKS, 1, 4> = State::new(system).unwrap();
+            let mut sink: Counted<'_, TASKS> = Counted { tally: Tally::new(), recorder: Recorder::new(writer) };
+            let setup = Setup {
+                system,
+                clock: Clock::starting_in(fixture::ms(20)),
+                lanes: [link],
+                bell: &bell,
+                stop: &stop,
+                until: for_ms.map(|ms| Instant::from_ns(ms * 1_000_000)),
+                steal: steal.as_ref(),
+                samples: &samples,
+            };
+            let before = aegis_linux::heap::operations_of_this_thread();
+            let report = run(&setup, &mut state, &mut sink).unwrap();
+            let after = aegis_linux::heap::operations_of_this_thread();
+            (report, sink.tally.tasks().to_vec(), after - before)
+        };
+        scope.spawn(orchestrate).join().unwrap()
+    });
+    let mut records = Vec::new();
+    while let Some(record) = reader.dequeue() {
+        records.push(record);
+    }
+    let requests = lane.close(std::time::Duration::from_secs(1)).unwrap().ran;
+    Ran { report, stats, records, heap_operations, requests }
+}

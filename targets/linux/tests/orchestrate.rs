@@ -1,0 +1,90 @@
+//! The orchestration loop with real threads and synthetic jobs.
+
+mod common;
+
+use aegis_core::trace::Kind;
+use aegis_core::{Duration, LaneId};
+use aegis_linux::lane::Fault;
+use aegis_linux::orchestrate::Broken;
+use aegis_linux::realtime;
+use common::{Act, drive, fixture};
+
+#[test]
+fn jobs_arrive_on_time_and_all_complete() {
+    let ran = drive::<2>(fixture::system(&[(10, 2), (20, 3)]), Act::Spin(1_000), Some(500), None);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    // Arrivals at 0, 10, … 490 and 0, 20, … 480; the arrival at 500 belongs to the next run.
+    assert_eq!((ran.stats[0].jobs + ran.stats[0].rejected, ran.stats[1].jobs + ran.stats[1].rejected), (50, 25));
+    assert!(ran.stats[0].max_execution >= Duration::from_ns(1_000_000));
+    assert_eq!(u64::try_from(ran.requests.len()), Ok(ran.report.lanes[0].jobs));
+    assert!(ran.report.lanes[0].busy >= fixture::ms(ran.report.lanes[0].jobs), "{:?}", ran.report);
+    assert!(ran.report.wakeups > 0, "{:?}", ran.report);
+    for (position, record) in ran.records.iter().enumerate() {
+        assert_eq!(record.sequence, u64::try_from(position).unwrap());
+    }
+}
+
+#[test]
+fn a_stop_lets_the_running_job_finish() {
+    let ran = drive::<1>(fixture::system(&[(50, 40)]), Act::Spin(30_000), None, Some(175));
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert!((3..=4).contains(&ran.stats[0].jobs), "{:?}", ran.stats);
+    let of_jobs = |kind: &Kind| matches!(kind, Kind::Started { .. } | Kind::Completed { .. });
+    let last = ran.records.iter().map(|record| record.kind).rfind(of_jobs);
+    assert!(matches!(last, Some(Kind::Completed { .. })), "{last:?}");
+}
+
+#[test]
+fn an_overload_is_rejected_missed_and_not_explained_by_the_machine() {
+    let ran = drive::<1>(fixture::system(&[(10, 5)]), Act::Spin(25_000), Some(300), None);
+    let stats = ran.stats[0];
+    assert!(stats.rejected > 0 && stats.misses > 0 && stats.overruns > 0, "{stats:?}");
+    assert!(stats.exceeded > stats.explained, "{stats:?}");
+    let disturbed = ran.records.iter().filter(|record| matches!(record.kind, Kind::Disturbed { .. })).count();
+    assert_eq!(u64::try_from(disturbed), Ok(stats.exceeded));
+}
+
+#[test]
+fn a_job_that_sleeps_by_itself_is_no_disturbance() {
+    let ran = drive::<1>(fixture::system(&[(10, 5)]), Act::Sleep(15_000), Some(200), None);
+    let off_core = ran.records.iter().filter_map(|record| match record.kind {
+        Kind::Disturbed { off_core, .. } => Some(off_core),
+        _ => None,
+    });
+    // What is left is the hand-over beyond the planned overhead.
+    let worst = off_core.max().unwrap();
+    assert!(worst < fixture::ms(50), "{worst:?}");
+}
+
+#[test]
+fn a_fault_ends_the_run_and_names_the_lane() {
+    let system = fixture::system(&[(10, 5)]);
+    let broken = |act| drive::<1>(system, act, Some(100), None).report.broken;
+    let lane = LaneId(0);
+    let fault = Fault::DeviceLost;
+    assert_eq!(broken(Act::Fail(fault)), Some(Broken::Lane { lane, fault }));
+    assert_eq!(broken(Act::Panic), Some(Broken::Lane { lane, fault: Fault::Panicked }));
+}
+
+#[test]
+fn a_more_important_thread_of_another_program_explains_an_exceeded_bound() {
+    let granted = std::thread::spawn(|| realtime::fifo(realtime::LANE_PRIORITY).is_ok()).join().unwrap();
+    if !granted {
+        eprintln!("skipped: the system grants no SCHED_FIFO");
+        return;
+    }
+    let intruder = std::thread::spawn(|| {
+        let voids = realtime::set_up_thread("the intruder", 1, 90);
+        for _ in 0..4 {
+            std::thread::sleep(std::time::Duration::from_millis(70));
+            let start = std::time::Instant::now();
+            while start.elapsed().as_millis() < 30 {}
+        }
+        voids.is_empty()
+    });
+    let ran = drive::<1>(fixture::system(&[(10, 5)]), Act::Spin(4_000), Some(400), None);
+    let stats = ran.stats[0];
+    if intruder.join().unwrap() {
+        assert!(stats.exceeded > 0 && stats.explained == stats.exceeded, "{stats:?}");
+    }
+}

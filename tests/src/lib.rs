@@ -1,0 +1,18 @@
+//! The tests that cross rooms lie in this package's `tests/` folder; what they share lies here.
+//!
+//! * [`golden`]: expected outputs as files, rewritten by `AEGIS_BLESS=1`.
+//! * [`planned`]: systems made of numbers, and the descriptors of their plans.
+//! * [`simulate`]: the real dispatcher in virtual time.
+//! * [`oracle`]: slow searches that share nothing with the analysis.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at whatever it did not expect"
+)]
+
+pub mod golden;
+pub mod oracle;
+pub mod planned;
+pub mod simulate;

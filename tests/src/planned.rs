@@ -1,0 +1,149 @@
+//! Systems made of numbers, and the descriptors of their plans.
+
+use aegis_codegen::analysis::{self, Load, is_schedulable};
+use aegis_codegen::certify::certify;
+use aegis_codegen::lock::{Input, Lock, sha256};
+use aegis_codegen::system::{Lane, Machine, System, Task};
+use aegis_codegen::{memory, tables};
+use aegis_core::desc::{
+    Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, PoolDesc, Release, SystemDesc, TaskDesc,
+};
+use aegis_core::layout::TABLE_LAYOUT;
+use aegis_core::time::Duration;
+use aegis_core::units::{LaneId, Priority};
+
+/// A lane without device; overheads in nanoseconds.
+#[must_use]
+pub fn lane(name: &str, policy: Policy, dispatch_overhead: u64, wakeup_latency: u64) -> Lane {
+    Lane {
+        name: name.to_owned(),
+        device: None,
+        policy,
+        core: 1,
+        dispatch_overhead: Duration::from_ns(dispatch_overhead),
+        wakeup_latency: Duration::from_ns(wakeup_latency),
+        span: 0..0,
+    }
+}
+
+/// A task without model, with its WCET as budget; times in nanoseconds.
+#[must_use]
+pub fn task(name: &str, lane: usize, load: Load) -> Task {
+    Task {
+        name: name.to_owned(),
+        lane,
+        model: None,
+        period: Duration::from_ns(load.period),
+        deadline: Duration::from_ns(load.deadline),
+        phase: Duration::ZERO,
+        jitter: Duration::from_ns(load.jitter),
+        priority: None,
+        wcet: Duration::from_ns(load.cost),
+        budget: Duration::from_ns(load.cost),
+        on_overrun: OnOverrun::Continue,
+        span: 0..0,
+        deadline_span: 0..0,
+    }
+}
+
+/// A system without devices and models.
+#[must_use]
+pub fn system(lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
+    System {
+        name: "numbers".to_owned(),
+        file: "system.toml".to_owned(),
+        orchestration_core: 0,
+        machine: Machine::default(),
+        libraries: Vec::new(),
+        assets: Vec::new(),
+        devices: Vec::new(),
+        lanes,
+        models: Vec::new(),
+        tasks,
+    }
+}
+
+/// The lock of a system, by the generator's own rooms; `None` where a task is not schedulable.
+///
+/// # Panics
+/// Where a schedulable system cannot be certified.
+#[must_use]
+pub fn lock(system: &System) -> Option<Lock> {
+    let analysis = analysis::analyse(system);
+    let lanes_settle = analysis.lanes.iter().all(|lane| lane.busy_period.is_ok());
+    if !lanes_settle || (0..system.tasks.len()).any(|task| !is_schedulable(system, &analysis, task)) {
+        return None;
+    }
+    let layout = memory::plan(system).expect("sizes sum");
+    let plan = certify(system, &analysis, &layout).expect("what is schedulable can be certified");
+    let input = Input { path: "system.toml".to_owned(), sha256: sha256(b"") };
+    Some(Lock::new(plan, vec![input]).expect("a plan is TOML"))
+}
+
+/// The descriptors of a system's plan, re-proven by the core; `None` where a task is not schedulable.
+///
+/// The descriptors live until the process ends.
+///
+/// # Panics
+/// Where the core refuses the plan.
+#[must_use]
+pub fn plan(system: &System) -> Option<&'static SystemDesc> {
+    let desc = tables::leak(&lock(system)?).expect("a plan has tables");
+    assert_eq!(aegis_core::verify::verify(desc), Ok(()), "the core refuses the plan of {system:#?}");
+    Some(desc)
+}
+
+/// The same descriptors with other tasks.
+#[must_use]
+pub fn with_tasks(desc: &SystemDesc, tasks: Vec<TaskDesc>) -> &'static SystemDesc {
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*desc }))
+}
+
+/// Descriptors of one lane that claim every deadline without any proof: to show that something is missed.
+#[must_use]
+pub fn unproven(policy: Policy, loads: &[Load]) -> &'static SystemDesc {
+    let lane = LaneDesc {
+        name: "main",
+        policy,
+        core: 1,
+        dispatch_overhead: Duration::ZERO,
+        wakeup_latency: Duration::ZERO,
+        busy_period: Duration::from_ns(1),
+    };
+    let tasks: Vec<TaskDesc> = (0u16..).zip(loads).map(|(index, load)| submitted(index, load)).collect();
+    Box::leak(Box::new(SystemDesc {
+        layout: TABLE_LAYOUT,
+        name: "numbers",
+        generator: "a test",
+        config_hash: [0; 32],
+        manifest_hash: [0; 32],
+        machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
+        orchestration_core: 0,
+        libraries: &[],
+        assets: &[],
+        lanes: vec![lane].leak(),
+        tasks: tasks.leak(),
+        models: &[],
+        pools: &[] as &[PoolDesc],
+    }))
+}
+
+fn submitted(index: u16, load: &Load) -> TaskDesc {
+    TaskDesc {
+        name: "task",
+        lane: LaneId(0),
+        model: None,
+        release: Release::Submitted,
+        priority: Priority(index),
+        period: Duration::from_ns(load.period),
+        deadline: Duration::from_ns(load.deadline),
+        phase: Duration::ZERO,
+        jitter: Duration::from_ns(load.jitter),
+        wcet: Duration::from_ns(load.cost),
+        budget: Duration::from_ns(load.cost),
+        on_overrun: OnOverrun::Continue,
+        queue: 64,
+        response_bound: Duration::from_ns(load.deadline),
+        certificate: Certificate::Demand,
+    }
+}

@@ -1,0 +1,283 @@
+//! The real dispatcher in virtual time, with executions, overheads and lateness chosen by a test.
+
+use aegis_core::desc::{LaneDesc, Release, SystemDesc, TaskDesc};
+use aegis_core::dispatch::{Actions, Event, Job, State, step};
+use aegis_core::time::Instant;
+use aegis_core::trace::{Kind, Sink};
+use aegis_core::units::{LaneId, TaskId};
+use std::collections::HashSet;
+
+/// The longest queue that a simulated plan may have.
+pub const QUEUE: usize = 64;
+
+/// A job that the application hands in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Submission {
+    /// When the dispatcher is told, in nanoseconds; not before `arrival`.
+    pub seen: u64,
+    /// Its task's position.
+    pub task: u16,
+    /// When it arrived, in nanoseconds.
+    pub arrival: u64,
+}
+
+/// How one job spends its lane's time, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// From the decision to the execution's begin.
+    pub before: u64,
+    /// The execution.
+    pub execution: u64,
+    /// From the execution's end until the dispatcher is told.
+    pub after: u64,
+}
+
+impl Spent {
+    /// The worst that the plan allows, with the overhead before the execution.
+    #[must_use]
+    pub fn worst(task: &TaskDesc, lane: &LaneDesc) -> Self {
+        Self { before: lane.dispatch_overhead.as_ns(), execution: task.wcet.as_ns(), after: 0 }
+    }
+}
+
+/// What a test decides.
+pub trait World {
+    /// How a started job spends its time.
+    fn spend(&mut self, task: &TaskDesc, lane: &LaneDesc) -> Spent;
+
+    /// When the timer wakes the dispatcher: not before `due` and not after `latest`, which is at least `due`.
+    fn wake(&mut self, due: u64, latest: u64) -> u64;
+}
+
+/// The world at its worst: full costs, a timer that is late as long as the plan allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Worst;
+
+impl World for Worst {
+    fn spend(&mut self, task: &TaskDesc, lane: &LaneDesc) -> Spent {
+        Spent::worst(task, lane)
+    }
+
+    fn wake(&mut self, _due: u64, latest: u64) -> u64 {
+        latest
+    }
+}
+
+/// What happened in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Each record with its time.
+    pub records: Vec<(u64, Kind)>,
+}
+
+impl Sink for Observed {
+    fn record(&mut self, at: Instant, kind: Kind) {
+        self.records.push((at.as_ns(), kind));
+    }
+}
+
+impl Observed {
+    /// The longest response of a task, in nanoseconds; 0 where none completed.
+    #[must_use]
+    pub fn worst(&self, task: u16) -> u64 {
+        let responses = self.records.iter().filter_map(|(_, kind)| match kind {
+            Kind::Completed { job, response, .. } if job.task.0 == task => Some(response.as_ns()),
+            _ => None,
+        });
+        responses.max().unwrap_or(0)
+    }
+
+    /// When each job of a task ended, in order.
+    #[must_use]
+    pub fn ends(&self, task: u16) -> Vec<u64> {
+        let ends = self.records.iter().filter_map(|(_, kind)| match kind {
+            Kind::Completed { job, ended, .. } if job.task.0 == task => Some(ended.as_ns()),
+            _ => None,
+        });
+        ends.collect()
+    }
+
+    /// How many jobs completed.
+    #[must_use]
+    pub fn completed(&self) -> usize {
+        self.records.iter().filter(|(_, kind)| matches!(kind, Kind::Completed { .. })).count()
+    }
+
+    /// The records that no run of a proven plan may have: misses, exceeded bounds, refused arrivals.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Kind> {
+        let fault = |kind: &Kind| matches!(kind, Kind::Missed { .. } | Kind::Exceeded { .. } | Kind::Rejected { .. });
+        self.records.iter().map(|(_, kind)| *kind).filter(fault).collect()
+    }
+}
+
+/// Runs a plan from 0 to `until`, then lets what waits run out. `submissions` are ordered by `seen`.
+///
+/// At one instant submissions come first, then the timer, then completions: a job counts as seen at an instant only if
+/// the lane's decision of that instant knows it.
+///
+/// # Panics
+/// Where the dispatcher refuses an event, starts a second job on a lane, or does not become idle; and for more than 6
+/// tasks or 3 lanes.
+pub fn run(system: &'static SystemDesc, submissions: &[Submission], until: u64, world: &mut impl World) -> Observed {
+    macro_rules! sized {
+        ($($tasks:literal)*) => {
+            match (system.tasks.len(), system.lanes.len()) {
+                $(($tasks, 1) => run_sized::<$tasks, 1>(system, submissions, until, world),)*
+                $(($tasks, 2) => run_sized::<$tasks, 2>(system, submissions, until, world),)*
+                $(($tasks, 3) => run_sized::<$tasks, 3>(system, submissions, until, world),)*
+                other => panic!("no simulator for {other:?} tasks and lanes"),
+            }
+        };
+    }
+    sized!(1 2 3 4 5 6)
+}
+
+/// A started job's end.
+#[derive(Clone, Copy)]
+struct Ending {
+    noticed: u64,
+    began: u64,
+    ended: u64,
+}
+
+struct Machine<const TASKS: usize, const LANES: usize, W> {
+    system: &'static SystemDesc,
+    state: State<TASKS, LANES, QUEUE>,
+    world: W,
+    observed: Observed,
+    endings: [Option<Ending>; LANES],
+    /// The timer's next wake-up.
+    wake: Option<u64>,
+    stopped: bool,
+}
+
+fn run_sized<const TASKS: usize, const LANES: usize>(
+    system: &'static SystemDesc,
+    submissions: &[Submission],
+    until: u64,
+    world: &mut impl World,
+) -> Observed {
+    let state = State::new(system).expect("the sizes are the plan's");
+    let observed = Observed::default();
+    let mut machine = Machine::<TASKS, LANES, _> {
+        system,
+        state,
+        world,
+        observed,
+        endings: [None; LANES],
+        wake: None,
+        stopped: false,
+    };
+    machine.step(Event::Timer, 0);
+    let mut submissions = submissions.iter().take_while(|submission| submission.seen <= until).peekable();
+    loop {
+        let seen = submissions.peek().map(|submission| submission.seen);
+        let noticed = machine.endings.iter().flatten().map(|ending| ending.noticed).min();
+        let next = [seen, machine.wake, noticed].into_iter().flatten().min();
+        match next {
+            Some(now) if now <= until || machine.stopped => {
+                if seen == Some(now) {
+                    let Some(submission) = submissions.next() else { break };
+                    let arrival = Instant::from_ns(submission.arrival);
+                    machine.step(Event::Submit { task: TaskId(submission.task), arrival }, now);
+                } else if machine.wake == Some(now) {
+                    machine.step(Event::Timer, now);
+                } else {
+                    machine.complete(now);
+                }
+            }
+            _ if machine.stopped => break,
+            _ => {
+                machine.stopped = true;
+                machine.step(Event::Stop, until);
+            }
+        }
+    }
+    assert!(machine.state.is_idle(), "nothing is left to happen, yet a job waits or runs");
+    machine.observed
+}
+
+impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mut W> {
+    fn complete(&mut self, now: u64) {
+        let due = |ending: &Option<Ending>| ending.is_some_and(|ending| ending.noticed == now);
+        let Some(position) = self.endings.iter().position(due) else { panic!("nothing ends at {now}") };
+        let Some(Ending { began, ended, .. }) = self.endings[position].take() else { panic!("an ending") };
+        let lane = LaneId(u16::try_from(position).expect("few lanes"));
+        let event = Event::Completed { lane, began: Instant::from_ns(began), ended: Instant::from_ns(ended) };
+        self.step(event, now);
+    }
+
+    fn step(&mut self, event: Event, now: u64) {
+        let at = Instant::from_ns(now);
+        let result = step(self.system, &mut self.state, event, at, &mut self.observed);
+        let Actions { start, wake_at } =
+            result.unwrap_or_else(|refused| panic!("{event:?} at {now} is refused: {refused:?}"));
+        for (position, job) in start.into_iter().enumerate() {
+            if let Some(job) = job {
+                self.start(position, job, now);
+            }
+        }
+        self.wake = wake_at.map(|due| {
+            let due = due.as_ns();
+            let latest = self.latest_wake(now).max(due);
+            let wake = self.world.wake(due, latest);
+            assert!((due..=latest).contains(&wake), "the world breaks its own rules");
+            wake
+        });
+    }
+
+    fn start(&mut self, position: usize, job: Job, now: u64) {
+        assert!(self.endings[position].is_none(), "lane {position} is told to run a second job");
+        let task = &self.system.tasks[job.task.index()];
+        let spent = self.world.spend(task, &self.system.lanes[position]);
+        let began = now + spent.before;
+        let ended = began + spent.execution;
+        self.endings[position] = Some(Ending { noticed: ended + spent.after, began, ended });
+    }
+
+    /// The latest instant at which no timer release is seen later than the plan allows.
+    fn latest_wake(&self, now: u64) -> u64 {
+        let timed = self.system.tasks.iter().filter(|task| task.release == Release::Timer);
+        let limits = timed.map(|task| {
+            let (phase, period) = (task.phase.as_ns(), task.period.as_ns());
+            let next = if now < phase { phase } else { phase + ((now - phase) / period + 1) * period };
+            let lane = &self.system.lanes[task.lane.index()];
+            next + task.jitter.as_ns() + lane.wakeup_latency.as_ns()
+        });
+        limits.min().unwrap_or(0)
+    }
+}
+
+/// Random arrivals of all submitted tasks up to `until`, as the plan permits them, ordered by `seen`.
+///
+/// With `eager` they are as close together as they may be, the first one late by its whole jitter. No two are
+/// seen at one instant: what the first one's step starts would block the second for a whole cost, not for a nanosecond less.
+#[must_use]
+pub fn arrivals(system: &SystemDesc, rng: &mut fastrand::Rng, until: u64, eager: bool) -> Vec<Submission> {
+    let mut taken = HashSet::new();
+    let mut all = Vec::new();
+    for (position, task) in (0u16..).zip(system.tasks) {
+        if task.release != Release::Submitted {
+            continue;
+        }
+        let period = task.period.as_ns();
+        let jitter = task.jitter.as_ns() + system.lanes[task.lane.index()].wakeup_latency.as_ns();
+        let mut arrival = task.phase.as_ns() + rng.u64(0..=period);
+        let mut delay = jitter;
+        let mut last = 0;
+        while arrival <= until {
+            let mut seen = (arrival + delay).max(last);
+            while !taken.insert(seen) {
+                seen += 1;
+                arrival += 1;
+            }
+            last = seen;
+            all.push(Submission { seen, task: position, arrival });
+            arrival += period + if eager { 0 } else { rng.u64(0..=period) * rng.u64(0..=1) };
+            delay = if eager { 0 } else { rng.u64(0..=jitter) };
+        }
+    }
+    all.sort_unstable();
+    all
+}
