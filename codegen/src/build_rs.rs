@@ -114,6 +114,10 @@ pub fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
     }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.tmp", std::process::id()));
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path)
+    let placed = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    if placed.is_err() {
+        // The first error is the one to report; this only tidies.
+        let _ = std::fs::remove_file(&beside);
+    }
+    placed
 }

@@ -7,7 +7,7 @@ use crate::lock::Lock;
 use crate::manifest;
 use crate::memory::{self, Layout};
 use crate::resolve::{Loaded, Resolved, resolve};
-use crate::system::System;
+use crate::system::{System, Task};
 use crate::tables;
 use aegis_core::time::Duration;
 use std::path::Path;
@@ -95,7 +95,8 @@ pub fn check_loaded(
             let name = device.map_or("", |device| device.name.as_str());
             let message = format!("the sizes of the models on device `{name}` sum to more than 2^64 - 1 bytes");
             let span = device.map_or(0..0, |device| device.span.clone());
-            findings.push(Finding::error(Code::MemoryOverflow, message).at(&system.file, span, "this device"));
+            let finding = Finding::error(Code::MemoryOverflow, message).at(&system.file, span, "this device");
+            findings.push(finding.help("measure its models again with `aegis profile`"));
             None
         }
     };
@@ -121,7 +122,8 @@ fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
             findings.push(overloaded(system, position, result.utilization_ppm));
         } else if let Err(why) = result.busy_period {
             let message = format!("no busy period was found for lane `{}`: {why}", lane.name);
-            findings.push(Finding::error(Code::NoBound, message).at(&system.file, lane.span.clone(), "this lane"));
+            let finding = Finding::error(Code::NoBound, message).at(&system.file, lane.span.clone(), "this lane");
+            findings.push(finding.help(NO_BOUND_HELP));
         } else if let Some(finding) = demand_exceeded(system, analysis, position) {
             findings.push(finding);
         }
@@ -132,7 +134,8 @@ fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
             Err(NoBound::Overflow | NoBound::GaveUp) if system_lane_settles(system, analysis, position) => {
                 let why = result.response.as_ref().err().map(ToString::to_string).unwrap_or_default();
                 let message = format!("no response bound was found for task `{}`: {why}", task.name);
-                findings.push(Finding::error(Code::NoBound, message).at(&system.file, task.span.clone(), "this task"));
+                let finding = Finding::error(Code::NoBound, message).at(&system.file, task.span.clone(), "this task");
+                findings.push(finding.help(NO_BOUND_HELP));
             }
             // What is overloaded is reported once, at its lane.
             Ok(_) | Err(_) => {}
@@ -140,6 +143,9 @@ fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
     }
     findings
 }
+
+/// What mends a recurrence that does not settle.
+const NO_BOUND_HELP: &str = "lower the utilization below 1, or use times that differ less in magnitude";
 
 fn system_lane_settles(system: &System, analysis: &Analysis, task: usize) -> bool {
     let lane = system.tasks.get(task).and_then(|task| analysis.lanes.get(task.lane));
@@ -176,12 +182,17 @@ fn demand_exceeded(system: &System, analysis: &Analysis, lane: usize) -> Option<
         show(Duration::from_ns(at))
     );
     let mut finding = Finding::error(Code::DemandExceeded, message).at(&system.file, desc.span.clone(), "this lane");
-    let later = system.tasks.iter().filter(|task| task.lane == lane && task.deadline.as_ns() > at);
+    // A job that is seen late by its whole jitter is due that much earlier after it is seen.
+    let due = |task: &&Task| {
+        let jitter = task.jitter.as_ns().saturating_add(desc.wakeup_latency.as_ns());
+        task.deadline.as_ns().saturating_sub(jitter) <= at
+    };
+    let later = system.tasks.iter().filter(|task| task.lane == lane && !due(task));
     if let Some(blocker) = later.max_by_key(|task| task.wcet) {
         let text = format!("`{}` can block for {}", blocker.name, show(blocker.wcet));
         finding = finding.also(&system.file, blocker.span.clone(), text);
     }
-    for task in system.tasks.iter().filter(|task| task.lane == lane && task.deadline.as_ns() <= at) {
+    for task in system.tasks.iter().filter(|task| task.lane == lane && due(task)) {
         let text = format!(
             "`{}`: {} due every {} within {}",
             task.name,
@@ -216,15 +227,17 @@ fn missed(system: &System, analysis: &Analysis, position: usize, bound: Duration
         let text = format!("`{}` goes before it: {} every {}", other.name, show(other.wcet), show(other.period));
         finding = finding.also(&system.file, other.span.clone(), text);
     }
-    let blocks_too_long = result.blocking >= over && result.blocked_by.is_some();
-    let advice = if blocks_too_long {
-        format!(
-            "shorten the blocking job to at most {}, lengthen the deadline to {}, or use another lane",
-            show(result.blocking.saturating_sub(over)),
+    // Blocking is C − 1 of a less important job, so this is the longest C that leaves the bound at the deadline.
+    let overhead = system.lanes.get(task.lane).map_or(Duration::ZERO, |lane| lane.dispatch_overhead);
+    let tolerable = result.blocking.checked_sub(over).and_then(|most| most.checked_add(Duration::from_ns(1)));
+    let tolerable = tolerable.and_then(|most| most.checked_sub(overhead)).filter(|most| !most.is_zero());
+    let advice = match tolerable.filter(|_| result.blocked_by.is_some()) {
+        Some(most) => format!(
+            "shorten every less important job of the lane to at most {}, lengthen the deadline to {}, or use another lane",
+            show_down(most),
             show(bound)
-        )
-    } else {
-        format!("lengthen the deadline to {}, shorten what goes before it, or use another lane", show(bound))
+        ),
+        None => format!("lengthen the deadline to {}, shorten what goes before it, or use another lane", show(bound)),
     };
     finding.help(advice)
 }
@@ -257,18 +270,45 @@ fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
     findings
 }
 
-/// A time for people: the largest unit that keeps three digits, rounded up, so that no bound looks shorter than it is.
+/// A time for people in a fitting unit, rounded up, so that no bound looks shorter than it is.
 #[must_use]
 pub fn show(time: Duration) -> String {
-    let ns = u128::from(time.as_ns());
-    let (unit, per) = match ns {
-        0 => return "0".to_owned(),
-        1..=999 => return format!("{ns} ns"),
-        1_000..=999_999 => ("us", 1_000u128),
-        1_000_000..=999_999_999 => ("ms", 1_000_000),
-        _ => ("s", 1_000_000_000),
+    rounded(time, u64::div_ceil)
+}
+
+/// As [`show`], rounded down: for what must not look longer than it is, a slack or an allowance.
+#[must_use]
+pub fn show_down(time: Duration) -> String {
+    rounded(time, |ns, unit| ns / unit)
+}
+
+/// Three decimals of the largest unit that the time fills.
+fn rounded(time: Duration, divide: fn(u64, u64) -> u64) -> String {
+    let ns = time.as_ns();
+    let (unit, per_thousandth) = match ns {
+        0..=999 => return format!("{ns} ns"),
+        1_000..=999_999 => ("us", 1),
+        1_000_000..=999_999_999 => ("ms", 1_000),
+        _ => ("s", 1_000_000),
     };
-    let thousandths = (ns * 1_000).div_ceil(per);
+    let thousandths = divide(ns, per_thousandth);
     let text = format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000);
     format!("{} {unit}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{show, show_down};
+    use aegis_core::Duration;
+
+    #[test]
+    fn times_are_rounded_to_the_safe_side() {
+        let both = |ns| (show(Duration::from_ns(ns)), show_down(Duration::from_ns(ns)));
+        assert_eq!(both(0), ("0 ns".to_owned(), "0 ns".to_owned()));
+        assert_eq!(both(33_000_000), ("33 ms".to_owned(), "33 ms".to_owned()));
+        assert_eq!(both(1_000_001), ("1.001 ms".to_owned(), "1 ms".to_owned()));
+        assert_eq!(both(1_234), ("1.234 us".to_owned(), "1.234 us".to_owned()));
+        assert_eq!(both(2_500_000_001), ("2.501 s".to_owned(), "2.5 s".to_owned()));
+        assert!(show(Duration::MAX).ends_with(" s"));
+    }
 }

@@ -123,12 +123,6 @@ impl Finding {
         Self::new(code, Severity::Warning, message)
     }
 
-    /// A finding that only informs.
-    #[must_use]
-    pub fn note(code: Code, message: impl Into<String>) -> Self {
-        Self::new(code, Severity::Note, message)
-    }
-
     /// A finding without places.
     #[must_use]
     pub fn new(code: Code, severity: Severity, message: impl Into<String>) -> Self {

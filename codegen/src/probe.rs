@@ -53,6 +53,8 @@ pub struct LaneRequest {
     pub name: String,
     /// Its core.
     pub core: u16,
+    /// How many tasks the vehicle has on all lanes: each step of its dispatcher looks at every one.
+    pub tasks: usize,
 }
 
 /// A model that is measured.
@@ -136,9 +138,9 @@ pub struct RuntimeAnswer {
 pub struct LaneAnswer {
     /// The lane's name.
     pub name: String,
-    /// Hand-over of an empty job and back.
+    /// A decision, the hand-over of an empty job and back, and the step that notes its end.
     pub dispatch: Statistics,
-    /// Timer lateness.
+    /// Timer lateness and a step that releases every task at once.
     pub wakeup: Statistics,
 }
 

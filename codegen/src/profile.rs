@@ -33,9 +33,9 @@ pub struct LaneProfile {
     pub schema: String,
     /// Under what it was measured.
     pub conditions: Conditions,
-    /// Handing an empty job to the lane's thread and noticing its end.
+    /// A decision, handing an empty job to the lane's thread, and the step that notes its end.
     pub dispatch: Statistics,
-    /// How late the orchestration thread's absolute timer wakes it.
+    /// How late the orchestration thread's absolute timer wakes it, with a step that releases every task at once.
     pub wakeup: Statistics,
 }
 

@@ -7,7 +7,7 @@ mod facts;
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Execution, Manifest, Overheads, Source};
-use crate::profile::{Conditions, LaneProfile, ModelProfile};
+use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelProfile};
 use crate::system::{Device, File, Lane, Machine, Model, System, Task};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
@@ -94,6 +94,7 @@ impl Resolver<'_> {
     fn system(&mut self) -> Option<System> {
         let manifest = &self.loaded.manifest;
         let lanes: Vec<Option<Lane>> = manifest.lanes.iter().map(|lane| self.lane(lane)).collect();
+        let lanes = lanes.into_iter().collect::<Option<Vec<Lane>>>().map(|lanes| self.share_thread(lanes));
         let mut models: Vec<Option<Model>> = vec![None; manifest.models.len()];
         let mut tasks = Vec::with_capacity(manifest.tasks.len());
         for task in &manifest.tasks {
@@ -128,7 +129,7 @@ impl Resolver<'_> {
             libraries,
             assets: assets.into_iter().collect::<Option<_>>()?,
             devices: manifest.devices.iter().map(device).collect(),
-            lanes: lanes.into_iter().collect::<Option<_>>()?,
+            lanes: lanes??,
             models: kept,
             tasks,
         })
@@ -143,7 +144,7 @@ impl Resolver<'_> {
             Overheads::Zero => (Duration::ZERO, Duration::ZERO),
             Overheads::Declared { dispatch, wakeup } => (*dispatch.get_ref(), *wakeup.get_ref()),
             Overheads::Profile(path) => {
-                let profile: LaneProfile = self.read_profile(path, |profile: &LaneProfile| {
+                let profile: LaneProfile = self.read_profile(path, LANE_SCHEMA, |profile: &LaneProfile| {
                     (profile.schema.clone(), profile.conditions.clone(), vec![profile.dispatch, profile.wakeup])
                 })?;
                 self.compare_core(path, &profile.conditions, lane);
@@ -162,6 +163,26 @@ impl Resolver<'_> {
             wakeup_latency: wakeup,
             span: lane.span.clone(),
         })
+    }
+
+    /// One orchestration thread serves all lanes, so each of a lane's events may wait for one of every other lane: both
+    /// overheads grow by the other lanes' dispatch overheads, which bound a step with its hand-over.
+    fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
+        let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
+        for (position, lane) in lanes.iter_mut().enumerate() {
+            let others = own.iter().enumerate().filter(|(other, _)| *other != position);
+            let others = others.map(|(_, overhead)| *overhead).try_fold(Duration::ZERO, Duration::checked_add);
+            let grown = others.and_then(|others| {
+                Some((lane.dispatch_overhead.checked_add(others)?, lane.wakeup_latency.checked_add(others)?))
+            });
+            let Some((dispatch, wakeup)) = grown else {
+                let message = format!("the lanes' overheads beside lane `{}` sum to more than 2^64 - 1 ns", lane.name);
+                self.error(Code::ProfileUnreadable, &lane.span, message, "this lane", "measure them again");
+                return None;
+            };
+            (lane.dispatch_overhead, lane.wakeup_latency) = (dispatch, wakeup);
+        }
+        Some(lanes)
     }
 
     fn with_margin(&mut self, path: &Spanned<String>, time: Option<u64>) -> Option<Duration> {
@@ -222,7 +243,7 @@ impl Resolver<'_> {
     /// A task's execution with margin, and its model where the profile fits it.
     fn profiled(&mut self, task: &manifest::Task, path: &Spanned<String>) -> Option<(Duration, Option<Model>)> {
         let manifest = &self.loaded.manifest;
-        let profile: ModelProfile = self.read_profile(path, |profile: &ModelProfile| {
+        let profile: ModelProfile = self.read_profile(path, MODEL_SCHEMA, |profile: &ModelProfile| {
             (profile.schema.clone(), profile.conditions.clone(), vec![profile.execution])
         })?;
         let lane = manifest.lanes.get(task.lane)?;

@@ -39,7 +39,7 @@ pub struct System {
 
 /// The conditions of the measurements; empty where nothing was measured.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Machine {
     /// The processor architecture.
     pub arch: String,
@@ -53,7 +53,7 @@ pub struct Machine {
 
 /// A file by its contents.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct File {
     /// The name in the manifest.
     pub name: String,

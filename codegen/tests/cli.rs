@@ -78,6 +78,16 @@ fn the_overloaded_example_is_refused_with_task_bound_deadline_and_blocker() {
 }
 
 #[test]
+fn the_readme_shows_the_present_reports() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let report = std::fs::read_to_string(root().join("examples/courier/report.txt")).unwrap();
+    let refused = std::fs::read_to_string(root().join("examples/overloaded/report.txt")).unwrap();
+    let (finding, _) = refused.split_once("\n\n").unwrap();
+    assert!(readme.contains(&report), "paste examples/courier/report.txt");
+    assert!(readme.contains(finding), "paste the finding of examples/overloaded/report.txt");
+}
+
+#[test]
 fn run_refuses_what_check_refuses_before_anything_is_built() {
     let output = aegis(&["run", "examples/overloaded/system.toml"]);
     assert_eq!(status(&output), 1);
@@ -237,4 +247,23 @@ fn every_code_is_explained() {
     let output = aegis(&["explain", "aeg202"]);
     assert_eq!(status(&output), 0);
     assert!(stdout(&output).starts_with("AEG202: a task's response bound exceeds its deadline\n\n"));
+}
+
+#[test]
+fn lanes_that_share_the_orchestration_thread_wait_for_each_other() {
+    let two = r#"
+        system = { name = "two", policy = "rate-monotonic" }
+        lane.a = { kind = "cpu", core = 1, dispatch-overhead = "100us", wakeup-latency = "10us" }
+        lane.b = { kind = "cpu", core = 2, dispatch-overhead = "30us", wakeup-latency = "20us" }
+        task.on-a = { lane = "a", period = "10ms", wcet = "2ms" }
+        task.on-b = { lane = "b", period = "40ms", wcet = "6ms" }
+    "#;
+    let (_folder, file) = small(two);
+    let output = aegis(&["check", "--format", "json", &file]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |lane: usize, key: &str| report["lanes"][lane][key].as_u64().unwrap();
+    assert_eq!((of(0, "dispatch_overhead_ns"), of(0, "wakeup_latency_ns")), (130_000, 40_000));
+    assert_eq!((of(1, "dispatch_overhead_ns"), of(1, "wakeup_latency_ns")), (130_000, 120_000));
+    // Alone on its lane: release seen late, then its own dispatch and execution.
+    assert_eq!(report["tasks"][0]["response_ns"], 40_000 + 130_000 + 2_000_000);
 }

@@ -13,10 +13,13 @@
 //! A lane runs one job at a time and a started job is never preempted. Cost of one step: every task is looked
 //! at once and every lane scans the tasks once, so O(tasks × lanes); no loop depends on how much time has passed.
 
-use crate::desc::{OnOverrun, Policy, Release, SystemDesc, TaskDesc};
+mod choice;
+
+use crate::desc::{OnOverrun, Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
 use crate::units::{LaneId, TaskId};
+use choice::{first_waiting, reason};
 use heapless::Deque;
 
 /// One instance of a task.
@@ -46,6 +49,9 @@ pub enum Event {
     /// Time has passed: release what is due and look for exceeded budgets.
     Timer,
     /// A job of a [`Release::Submitted`] task arrived.
+    ///
+    /// What is submitted first starts first: submit simultaneous arrivals with the most important first. The analysis
+    /// assumes that a less important job started at least 1 ns before the one it blocks.
     Submit {
         /// The task.
         task: TaskId,
@@ -61,8 +67,11 @@ pub enum Event {
         /// When it ended, at most now.
         ended: Instant,
     },
-    /// No job shall be released any more; waiting jobs still run.
-    Stop,
+    /// No job that arrives at `end` or later shall be released; what arrived before is, and waiting jobs still run.
+    Stop {
+        /// The first instant without arrivals.
+        end: Instant,
+    },
 }
 
 /// What has to be done after a step.
@@ -115,6 +124,13 @@ struct TaskState<const QUEUE: usize> {
 }
 
 #[derive(Clone, Copy, Debug)]
+struct LaneState {
+    running: Option<Running>,
+    /// How many jobs wait in the queues of the lane's tasks.
+    waiting: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Running {
     job: Job,
     /// When the budget ends; `None` once the overrun is recorded.
@@ -128,10 +144,11 @@ struct Running {
 #[derive(Clone, Debug)]
 pub struct State<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     last: Instant,
-    stopped: bool,
+    /// Arrivals at or after this instant are not released.
+    end: Option<Instant>,
     requests: u64,
     tasks: [TaskState<QUEUE>; TASKS],
-    lanes: [Option<Running>; LANES],
+    lanes: [LaneState; LANES],
 }
 
 impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LANES, QUEUE> {
@@ -151,26 +168,30 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             skip_next: false,
             waiting: Deque::new(),
         });
-        Ok(Self { last: Instant::START, stopped: false, requests: 0, tasks, lanes: [None; LANES] })
+        Ok(Self {
+            last: Instant::START,
+            end: None,
+            requests: 0,
+            tasks,
+            lanes: [LaneState { running: None, waiting: 0 }; LANES],
+        })
     }
 
     /// Whether nothing waits and nothing runs.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lanes.iter().all(Option::is_none) && self.tasks.iter().all(|task| task.waiting.is_empty())
+        self.lanes.iter().all(|lane| lane.running.is_none() && lane.waiting == 0)
+    }
+
+    /// Whether an arrival comes after the end that [`Event::Stop`] set.
+    fn ends_before(&self, arrival: Instant) -> bool {
+        self.end.is_some_and(|end| arrival >= end)
     }
 
     /// The job that a lane runs.
     #[must_use]
     pub fn running(&self, lane: LaneId) -> Option<Job> {
-        self.lanes.get(lane.index()).copied().flatten().map(|running| running.job)
-    }
-
-    /// How many jobs of a lane wait.
-    fn depth(&self, system: &SystemDesc, lane: LaneId) -> u16 {
-        let waiting = system.tasks.iter().zip(&self.tasks).filter(|(task, _)| task.lane == lane);
-        let count: usize = waiting.fold(0, |sum, (_, state)| sum.saturating_add(state.waiting.len()));
-        u16::try_from(count).unwrap_or(u16::MAX)
+        self.lanes.get(lane.index())?.running.map(|running| running.job)
     }
 }
 
@@ -192,12 +213,10 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         Event::Timer => {}
         Event::Submit { task, arrival } => submit(system, state, task, arrival, now, sink)?,
         Event::Completed { lane, began, ended } => complete(system, state, lane, began, ended.min(now), sink)?,
-        Event::Stop => state.stopped = true,
+        Event::Stop { end } => state.end = Some(end),
     }
     state.last = now;
-    if !state.stopped {
-        release_due(system, state, now, sink)?;
-    }
+    release_due(system, state, now, sink)?;
     check_budgets(system, state, now, sink);
     let mut start = [None; LANES];
     for (position, slot) in start.iter_mut().enumerate() {
@@ -215,7 +234,7 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
     now: Instant,
     sink: &mut impl Sink,
 ) {
-    let running = state.lanes.iter().flatten().map(|running| &running.job);
+    let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.job);
     let waiting = state.tasks.iter().flat_map(|task| task.waiting.iter());
     for job in running.chain(waiting).filter(|job| job.deadline < now) {
         let lateness = now.saturating_since(job.deadline);
@@ -229,6 +248,13 @@ fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     now: Instant,
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
+    let due = match state.end {
+        Some(end) if end <= now => match end.as_ns().checked_sub(1) {
+            Some(ns) => Instant::from_ns(ns),
+            None => return Ok(()),
+        },
+        _ => now,
+    };
     for (position, task) in system.tasks.iter().enumerate() {
         let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
         // A queue takes at most QUEUE jobs, one more turn may skip, and what is due beyond that is refused at once.
@@ -236,31 +262,31 @@ fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             let Some(next) = state.tasks.get(position).map(|task| task.next) else {
                 break;
             };
-            if task.release != Release::Timer || next > now {
+            if task.release != Release::Timer || next > due {
                 break;
             }
-            enqueue(system, state, id, task, next, now, sink)?;
+            enqueue(state, id, task, next, now, sink)?;
         }
-        refuse_backlog(state, position, task, now, sink)?;
+        refuse_backlog(state, position, task, (due, now), sink)?;
     }
     Ok(())
 }
 
-/// Refuses all arrivals up to `now` that are still not released: after a clock jump of many periods.
+/// Refuses all arrivals up to `due` that are still not released: after a clock jump of many periods.
 fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     state: &mut State<TASKS, LANES, QUEUE>,
     position: usize,
     task: &TaskDesc,
-    now: Instant,
+    (due, now): (Instant, Instant),
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
     let Some(task_state) = state.tasks.get_mut(position) else {
         return Ok(());
     };
-    if task.release != Release::Timer || task_state.next > now {
+    if task.release != Release::Timer || task_state.next > due {
         return Ok(());
     }
-    let behind = now.saturating_since(task_state.next).as_ns();
+    let behind = due.saturating_since(task_state.next).as_ns();
     let count = behind.checked_div(task.period.as_ns()).and_then(|full| full.checked_add(1));
     let count = count.ok_or(Refused::OutOfRange)?;
     let jump = count.checked_mul(task.period.as_ns()).map(Duration::from_ns);
@@ -282,18 +308,17 @@ fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let not_submittable = Refused::NotSubmittable { task: id };
     let task = system.tasks.get(id.index()).ok_or(not_submittable)?;
     let earliest = state.tasks.get(id.index()).ok_or(not_submittable)?.next;
-    if task.release != Release::Submitted || state.stopped {
+    if task.release != Release::Submitted || state.ends_before(arrival) {
         return Err(not_submittable);
     }
     if arrival < earliest || arrival > now {
         return Err(Refused::TooEarly { earliest });
     }
-    enqueue(system, state, id, task, arrival, now, sink)
+    enqueue(state, id, task, arrival, now, sink)
 }
 
 /// Puts one arrival into its queue and moves the task's next arrival on.
 fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     id: TaskId,
     task: &TaskDesc,
@@ -304,7 +329,6 @@ fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let next = arrival.checked_add(task.period).ok_or(Refused::OutOfRange)?;
     let deadline = arrival.checked_add(task.deadline).ok_or(Refused::OutOfRange)?;
     let request = state.requests.checked_add(1).ok_or(Refused::OutOfRange)?;
-    let depth = state.depth(system, task.lane).saturating_add(1);
     let Some(task_state) = state.tasks.get_mut(id.index()) else {
         return Ok(());
     };
@@ -317,7 +341,12 @@ fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let room = task_state.waiting.len() < usize::from(task.queue);
     if room && task_state.waiting.push_back(job).is_ok() {
         state.requests = request;
-        sink.record(now, Kind::Submitted { job: job.reference(), arrival, queue_depth: depth });
+        let lane = state.lanes.get_mut(task.lane.index());
+        let queue_depth = lane.map_or(1, |lane| {
+            lane.waiting = lane.waiting.saturating_add(1);
+            lane.waiting
+        });
+        sink.record(now, Kind::Submitted { job: job.reference(), arrival, queue_depth });
     } else {
         sink.record(now, Kind::Rejected { task: id, arrival, count: 1 });
     }
@@ -333,7 +362,7 @@ fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
     let nothing = Refused::NothingRunning { lane };
-    let running = state.lanes.get_mut(lane.index()).ok_or(nothing)?.take().ok_or(nothing)?;
+    let running = state.lanes.get_mut(lane.index()).ok_or(nothing)?.running.take().ok_or(nothing)?;
     let job = running.job;
     let Some(task) = system.tasks.get(job.task.index()) else {
         return Ok(());
@@ -341,6 +370,11 @@ fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let execution = ended.saturating_since(began);
     if execution > task.budget && running.budget_end.is_some() {
         overrun(state, task, job, execution, ended, sink);
+    }
+    let falsely = running.budget_end.is_none() && execution <= task.budget;
+    if let (true, Some(task_state)) = (falsely, state.tasks.get_mut(job.task.index())) {
+        // The budget's timer ended because the lane's overhead was longer than planned; the job is not to blame.
+        task_state.skip_next = false;
     }
     let response = ended.saturating_since(job.arrival);
     sink.record(ended, Kind::Completed { job: job.reference(), lane, began, ended, response });
@@ -362,9 +396,7 @@ fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     sink: &mut impl Sink,
 ) {
     for position in 0..LANES {
-        let Some(Some(running)) = state.lanes.get_mut(position) else {
-            continue;
-        };
+        let Some(running) = state.lanes.get_mut(position).and_then(|lane| lane.running.as_mut()) else { continue };
         let Some(end) = running.budget_end else {
             continue;
         };
@@ -408,40 +440,23 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(desc) = system.lanes.get(lane.index()) else {
         return Ok(None);
     };
-    let heads = system.tasks.iter().zip(&state.tasks).filter(|(task, _)| task.lane == lane);
-    let heads = heads.filter_map(|(task, task_state)| Some((task, *task_state.waiting.front()?)));
-    let mut best: Option<(&TaskDesc, Job)> = None;
-    let mut second: Option<(&TaskDesc, Job)> = None;
-    for head in heads {
-        match best {
-            Some(current) if !goes_before(desc.policy, head, current) => {
-                if second.is_none_or(|second| goes_before(desc.policy, head, second)) {
-                    second = Some(head);
-                }
-            }
-            _ => {
-                second = best;
-                best = Some(head);
-            }
-        }
-    }
-    let Some((task, job)) = best else {
-        return Ok(None);
-    };
-    let queue_depth = state.depth(system, lane);
+    let Some((task, job)) = first_waiting(system, state, lane, desc.policy) else { return Ok(None) };
     if let Some(task_state) = state.tasks.get_mut(job.task.index()) {
         task_state.waiting.pop_front();
     }
     let allowed = desc.dispatch_overhead.checked_add(task.budget).ok_or(Refused::OutOfRange)?;
     let budget_end = now.checked_add(allowed).ok_or(Refused::OutOfRange)?;
-    if let Some(slot) = state.lanes.get_mut(lane.index()) {
-        *slot = Some(Running { job, budget_end: Some(budget_end) });
-    }
+    let slot = state.lanes.get_mut(lane.index());
+    let queue_depth = slot.map_or(1, |slot| {
+        slot.running = Some(Running { job, budget_end: Some(budget_end) });
+        let depth = slot.waiting;
+        slot.waiting = depth.saturating_sub(1);
+        depth
+    });
     let chosen = job.reference();
-    let (runner_up, reason) = match second {
-        None => (None, Reason::OnlyOneWaiting),
-        Some((_, other)) => (Some(other.reference()), reason(desc.policy, job, other)),
-    };
+    let second = first_waiting(system, state, lane, desc.policy).map(|(_, other)| other);
+    let reason = second.map_or(Reason::OnlyOneWaiting, |other| reason(desc.policy, job, other));
+    let runner_up = second.map(|other| other.reference());
     sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth });
     if let Some(model) = task.model {
         sink.record(now, Kind::Bound { job: chosen, lane, model });
@@ -450,35 +465,16 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     Ok(Some(job))
 }
 
-/// Whether a lane's policy puts one waiting job before another; at equal rank the earlier table entry stays.
-fn goes_before(policy: Policy, (task, job): (&TaskDesc, Job), (other_task, other): (&TaskDesc, Job)) -> bool {
-    if policy.is_fixed_priority() {
-        task.priority.is_more_important_than(other_task.priority)
-    } else {
-        job.deadline < other.deadline
-    }
-}
-
-fn reason(policy: Policy, chosen: Job, other: Job) -> Reason {
-    if policy.is_fixed_priority() {
-        Reason::MoreImportant
-    } else if chosen.deadline < other.deadline {
-        Reason::EarlierDeadline
-    } else {
-        Reason::EqualDeadlineFirstInTable
-    }
-}
-
 /// The next instant at which time alone changes something.
 fn next_wake<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &State<TASKS, LANES, QUEUE>,
 ) -> Option<Instant> {
     let timed = system.tasks.iter().zip(&state.tasks);
-    let releases =
-        timed.filter(|(task, _)| task.release == Release::Timer && !state.stopped).map(|(_, task)| task.next);
+    let releases = timed.filter(|(task, own)| task.release == Release::Timer && !state.ends_before(own.next));
+    let releases = releases.map(|(_, own)| own.next);
     // A budget is exceeded one nanosecond after its end.
-    let budgets = state.lanes.iter().flatten().filter_map(|running| running.budget_end);
+    let budgets = state.lanes.iter().filter_map(|lane| lane.running?.budget_end);
     let budgets = budgets.filter_map(|end| end.checked_add(Duration::from_ns(1)));
     releases.chain(budgets).min()
 }

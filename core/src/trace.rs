@@ -21,6 +21,8 @@ pub struct JobRef {
 pub enum Reason {
     /// No other job of the lane was waiting.
     OnlyOneWaiting,
+    /// The runner-up is a later job of the same task.
+    ArrivedFirst,
     /// Its fixed priority goes before the runner-up's.
     MoreImportant,
     /// Its absolute deadline is earlier than the runner-up's.
@@ -35,6 +37,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OnlyOneWaiting => "only-one-waiting",
+            Self::ArrivedFirst => "arrived-first",
             Self::MoreImportant => "more-important",
             Self::EarlierDeadline => "earlier-deadline",
             Self::EqualDeadlineFirstInTable => "equal-deadline-first-in-table",
@@ -149,7 +152,7 @@ pub enum Kind {
         /// The lane.
         lane: LaneId,
     },
-    /// The job's execution exceeded its budget.
+    /// The job's execution exceeded its budget, or its lane's overhead so exceeded its plan that the budget's timer ended.
     Overran {
         /// The job.
         job: JobRef,
@@ -191,7 +194,9 @@ pub enum Kind {
     Disturbed {
         /// The job whose bound was exceeded.
         job: JobRef,
-        /// Wake-up latency beyond the analysed one.
+        /// The latest wake-up of the dispatcher that began or continued the lane's work.
+        wakeup_latency: Duration,
+        /// What of the lane's wake-ups, hand-overs and notices exceeded the analysed overheads.
         wakeup_excess: Duration,
         /// Time the hypervisor took from the lane's core.
         steal: Duration,

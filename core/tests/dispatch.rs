@@ -235,16 +235,7 @@ fn an_arrival_at_a_full_queue_is_rejected_and_counts_as_an_arrival() {
     bench.submit(0, 11);
     bench.seen();
     bench.submit(0, 21);
-    assert_eq!(
-        bench.seen(),
-        [
-            Kind::Overran { job: job(1, 1), execution: Duration::from_ns(21), budget: Duration::from_ns(2) },
-            Kind::Rejected { task: TaskId(0), arrival: at(21), count: 1 },
-        ]
-        .into_iter()
-        .rev()
-        .collect::<Vec<_>>()
-    );
+    assert_eq!(bench.seen(), [Kind::Rejected { task: TaskId(0), arrival: at(21), count: 1 }]);
     bench.refuses(Event::Submit { task: TaskId(0), arrival: at(30) }, 30, Refused::TooEarly { earliest: at(31) });
     let next = bench.complete(0, 0, 30).start[0].unwrap();
     assert_eq!((next.arrival, next.request), (at(1), 2));
@@ -358,7 +349,7 @@ fn a_clock_that_goes_back_is_refused() {
     bench.submit(0, 5);
     let why = Refused::ClockWentBack { last: at(5) };
     bench.refuses(Event::Timer, 4, why);
-    bench.refuses(Event::Stop, 4, why);
+    bench.refuses(Event::Stop { end: at(4) }, 4, why);
     bench.refuses(Event::Completed { lane: LaneId(0), began: at(3), ended: at(4) }, 4, why);
     bench.step(Event::Timer, 5);
 }
@@ -404,7 +395,7 @@ fn after_a_stop_nothing_is_released_but_what_waits_still_runs() {
     let mut bench = bench(FP, [TaskDesc { queue: 4, ..timed(0, 10) }, task(0, 1)]);
     assert_eq!(started(&bench.timer(0), 0), Some(0));
     bench.submit(1, 1);
-    let actions = bench.step(Event::Stop, 2);
+    let actions = bench.step(Event::Stop { end: at(2) }, 2);
     assert_eq!(actions.wake_at, Some(at(3)), "only the budget's end is left to look at");
     let submission = Event::Submit { task: TaskId(1), arrival: at(20) };
     bench.refuses(submission, 20, Refused::NotSubmittable { task: TaskId(1) });
@@ -428,7 +419,8 @@ fn the_timer_releases_what_is_due_at_its_planned_arrival() {
     assert_eq!(bench.timer(9).wake_at, Some(at(15)));
     // A completion releases what is due as well.
     let actions = bench.complete(0, 6, 16);
-    assert_eq!(actions.start[0].map(|job| (job.task.0, job.arrival)), Some((0, at(15))), "due at 25, not at 17");
+    assert_eq!(actions.start[0].map(|job| (job.task.0, job.arrival)), Some((1, at(7))), "due at 17, not at 25");
+    assert_eq!(bench.decision(), (1, Some(0), Reason::EarlierDeadline, 2));
 }
 
 #[test]
@@ -494,4 +486,42 @@ fn records_of_a_start_come_in_order() {
             Kind::Started { job: one, lane: LaneId(0) },
         ]
     );
+}
+
+#[test]
+fn a_stop_that_comes_late_still_releases_what_arrived_before_the_end() {
+    let mut bench = bench(FP, [TaskDesc { queue: 4, ..timed(0, 10) }, TaskDesc { queue: 1, ..timed(5, 10) }]);
+    bench.timer(0);
+    let mut log = Log::default();
+    step(bench.system, &mut bench.state, Event::Stop { end: at(30) }, at(95), &mut log).unwrap();
+    let arrivals: Vec<u64> = log
+        .0
+        .iter()
+        .filter_map(|(_, kind)| match kind {
+            Kind::Submitted { arrival, .. } => Some(arrival.as_ns()),
+            Kind::Rejected { arrival, count, .. } => Some(arrival.as_ns() + 1_000 * count),
+            _ => None,
+        })
+        .collect();
+    // Arrivals at 10 and 20 wait; of 5, 15 and 25 one fits the queue and two are refused; 30 and later never come.
+    assert_eq!(arrivals, [10, 20, 5, 1_015, 1_025]);
+}
+
+#[test]
+fn the_runner_up_of_a_task_can_be_its_own_next_job() {
+    let mut bench = bench(FP, [TaskDesc { queue: 4, period: Duration::from_ns(1), ..task(0, 0) }, task(0, 1)]);
+    bench.submit(0, 0);
+    bench.submit(0, 1);
+    bench.submit(0, 2);
+    bench.submit(1, 3);
+    let mut log = Log::default();
+    let completed = Event::Completed { lane: LaneId(0), began: at(0), ended: at(4) };
+    step(bench.system, &mut bench.state, completed, at(4), &mut log).unwrap();
+    let decided = log.0.iter().find_map(|(_, kind)| match kind {
+        Kind::Decided { chosen, runner_up, reason, queue_depth, .. } => {
+            Some((chosen.request, runner_up.map(|job| job.request), *reason, *queue_depth))
+        }
+        _ => None,
+    });
+    assert_eq!(decided, Some((2, Some(3), Reason::ArrivedFirst, 3)));
 }

@@ -69,10 +69,9 @@ fn one_pattern(level: &[Load], blocked_until: u64, limit: u64) -> Option<u64> {
 /// The first instant up to `until` at which something is due and blocking and demand exceed the time, by counting jobs
 /// one by one.
 ///
-/// `double` counts a task that both blocks and is due, as the published condition `D > t` does; otherwise only tasks
-/// none of whose jobs are due by t block.
+/// Only tasks none of whose jobs are due by t block.
 #[must_use]
-pub fn first_excess(loads: &[Load], until: u64, double: bool) -> Option<u64> {
+pub fn first_excess(loads: &[Load], until: u64) -> Option<u64> {
     (0..=until).find(|at| {
         let mut due = 0;
         let mut blocking = 0;
@@ -83,7 +82,7 @@ pub fn first_excess(loads: &[Load], until: u64, double: bool) -> Option<u64> {
                 jobs += 1;
             }
             due += jobs * load.cost;
-            if load.deadline > *at && (double || jobs == 0) {
+            if jobs == 0 {
                 blocking = load.cost.max(blocking + 1) - 1;
             }
         }

@@ -5,9 +5,7 @@ use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
 use aegis_codegen::system::{Lane, Machine, System, Task};
 use aegis_codegen::{memory, tables};
-use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, PoolDesc, Release, SystemDesc, TaskDesc,
-};
+use aegis_core::desc::{Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Release, SystemDesc, TaskDesc};
 use aegis_core::layout::TABLE_LAYOUT;
 use aegis_core::time::Duration;
 use aegis_core::units::{LaneId, Priority};
@@ -46,9 +44,12 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
     }
 }
 
-/// A system without devices and models.
+/// A system without devices and models; each lane gets a core of its own.
 #[must_use]
-pub fn system(lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
+pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
+    for (lane, core) in lanes.iter_mut().zip(1..) {
+        lane.core = core;
+    }
     System {
         name: "numbers".to_owned(),
         file: "system.toml".to_owned(),
@@ -124,7 +125,7 @@ pub fn unproven(policy: Policy, loads: &[Load]) -> &'static SystemDesc {
         lanes: vec![lane].leak(),
         tasks: tasks.leak(),
         models: &[],
-        pools: &[] as &[PoolDesc],
+        pools: &[],
     }))
 }
 

@@ -166,10 +166,9 @@ fn run_sized<const TASKS: usize, const LANES: usize>(
         world,
         observed,
         endings: [None; LANES],
-        wake: None,
+        wake: Some(0),
         stopped: false,
     };
-    machine.step(Event::Timer, 0);
     let mut submissions = submissions.iter().take_while(|submission| submission.seen <= until).peekable();
     loop {
         let seen = submissions.peek().map(|submission| submission.seen);
@@ -190,7 +189,7 @@ fn run_sized<const TASKS: usize, const LANES: usize>(
             _ if machine.stopped => break,
             _ => {
                 machine.stopped = true;
-                machine.step(Event::Stop, until);
+                machine.step(Event::Stop { end: Instant::from_ns(until) }, until);
             }
         }
     }

@@ -3,13 +3,17 @@
 //! K. Jeffay, D. F. Stanat, C. U. Martel, "On non-preemptive scheduling of periodic and sporadic tasks", RTSS 1991;
 //! L. George, N. Rivierre, M. Spuri, INRIA RR-2966 (1996); with release jitter.
 //!
-//! Assumptions: as in [`super::fixed_priority`], with the absolute deadline (arrival + D) as the order of waiting jobs.
+//! Assumptions: as in [`super::fixed_priority`], with the absolute deadline (arrival + D) as the order of waiting jobs,
+//! and the jobs of a task are released in the order of their arrivals.
 //!
 //! With utilization at most 1, every deadline is met if for each t in {D − J + k T} up to the synchronous busy period
 //!
 //! ```text
-//!   max { C − 1 : D > t }  +  Σ max(0, ⌊(t + J − D)/T⌋ + 1) C  ≤  t
+//!   max { C − 1 : D − J > t }  +  Σ max(0, ⌊(t + J − D)/T⌋ + 1) C  ≤  t
 //! ```
+//!
+//! Why D − J > t: a task with D − J ≤ t < D can also block, by a job that arrived after t − D. Then none of its jobs that
+//! are due by t is released later, since releases are in order, and its C − 1 is less than the demand counted for it.
 //!
 //! For strictly periodic tasks with known phases it is sufficient only. It bounds no response below the deadline, so
 //! the bound it proves is the deadline itself.
@@ -72,7 +76,8 @@ pub fn test(loads: &[Load], busy_period: u64) -> Result<(), NoBound> {
 
 /// Blocking plus demand until `at`; `None` on overflow.
 fn needed(loads: &[Load], at: u64) -> Option<u64> {
-    let blocking = loads.iter().filter(|load| load.deadline > at).map(|load| load.cost.saturating_sub(1)).max();
+    let later = loads.iter().filter(|load| load.deadline.saturating_sub(load.jitter) > at);
+    let blocking = later.map(|load| load.cost.saturating_sub(1)).max();
     loads.iter().try_fold(blocking.unwrap_or(0), |sum, load| {
         let reach = at.checked_add(load.jitter)?;
         let jobs = match reach.checked_sub(load.deadline) {

@@ -27,7 +27,7 @@ use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 
 use crate::finding::{Finding, any_error};
-use crate::manifest::{Manifest, Runtime, Source};
+use crate::manifest::{Manifest, Source};
 use crate::resolve::Loaded;
 use archive::ArchiveError;
 use cache::{Entry, NoFolder, Received, Store};
@@ -159,20 +159,6 @@ pub fn fetch(loaded: &Loaded, arch: &str, context: &Context, progress: &dyn Prog
     }
     progress.end();
     Outcome { files: run.files.into_iter().flatten().collect(), findings: run.findings }
-}
-
-/// Where the library of `runtime` lies on a machine of the architecture `arch`, if it has been fetched.
-///
-/// # Errors
-/// The library lies beside the manifest and cannot be read for its checksum.
-pub fn library_path(loaded: &Loaded, runtime: &Runtime, arch: &str, context: &Context) -> io::Result<PathBuf> {
-    match (&context.library, runtime.source_for(arch)) {
-        (Some(given), _) => Ok(given.clone()),
-        (None, Source::Package { sha256, .. }) => Ok(context.entry(sha256.get_ref())),
-        (None, Source::File { path }) => {
-            cache::hash(&loaded.folder().join(path.get_ref())).map(|(sha256, _)| context.entry(&sha256))
-        }
-    }
 }
 
 /// A file that a manifest asks for.

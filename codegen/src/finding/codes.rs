@@ -117,8 +117,9 @@ codes! {
         "The worst-case execution time, with the hooks' time, is longer than the deadline. No schedule can help: \
          allow a longer deadline, or use a faster model.";
     DeadlineBeyondQueue = "AEG117", "the deadline is longer than the queue can hold",
-        "At most 64 jobs of one task can wait at once. With a deadline longer than 64 periods, more than that \
-         may be pending without one being late. Use a longer period or a shorter deadline.";
+        "The longer a deadline is in periods, the more jobs can wait without one being late, and all of them have \
+         their place in a queue of fixed size. A deadline has at most 64 periods. Use a longer period or a shorter \
+         deadline.";
     SharedModel = "AEG118", "two tasks use one model",
         "A model's inputs and outputs lie at one planned place, which each job of its task uses in place. Two \
          tasks would overwrite each other's. Declare the model a second time under another name.";
@@ -168,12 +169,20 @@ codes! {
         "Execution times hold for one processor, clock, core, runtime and number of threads. Without these a \
          time bounds nothing, so the profile is refused.";
     ProfileConditions = "AEG403", "a profile was taken under other conditions",
-        "The profile's processor, clock governor, core or runtime is another one than the manifest declares, \
+        "The profile's processor, clock governor, kernel, core or runtime is another one than the manifest declares, \
          than the plan's other profiles have, or than this machine has. Its times may be too short here. \
          `--deny warnings` makes this an error.";
     ProfileOfAnotherModel = "AEG404", "a profile was measured with another model",
         "The profile's checksum or shapes are not those of the model in the manifest, so its times and sizes \
          say nothing of it. Measure again with `aegis profile`.";
+
+    NoSuchCore = "AEG405", "a lane's core does not exist on the profiled machine",
+        "Cores are numbered from 0. A thread cannot be bound to a core that the machine does not have, and the \
+         lane would run wherever the system puts it.";
+
+    ProfileOfOrdinaryThreads = "AEG406", "a profile was taken with other threads than the vehicle's",
+        "A lane is one thread with real-time priority and locked memory. A measurement of an ordinary thread, or of \
+         several, contains what the vehicle does not have and lacks what it has. `--deny warnings` makes this an error.";
 
     FileUnreadable = "AEG501", "a file cannot be read",
         "The file that the manifest names does not exist or cannot be opened. Paths are relative to the \

@@ -339,8 +339,7 @@ fn times(task: &Task, sink: &Sink<'_>) {
             let finding = Finding::error(Code::DeadlineBeyondQueue, message)
                 .at(sink.file, deadline.span(), "the deadline")
                 .also(sink.file, period.span(), "the period");
-            let queue = Manifest::MAX_QUEUE;
-            sink.push(finding.help(format!("at most {queue} jobs of a task can wait at once")));
+            sink.push(finding.help("use a longer period or a shorter deadline: queues have a fixed size"));
         }
     }
 }

@@ -45,13 +45,8 @@ impl Manifest {
     pub const MAX_TASKS: usize = 1_024;
     /// The greatest number of lanes.
     pub const MAX_LANES: usize = 64;
-    /// The greatest number of jobs of one task that can wait, and so of periods in a deadline.
+    /// The greatest number of periods in a deadline, so that at most one job more can wait.
     pub const MAX_QUEUE: u64 = 64;
-
-    /// The tasks of the lane at `lane`, in file order.
-    pub fn tasks_of(&self, lane: usize) -> impl Iterator<Item = &Task> {
-        self.tasks.iter().filter(move |task| task.lane == lane)
-    }
 }
 
 /// A runtime library.

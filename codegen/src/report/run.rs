@@ -148,5 +148,5 @@ pub fn render(checked: &Checked, summary: &str) -> Result<String, ReportError> {
         (false, _) => "The plan is not proven.",
     };
     let plan = super::table::render(checked);
-    Ok(Report { summary: &summary, verdict, plan }.render()?)
+    Ok(Report { summary: &summary, verdict, plan }.render()? + "\n")
 }

@@ -1,7 +1,7 @@
 //! The report as tables for people.
 
 use crate::analysis::is_schedulable;
-use crate::check::{Checked, show};
+use crate::check::{Checked, show, show_down};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub fn render(checked: &Checked) -> String {
                 let slack = task.deadline.checked_sub(bound).map_or_else(
                     || format!("-{}", show(bound.saturating_sub(task.deadline))),
                     // Rounded down: a slack must not look larger than it is.
-                    |slack| show_down(slack.as_ns()),
+                    show_down,
                 );
                 (show(bound), slack)
             }
@@ -51,10 +51,13 @@ pub fn render(checked: &Checked) -> String {
     let _ = writeln!(text, "{tasks}");
     for (lane, result) in system.lanes.iter().zip(&analysis.lanes) {
         let (whole, rest) = (result.utilization_ppm / 10_000, result.utilization_ppm % 10_000 / 100);
-        let busy = result.busy_period.map_or_else(|why| why.to_string(), show);
+        let busy = match result.busy_period {
+            Ok(busy) => format!("busy for at most {}", show(busy)),
+            Err(why) => format!("no bounded busy period ({why})"),
+        };
         let _ = writeln!(
             text,
-            "lane {}: {}, core {}, utilization {whole}.{rest:02} %, busy for at most {busy}; per job {} dispatch, {} wake-up",
+            "lane {}: {}, core {}, utilization {whole}.{rest:02} %, {busy}; per job {} dispatch, {} wake-up",
             lane.name,
             lane.policy.name(),
             lane.core,
@@ -87,17 +90,6 @@ fn table(header: &[&str]) -> Table {
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     table
-}
-
-fn show_down(ns: u64) -> String {
-    let (unit, per) = match ns {
-        0..=999 => return format!("{ns} ns"),
-        1_000..=999_999 => ("us", 1_000),
-        1_000_000..=999_999_999 => ("ms", 1_000_000),
-        _ => ("s", 1_000_000_000),
-    };
-    let text = format!("{}.{:03}", ns / per, ns % per * 1_000 / per);
-    format!("{} {unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// A size for people, in binary units with two digits, rounded up.

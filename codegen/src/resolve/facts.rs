@@ -4,17 +4,19 @@ use super::Resolver;
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest;
-use crate::profile::{Conditions, LANE_SCHEMA, MODEL_SCHEMA, ModelFacts, Statistics, TensorFacts};
+use crate::profile::{Conditions, ModelFacts, Statistics, TensorFacts};
 use crate::system::{File, Model, Tensor};
 use aegis_core::units::Bytes;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 impl Resolver<'_> {
-    /// Reads a profile, lists it as an input, and compares its conditions with those of the profiles before it.
+    /// Reads a profile of the format `expected`, lists it as an input, and compares its conditions with those of the
+    /// profiles before it.
     pub(super) fn read_profile<T: DeserializeOwned>(
         &mut self,
         path: &Spanned<String>,
+        expected: &str,
         parts: impl Fn(&T) -> (String, Conditions, Vec<Statistics>),
     ) -> Option<T> {
         let given = path.get_ref();
@@ -63,14 +65,12 @@ impl Resolver<'_> {
             }
         };
         let (schema, conditions, distributions) = parts(&profile);
-        let known = [MODEL_SCHEMA, LANE_SCHEMA].contains(&schema.as_str());
+        let known = schema == expected;
         if !known || distributions.iter().any(|distribution| !distribution.is_consistent()) {
             let message = if known {
                 format!("the numbers of profile `{given}` are no distribution: no runs, or quantiles out of order")
             } else {
-                format!(
-                    "profile `{given}` has the schema `{schema}`, this version reads `{MODEL_SCHEMA}` and `{LANE_SCHEMA}`"
-                )
+                format!("profile `{given}` has the schema `{schema}`, here this version reads `{expected}`")
             };
             self.error(
                 Code::ProfileUnreadable,
@@ -82,6 +82,7 @@ impl Resolver<'_> {
             return None;
         }
         self.compare_profiles(path, &conditions);
+        self.compare_threads(path, &conditions);
         Some(profile)
     }
 
@@ -107,7 +108,7 @@ impl Resolver<'_> {
             return;
         };
         let (one, two) = (other.machine(), conditions.machine());
-        if one != two {
+        if one != two || other.kernel != conditions.kernel {
             let message = format!(
                 "profile `{}` was taken on {}, but `{first}` on {}",
                 path.get_ref(),
@@ -118,9 +119,34 @@ impl Resolver<'_> {
         }
     }
 
+    /// The vehicle's threads have real-time priority, locked memory and one core; a profile of others bounds nothing.
+    fn compare_threads(&mut self, path: &Spanned<String>, conditions: &Conditions) {
+        let mut warn = |message: String| {
+            let finding = Finding::warning(Code::ProfileOfOrdinaryThreads, message);
+            let help = "measure it with `aegis profile` where SCHED_FIFO and mlockall are granted";
+            self.findings.push(finding.at(&self.loaded.file, path.span(), "this profile").help(help));
+        };
+        if !conditions.real_time {
+            let given = path.get_ref();
+            warn(format!("profile `{given}` was taken without real-time priority or without locked memory"));
+        }
+        if conditions.threads != 1 {
+            warn(format!("profile `{}` was taken with {} threads, a lane has one", path.get_ref(), conditions.threads));
+        }
+    }
+
     pub(super) fn compare_core(&mut self, path: &Spanned<String>, conditions: &Conditions, lane: &manifest::Lane) {
         let core = *lane.core.get_ref();
-        if conditions.core != core {
+        if core >= conditions.cores {
+            let message = format!(
+                "lane `{}` runs on core {core}, but the machine of profile `{}` has the cores 0 to {}",
+                lane.name.get_ref(),
+                path.get_ref(),
+                conditions.cores.saturating_sub(1)
+            );
+            let help = "use a core that the machine has, or profile the machine that is meant";
+            self.error(Code::NoSuchCore, &lane.core.span(), message, "this core", help);
+        } else if conditions.core != core {
             let message = format!(
                 "profile `{}` was taken on core {}, lane `{}` runs on core {core}",
                 path.get_ref(),
@@ -235,5 +261,6 @@ fn tensor(facts: &TensorFacts) -> Option<Tensor> {
 /// A machine in a few words.
 fn describe(conditions: &Conditions) -> String {
     let governor = if conditions.governor.is_empty() { "none" } else { &conditions.governor };
-    format!("{} ({}, {} cores, governor {governor})", conditions.cpu_model, conditions.arch, conditions.cores)
+    let Conditions { cpu_model, arch, cores, kernel, .. } = conditions;
+    format!("{cpu_model} ({arch}, {cores} cores, governor {governor}, kernel {kernel})")
 }

@@ -1,11 +1,15 @@
-//! Re-proves the memory plan: alignment, capacity, and that only scratch of one lane overlaps.
+//! Re-proves the memory plan: alignment, capacity, one task a model, and that only scratch of one lane overlaps.
 
 use crate::desc::{ALIGNMENT, ModelDesc, SystemDesc, TensorDesc};
 use crate::units::{Bytes, PoolId};
 
-/// Whether every region is aligned and inside its arena, only scratch of one lane overlaps, and each pool fits.
+/// Whether every region is aligned and inside its arena, only scratch of one lane overlaps, no model is run by two
+/// tasks, and each pool fits.
 #[must_use]
 pub const fn memory_holds(system: &SystemDesc) -> bool {
+    if !models_have_one_task(system) {
+        return false;
+    }
     let mut pools = system.pools;
     while let [pool, rest @ ..] = pools {
         match pool.height.0.checked_add(pool.weights.0) {
@@ -38,6 +42,24 @@ pub const fn memory_holds(system: &SystemDesc) -> bool {
         };
         position = next;
         models = rest;
+    }
+    true
+}
+
+/// Whether no two tasks run one model: its tensors are used in place, and its scratch only by one job at a time.
+const fn models_have_one_task(system: &SystemDesc) -> bool {
+    let mut tasks = system.tasks;
+    while let [task, rest @ ..] = tasks {
+        if let Some(model) = task.model {
+            let mut others = rest;
+            while let [other, rest @ ..] = others {
+                if matches!(other.model, Some(same) if same.0 == model.0) {
+                    return false;
+                }
+                others = rest;
+            }
+        }
+        tasks = rest;
     }
     true
 }

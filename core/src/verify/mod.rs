@@ -24,7 +24,7 @@ mod memory;
 mod schedule;
 mod terms;
 
-use crate::desc::SystemDesc;
+use crate::desc::{LaneDesc, SystemDesc};
 use crate::layout::TABLE_LAYOUT;
 pub use memory::memory_holds;
 pub use schedule::{demand_holds, responses_hold};
@@ -35,7 +35,8 @@ use terms::{Count, arrivals};
 pub enum Violation {
     /// The tables were written for another layout.
     Layout,
-    /// An index points outside its table, a table is too long, or a quantity that must be positive is zero.
+    /// An index points outside its table, a table is too long, two threads share a core, or a quantity that must be
+    /// positive is zero.
     References,
     /// Two tasks of one lane have the same priority.
     Priorities,
@@ -45,7 +46,7 @@ pub enum Violation {
     Demand,
     /// A task's queue is shorter than the number of jobs that may wait at once.
     Queues,
-    /// Memory regions overlap, are misaligned, or exceed their pool.
+    /// Memory regions overlap, are misaligned, or exceed their pool, or two tasks run one model.
     Memory,
 }
 
@@ -56,13 +57,13 @@ impl Violation {
         match self {
             Self::Layout => "the tables have another layout than this core",
             Self::References => {
-                "a table refers to an entry that does not exist, or a quantity that must be positive is zero"
+                "a table refers to an entry that does not exist, two threads share a core, or a quantity that must be positive is zero"
             }
             Self::Priorities => "two tasks of one lane have the same priority",
             Self::Responses => "a certificate does not re-prove its response bound",
             Self::Demand => "the demand of an EDF lane exceeds the time until a deadline",
             Self::Queues => "a queue is shorter than the number of jobs that may wait",
-            Self::Memory => "memory regions overlap, are misaligned, or exceed their pool",
+            Self::Memory => "memory regions overlap, are misaligned, or exceed their pool, or two tasks run one model",
         }
     }
 }
@@ -99,7 +100,19 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
     }
 }
 
-/// Whether every index points into its table and every period, deadline, WCET, budget and busy period is positive.
+/// Whether one of the lanes has this core.
+const fn is_core_of(lanes: &[LaneDesc], core: u16) -> bool {
+    let mut lanes = lanes;
+    while let [lane, rest @ ..] = lanes {
+        if lane.core == core {
+            return true;
+        }
+        lanes = rest;
+    }
+    false
+}
+
+/// Whether every index points into its table, no two threads share a core, and every period, deadline, WCET, budget and busy period is positive.
 #[must_use]
 pub const fn references_hold(system: &SystemDesc) -> bool {
     const LONGEST: usize = 0xffff;
@@ -108,7 +121,7 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
     }
     let mut lanes = system.lanes;
     while let [lane, rest @ ..] = lanes {
-        if lane.busy_period.is_zero() {
+        if lane.busy_period.is_zero() || lane.core == system.orchestration_core || is_core_of(rest, lane.core) {
             return false;
         }
         lanes = rest;

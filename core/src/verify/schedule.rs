@@ -23,7 +23,9 @@ pub const fn responses_hold(system: &SystemDesc) -> bool {
                 !lane.policy.is_fixed_priority() && task.response_bound.as_ns() == task.deadline.as_ns()
             }
         };
-        if !proven || task.response_bound.as_ns() > task.deadline.as_ns() {
+        // A budget above the WCET would let an execution break the bound unseen.
+        let watched = task.budget.as_ns() <= task.wcet.as_ns();
+        if !proven || !watched || task.response_bound.as_ns() > task.deadline.as_ns() {
             return false;
         }
         tasks = rest;
@@ -160,10 +162,11 @@ const fn deadlines_hold(system: &SystemDesc, lane: &LaneDesc, task: &TaskDesc) -
         let mut others = system.tasks;
         while let [other, rest @ ..] = others {
             if other.lane.0 == task.lane.0 {
-                if other.deadline.as_ns() > at {
-                    let Some(cost) = cost(lane, other) else {
-                        return false;
-                    };
+                let (Some(cost), Some(jitter)) = (cost(lane, other), super::terms::jitter(lane, other)) else {
+                    return false;
+                };
+                // A task that is counted as demand, too, blocks for less than that.
+                if other.deadline.as_ns().saturating_sub(jitter) > at {
                     let blocks = cost.saturating_sub(1);
                     if blocks > blocking {
                         blocking = blocks;

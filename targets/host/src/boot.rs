@@ -1,11 +1,11 @@
 //! The start of a vehicle: proof, files, memory, models, in this order; nothing runs before all of it holds.
 
 use crate::arena::{Arena, BoundTensor};
-use crate::backend::{PlannedMemory, RuntimeBackend as _};
+use crate::backend::{Engine, PlannedMemory, RuntimeBackend as _};
 use crate::cache::{Cache, sha256};
 use crate::error::HostError;
 use crate::hooks::TaskHooks;
-use crate::lane_work::{HostLane, LaneModel, LaneTask};
+use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::OnnxRuntime;
 use aegis_core::desc::{Backend, ModelDesc, Release, SystemDesc, TensorDesc};
 use aegis_core::trace::VoidReason;
@@ -24,18 +24,14 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
         return refuse(violation.to_string());
     }
     for task in system.tasks {
-        let Some(model) = task.model else {
+        if task.model.is_none() {
             return refuse(format!("task \"{}\" has no model, which is legal only in an analysis", task.name));
-        };
+        }
         if task.release == Release::Submitted {
             return refuse(format!(
                 "task \"{}\" is released by submission, which this target does not offer",
                 task.name
             ));
-        }
-        let other = system.tasks.iter().find(|other| other.model == Some(model) && other.lane != task.lane);
-        if let Some(other) = other {
-            return refuse(format!("tasks \"{}\" and \"{}\" run one model on two lanes", task.name, other.name));
         }
     }
     Ok(())
@@ -92,24 +88,14 @@ pub(crate) fn build_lane(
     arenas: &[Arc<Arena>],
     hooks: &mut AllHooks,
 ) -> Result<HostLane, HostError> {
-    let mut work = HostLane { models: Vec::new(), tasks: Vec::new(), failure: None };
+    let name = system.lanes.get(lane.index()).map_or("", |lane| lane.name);
+    let mut work = HostLane { name, tasks: Vec::new(), failure: None };
     for (task, number) in system.tasks.iter().zip(0_u16..) {
-        let Some(id) = task.model.filter(|_| task.lane == lane) else { continue };
-        let known = work.models.iter().position(|model| model.id == id);
-        let model = match known {
-            Some(position) => position,
-            None => {
-                work.models.push(load(system, id, runtime, cache, arenas)?);
-                work.models.len().saturating_sub(1)
-            }
-        };
+        let Some(model) = task.model.filter(|_| task.lane == lane) else { continue };
+        let engine = load(system, model, runtime, cache, arenas)?;
         let id = TaskId(number);
         let hooks = hooks.get_mut(id.index()).and_then(Option::take);
-        work.tasks.push(LaneTask { id, model, hooks });
-    }
-    for (position, model) in work.models.iter_mut().enumerate() {
-        let users = || work.tasks.iter().filter(|task| task.model == position);
-        model.shares_inputs = users().any(|task| task.hooks.is_some()) && users().any(|task| task.hooks.is_none());
+        work.tasks.push(LaneTask { id, name: task.name, model, engine, hooks });
     }
     Ok(work)
 }
@@ -120,14 +106,13 @@ fn load(
     runtime: Option<&OnnxRuntime>,
     cache: &Cache,
     arenas: &[Arc<Arena>],
-) -> Result<LaneModel, HostError> {
+) -> Result<Box<dyn Engine>, HostError> {
     let missing = || HostError::Refused(format!("model {} or its runtime is not in the plan", id.0));
     let model = system.models.get(id.index()).ok_or_else(missing)?;
     let file = cache.find(&format!("model \"{}\"", model.name), &model.file)?;
     let outside = || HostError::Refused(format!("a region of model \"{}\" lies outside its pool", model.name));
     let memory = arenas.get(model.pool.index()).and_then(|arena| planned_memory(model, arena)).ok_or_else(outside)?;
-    let engine = runtime.ok_or_else(missing)?.load(&file, memory)?;
-    Ok(LaneModel { id, engine, shares_inputs: false })
+    Ok(runtime.ok_or_else(missing)?.load(&file, memory)?)
 }
 
 /// The model's regions as addresses; `None` where one is not inside the arena.

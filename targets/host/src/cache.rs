@@ -3,6 +3,7 @@
 use crate::error::HostError;
 use aegis_core::desc::{FileDesc, SystemDesc};
 use sha2::{Digest, Sha256};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,14 +15,26 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache of this user: `AEGIS_CACHE`, else `$XDG_CACHE_HOME/aegis`, else `~/.cache/aegis`.
-    #[must_use]
-    pub fn of_user() -> Self {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let folder = variable("AEGIS_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("aegis")))
-            .or_else(|| variable("HOME").map(|folder| folder.join(".cache/aegis")));
-        Self { folder: folder.unwrap_or_else(|| PathBuf::from(".cache/aegis")) }
+    /// The cache of this user, where `aegis fetch` puts it: `AEGIS_CACHE`, else `$XDG_CACHE_HOME/aegis`, else
+    /// `~/.cache/aegis`.
+    ///
+    /// A relative `AEGIS_CACHE` begins at the working folder of this moment. Empty variables count as unset, and so does
+    /// a relative `XDG_CACHE_HOME`, as its specification asks.
+    ///
+    /// # Errors
+    /// [`HostError::NoCache`] where no variable names a folder, or the working folder is gone.
+    pub fn of_user() -> Result<Self, HostError> {
+        Self::from_variables(|name| std::env::var_os(name))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, HostError> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = set("AEGIS_CACHE")
+            .or_else(|| set("XDG_CACHE_HOME").filter(|path| path.is_absolute()).map(|path| path.join("aegis")))
+            .or_else(|| set("HOME").map(|path| path.join(".cache/aegis")))
+            .ok_or_else(|| HostError::NoCache("none of AEGIS_CACHE, XDG_CACHE_HOME and HOME is set".to_owned()))?;
+        let relative = |error| HostError::NoCache(format!("{} cannot be made absolute: {error}", folder.display()));
+        Ok(Self { folder: std::path::absolute(&folder).map_err(relative)? })
     }
 
     /// The cache in this folder.
@@ -93,9 +106,27 @@ mod tests {
     use super::{Cache, sha256};
     use crate::error::HostError;
     use aegis_core::desc::FileDesc;
+    use std::path::Path;
 
     /// SHA-256 of "abc", the first example of FIPS 180.
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn the_folder_is_the_one_that_fetch_fills() {
+        let folder = |variables: &[(&str, &str)]| {
+            let value =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
+            Cache::from_variables(value).map(|cache| cache.folder)
+        };
+        let all = [("AEGIS_CACHE", "/a"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")];
+        assert_eq!(folder(&all).unwrap(), Path::new("/a"));
+        assert_eq!(folder(&all[1..]).unwrap(), Path::new("/x/aegis"));
+        assert_eq!(folder(&all[2..]).unwrap(), Path::new("/h/.cache/aegis"));
+        let odd = [("AEGIS_CACHE", ""), ("XDG_CACHE_HOME", "x"), ("HOME", "/h")];
+        assert_eq!(folder(&odd).unwrap(), Path::new("/h/.cache/aegis"));
+        assert_eq!(folder(&[("AEGIS_CACHE", "here")]).unwrap(), std::env::current_dir().unwrap().join("here"));
+        assert!(matches!(folder(&[]), Err(HostError::NoCache(_))));
+    }
 
     #[test]
     fn a_file_is_found_only_with_the_planned_contents() {

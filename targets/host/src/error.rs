@@ -18,6 +18,9 @@ pub enum HostError {
     /// The runtime value was already taken: `run` was called twice.
     #[error("the vehicle of this plan has already run in this process")]
     AlreadyRan,
+    /// There is no place for the cache.
+    #[error("there is no place for the cache: {0}")]
+    NoCache(String),
     /// A file is not in the cache.
     #[error("{what} is not in the cache at {path}: run `aegis fetch`")]
     Missing {
@@ -92,6 +95,7 @@ impl HostError {
         match self {
             Self::Usage(_)
             | Self::Refused(_)
+            | Self::NoCache(_)
             | Self::Missing { .. }
             | Self::WrongContents { .. }
             | Self::NoSuchAsset(_)

@@ -5,89 +5,107 @@
 use crate::backend::{Engine, ScratchUse};
 use crate::hooks::{Inputs, Outputs, TaskHooks};
 use aegis_core::{ModelId, TaskId};
+use aegis_linux::clock::monotonic_ns;
 use aegis_linux::lane::{Fault, JobContext, LaneWork};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-/// How often each model runs before the first job: later runs meet warm caches and touched pages only.
+/// How often each model runs before the first job: later runs meet touched pages only.
 const WARM_UP_RUNS: usize = 20;
 
-/// A model on this lane.
-pub(crate) struct LaneModel {
-    pub(crate) id: ModelId,
-    pub(crate) engine: Box<dyn Engine>,
-    /// Whether tasks with and without hooks run it, so that its inputs must be zeroed for the latter.
-    pub(crate) shares_inputs: bool,
-}
-
-/// A task on this lane.
+/// A task on this lane, with the model that it alone runs.
 pub(crate) struct LaneTask {
     pub(crate) id: TaskId,
-    /// The position of its model in [`HostLane::models`].
-    pub(crate) model: usize,
+    /// Its name in the manifest.
+    pub(crate) name: &'static str,
+    pub(crate) model: ModelId,
+    pub(crate) engine: Box<dyn Engine>,
     pub(crate) hooks: Option<Box<dyn TaskHooks>>,
 }
 
 /// The work of one lane.
 pub(crate) struct HostLane {
-    pub(crate) models: Vec<LaneModel>,
+    /// The lane's name in the manifest.
+    pub(crate) name: &'static str,
     pub(crate) tasks: Vec<LaneTask>,
-    /// What the backend said when it failed.
+    /// What failed, with the names of lane and task.
     pub(crate) failure: Option<String>,
 }
+
+type Failure = (Fault, String);
 
 impl HostLane {
     /// What the runs of each model took of its scratch.
     pub(crate) fn scratch_uses(&self) -> impl Iterator<Item = (ModelId, ScratchUse)> + '_ {
-        self.models.iter().map(|model| (model.id, model.engine.scratch_use()))
+        self.tasks.iter().map(|task| (task.model, task.engine.scratch_use()))
     }
 
-    fn execute(&mut self, job: &JobContext) -> Result<(), String> {
-        let task = self.tasks.iter_mut().find(|task| task.id == job.task).ok_or("a job of another lane's task")?;
-        let model = self.models.get_mut(task.model).ok_or("a task without a model")?;
-        match &mut task.hooks {
-            // SAFETY: each input has bytes of its own in the plan, which the tables' checker proved at boot, and only this
-            // lane's thread runs this model, which `boot` checked.
-            Some(hooks) => hooks.input(job, &mut unsafe { Inputs::new(model.engine.inputs()) }),
-            None if model.shares_inputs => zero(model),
-            None => {}
+    fn execute(&mut self, job: &JobContext) -> Result<(), Failure> {
+        let foreign = || (Fault::BackendFailed, "the job belongs to another lane".to_owned());
+        let LaneTask { engine, hooks, .. } =
+            self.tasks.iter_mut().find(|task| task.id == job.task).ok_or_else(foreign)?;
+        if let Some(hooks) = hooks {
+            // SAFETY: each input has bytes of its own in the plan, and no two tasks share a model: the tables' checker
+            // proved both at boot.
+            let fill = || hooks.input(job, &mut unsafe { Inputs::new(engine.inputs()) });
+            guarded("the application's input hook", fill)?;
         }
-        model.engine.run().map_err(|error| error.to_string())?;
-        if let Some(hooks) = &mut task.hooks {
+        let result = guarded("the engine", || engine.run())?;
+        result.map_err(|error| (Fault::BackendFailed, error.to_string()))?;
+        if let Some(hooks) = hooks {
             // SAFETY: as above; the engine is not running.
-            hooks.output(job, &unsafe { Outputs::new(model.engine.outputs()) });
+            guarded("the application's output hook", || hooks.output(job, &unsafe { Outputs::new(engine.outputs()) }))?;
         }
         Ok(())
     }
 }
 
-fn zero(model: &mut LaneModel) {
-    for tensor in model.engine.inputs() {
-        // SAFETY: as in `execute`.
-        unsafe { tensor.zero() };
-    }
+/// Calls `part` and turns a panic into a failure that says whose it is; the run ends with it, so no half-changed state
+/// is used again.
+fn guarded<R>(whose: &str, part: impl FnOnce() -> R) -> Result<R, Failure> {
+    let caught = catch_unwind(AssertUnwindSafe(part));
+    caught.map_err(|payload| (Fault::Panicked, format!("{whose} panicked: {}", panic_text(payload.as_ref()))))
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
 impl LaneWork for HostLane {
     fn prepare(&mut self) -> Result<(), String> {
-        for model in &mut self.models {
-            zero(model);
+        for task in &mut self.tasks {
+            for tensor in task.engine.inputs() {
+                // SAFETY: as in `execute`.
+                unsafe { tensor.zero() };
+            }
             for _ in 0..WARM_UP_RUNS {
-                model.engine.run().map_err(|error| error.to_string())?;
+                let began = monotonic_ns();
+                let result = guarded("the engine", || task.engine.run()).map_err(|(_, text)| text);
+                let result = result.and_then(|result| result.map_err(|error| error.to_string()));
+                result.map_err(|text| format!("task \"{}\": {text}", task.name))?;
+                let length = monotonic_ns().saturating_sub(began);
+                // As the probe does: the first arrivals shall not meet a throttle that the warm-up has used up.
+                std::thread::sleep(Duration::from_nanos(length / 4) + Duration::from_micros(50));
             }
         }
         Ok(())
     }
 
     fn run(&mut self, job: &JobContext) -> Result<(), Fault> {
-        self.execute(job).map_err(|text| {
-            self.failure = Some(format!("task \"{}\", request {}: {text}", job.name, job.request));
-            Fault::BackendFailed
+        self.execute(job).map_err(|(fault, text)| {
+            let (lane, task, request) = (self.name, job.name, job.request);
+            self.failure = Some(format!("lane \"{lane}\", task \"{task}\", request {request}: {text}"));
+            fault
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HostLane, LaneModel, LaneTask};
+    use super::{HostLane, LaneTask};
     use crate::arena::{Arena, BoundTensor};
     use crate::backend::{BackendError, Engine, ScratchUse};
     use crate::hooks::{Inputs, Outputs, TaskHooks};
@@ -98,11 +116,21 @@ mod tests {
 
     type Log = Arc<Mutex<Vec<String>>>;
 
+    /// What goes wrong.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Act {
+        Nothing,
+        EngineFails,
+        EnginePanics,
+        InputPanics,
+        OutputPanics,
+    }
+
     /// Doubles its one input.
     struct Doubler {
         inputs: [BoundTensor; 1],
         outputs: [BoundTensor; 1],
-        fails: bool,
+        act: Act,
         log: Log,
     }
 
@@ -113,7 +141,8 @@ mod tests {
             // SAFETY: as above.
             unsafe { self.outputs[0].write::<f32>() }.unwrap()[0] = input * 2.0;
             self.log.lock().unwrap().push(format!("run {input}"));
-            if self.fails { Err(BackendError::Run("broken".into())) } else { Ok(()) }
+            assert!(self.act != Act::EnginePanics, "out of order");
+            if self.act == Act::EngineFails { Err(BackendError::Run("broken".into())) } else { Ok(()) }
         }
 
         fn inputs(&mut self) -> &mut [BoundTensor] {
@@ -129,31 +158,32 @@ mod tests {
         }
     }
 
-    struct Recording(Log);
+    struct Recording(Log, Act);
 
     impl TaskHooks for Recording {
         fn input(&mut self, job: &JobContext, inputs: &mut Inputs<'_>) {
+            assert!(self.1 != Act::InputPanics, "no camera {}", 7);
             inputs.f32("in").unwrap()[0] = 21.0;
             self.0.lock().unwrap().push(format!("input {}", job.request));
         }
 
         fn output(&mut self, job: &JobContext, outputs: &Outputs<'_>) {
+            assert!(self.1 != Act::OutputPanics, "no hand");
             self.0.lock().unwrap().push(format!("output {} {}", job.request, outputs.f32(0).unwrap()[0]));
         }
     }
 
-    fn lane(fails: bool, shares_inputs: bool) -> (HostLane, Log) {
+    fn lane(act: Act, hooked: bool) -> (HostLane, Log) {
         let log = Log::default();
         let arena = Arena::map(4_096, true).unwrap();
         let tensor = |name: &str, at| {
             let span = arena.span(at, 4).unwrap();
             BoundTensor { name: name.into(), element: ElementType::F32, shape: vec![1], span }
         };
-        let engine = Doubler { inputs: [tensor("in", 0)], outputs: [tensor("out", 64)], fails, log: Arc::clone(&log) };
-        let models = vec![LaneModel { id: ModelId(0), engine: Box::new(engine), shares_inputs }];
-        let hooked = LaneTask { id: TaskId(0), model: 0, hooks: Some(Box::new(Recording(Arc::clone(&log)))) };
-        let plain = LaneTask { id: TaskId(1), model: 0, hooks: None };
-        (HostLane { models, tasks: vec![hooked, plain], failure: None }, log)
+        let engine = Doubler { inputs: [tensor("in", 0)], outputs: [tensor("out", 64)], act, log: Arc::clone(&log) };
+        let hooks = hooked.then(|| Box::new(Recording(Arc::clone(&log), act)) as Box<dyn TaskHooks>);
+        let task = LaneTask { id: TaskId(0), name: "face", model: ModelId(0), engine: Box::new(engine), hooks };
+        (HostLane { name: "main", tasks: vec![task], failure: None }, log)
     }
 
     fn job(task: u16, request: u64) -> JobContext {
@@ -163,19 +193,35 @@ mod tests {
 
     #[test]
     fn hooks_run_around_the_engine_and_a_task_without_hooks_gets_zeros() {
-        let (mut lane, log) = lane(false, true);
-        lane.prepare().unwrap();
-        log.lock().unwrap().clear();
-        lane.run(&job(0, 7)).unwrap();
-        lane.run(&job(1, 8)).unwrap();
-        assert_eq!(*log.lock().unwrap(), ["input 7", "run 21", "output 7 42", "run 0"]);
+        for (hooked, expected) in [(true, ["input 7", "run 21", "output 7 42"].as_slice()), (false, &["run 0"])] {
+            let (mut lane, log) = lane(Act::Nothing, hooked);
+            lane.prepare().unwrap();
+            log.lock().unwrap().clear();
+            lane.run(&job(0, 7)).unwrap();
+            assert_eq!(*log.lock().unwrap(), expected);
+        }
     }
 
     #[test]
-    fn a_failed_run_is_a_fault_with_the_backends_words() {
-        let (mut lane, _) = lane(true, false);
-        assert!(lane.prepare().is_err());
-        assert_eq!(lane.run(&job(0, 9)), Err(Fault::BackendFailed));
-        assert_eq!(lane.failure.as_deref(), Some("task \"face\", request 9: the model's run failed: broken"));
+    fn a_failure_names_lane_task_and_whose_it_is() {
+        let cases = [
+            (Act::EngineFails, Fault::BackendFailed, "the model's run failed: broken"),
+            (Act::EnginePanics, Fault::Panicked, "the engine panicked: out of order"),
+            (Act::InputPanics, Fault::Panicked, "the application's input hook panicked: no camera 7"),
+            (Act::OutputPanics, Fault::Panicked, "the application's output hook panicked: no hand"),
+        ];
+        for (act, fault, text) in cases {
+            let (mut lane, _) = lane(act, true);
+            assert_eq!(lane.run(&job(0, 9)), Err(fault));
+            assert_eq!(lane.failure, Some(format!("lane \"main\", task \"face\", request 9: {text}")));
+        }
+        assert_eq!(lane(Act::Nothing, true).0.run(&job(1, 1)), Err(Fault::BackendFailed));
+    }
+
+    #[test]
+    fn a_model_that_fails_before_the_first_job_names_its_task() {
+        let prepared = |act| lane(act, true).0.prepare();
+        assert_eq!(prepared(Act::EngineFails), Err("task \"face\": the model's run failed: broken".to_owned()));
+        assert_eq!(prepared(Act::EnginePanics), Err("task \"face\": the engine panicked: out of order".to_owned()));
     }
 }

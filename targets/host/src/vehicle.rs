@@ -5,7 +5,7 @@ use crate::cache::{Assets, Cache};
 use crate::describe::describe;
 use crate::error::HostError;
 use crate::hooks::TaskHooks;
-use crate::lane_work::HostLane;
+use crate::lane_work::{HostLane, panic_text};
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Reader, Recorder, Ring, Sink as _, VoidReason, Writer};
@@ -15,6 +15,7 @@ use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::drain::{Attendance, Drain, RING_RECORDS, TraceFile};
 use aegis_linux::lane::{Fault, Lane};
+use aegis_linux::logger;
 use aegis_linux::machine::{Machine, Void};
 use aegis_linux::orchestrate::{self, Broken, Report, Setup, Stop};
 use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
@@ -23,8 +24,9 @@ use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
 use aegis_linux::table::render;
-use aegis_linux::verdict::{Findings, Verdict, judge};
+use aegis_linux::verdict::{Findings, judge};
 use static_cell::{ConstStaticCell, StaticCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -58,7 +60,7 @@ type HooksMaker = Box<dyn FnOnce(&Assets) -> Result<Box<dyn TaskHooks>, Box<dyn 
 pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     system: &'static SystemDesc,
     runtime: &'static Runtime<TASKS, LANES, QUEUE>,
-    assets: Assets,
+    assets: Result<Assets, HostError>,
     makers: Vec<(TaskId, HooksMaker)>,
 }
 
@@ -77,7 +79,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     /// A vehicle without hooks: every task runs on zeroed inputs.
     #[must_use]
     pub fn new(system: &'static SystemDesc, runtime: &'static Runtime<TASKS, LANES, QUEUE>) -> Self {
-        Self { system, runtime, assets: Assets { system, cache: Cache::of_user() }, makers: Vec::new() }
+        let assets = Cache::of_user().map(|cache| Assets { system, cache });
+        Self { system, runtime, assets, makers: Vec::new() }
     }
 
     /// Gives a task its hooks.
@@ -98,19 +101,23 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     }
 
     /// The data files of the plan.
-    #[must_use]
-    pub const fn assets(&self) -> &Assets {
-        &self.assets
+    ///
+    /// # Errors
+    /// [`HostError::NoCache`].
+    pub const fn assets(&self) -> Result<&Assets, &HostError> {
+        self.assets.as_ref()
     }
 
-    /// Runs the vehicle as the command line says and returns its exit status.
+    /// Runs the vehicle as the command line says and returns its exit status. Warnings and errors go to standard error
+    /// as [`logger`] describes.
     #[must_use]
     pub fn run(self) -> ExitCode {
+        logger::install();
         let result = parse(std::env::args_os().skip(1)).map_err(HostError::from).and_then(|args| self.run_with(&args));
         let status = result.unwrap_or_else(|error| {
-            complain(&error.to_string());
-            if matches!(error, HostError::Usage(_)) {
-                eprintln!("{USAGE}");
+            match error {
+                HostError::Usage(_) => log::error!("{error}\n{USAGE}"),
+                _ => log::error!("{error}"),
             }
             error.status()
         });
@@ -135,7 +142,10 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let machine = Machine::read();
         let trace = args.trace.as_deref().map(|path| TraceFile::create(path).map_err(file_error("the trace", path)));
         let mut ran = self.drive(args, &machine, trace.transpose()?)?;
-        let verdict = judge(&findings(&ran, args.allow_void));
+        let panicked = closing(system, &mut ran);
+        let mut findings = findings(&ran, args.allow_void);
+        findings.internal = findings.internal.or(panicked);
+        let verdict = judge(&findings);
         let memory = memory(system, &ran);
         let parts = Parts {
             system,
@@ -151,7 +161,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             let text = serde_json::to_string_pretty(&build(&parts)).map_err(std::io::Error::from);
             text.and_then(|text| write_file(path, &(text + "\n"))).map_err(file_error("the summary", path))?;
         }
-        closing(system, &mut ran, &verdict);
+        println!("exit {}: {}", verdict.status, verdict.why);
         if let (Some(error), Some(path)) = (ran.trace_failure, &args.trace) {
             return Err(file_error("the trace", path)(error));
         }
@@ -161,6 +171,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
         let Self { system, runtime, assets, makers } = self;
+        let assets = assets?;
         let ring = runtime.ring.try_take().ok_or(HostError::AlreadyRan)?;
         let (writer, reader) = ring.split();
         let state =
@@ -237,7 +248,7 @@ impl<const LANES: usize> Run<'_, LANES> {
                 ORCHESTRATION_PRIORITY,
             ));
             for void in &voids {
-                complain(&format!("GUARANTEE VOID ({}): {}", void.reason.name(), void.text));
+                log::warn!("GUARANTEE VOID ({}): {}", void.reason.name(), void.text);
             }
             let mut sink = Counted { tally: Tally::<TASKS>::new(), recorder: Recorder::new(writer) };
             for (task, number) in self.system.tasks.iter().zip(0_u16..) {
@@ -290,6 +301,7 @@ fn findings<const LANES: usize>(ran: &Ran<LANES>, allow_void: bool) -> Findings 
         internal: internal_error(ran),
         jobs: sum(|task| task.jobs),
         misses: sum(|task| task.misses),
+        rejected: sum(|task| task.rejected),
         exceeded: sum(|task| task.exceeded),
         explained: sum(|task| task.explained),
         beyond_plan: uses.map(|(_, usage)| usage.beyond).fold(0, u64::saturating_add),
@@ -299,9 +311,11 @@ fn findings<const LANES: usize>(ran: &Ran<LANES>, allow_void: bool) -> Findings 
 }
 
 fn internal_error<const LANES: usize>(ran: &Ran<LANES>) -> Option<String> {
-    let failure = || ran.lanes.iter().flatten().find_map(|lane| lane.failure.clone());
     match ran.report.broken {
-        Some(Broken::Lane { lane, fault }) => Some(failure().unwrap_or_else(|| format!("lane {}: {fault:?}", lane.0))),
+        Some(Broken::Lane { lane, fault }) => {
+            let own = ran.lanes.get(lane.index()).and_then(Option::as_ref).and_then(|lane| lane.failure.clone());
+            Some(own.unwrap_or_else(|| format!("lane number {}: {fault:?}", lane.0)))
+        }
         Some(broken) => Some(format!("the orchestration loop ended: {broken:?}")),
         None if !ran.report.drained => Some("a job was still running 10 s after the stop".to_owned()),
         None => None,
@@ -330,31 +344,37 @@ fn memory<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> Vec<Memo
 }
 
 /// The final table, the hooks' closing lines, and everything that must not be overlooked.
-fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LANES>, verdict: &Verdict) {
+///
+/// Returns which hook panicked first, if one did; the others are still called.
+fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LANES>) -> Option<String> {
     print!("{}", render(system, &ran.stats, ran.report.ended.saturating_since(Instant::START)));
-    let mut tasks: Vec<_> = ran.lanes.iter_mut().flatten().flat_map(|lane| &mut lane.tasks).collect();
-    tasks.sort_by_key(|task| task.id.0);
-    for task in tasks {
+    let lanes = ran.lanes.iter_mut().flatten();
+    let tasks = lanes.flat_map(|lane| lane.tasks.iter_mut().map(|task| (lane.name, task)));
+    let mut tasks: Vec<_> = tasks.collect();
+    tasks.sort_by_key(|(_, task)| task.id.0);
+    let mut panicked = None;
+    for (lane, task) in tasks {
         if let (Some(hooks), Some(stats)) = (&mut task.hooks, ran.stats.get(task.id.index())) {
-            hooks.closing(stats);
+            let closed = catch_unwind(AssertUnwindSafe(|| hooks.closing(stats)));
+            let told = closed.err().map(|payload| {
+                let (task, text) = (task.name, panic_text(payload.as_ref()));
+                format!("lane \"{lane}\", task \"{task}\": the application's closing hook panicked: {text}")
+            });
+            panicked = panicked.or(told);
         }
     }
     for lane in ran.lanes.iter().flatten() {
         for (id, usage) in lane.scratch_uses().filter(|(_, usage)| usage.beyond > 0) {
             let name = system.models.get(id.index()).map_or("", |model| model.name);
             let (count, bytes) = (usage.beyond, usage.beyond_bytes);
-            complain(&format!("MEMORY BEYOND THE PLAN: model \"{name}\", {count} allocations, {bytes} bytes"));
+            log::warn!("MEMORY BEYOND THE PLAN: model \"{name}\", {count} allocations, {bytes} bytes");
         }
     }
     if ran.trace.lost > 0 {
-        complain(&format!("TRACE INCOMPLETE: {} of {} records were lost", ran.trace.lost, ran.trace.records));
+        log::warn!("TRACE INCOMPLETE: {} of {} records were lost", ran.trace.lost, ran.trace.records);
     }
     if !ran.voids.is_empty() {
-        complain(&format!("GUARANTEE VOID, {} in all, as told at the start", ran.voids.len()));
+        log::warn!("GUARANTEE VOID, {} in all, as told at the start", ran.voids.len());
     }
-    println!("exit {}: {}", verdict.status, verdict.why);
-}
-
-fn complain(text: &str) {
-    eprintln!("aegis: {text}");
+    panicked
 }

@@ -1,6 +1,6 @@
 //! ONNX Runtime inside planned memory: same results, nothing outside, and no crash where it does not fit.
 //!
-//! The tests need the library and two models in the cache; without them each says so and passes.
+//! The tests fetch the library and two models; where there is no network each says so and passes.
 // Tests fill and read planned memory directly.
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "clippy knows test functions only, not their helpers")]

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 /// How many records the ring between the orchestration thread and the drain holds, less one.
 ///
-/// A record has 64 bytes, so the ring takes 4 MiB of locked memory. A job makes at most 8 records, so 65,535
-/// records are about 8,000 jobs: 80 s of a vehicle with 100 jobs a second while nothing is drained.
+/// A record has 72 bytes, so the ring takes 4.5 MiB of locked memory. A job makes at most 9 records, so 65,535
+/// records are about 7,000 jobs: 70 s of a vehicle with 100 jobs a second while nothing is drained.
 pub const RING_RECORDS: usize = 65_536;
 
 /// How often the ring is drained and steal is sampled.
@@ -52,7 +52,7 @@ impl TraceFile {
     /// Writes what is buffered and gives the file its name.
     ///
     /// # Errors
-    /// The disk is full, or the folder has gone.
+    /// The disk is full, or the folder has gone; nothing is left beside the destination then.
     pub fn finish(mut self) -> io::Result<()> {
         self.writer.flush()?;
         fs::rename(&self.beside, &self.path)?;
@@ -131,6 +131,7 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
             if with.signals.wait(PAUSE) {
                 if signalled {
                     // The user insists: nothing that still runs is waited for.
+                    drop(self.file.take());
                     std::process::exit(130);
                 }
                 signalled = true;
@@ -177,7 +178,7 @@ pub fn sample<const LANES: usize>(system: &SystemDesc, with: &Attendance<'_, LAN
 mod tests {
     use super::{Drain, TraceFile};
     use crate::fixture;
-    use aegis_core::trace::{Kind, Recorder, Ring, Sink};
+    use aegis_core::trace::{Kind, Record, Recorder, Ring, Sink};
     use aegis_core::{Duration, Instant, TaskId};
 
     #[test]
@@ -201,5 +202,22 @@ mod tests {
         let sequences: Vec<_> = lines.iter().map(|line| line["sequence"].as_u64().unwrap()).collect();
         assert_eq!(sequences, [0, 1, 2, 3]);
         assert_eq!((&lines[0]["event"], &lines[3]["event"]), (&"admission".into(), &"rejected".into()));
+    }
+
+    #[test]
+    fn a_trace_that_cannot_be_named_leaves_nothing_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder cannot be replaced by a file.
+        let taken = folder.path().join("trace.jsonl");
+        std::fs::create_dir(&taken).unwrap();
+        let file = TraceFile::create(&taken).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert!(file.finish().is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_record_has_the_size_that_the_ring_is_planned_with() {
+        assert_eq!(size_of::<Record>(), 72);
     }
 }

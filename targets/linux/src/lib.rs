@@ -17,6 +17,7 @@ pub mod drain;
 pub mod evidence;
 pub mod heap;
 pub mod lane;
+pub mod logger;
 pub mod machine;
 pub mod mailbox;
 pub mod orchestrate;

@@ -1,10 +1,13 @@
 //! The orchestration loop: one thread that waits for time and for lanes, and drives the pure dispatcher.
 //!
 //! ```text
-//!  poll(timer, bell) ─▶ now ─▶ ends of jobs: step(Completed) ─▶ stop asked or time over: step(Stop)
+//!  poll(timer, bell) ─▶ now ─▶ ends of jobs: step(Completed) ─▶ stop asked: step(Stop, now)
 //!        ▲                                                      ─▶ timer due: step(Timer)
 //!        └──────────── arm the timer ◀── hand chosen jobs to their lanes ◀──┘
 //! ```
+//!
+//! Where the end is known, the first turn begins with step(Stop, end): whatever event comes first once the end has
+//! passed, it releases no arrival from then on, and every one before.
 //!
 //! The loop uses no heap; a test counts. One turn costs a poll, a clock reading per event, and at most one
 //! `timerfd_settime`.
@@ -78,7 +81,8 @@ pub struct LaneReport {
     pub jobs: u64,
     /// The sum of all execution times.
     pub busy: Duration,
-    /// The longest hand-over and notice of one job together: compare with the planned dispatch overhead.
+    /// The longest hand-over and notice of one job together. It begins after the dispatcher's step that chose the job
+    /// and ends before the step that takes its end; the planned dispatch overhead includes both steps.
     pub max_dispatch: Duration,
 }
 
@@ -218,6 +222,8 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
     fn turns(&mut self, timer: &mut Timer) -> Result<(), Broken> {
         // Set once stopped: when waiting for unfinished jobs ends.
         let mut drain_until: Option<Instant> = None;
+        // Not before the first wake-up: a step releases what is due, and at the clock's start the first jobs are.
+        let mut unannounced = self.setup.until;
         let system_error = |error: rustix::io::Errno| Broken::System(error.raw_os_error());
         loop {
             let limit = drain_until.or(self.setup.until);
@@ -225,6 +231,9 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             timer.wait(self.setup.bell).map_err(system_error)?;
             self.setup.bell.hear();
             self.note_wakeup(self.setup.clock.now());
+            if let Some(end) = unannounced.take() {
+                self.step(Event::Stop { end }, self.setup.clock.now())?;
+            }
             for position in 0..LANES {
                 let done = self.setup.lanes.get(position).and_then(|lane| lane.done());
                 if let (Some(done), Ok(number)) = (done, u16::try_from(position)) {
@@ -233,9 +242,12 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             }
             let now = self.setup.clock.now();
             let over = self.setup.until.is_some_and(|until| now >= until);
-            if drain_until.is_none() && (over || self.setup.stop.asked.load(Ordering::Acquire)) {
+            let asked = !over && self.setup.stop.asked.load(Ordering::Acquire);
+            if drain_until.is_none() && (over || asked) {
                 drain_until = Some(now.checked_add(DRAIN_LIMIT).ok_or(Broken::Refused(Refused::OutOfRange))?);
-                self.step(Event::Stop, now)?;
+                if asked {
+                    self.step(Event::Stop { end: now }, now)?;
+                }
             }
             if self.wake_at.is_some_and(|at| at <= now) {
                 self.step(Event::Timer, now)?;
@@ -247,6 +259,8 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
     }
 
     /// Measures the lateness of a timer wake-up and opens the busy interval of each lane that was idle.
+    ///
+    /// Only to those lanes does the lateness count: a lane that has a job is not delayed by a late release.
     fn note_wakeup(&mut self, now: Instant) {
         let lateness = self.wake_at.filter(|at| *at <= now).map(|at| now.saturating_since(at));
         if let Some(lateness) = lateness {
@@ -257,9 +271,9 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             let idle = u16::try_from(position).is_ok_and(|number| self.state.running(LaneId(number)).is_none());
             if idle {
                 *evidence = Evidence::starting(self.setup.samples.load(position));
-            }
-            if let Some(lateness) = lateness {
-                evidence.add_wakeup(lateness, desc.wakeup_latency);
+                if let Some(lateness) = lateness {
+                    evidence.set_wakeup(lateness, desc.wakeup_latency);
+                }
             }
         }
     }
@@ -297,6 +311,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let steal = evidence.steal(self.setup.steal.and_then(|reader| reader.read(desc.core)));
         let disturbed = Kind::Disturbed {
             job,
+            wakeup_latency: evidence.wakeup_latency,
             wakeup_excess: evidence.wakeup_excess,
             steal,
             off_core: evidence.off_core,

@@ -142,6 +142,7 @@ mod tests {
         tally.observe(&Kind::Exceeded { job, response, bound });
         tally.observe(&Kind::Disturbed {
             job,
+            wakeup_latency: Duration::ZERO,
             wakeup_excess: Duration::ZERO,
             steal: Duration::ZERO,
             off_core: Duration::from_ns(10),

@@ -66,8 +66,9 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// The latest reading for each lane's core, written by the main thread and read by the orchestration thread.
 ///
-/// The start of a busy interval takes its base from here for the price of one load. The sample may be one
-/// sampling interval older than the busy interval, so at most one interval's steal is counted too much.
+/// The start of a busy interval takes its base from here for the price of one load. The main thread is an ordinary
+/// one: usually it samples every 10 ms, but real-time threads may keep it from running, so a sample may be older than
+/// the busy interval by any time. Steal from before the interval then counts for it, which errs towards explaining.
 #[derive(Debug)]
 pub struct StealSamples<const LANES: usize> {
     ns: [AtomicU64; LANES],

@@ -95,9 +95,9 @@ pub struct LaneSummary {
     pub max_wakeup_latency_ns: u64,
     /// What the plan allows for it.
     pub planned_wakeup_latency_ns: u64,
-    /// The longest hand-over and notice of one job together.
+    /// The longest hand-over and notice of one job together, without the dispatcher's steps before and after.
     pub max_dispatch_ns: u64,
-    /// What the plan allows for it.
+    /// What the plan allows for it, the dispatcher's steps included.
     pub planned_dispatch_overhead_ns: u64,
     /// Execution time over run time, in parts per million.
     pub observed_utilization_ppm: u64,
@@ -237,11 +237,13 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Writes a text beside its destination and renames it, so that no reader sees half a file.
 ///
 /// # Errors
-/// The folder cannot be written.
+/// The folder cannot be written; nothing is left beside the destination then.
 pub fn write_file(path: &Path, text: &str) -> io::Result<()> {
     let beside = beside(path);
-    fs::write(&beside, text)?;
-    fs::rename(&beside, path)
+    fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+        // Where not even this is possible, the first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+    })
 }
 
 /// The name under which a file lies until it is complete.
@@ -306,5 +308,10 @@ mod tests {
         write_file(&path, "{}\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        // A folder cannot be replaced by a file.
+        let taken = folder.path().join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        assert!(write_file(&taken, "{}\n").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

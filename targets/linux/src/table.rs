@@ -13,8 +13,8 @@ pub fn render(system: &SystemDesc, stats: &[TaskStats], elapsed: Duration) -> St
     let mut text = format!("{} · {seconds} s\n", system.name);
     let _ = writeln!(
         text,
-        "{:<width$} {:>9} {:>6} {:>6} {:>6} {:>6} {:>6} {:>11} {:>11} {:>11} {:>6}",
-        "task", "jobs", "missed", "over", "reject", "skip", "bound!", "max R", "mean R", "bound", "R/bound"
+        "{:<width$} {:>9} {:>6} {:>7} {:>7} {:>7} {:>6} {:>11} {:>11} {:>11} {:>7}",
+        "task", "jobs", "missed", "overran", "refused", "skipped", ">bound", "max R", "mean R", "bound", "R/bound"
     );
     for (task, stats) in system.tasks.iter().zip(stats) {
         let TaskStats { jobs, misses, overruns, rejected, skipped, exceeded, max_response, .. } = *stats;
@@ -22,7 +22,7 @@ pub fn render(system: &SystemDesc, stats: &[TaskStats], elapsed: Duration) -> St
         let percent = stats.ratio_ppm(task.response_bound) / 10_000;
         let _ = writeln!(
             text,
-            "{:<width$} {jobs:>9} {misses:>6} {overruns:>6} {rejected:>6} {skipped:>6} {exceeded:>6} {max:>11} {mean:>11} \
+            "{:<width$} {jobs:>9} {misses:>6} {overruns:>7} {rejected:>7} {skipped:>7} {exceeded:>6} {max:>11} {mean:>11} \
              {bound:>11} {percent:>5} %",
             task.name
         );
@@ -30,10 +30,10 @@ pub fn render(system: &SystemDesc, stats: &[TaskStats], elapsed: Duration) -> St
     text
 }
 
-/// Milliseconds with three decimals.
+/// Milliseconds with three decimals, rounded up, so that no response and no bound looks shorter than it is.
 #[must_use]
 pub fn ms(value: Duration) -> String {
-    let us = value.as_ns() / 1_000;
+    let us = value.as_ns().div_ceil(1_000);
     format!("{}.{:03} ms", us / 1_000, us % 1_000)
 }
 
@@ -78,7 +78,7 @@ mod tests {
         assert!(lines[2].starts_with("face        12") && lines[2].contains("2.500 ms"), "{table}");
         assert!(lines[2].ends_with("25 %"), "{table}");
         assert_eq!(lines[2].len(), lines[3].len());
-        assert_eq!(ms(Duration::from_ns(1_234_567)), "1.234 ms");
+        assert_eq!(ms(Duration::from_ns(1_234_567)), "1.235 ms");
     }
 
     #[test]

@@ -92,15 +92,7 @@ impl Line<'_> {
                 self.duration("response_ns", response);
                 self.duration("bound_ns", bound);
             }
-            Kind::Disturbed { job, wakeup_excess, steal, off_core, involuntary_switches, explained } => {
-                self.begin("disturbance");
-                self.job(job);
-                self.duration("wakeup_excess_ns", wakeup_excess);
-                self.duration("steal_ns", steal);
-                self.duration("off_core_ns", off_core);
-                self.number("involuntary_switches", involuntary_switches);
-                self.number("explained", explained);
-            }
+            Kind::Disturbed { .. } => self.disturbance(kind),
         }
     }
 
@@ -118,6 +110,22 @@ impl Line<'_> {
             Some(other) => self.request("runner_up", other),
             None => self.number("runner_up", "null"),
         }
+    }
+
+    fn disturbance(&mut self, kind: &Kind) {
+        let Kind::Disturbed { job, wakeup_latency, wakeup_excess, steal, off_core, involuntary_switches, explained } =
+            *kind
+        else {
+            return;
+        };
+        self.begin("disturbance");
+        self.job(job);
+        self.duration("wakeup_latency_ns", wakeup_latency);
+        self.duration("wakeup_excess_ns", wakeup_excess);
+        self.duration("steal_ns", steal);
+        self.duration("off_core_ns", off_core);
+        self.number("involuntary_switches", involuntary_switches);
+        self.number("explained", explained);
     }
 
     fn memory(&mut self, model: &ModelDesc) {
@@ -258,6 +266,7 @@ mod tests {
         let (at, ns) = (Instant::from_ns(1), Duration::from_ns(2));
         let disturbed = Kind::Disturbed {
             job: JOB,
+            wakeup_latency: Duration::from_ns(7),
             wakeup_excess: ns,
             steal: ns,
             off_core: ns,
@@ -280,5 +289,6 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(&line(kind)).unwrap();
             assert_eq!(value["event"], event);
         }
+        assert!(line(disturbed).contains("\"wakeup_latency_ns\":7,\"wakeup_excess_ns\":2,"));
     }
 }

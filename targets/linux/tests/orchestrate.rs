@@ -7,7 +7,7 @@ use aegis_core::{Duration, LaneId};
 use aegis_linux::lane::Fault;
 use aegis_linux::orchestrate::Broken;
 use aegis_linux::realtime;
-use common::{Act, drive, fixture};
+use common::{Act, Delay, Ran, drive, drive_delayed, fixture};
 
 #[test]
 fn jobs_arrive_on_time_and_all_complete() {
@@ -22,6 +22,37 @@ fn jobs_arrive_on_time_and_all_complete() {
     for (position, record) in ran.records.iter().enumerate() {
         assert_eq!(record.sequence, u64::try_from(position).unwrap());
     }
+}
+
+/// The planned arrivals of the first task in milliseconds, released or refused.
+fn arrivals_ms(ran: &Ran, period_ms: u64) -> Vec<u64> {
+    let arrivals = ran.records.iter().flat_map(|record| {
+        let (first, count) = match record.kind {
+            Kind::Submitted { arrival, .. } => (arrival, 1),
+            Kind::Rejected { arrival, count, .. } => (arrival, count),
+            _ => return Vec::new(),
+        };
+        (0..count).map(|number| first.as_ns() / 1_000_000 + number * period_ms).collect()
+    });
+    arrivals.collect()
+}
+
+#[test]
+fn a_thread_that_is_late_at_the_end_still_records_every_arrival_before_it_and_none_from_then_on() {
+    let system = fixture::system(&[(10, 2)]);
+    for act in [Act::Spin(1_000), Act::Spin(30_000)] {
+        // From 50 ms to about 170 ms nothing is looked at; the run ends at 100 ms.
+        let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
+        let ran = drive_delayed::<1>(system, act, Some(100), None, delay);
+        assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+        assert_eq!(arrivals_ms(&ran, 10), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+    }
+    // A stop that is asked for meanwhile takes effect when it is seen, and what arrived before is recorded.
+    let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
+    let ran = drive_delayed::<1>(system, Act::Spin(1_000), None, Some(150), delay);
+    let arrivals = arrivals_ms(&ran, 10);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert!(arrivals.len() >= 17 && arrivals.iter().zip(0..).all(|(ms, number)| *ms == number * 10), "{arrivals:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use aegis_codegen::check::{Checked, show};
 use aegis_codegen::fetch;
 use aegis_codegen::finding::{Code, Finding};
 use aegis_codegen::manifest::{Execution, Overheads};
-use aegis_codegen::probe::{self, LaneRequest, Library, MachineAnswer, ModelRequest, Request, SCHEMA, ShapeRequest};
+use aegis_codegen::probe::{self, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest};
 use aegis_codegen::profile::Statistics;
 use aegis_codegen::resolve::Loaded;
 use aegis_core::Duration;
@@ -76,10 +76,17 @@ pub(crate) fn machine_request() -> Request {
 }
 
 /// Whether a check's profiles are there and were taken on this machine.
-pub(crate) fn is_of(checked: &Checked, machine: &MachineAnswer) -> bool {
+pub(crate) fn is_of(checked: &Checked, answer: &probe::Answer) -> bool {
+    let machine = &answer.machine;
+    let grants = answer.realtime.fifo && answer.realtime.memory_locked;
     checked.resolved.as_ref().is_some_and(|resolved| {
         let profiled = &resolved.system.machine;
-        let doubted = checked.findings.iter().any(|finding| finding.code == Code::ProfileConditions);
+        let doubted = checked.findings.iter().any(|finding| match finding.code {
+            Code::ProfileConditions => true,
+            // Measured again only where that would change it.
+            Code::ProfileOfOrdinaryThreads => grants,
+            _ => false,
+        });
         !doubted
             && profiled.arch == machine.arch
             && profiled.cpu_model == machine.cpu_model
@@ -158,7 +165,11 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
     let mut lanes = Lanes::new();
     for lane in &manifest.lanes {
         if let Overheads::Profile(path) = &lane.overheads {
-            let request = LaneRequest { name: lane.name.get_ref().clone(), core: *lane.core.get_ref() };
+            let request = LaneRequest {
+                name: lane.name.get_ref().clone(),
+                core: *lane.core.get_ref(),
+                tasks: manifest.tasks.len(),
+            };
             lanes.push((request, path.get_ref().clone()));
         }
     }

@@ -45,20 +45,22 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     // What the committed profiles already refute is refused before anything is fetched or built.
     let committed = check_loaded(&loaded, findings.clone(), None).map_err(Failure::internal)?;
     if committed.resolved.is_some() && !committed.passes() {
+        print("with the profiles that the manifest names, the plan does not hold:\n");
         return refuse(&loaded, &committed);
     }
     let vehicle = Vehicle::find(&loaded)?;
     measure::fetch_all(&loaded)?;
     let program = vehicle.build_probe()?;
-    let machine = probe::ask(&program, &measure::machine_request(), |_, _, _| {}).map_err(Failure::input)?.machine;
+    let answer = probe::ask(&program, &measure::machine_request(), |_, _, _| {}).map_err(Failure::input)?;
+    let machine = &answer.machine;
     let output = vehicle.output();
     let local = output.join("profiles");
-    let (profiles, checked) = if measure::is_of(&committed, &machine) {
+    let (profiles, checked) = if measure::is_of(&committed, &answer) {
         (None, committed)
     } else {
         print(&format!("no committed profile is of this machine ({}, {} cores)\n", machine.cpu_model, machine.cores));
         let mut checked = check_loaded(&loaded, findings.clone(), Some(&local)).map_err(Failure::internal)?;
-        if !measure::is_of(&checked, &machine) {
+        if !measure::is_of(&checked, &answer) {
             measure::measure(&loaded, &program, Some(&local))?;
             checked = check_loaded(&loaded, findings, Some(&local)).map_err(Failure::internal)?;
         }

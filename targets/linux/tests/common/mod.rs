@@ -6,7 +6,7 @@ pub mod fixture;
 
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
-use aegis_core::trace::{Record, Recorder, Ring};
+use aegis_core::trace::{Kind, Record, Recorder, Ring, Sink};
 use aegis_core::{Instant, LaneId};
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
@@ -56,6 +56,30 @@ impl LaneWork for Synthetic {
     }
 }
 
+/// Keeps the orchestration thread busy for a while when one arrival is recorded, so that it is late afterwards.
+struct Delaying<S> {
+    inner: S,
+    delay: Option<Delay>,
+}
+
+/// At which arrival, and for how many milliseconds.
+#[derive(Clone, Copy)]
+pub struct Delay {
+    pub arrival_ms: u64,
+    pub for_ms: u64,
+}
+
+impl<S: Sink> Sink for Delaying<S> {
+    fn record(&mut self, at: Instant, kind: Kind) {
+        if let (Some(delay), Kind::Submitted { arrival, .. }) = (self.delay, kind)
+            && arrival.as_ns() == delay.arrival_ms * 1_000_000
+        {
+            std::thread::sleep(std::time::Duration::from_millis(delay.for_ms));
+        }
+        self.inner.record(at, kind);
+    }
+}
+
 /// What came of a run.
 pub struct Ran {
     pub report: Report<1>,
@@ -72,6 +96,17 @@ pub fn drive<const TASKS: usize>(
     act: Act,
     for_ms: Option<u64>,
     stop_ms: Option<u64>,
+) -> Ran {
+    drive_delayed::<TASKS>(system, act, for_ms, stop_ms, None)
+}
+
+/// As [`drive`], with an orchestration thread that is late once.
+pub fn drive_delayed<const TASKS: usize>(
+    system: &'static SystemDesc,
+    act: Act,
+    for_ms: Option<u64>,
+    stop_ms: Option<u64>,
+    delay: Option<Delay>,
 ) -> Ran {
     // Two real-time lanes on one core would disturb each other.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -96,7 +131,8 @@ pub fn drive<const TASKS: usize>(
             let steal = StealReader::open().ok();
             let samples = StealSamples::new();
             let mut state: State<TASKS, 1, 4> = State::new(system).unwrap();
-            let mut sink: Counted<'_, TASKS> = Counted { tally: Tally::new(), recorder: Recorder::new(writer) };
+            let inner: Counted<'_, TASKS> = Counted { tally: Tally::new(), recorder: Recorder::new(writer) };
+            let mut sink = Delaying { inner, delay };
             let setup = Setup {
                 system,
                 clock: Clock::starting_in(fixture::ms(20)),
@@ -110,7 +146,7 @@ pub fn drive<const TASKS: usize>(
             let before = aegis_linux::heap::operations_of_this_thread();
             let report = run(&setup, &mut state, &mut sink).unwrap();
             let after = aegis_linux::heap::operations_of_this_thread();
-            (report, sink.tally.tasks().to_vec(), after - before)
+            (report, sink.inner.tally.tasks().to_vec(), after - before)
         };
         scope.spawn(orchestrate).join().unwrap()
     });

@@ -1,0 +1,214 @@
+//! A user's crate outside this workspace: it builds, its binary needs no manifest, a wrong lock is refused by name, and on
+//! another machine the guarantee is void.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &target);
+        } else {
+            std::fs::copy(&source, &target).unwrap();
+        }
+    }
+}
+
+/// Copies an example out of the repository; its path dependencies become absolute, as if they came from elsewhere.
+fn take_out(example: &str, into: &Path) -> PathBuf {
+    for name in [example, "perception"] {
+        copy(&root().join("examples").join(name), &into.join(name));
+    }
+    let folder = into.join(example);
+    let manifest = folder.join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("../../", &format!("{}/", root().display()))).unwrap();
+    // The same versions as in the repository, so that nothing new is downloaded.
+    std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    folder
+}
+
+/// Builds share the repository's target folder, so that only the user's crate is compiled anew.
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("CARGO_TARGET_DIR", root().join("target")).env_remove("AEGIS_LOCK");
+    command
+}
+
+fn aegis(arguments: &[&str]) -> Output {
+    command(env!("CARGO_BIN_EXE_aegis")).args(arguments).output().unwrap()
+}
+
+/// What a build script says when Cargo builds the crate; it must fail.
+fn refused_build(folder: &Path) -> String {
+    let output = command(env!("CARGO")).arg("check").current_dir(folder).output().unwrap();
+    assert!(!output.status.success(), "the build must be refused");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_users_crate_builds_outside_and_its_binary_needs_nothing_else() {
+    if aegis_tests::fetched::reference_files().is_none() {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let folder = take_out("inspector", outside.path());
+    let manifest = folder.join("system.toml");
+    let manifest = manifest.to_str().unwrap();
+    let built = aegis(&["build", manifest]);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let binary = PathBuf::from(text(&built.stdout).trim());
+    assert_eq!(binary.file_name().unwrap(), "inspector");
+    assert!(binary.with_file_name("plan.rs").is_file(), "a readable copy of the tables");
+
+    let described = command(&binary).arg("--describe").output().unwrap();
+    let lock = std::fs::read_to_string(folder.join("system.lock")).unwrap();
+    let hash = lock.lines().find_map(|line| line.strip_prefix("plan-sha256 = ")).unwrap().trim_matches('"');
+    assert!(text(&described.stdout).contains(hash), "{}", text(&described.stdout));
+
+    // A wrong lock is refused by name, whatever is wrong with it.
+    std::fs::write(folder.join("system.lock"), lock.replace("deadline-ns = 64000000", "deadline-ns = 64000001"))
+        .unwrap();
+    assert!(refused_build(&folder).contains("edited lock"), "an edited lock");
+    std::fs::write(folder.join("system.lock"), &lock).unwrap();
+    let original = std::fs::read_to_string(manifest).unwrap();
+    std::fs::write(manifest, format!("{original}\n# changed\n")).unwrap();
+    assert!(refused_build(&folder).contains("stale lock"), "a changed manifest");
+    std::fs::write(manifest, original.replace("name = \"inspector\"", "name = \"other\"")).unwrap();
+    assert!(refused_build(&folder).contains("foreign lock"), "another vehicle's lock");
+
+    // Without the crate's folder, in another place, the binary is what it was.
+    let alone = tempfile::tempdir().unwrap();
+    let moved = alone.path().join("inspector");
+    std::fs::copy(&binary, &moved).unwrap();
+    drop(outside);
+    assert_eq!(command(&moved).arg("--describe").output().unwrap().stdout, described.stdout);
+    let summary = alone.path().join("summary.json");
+    let ran = command(&moved).args(["--for", "1s", "--allow-void", "--summary"]).arg(&summary).output().unwrap();
+    // Other tests run beside this one, so a miss is possible; that it ran is what counts here.
+    assert!(matches!(ran.status.code(), Some(0 | 1)), "{:?}: {}", ran.status, text(&ran.stderr));
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(&summary).unwrap()).unwrap();
+    assert_eq!((&summary["vehicle"], &summary["config_hash"]), (&"inspector".into(), &hash.into()));
+    assert!(summary["tasks"].as_array().unwrap().iter().all(|task| task["jobs"].as_u64().unwrap() > 0), "{summary}");
+    assert!(text(&ran.stdout).contains("lines of text on the page"), "{}", text(&ran.stdout));
+}
+
+#[test]
+fn on_another_machine_than_the_plans_the_guarantee_is_void_by_name() {
+    if aegis_tests::fetched::reference_files().is_none() {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let folder = take_out("inspector", outside.path());
+    edit_profiles(&folder, |line| {
+        line.starts_with("cpu-model").then(|| "cpu-model = \"Another Processor\"".to_owned())
+    });
+    let manifest = rename(&folder, "stranger");
+    let built = aegis(&["build", &manifest]);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let binary = text(&built.stdout).trim();
+    let ran = command(binary).args(["--for", "300ms"]).output().unwrap();
+    let words = text(&ran.stderr);
+    assert!(words.contains("Another Processor") && words.to_lowercase().contains("void"), "{words}");
+    // Status 1 where the machine was too busy for a deadline meanwhile.
+    assert!(matches!(ran.status.code(), Some(4 | 1)), "{:?}: {words}", ran.status);
+}
+
+/// Rewrites lines of every profile of a copied example.
+fn edit_profiles(folder: &Path, edit: impl Fn(&str) -> Option<String>) {
+    for profile in std::fs::read_dir(folder.join("profiles/dev-vm")).unwrap() {
+        let profile = profile.unwrap().path();
+        let text = std::fs::read_to_string(&profile).unwrap();
+        let lines: Vec<String> = text.lines().map(|line| edit(line).unwrap_or_else(|| line.to_owned())).collect();
+        std::fs::write(profile, lines.join("\n")).unwrap();
+    }
+}
+
+/// Gives a copied example a name of its own, because tests build at the same time in one target folder.
+fn rename(folder: &Path, name: &str) -> String {
+    for file in ["system.toml", "Cargo.toml"] {
+        let path = folder.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text.replace("name = \"inspector\"", &format!("name = \"{name}\""))).unwrap();
+    }
+    folder.join("system.toml").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_bound_that_the_models_exceed_makes_the_vehicle_fail() {
+    if aegis_tests::fetched::reference_files().is_none() {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let folder = take_out("inspector", outside.path());
+    // Every measurement pretends to have taken 20 us: a proof from wrong assumptions.
+    edit_profiles(&folder, |line| {
+        let (key, _) = line.split_once("-ns = ")?;
+        Some(format!("{key}-ns = 20000"))
+    });
+    let manifest = rename(&folder, "liar");
+    let text_of = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text_of.replace("\"edf\"", "\"deadline-monotonic\"")).unwrap();
+    let built = aegis(&["build", &manifest]);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let summary = outside.path().join("summary.json");
+    let arguments = ["--for", "1s", "--allow-void", "--summary", summary.to_str().unwrap()];
+    let ran = command(text(&built.stdout).trim()).args(arguments).output().unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{}", text(&ran.stderr));
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(&summary).unwrap()).unwrap();
+    let signs = summary["tasks"].as_array().unwrap().iter().find(|task| task["name"] == "signs").unwrap();
+    assert!(signs["exceeded"].as_u64() > signs["explained"].as_u64(), "{summary}");
+    assert!(signs["overruns"].as_u64() > Some(0) && summary["exit"]["status"] == 1, "{summary}");
+}
+
+#[test]
+fn a_refused_vehicle_has_no_lock_and_does_not_build() {
+    let outside = tempfile::tempdir().unwrap();
+    let folder = take_out("overloaded", outside.path());
+    let words = refused_build(&folder);
+    assert!(words.contains("there is no lock at") && words.contains("aegis check"), "{words}");
+}
+
+#[test]
+fn a_truncated_model_is_a_finding_that_names_it() {
+    let (Some(library), Some(model)) = (
+        aegis_tests::fetched::reference_file(aegis_codegen::fetch::Kind::Library, "onnxruntime"),
+        aegis_tests::fetched::reference_file(aegis_codegen::fetch::Kind::Model, "face"),
+    ) else {
+        return;
+    };
+    let outside = tempfile::tempdir().unwrap();
+    let folder = take_out("inspector", outside.path());
+    let whole = std::fs::read(model).unwrap();
+    std::fs::write(folder.join("cut.onnx"), &whole[..whole.len() / 2]).unwrap();
+    let manifest = folder.join("system.toml");
+    let text_of = format!(
+        "system = {{ name = \"cut\", policy = \"edf\" }}\n\
+         runtime.onnxruntime = {{ version = \"1.32.0\", file = \"{}\" }}\n\
+         device.cpu0 = {{ kind = \"cpu\", memory = \"64MiB\" }}\n\
+         lane.main = {{ device = \"cpu0\", core = 1, dispatch-overhead = \"1ms\", wakeup-latency = \"1ms\" }}\n\
+         model.face = {{ backend = \"onnxruntime\", file = \"cut.onnx\" }}\n\
+         task.face = {{ model = \"face\", lane = \"main\", period = \"1s\", profile = \"profiles/cut.toml\" }}\n",
+        library.display()
+    );
+    std::fs::write(&manifest, text_of).unwrap();
+    let output = aegis(&["profile", manifest.to_str().unwrap()]);
+    let words = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("error[AEG503]: the runtime cannot run model `face`"), "{words}");
+    assert!(!folder.join("profiles/cut.toml").exists(), "no profile of a model that never ran");
+}

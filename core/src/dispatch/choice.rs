@@ -1,0 +1,39 @@
+//! Chooses among waiting jobs, by the lane's policy.
+
+use super::{Job, State};
+use crate::desc::{Policy, SystemDesc, TaskDesc};
+use crate::trace::Reason;
+use crate::units::LaneId;
+
+/// The job that a lane's policy puts first among those that wait for it.
+pub(super) fn first_waiting<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &'a SystemDesc,
+    state: &State<TASKS, LANES, QUEUE>,
+    lane: LaneId,
+    policy: Policy,
+) -> Option<(&'a TaskDesc, Job)> {
+    let tasks = system.tasks.iter().zip(&state.tasks).filter(|(task, _)| task.lane == lane);
+    let heads = tasks.filter_map(|(task, task_state)| Some((task, *task_state.waiting.front()?)));
+    heads.reduce(|best, head| if goes_before(policy, head, best) { head } else { best })
+}
+
+/// Whether a lane's policy puts one waiting job before another; at equal rank the earlier table entry stays.
+fn goes_before(policy: Policy, (task, job): (&TaskDesc, Job), (other_task, other): (&TaskDesc, Job)) -> bool {
+    if policy.is_fixed_priority() {
+        task.priority.is_more_important_than(other_task.priority)
+    } else {
+        job.deadline < other.deadline
+    }
+}
+
+pub(super) fn reason(policy: Policy, chosen: Job, other: Job) -> Reason {
+    if chosen.task == other.task {
+        Reason::ArrivedFirst
+    } else if policy.is_fixed_priority() {
+        Reason::MoreImportant
+    } else if chosen.deadline < other.deadline {
+        Reason::EarlierDeadline
+    } else {
+        Reason::EqualDeadlineFirstInTable
+    }
+}

@@ -1,0 +1,265 @@
+//! Bad profiles and plans that do not hold: one change to a vehicle that passes, and the findings as people see them.
+//!
+//! `AEGIS_BLESS=1 cargo test -p aegis-tests --test profiles` rewrites the expected findings.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at whatever it did not expect"
+)]
+
+use aegis_codegen::check::{Checked, Internal, check};
+use aegis_codegen::finding::{Code, Severity};
+use aegis_codegen::lock::Lock;
+use aegis_codegen::report::terminal::render;
+use aegis_tests::golden::Goldens;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/profiles")
+}
+
+/// One change: a file, what is replaced (empty: the whole file), and by what (`None`: the file is removed).
+type Edit = (&'static str, &'static str, Option<&'static str>);
+
+/// The name, the changes, and the codes that they lead to.
+type Case = (&'static str, &'static [Edit], &'static [Code]);
+
+const MANIFEST: &str = "system.toml";
+const FACE: &str = "profiles/face.toml";
+const SIGN: &str = "profiles/sign.toml";
+const VOICE: &str = "profiles/voice.toml";
+const LANE: &str = "profiles/lane-main.toml";
+
+const CASES: &[Case] = &[
+    ("profile-missing", &[(FACE, "", None)], &[Code::ProfileUnreadable]),
+    ("lane-profile-missing", &[(LANE, "", None)], &[Code::ProfileUnreadable]),
+    ("profile-not-toml", &[(FACE, "runs = 500", Some("runs = five hundred"))], &[Code::ProfileUnreadable]),
+    ("profile-empty", &[(FACE, "", Some(""))], &[Code::ProfileWithoutConditions]),
+    ("profile-unknown-key", &[(FACE, "runs = 500", Some("runs = 500\nluck = 1"))], &[Code::ProfileUnreadable]),
+    ("profile-key-missing", &[(FACE, "max-ns = 5200000\n", Some(""))], &[Code::ProfileUnreadable]),
+    (
+        "profile-without-conditions",
+        &[(SIGN, "[conditions]", Some("[circumstances]"))],
+        &[Code::ProfileWithoutConditions],
+    ),
+    ("profile-condition-missing", &[(SIGN, "cpu-model = \"Lab CPU\"\n", Some(""))], &[Code::ProfileUnreadable]),
+    (
+        "profile-schema-of-another-version",
+        &[(VOICE, "aegis.profile/1", Some("aegis.profile/2"))],
+        &[Code::ProfileUnreadable],
+    ),
+    (
+        "lane-profile-of-a-model",
+        &[(MANIFEST, "profiles/lane-main.toml", Some("profiles/face.toml"))],
+        &[Code::ProfileUnreadable],
+    ),
+    (
+        "lane-schema-in-a-model-profile",
+        &[(FACE, "aegis.profile/1", Some("aegis.lane-profile/1"))],
+        &[Code::ProfileUnreadable],
+    ),
+    ("quantiles-out-of-order", &[(FACE, "p99-ns = 4900000", Some("p99-ns = 5100000"))], &[Code::ProfileUnreadable]),
+    ("no-runs", &[(LANE, "runs = 500\nmin-ns = 3000", Some("runs = 0\nmin-ns = 3000"))], &[Code::ProfileUnreadable]),
+    ("negative-time", &[(FACE, "min-ns = 4000000", Some("min-ns = -4"))], &[Code::ProfileUnreadable]),
+    ("another-models-sha256", &[(VOICE, "22222222", Some("22222223"))], &[Code::ProfileOfAnotherModel]),
+    ("another-input-shape", &[(MANIFEST, "[1, 64, 64, 3]", Some("[1, 32, 32, 3]"))], &[Code::ProfileOfAnotherModel]),
+    ("another-input-name", &[(MANIFEST, "{ input =", Some("{ image ="))], &[Code::ProfileOfAnotherModel]),
+    ("unknown-element-type", &[(SIGN, "\"u8\"", Some("\"f16\""))], &[Code::ProfileUnreadable]),
+    ("length-not-of-the-shape", &[(SIGN, "bytes = 9216", Some("bytes = 9215"))], &[Code::ProfileUnreadable]),
+    (
+        "another-cpu-model",
+        &[(MANIFEST, "cpu-model = \"Lab CPU\"", Some("cpu-model = \"Road CPU\""))],
+        &[Code::ProfileConditions],
+    ),
+    (
+        "another-governor",
+        &[(MANIFEST, "governor = \"performance\"", Some("governor = \"powersave\""))],
+        &[Code::ProfileConditions],
+    ),
+    ("another-core", &[(FACE, "core = 1\n", Some("core = 3\n"))], &[Code::ProfileConditions]),
+    ("another-runtime", &[(FACE, "onnxruntime 1.24.0", Some("onnxruntime 1.23.0"))], &[Code::ProfileConditions]),
+    ("core-that-the-machine-lacks", &[(MANIFEST, "core = 2", Some("core = 9"))], &[Code::NoSuchCore]),
+    ("profiles-of-two-machines", &[(VOICE, "cores = 4", Some("cores = 8"))], &[Code::ProfileConditions]),
+    ("budget-above-wcet", &[(MANIFEST, "time = \"8ms\"", Some("time = \"9ms\""))], &[Code::BudgetAboveWcet]),
+    ("memory-exceeded", &[(MANIFEST, "memory = \"1MiB\"", Some("memory = \"500kB\""))], &[Code::MemoryExceeded]),
+    (
+        "memory-overflows",
+        &[
+            (FACE, "weights-bytes = 400000", Some("weights-bytes = 9223372036854775807")),
+            (SIGN, "weights-bytes = 30000", Some("weights-bytes = 9223372036854775807")),
+            (VOICE, "weights-bytes = 50000", Some("weights-bytes = 9223372036854775807")),
+        ],
+        &[Code::MemoryOverflow],
+    ),
+    (
+        "utilization-above-1",
+        &[(MANIFEST, "period = \"33ms\"", Some("period = \"7ms\""))],
+        &[Code::Overloaded, Code::DeadlineMissed],
+    ),
+    (
+        "deadline-missed-by-blocking",
+        &[(MANIFEST, "period = \"33ms\"", Some("period = \"33ms\"\ndeadline = \"14ms\""))],
+        &[Code::DeadlineMissed],
+    ),
+    (
+        "deadline-missed-by-interference",
+        &[
+            (MANIFEST, "deadline = \"60ms\"", Some("deadline = \"14ms\"")),
+            (MANIFEST, "period = \"33ms\"", Some("period = \"33ms\"\ndeadline = \"13ms\"")),
+        ],
+        &[Code::DeadlineMissed],
+    ),
+    ("edf-demand", &[(MANIFEST, "deadline = \"10ms\"", Some("deadline = \"5ms\""))], &[Code::DemandExceeded]),
+    (
+        "wcet-with-margin-overflows",
+        &[
+            (FACE, "max-ns = 5200000", Some("max-ns = 9223372036854775807")),
+            (MANIFEST, "[task.see]", Some("[task.see]\nmargin = 3")),
+        ],
+        &[Code::ProfileUnreadable],
+    ),
+    (
+        "wcet-with-hooks-overflows",
+        &[(MANIFEST, "hooks = \"100us\"", Some("hooks = \"18446744073709551615ns\""))],
+        &[Code::ProfileUnreadable],
+    ),
+    (
+        "jitter-overflows",
+        &[(MANIFEST, "hooks = \"100us\"", Some("jitter = \"18446744073709551615ns\""))],
+        &[Code::NoBound],
+    ),
+    (
+        "several-at-once",
+        &[
+            (FACE, "", None),
+            (SIGN, "[conditions]", Some("[circumstances]")),
+            (VOICE, "22222222", Some("22222223")),
+            (LANE, "cores = 4", Some("cores = 8")),
+        ],
+        &[
+            Code::ProfileUnreadable,
+            Code::ProfileWithoutConditions,
+            Code::ProfileConditions,
+            Code::ProfileOfAnotherModel,
+        ],
+    ),
+];
+
+/// A copy of the vehicle that passes, with the changes made.
+fn vehicle(edits: &[Edit]) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("profiles")).unwrap();
+    for file in [MANIFEST, FACE, SIGN, VOICE, LANE] {
+        std::fs::copy(folder().join("valid").join(file), copy.path().join(file)).unwrap();
+    }
+    for (file, from, to) in edits {
+        let path = copy.path().join(file);
+        let Some(to) = to else {
+            std::fs::remove_file(&path).unwrap();
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        let text = if from.is_empty() { (*to).to_owned() } else { text.replacen(from, to, 1) };
+        std::fs::write(&path, text).unwrap();
+    }
+    copy
+}
+
+/// Checks a changed vehicle; the findings' text names files relative to the vehicle's folder.
+fn checked(edits: &[Edit]) -> (Result<Checked, Internal>, String) {
+    let vehicle = vehicle(edits);
+    let file = vehicle.path().join(MANIFEST);
+    let file = file.to_str().unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    let result = check(file, text.clone(), None);
+    let shown = result.as_ref().map_or_else(ToString::to_string, |checked| {
+        render(&checked.findings, |asked| (asked == file).then_some(text.as_str()), false)
+    });
+    (result, shown.replace(&format!("{}/", vehicle.path().display()), ""))
+}
+
+#[test]
+fn the_unchanged_vehicle_passes_without_a_finding() {
+    let (result, shown) = checked(&[]);
+    let result = result.unwrap();
+    assert!(result.passes(), "{shown}");
+    assert_eq!(result.findings, [], "{shown}");
+    let system = &result.resolved.unwrap().system;
+    // 5.2 ms by 1.25 and 100 us of hooks.
+    assert_eq!(system.tasks[0].wcet.as_ns(), 6_600_000);
+    // The lane's measured 40 us and 100 us by 1.25, and the other lane's 20 us: they share the orchestration thread.
+    assert_eq!(system.lanes[0].dispatch_overhead.as_ns(), 50_000 + 20_000);
+    assert_eq!(system.lanes[0].wakeup_latency.as_ns(), 125_000 + 20_000);
+    assert_eq!(system.lanes[1].dispatch_overhead.as_ns(), 20_000 + 50_000);
+    assert_eq!(system.lanes[1].wakeup_latency.as_ns(), 50_000 + 50_000);
+    assert_eq!((system.machine.cpu_model.as_str(), system.machine.cores), ("Lab CPU", 4));
+}
+
+#[test]
+fn each_change_is_found_and_told_as_expected() {
+    let mut goldens = Goldens::default();
+    for (name, edits, codes) in CASES {
+        let (result, shown) = checked(edits);
+        let checked = result.unwrap_or_else(|internal| panic!("{name}: internal error: {internal}"));
+        let found: BTreeSet<Code> = checked.findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(found, codes.iter().copied().collect(), "{name}: {shown}");
+        let only_warnings = *codes == [Code::ProfileConditions];
+        assert_eq!(checked.passes(), only_warnings, "{name}: {shown}");
+        assert_eq!(checked.lock.is_some(), only_warnings, "{name}");
+        let severity = if only_warnings { Severity::Warning } else { Severity::Error };
+        assert!(checked.findings.iter().any(|finding| finding.severity == severity), "{name}");
+        goldens.compare(&folder().join(format!("{name}.stderr.txt")), &shown);
+    }
+    goldens.finish();
+}
+
+#[test]
+fn no_expected_finding_is_without_its_case() {
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let case = name.strip_suffix(".stderr.txt");
+        assert!(case.is_none_or(|case| CASES.iter().any(|(name, ..)| *name == case)), "{name} belongs to no case");
+    }
+}
+
+#[test]
+fn what_was_missed_is_told_with_its_task_bound_deadline_and_blocker() {
+    let case = |name| CASES.iter().find(|(case, ..)| *case == name).unwrap();
+    let tells = |name, parts: &[&str]| {
+        let (_, shown) = checked(case(name).1);
+        for part in parts {
+            assert!(shown.contains(part), "{name}: {shown} does not say {part}");
+        }
+    };
+    tells(
+        "deadline-missed-by-blocking",
+        &["task `see`", "respond only after 15.", "14 ms", "`read` can block it for 8."],
+    );
+    tells("deadline-missed-by-interference", &["task `read`", "`see` goes before it: 6.6 ms every 33 ms"]);
+    tells("edf-demand", &["lane `side`", "`listen`: 1.875 ms due every 20 ms within 5 ms", "`log` can block for 4 ms"]);
+    tells("utilization-above-1", &["lane `main`", "utilization of 10", "every 7 ms"]);
+    tells("memory-exceeded", &["`cpu0`", "500000 bytes", "weights 480000 bytes"]);
+    tells("budget-above-wcet", &["`read`", "9000000 ns", "8500000 ns"]);
+}
+
+#[test]
+fn numbers_beyond_what_a_lock_can_hold_are_findings_and_no_internal_error() {
+    for (from, to) in [
+        ("memory = \"1MiB\"", "memory = \"18446744073709551615B\""),
+        ("period = \"1s\"", "period = \"18446744073709551615ns\""),
+        ("wcet = \"4ms\"", "wcet = \"4ms\"\nphase = \"18446744073709551615ns\""),
+    ] {
+        let (result, shown) = checked(&[(MANIFEST, from, Some(to))]);
+        let checked = result.unwrap_or_else(|internal| panic!("{to}: {internal}"));
+        let Some(lock) = checked.lock else {
+            assert!(!checked.passes() && !checked.findings.is_empty(), "{to}: {shown}");
+            continue;
+        };
+        let text = lock.text().unwrap();
+        assert_eq!(Lock::parse(Path::new("system.lock"), &text).unwrap(), lock, "{to}");
+    }
+}

@@ -1,0 +1,200 @@
+//! The rendered tables: what they look like, and that rustc re-proves them.
+//!
+//! `AEGIS_BLESS=1 cargo test -p aegis-tests --test tables` rewrites the expected tables. A small crate in Cargo's folder
+//! for test outputs is compiled against the core; its dependencies are compiled once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at whatever it did not expect"
+)]
+
+use aegis_codegen::analysis::Load;
+use aegis_codegen::check::check;
+use aegis_codegen::emit;
+use aegis_codegen::lock::Lock;
+use aegis_core::desc::Policy;
+use aegis_core::layout::TABLE_LAYOUT;
+use aegis_tests::golden::Goldens;
+use aegis_tests::planned::{lane, lock, system, task};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// The lock of the vehicle in `fixtures/profiles/valid`.
+fn vehicle() -> Lock {
+    let file = fixtures().join("profiles/valid/system.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    check(file.to_str().unwrap(), text, None).unwrap().lock.expect("the vehicle passes")
+}
+
+/// The vehicle's tables, with the tool's version taken out: a release must not change them.
+fn stable(text: &str) -> String {
+    text.replace(aegis_codegen::lock::TOOL, "aegis")
+}
+
+#[test]
+fn the_vehicles_tables_are_as_expected() {
+    let mut goldens = Goldens::default();
+    goldens.compare(&fixtures().join("tables/lab.rs"), &stable(&emit::tables(&vehicle()).unwrap()));
+    goldens.finish();
+}
+
+#[test]
+fn the_same_lock_gives_the_same_bytes_and_nothing_of_the_machine() {
+    let tables = emit::tables(&vehicle()).unwrap();
+    assert_eq!(tables, emit::tables(&vehicle()).unwrap());
+    assert!(!tables.contains(env!("CARGO_MANIFEST_DIR")), "no absolute paths");
+}
+
+#[test]
+fn generated_paths_are_absolute() {
+    let tables = emit::tables(&vehicle()).unwrap();
+    for (at, _) in tables.match_indices("aegis_core").chain(tables.match_indices("core::")) {
+        let before = &tables[..at];
+        assert!(before.ends_with("::") || before.ends_with("aegis_"), "{}", &tables[at..at + 40]);
+    }
+}
+
+#[test]
+fn rustfmt_would_change_nothing_but_line_breaks() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("formatted");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (file, tables) = (folder.join("plan.rs"), emit::tables(&vehicle()).unwrap());
+    std::fs::write(&file, &tables).unwrap();
+    // Not with the project's own wide lines, but as a user's rustfmt does it.
+    std::fs::write(folder.join("rustfmt.toml"), "").unwrap();
+    let output =
+        match Command::new("rustfmt").args(["--edition", "2024", "--emit", "stdout", "--quiet"]).arg(&file).output() {
+            Ok(output) => output,
+            Err(error) => return println!("skipped: rustfmt cannot be started: {error}"),
+        };
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tokens = |text: &str| text.replace(|c: char| c.is_whitespace() || c == ',', "");
+    assert_eq!(tokens(&shown), tokens(&tables));
+    println!("rustfmt would break {} lines otherwise", shown.lines().filter(|line| !tables.contains(line)).count());
+}
+
+/// A crate with one binary for each case, compiled against the core beside this package.
+struct Crate {
+    folder: PathBuf,
+}
+
+impl Crate {
+    fn new(cases: &[(&str, String)]) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tables");
+        let binaries = folder.join("src/bin");
+        std::fs::create_dir_all(&binaries).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let manifest = format!(
+            "[package]\nname = \"tables\"\nedition = \"2024\"\n\n[dependencies]\naegis-core = {{ path = {:?} }}\n\n[workspace]\n",
+            root.join("core")
+        );
+        std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+        // The same versions as the workspace's, so that nothing has to be fetched.
+        std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+        for (name, tables) in cases {
+            std::fs::write(binaries.join(format!("{name}.plan.rs")), tables).unwrap();
+            let main = format!(
+                "//! One case.\n#![deny(warnings)]\n#[path = \"{name}.plan.rs\"]\nmod plan;\n\nfn main() {{\n    \
+                 let lanes = [(); plan::LANES].len() + [(); plan::TASKS].len() + [(); plan::QUEUE].len();\n    \
+                 println!(\"{{lanes}} {{}}\", plan::SYSTEM.name);\n}}\n"
+            );
+            std::fs::write(binaries.join(format!("{name}.rs")), main).unwrap();
+        }
+        Self { folder }
+    }
+
+    /// Compiles a case; what rustc says.
+    fn check(&self, name: &str) -> (bool, String) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["check", "--offline", "--quiet", "--bin", name])
+            .current_dir(&self.folder)
+            .env("CARGO_TARGET_DIR", self.folder.join("target"))
+            .env_remove("RUSTFLAGS")
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// Replaces the first `from` after `anchor`.
+fn changed(tables: &str, anchor: &str, from: &str, to: &str) -> String {
+    let at = tables.find(anchor).unwrap_or_else(|| panic!("the tables have no {anchor}"));
+    let (before, after) = tables.split_at(at);
+    assert!(after.contains(from), "the tables have no {from} after {anchor}");
+    format!("{before}{}", after.replacen(from, to, 1))
+}
+
+/// The tables with the first number after `anchor` one higher.
+fn one_more(tables: &str, anchor: &str) -> String {
+    let at = tables.find(anchor).unwrap_or_else(|| panic!("the tables have no {anchor}")) + anchor.len();
+    let from = at + tables[at..].find(|c: char| c.is_ascii_digit()).unwrap();
+    let to = from + tables[from..].find(|c: char| !c.is_ascii_digit()).unwrap();
+    let number: u64 = tables[from..to].parse().unwrap();
+    format!("{}{}{}", &tables[..from], number + 1, &tables[to..])
+}
+
+/// So many tasks that rustc would evaluate for half a minute.
+fn too_long_for_rustc() -> String {
+    let load = Load { cost: 1_000, period: 10_000_000, deadline: 10_000_000, jitter: 0 };
+    let tasks = (0..600).map(|index| task(&format!("t{index}"), 0, load)).collect();
+    let lock = lock(&system(vec![lane("main", Policy::RateMonotonic, 0, 0)], tasks));
+    emit::tables(&lock.expect("a light lane")).unwrap()
+}
+
+#[test]
+fn rustc_accepts_good_tables_and_names_what_is_wrong_with_others() {
+    let good = emit::tables(&vehicle()).unwrap();
+    let layout = |number: u32| format!("TABLE_LAYOUT_{number}");
+    let first = "certificate: ::aegis_core::desc::Certificate::FixedPriority";
+    let bound = "a certificate does not re-prove its response bound";
+    let queue = changed(&good, "queue: 1", "queue: 1", "queue: 0");
+    let cases: Vec<(&str, String, Option<&str>)> = vec![
+        ("good", good.clone(), None),
+        (
+            "blocking",
+            one_more(&changed(&good, first, "blocking", "blocking"), "blocking: ::aegis_core::Duration::from_ns"),
+            Some(bound),
+        ),
+        ("starts", one_more(&good, "starts: &[::aegis_core::Duration::from_ns"), Some(bound)),
+        ("response", one_more(&good, "response_bound: ::aegis_core::Duration::from_ns"), Some(bound)),
+        ("wcet", one_more(&good, "wcet: ::aegis_core::Duration::from_ns"), Some(bound)),
+        (
+            "priority",
+            changed(&good, "priority", "Priority(1)", "Priority(0)"),
+            Some("two tasks of one lane have the same priority"),
+        ),
+        ("queue", queue, Some("an index of the plan points outside its table")),
+        (
+            "lane",
+            changed(&good, "lane: ", "LaneId(0)", "LaneId(7)"),
+            Some("an index of the plan points outside its table"),
+        ),
+        ("memory", one_more(&good, "at: ::aegis_core::ByteOffset"), Some("memory regions overlap")),
+        ("layout", good.replace(&layout(TABLE_LAYOUT), &layout(TABLE_LAYOUT + 1)), Some("TABLE_LAYOUT_")),
+    ];
+    let files: Vec<(&str, String)> = cases.iter().map(|(name, tables, _)| (*name, tables.clone())).collect();
+    let tables = Crate::new(&files);
+    for (name, _, expected) in &cases {
+        let (accepted, shown) = tables.check(name);
+        assert_eq!(accepted, expected.is_none(), "{name}: {shown}");
+        assert!(expected.is_none_or(|expected| shown.contains(expected)), "{name} does not say {expected:?}: {shown}");
+        if *name == "layout" {
+            assert!(shown.contains(&layout(TABLE_LAYOUT + 1)) && shown.contains("cannot find"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn what_is_too_long_for_rustc_says_so() {
+    let tables = too_long_for_rustc();
+    assert!(tables.contains("too long to be re-proven by rustc"), "{}", tables.lines().take(3).collect::<String>());
+    assert!(!tables.contains("responses_hold") && tables.contains("memory_holds"));
+}
