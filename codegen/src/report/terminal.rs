@@ -137,7 +137,7 @@ error[AEG005]: x is not y
     #[test]
     fn places_beyond_the_text_or_inside_a_character_do_not_panic() {
         for span in [0..0, 1..2, 3..99, 98..99] {
-            let finding = Finding::note(Code::Syntax, "odd").at("a", span, "here");
+            let finding = Finding::warning(Code::Syntax, "odd").at("a", span, "here");
             assert!(render(&[finding], |_| Some("é\n"), false).contains("odd"));
         }
     }
