@@ -27,5 +27,7 @@ pub mod probe;
 pub mod profile;
 pub mod report;
 pub mod resolve;
+#[cfg(feature = "cli")]
+pub mod simulate;
 pub mod system;
 pub mod tables;

@@ -267,3 +267,96 @@ fn lanes_that_share_the_orchestration_thread_wait_for_each_other() {
     // Alone on its lane: release seen late, then its own dispatch and execution.
     assert_eq!(report["tasks"][0]["response_ns"], 40_000 + 130_000 + 2_000_000);
 }
+
+/// A fixed-priority lane and one under EDF, with overheads, jitter and a deadline beyond the period.
+const BUSY: &str = r#"
+system = { name = "busy", policy = "rate-monotonic" }
+lane.main = { kind = "cpu", core = 1, dispatch-overhead = "100us", wakeup-latency = "300us" }
+lane.edf = { kind = "cpu", core = 2, policy = "edf", dispatch-overhead = "50us", wakeup-latency = "100us" }
+task.fast = { lane = "main", period = "10ms", wcet = "2ms", jitter = "1ms" }
+task.middle = { lane = "main", period = "15ms", deadline = "30ms", wcet = "5ms" }
+task.slow = { lane = "main", period = "40ms", wcet = "6ms" }
+task.x = { lane = "edf", period = "20ms", wcet = "4ms" }
+task.y = { lane = "edf", period = "50ms", deadline = "45ms", wcet = "11ms" }
+"#;
+
+fn json(arguments: &[&str]) -> Value {
+    let output = aegis(arguments);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn the_critical_pattern_reaches_every_fixed_priority_bound_and_none_is_exceeded() {
+    let (_folder, file) = small(BUSY);
+    let report = json(&["simulate", &file, "--json"]);
+    assert_eq!((&report["schema"], &report["system"]), (&"aegis.simulation/1".into(), &"busy".into()));
+    let ratio = |report: &Value, task: usize| report["tasks"][task]["observed_over_bound_ppm"].as_u64().unwrap();
+    assert_eq!([0, 1, 2].map(|task| ratio(&report, task)), [1_000_000; 3], "{report}");
+    for seed in ["1", "2", "3"] {
+        let random = json(&["simulate", &file, "--json", "--pattern", "random", "--seed", seed, "--for", "20s"]);
+        for task in 0..5 {
+            assert!(
+                random["tasks"][task]["jobs"].as_u64() > Some(200) && ratio(&random, task) <= 1_000_000,
+                "{random}"
+            );
+        }
+        let again = json(&["simulate", &file, "--json", "--pattern", "random", "--seed", seed, "--for", "20s"]);
+        assert_eq!(random, again, "one seed gives one run");
+    }
+    let periodic = aegis(&["simulate", &file, "--pattern", "periodic", "--for", "2s"]);
+    assert!(stdout(&periodic).contains("| fast   |"), "{}", stdout(&periodic));
+    assert_eq!(status(&aegis(&["simulate", &file, "--for", "2 minutes"])), 2);
+    let (_folder, overloaded) = small(&BUSY.replace("11ms", "39ms"));
+    assert_eq!(status(&aegis(&["simulate", &overloaded])), 1, "what is not proven is not simulated");
+}
+
+#[test]
+fn a_limit_of_the_sensitivity_is_where_the_check_turns() {
+    let (_folder, file) = small(BUSY);
+    let report = json(&["check", "--sensitivity", "--format", "json", &file]);
+    let sensitivity = &report["sensitivity"];
+    assert_eq!(sensitivity["tasks"].as_array().unwrap().len(), 5);
+    let holds = |from: &str, to: String| {
+        let (_folder, file) = small(&BUSY.replace(from, &to));
+        status(&aegis(&["check", &file])) == 0
+    };
+    for (task, wcet) in [
+        (0, "wcet = \"2ms\""),
+        (1, "wcet = \"5ms\""),
+        (2, "wcet = \"6ms\""),
+        (3, "wcet = \"4ms\""),
+        (4, "wcet = \"11ms\""),
+    ] {
+        let limits = &sensitivity["tasks"][task];
+        let largest = limits["largest_wcet_ns"].as_u64().unwrap();
+        assert!(holds(wcet, format!("wcet = \"{largest}ns\"")), "{limits}");
+        assert!(!holds(wcet, format!("wcet = \"{}ns\"", largest + 1)), "{limits}");
+        assert!(limits["wcet_first_miss"].is_string(), "{limits}");
+    }
+    let shortest = sensitivity["tasks"][4]["shortest_deadline_ns"].as_u64().unwrap();
+    assert!(holds("deadline = \"45ms\"", format!("deadline = \"{shortest}ns\"")));
+    assert!(!holds("deadline = \"45ms\"", format!("deadline = \"{}ns\"", shortest - 1)));
+    assert!(sensitivity["lanes"][0]["breakdown_ppm"].as_u64() > Some(1_000_000));
+    let human = aegis(&["check", "--sensitivity", &file]);
+    assert!(stdout(&human).contains("lane main: breaks beyond x1."), "{}", stdout(&human));
+}
+
+#[test]
+fn a_bound_is_explained_term_by_term() {
+    let (_folder, file) = small(BUSY);
+    let output = aegis(&["explain", "--task", "slow", "--manifest", &file]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    golden("tests/fixtures/explain/slow.txt", stdout(&output));
+    let output = aegis(&["explain", "--task", "x", "--manifest", &file]);
+    assert!(stdout(&output).contains("the demand test proves"), "{}", stdout(&output));
+    // A bound that is too long wants explaining most.
+    let output = aegis(&["explain", "--task", "face", "--manifest", "examples/overloaded/system.toml"]);
+    assert_eq!(status(&output), 0);
+    assert!(
+        stdout(&output).contains("AFTER its deadline of 16 ms")
+            && stdout(&output).contains("blocking by one job of `lines`")
+    );
+    assert_eq!(status(&aegis(&["explain", "--task", "nobody", "--manifest", &file])), 2);
+    assert_eq!(status(&aegis(&["explain"])), 2);
+}

@@ -111,7 +111,7 @@ pub enum Refused {
     OutOfRange,
 }
 
-/// The state cannot be built because its sizes are not the plan's.
+/// The state cannot be built because the plan is larger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WrongSize;
 
@@ -139,7 +139,7 @@ struct Running {
 
 /// Everything that changes while the dispatcher runs.
 ///
-/// `TASKS` and `LANES` are the plan's counts, `QUEUE` at least its longest queue; a generated plan names all
+/// `TASKS` and `LANES` are at least the plan's counts, `QUEUE` at least its longest queue; a generated plan names all
 /// three as constants.
 #[derive(Clone, Debug)]
 pub struct State<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
@@ -155,10 +155,10 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     /// The state at the schedule's start: nothing waits, nothing runs.
     ///
     /// # Errors
-    /// [`WrongSize`] where the plan's tables have other lengths than the state, or a queue is longer than `QUEUE`.
+    /// [`WrongSize`] where the plan's tables or queues are longer than the state.
     pub fn new(system: &SystemDesc) -> Result<Self, WrongSize> {
-        let fits = system.tasks.len() == TASKS
-            && system.lanes.len() == LANES
+        let fits = system.tasks.len() <= TASKS
+            && system.lanes.len() <= LANES
             && system.tasks.iter().all(|task| usize::from(task.queue) <= QUEUE);
         if !fits {
             return Err(WrongSize);

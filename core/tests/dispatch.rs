@@ -462,11 +462,12 @@ fn the_ends_of_the_time_range_are_refused_and_never_wrap() {
 }
 
 #[test]
-fn a_state_of_the_wrong_size_cannot_be_built() {
+fn a_state_that_is_too_small_cannot_be_built_and_a_larger_one_can() {
     let system = system(vec![lane(FP, 0)], vec![task(0, 0)]);
     assert!(State::<1, 1, 2>::new(system).is_ok());
-    assert_eq!(State::<2, 1, 2>::new(system).err(), Some(WrongSize));
-    assert_eq!(State::<1, 2, 2>::new(system).err(), Some(WrongSize));
+    assert!(State::<3, 2, 9>::new(system).is_ok());
+    assert_eq!(State::<0, 1, 2>::new(system).err(), Some(WrongSize));
+    assert_eq!(State::<1, 0, 2>::new(system).err(), Some(WrongSize));
     assert_eq!(State::<1, 1, 1>::new(system).err(), Some(WrongSize));
 }
 

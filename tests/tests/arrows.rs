@@ -77,6 +77,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["analysis", "check", "finding", "memory", "report", "system"]),
     ("build_rs", &["emit", "lock", "manifest", "tables"]),
     ("probe", &["profile"]),
+    ("simulate", &[]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];
 

@@ -6,8 +6,10 @@
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 pub mod demand;
+pub mod explain;
 pub mod fixed_priority;
 pub mod priorities;
+pub mod sensitivity;
 pub mod utilization;
 
 use crate::system::System;
@@ -153,6 +155,16 @@ pub fn analyse(system: &System) -> Analysis {
         lanes.push(LaneResult { utilization_ppm, busy_period: busy_period.map(Duration::from_ns) });
     }
     Analysis { lanes, tasks }
+}
+
+/// A lane's tasks as they were analysed: their positions, the most important first, and their loads.
+///
+/// `None` where a time overflows, or analysis and system do not belong together.
+#[must_use]
+pub fn lane_loads(system: &System, analysis: &Analysis, lane: usize) -> Option<(Vec<usize>, Vec<Load>)> {
+    let order: Vec<Priority> = analysis.tasks.iter().map(|result| result.priority).collect();
+    let (members, loads) = members(system, &order, lane);
+    Some((members, loads?))
 }
 
 /// What a theory finds for one of the loads it was given.

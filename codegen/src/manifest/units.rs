@@ -63,6 +63,14 @@ impl Problem {
     }
 }
 
+/// Reads a time such as `33ms` from a command line.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|problem| format!("`{text}`: {}", problem.describe("nanoseconds")))
+}
+
 /// Reads a time such as `33ms` or `1.5us`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, Problem> {
     parse(text, TIME).map(Duration::from_ns)

@@ -4,6 +4,7 @@ use crate::analysis::{Proof, TaskResult, is_schedulable};
 use crate::check::Checked;
 use crate::finding::{Finding, Position};
 use crate::memory::Layout;
+use crate::report::sensitivity::Sensitivity;
 use crate::system::System;
 use serde::Serialize;
 
@@ -20,6 +21,9 @@ struct Report<'a> {
     memory: Memory<'a>,
     /// Chains are not analysed by this version; a manifest that declares one is refused.
     chains: [(); 0],
+    /// Only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sensitivity: Option<Sensitivity>,
     findings: Vec<FindingView<'a>>,
 }
 
@@ -91,7 +95,13 @@ struct LabelView<'a> {
 ///
 /// # Errors
 /// Only what the serializer says, which is an internal error.
-pub fn render(checked: &Checked, name: &str, text: &str, passes: bool) -> serde_json::Result<String> {
+pub fn render(
+    checked: &Checked,
+    name: &str,
+    text: &str,
+    passes: bool,
+    sensitivity: Option<Sensitivity>,
+) -> serde_json::Result<String> {
     let system = checked.resolved.as_ref().map(|resolved| &resolved.system);
     let report = Report {
         schema: SCHEMA,
@@ -106,6 +116,7 @@ pub fn render(checked: &Checked, name: &str, text: &str, passes: bool) -> serde_
             },
         },
         chains: [],
+        sensitivity,
         findings: checked.findings.iter().map(|finding| view(finding, text)).collect(),
     };
     let mut json = serde_json::to_string_pretty(&report)?;

@@ -1,9 +1,13 @@
 //! Findings and results for people and for machines.
 
 #[cfg(feature = "cli")]
+pub mod explain;
+#[cfg(feature = "cli")]
 pub mod json;
 #[cfg(feature = "cli")]
 pub mod run;
+#[cfg(feature = "cli")]
+pub mod sensitivity;
 #[cfg(feature = "cli")]
 pub mod table;
 pub mod terminal;

@@ -84,7 +84,9 @@ pub fn render(checked: &Checked) -> String {
     text
 }
 
-fn table(header: &[&str]) -> Table {
+/// An empty table in the look of all reports.
+#[must_use]
+pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_content_arrangement(ContentArrangement::Disabled);

@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Refuse a lock that is missing or stale instead of writing it.
     #[arg(long)]
     locked: bool,
+    /// Also report how far each number can move before something misses.
+    #[arg(long)]
+    sensitivity: bool,
     /// Use the profiles in this folder instead of those that the manifest names; writes no lock.
     #[arg(long, value_name = "FOLDER", conflicts_with = "locked")]
     profiles: Option<PathBuf>,
@@ -50,12 +53,21 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         write_lock(&arguments.manifest, &checked)?;
     }
     show_findings(&checked.findings, &file, &text);
+    let sensitivity = match (&checked.resolved, &checked.analysis) {
+        (Some(resolved), Some(analysis)) if arguments.sensitivity => {
+            Some(report::sensitivity::of(&resolved.system, analysis))
+        }
+        _ => None,
+    };
     match arguments.format {
         Format::Json => {
-            let json = report::json::render(&checked, &file, &text, passes).map_err(Failure::internal)?;
+            let json = report::json::render(&checked, &file, &text, passes, sensitivity).map_err(Failure::internal)?;
             print(&json);
         }
-        Format::Human => print(&human(&checked, passes)),
+        Format::Human => {
+            print(&human(&checked, passes));
+            print(&sensitivity.map(|limits| limits.render()).unwrap_or_default());
+        }
     }
     if passes { Ok(()) } else { Err(Failure::Findings) }
 }

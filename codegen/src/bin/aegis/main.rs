@@ -8,6 +8,7 @@ mod check;
 mod explain;
 mod measure;
 mod run;
+mod simulate;
 mod vehicle;
 mod verify;
 
@@ -43,8 +44,12 @@ enum Command {
     Profile(measure::Arguments),
     /// Re-prove a lock with the checker that ships in the vehicle.
     Verify(verify::Arguments),
-    /// Say what a finding's code means and how to mend it.
+    /// Say what a finding's code means, or why a task's response bound is what it is.
+    #[command(after_help = "Examples:\n  aegis explain AEG202\n  aegis explain --task face")]
     Explain(explain::Arguments),
+    /// Run a plan that holds through the dispatcher in virtual time, and compare with its bounds.
+    #[command(after_help = "Example:\n  aegis simulate --pattern random --seed 7 --for 600s")]
+    Simulate(simulate::Arguments),
 }
 
 /// A command whose only argument is the manifest.
@@ -96,6 +101,7 @@ fn main() -> ExitCode {
         Command::Profile(arguments) => measure::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
