@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <cache>/sha256/<64 hexadecimal digits>   whole files, read-only
-//! <cache>/partial/fetch-XXXXXX/            what one process is downloading; removed when it is done
+//! <cache>/partial/fetch-*/                 what one process is downloading; removed when it is done
 //! ```
 //!
 //! A file appears under its final name by a rename of a complete file, so several processes may fill one cache at once:
