@@ -22,7 +22,8 @@ pub enum Pattern {
     /// permitted.
     Periodic,
     /// For each task in turn: the longest less important job starts 1 ns before everything else is released, each task's
-    /// first job as late as permitted and its next ones at once; full executions and overheads.
+    /// first job as late as permitted and its next ones at once; full executions and overheads. Under fixed priorities
+    /// this reaches the bound; under EDF it is one bad pattern, not the worst.
     Critical,
     /// Sporadic arrivals, releases, executions and overheads drawn from what the plan permits.
     Random {
