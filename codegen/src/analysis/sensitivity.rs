@@ -48,8 +48,7 @@ pub fn accepts(loads: &[Load], theory: Theory) -> Result<(), FirstMiss> {
     for (position, (load, found)) in loads.iter().zip(found).enumerate() {
         match found.response {
             Ok((bound, _)) if bound.as_ns() <= load.deadline => {}
-            Ok(_) => return Err(Some(position)),
-            Err(_) => return Err(Some(position)),
+            _ => return Err(Some(position)),
         }
     }
     Ok(())
