@@ -36,7 +36,7 @@ fn loads(rng: &mut Rng, size: &Size) -> Vec<Load> {
         let cost = rng.u64(1..=(2 * period / tasks).clamp(1, size.cost));
         let deadline = rng.u64(cost..=3 * period);
         let jitter = if jittery { rng.u64(0..=period + period / 2) } else { 0 };
-        Load { cost, period, deadline, jitter }
+        Load::whole(cost, period, deadline, jitter)
     };
     (0..tasks).map(|_| one(rng)).collect()
 }

@@ -118,8 +118,7 @@ fn vectors<V: DeserializeOwned>(name: &str) -> Vec<V> {
 }
 
 fn loads(tasks: &[Task]) -> Vec<Load> {
-    let load =
-        |task: &Task| Load { cost: task.cost, period: task.period, deadline: task.deadline, jitter: task.jitter };
+    let load = |task: &Task| Load::whole(task.cost, task.period, task.deadline, task.jitter);
     tasks.iter().map(load).collect()
 }
 
@@ -133,7 +132,7 @@ fn from_release(loads: &[Load], own: usize, blocking: &Blocking, gap: u64) -> Op
     };
     if *blocking == Blocking::Dense {
         // One unit longer, a job blocks in integer time for what it blocks in dense time.
-        level.push(Load { cost: longest + 1, period: u64::MAX / 4, deadline: u64::MAX / 4, jitter: 0 });
+        level.push(Load::whole(longest + 1, u64::MAX / 4, u64::MAX / 4, 0));
     }
     let load = &loads[own];
     match fixed_priority::analyse(&level).swap_remove(own).response {

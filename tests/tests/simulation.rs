@@ -72,7 +72,7 @@ fn random_system(rng: &mut Rng) -> System {
         let cost = rng.u64(1..=(period / 3).max(1));
         let jitter = if rng.bool() { 0 } else { rng.u64(0..=period + period / 2) };
         let deadline = rng.u64(period / 2..=4 * period).max(cost);
-        let mut task = task("task", on, Load { cost, period, deadline, jitter });
+        let mut task = task("task", on, Load::whole(cost, period, deadline, jitter));
         task.phase = Duration::from_ns(rng.u64(0..=period));
         task.budget = Duration::from_ns(if rng.bool() { cost } else { rng.u64(1..=cost) });
         task.on_overrun = if rng.bool() { OnOverrun::Continue } else { OnOverrun::SkipNext };
@@ -246,7 +246,7 @@ fn the_critical_pattern_reaches_each_fixed_priority_bound_exactly() {
             let period = rng.u64(5..=100);
             let cost = rng.u64(1..=(period * 2 / u64::try_from(count).unwrap()).clamp(1, period));
             let jitter = if rng.bool() { 0 } else { rng.u64(0..=2 * period) };
-            Load { cost, period, deadline: 60 * period, jitter }
+            Load::whole(cost, period, 60 * period, jitter)
         };
         let loads: Vec<Load> = (0..count).map(|_| load(&mut rng)).collect();
         let tasks = loads.iter().map(|load| task("task", 0, *load)).collect();

@@ -143,7 +143,7 @@ fn one_more(tables: &str, anchor: &str) -> String {
 
 /// So many tasks that rustc would evaluate for half a minute.
 fn too_long_for_rustc() -> String {
-    let load = Load { cost: 1_000, period: 10_000_000, deadline: 10_000_000, jitter: 0 };
+    let load = Load::whole(1_000, 10_000_000, 10_000_000, 0);
     let tasks = (0..600).map(|index| task(&format!("t{index}"), 0, load)).collect();
     let lock = lock(&system(vec![lane("main", Policy::RateMonotonic, 0, 0)], tasks));
     emit::tables(&lock.expect("a light lane")).unwrap()

@@ -6,7 +6,7 @@ use aegis_codegen::analysis::{Load, NoBound, Proof, demand, fixed_priority};
 use aegis_core::Duration;
 
 fn load(cost: u64, period: u64, deadline: u64) -> Load {
-    Load { cost, period, deadline, jitter: 0 }
+    Load::whole(cost, period, deadline, 0)
 }
 
 #[test]

@@ -10,7 +10,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
-use aegis_codegen::analysis::{Load, demand, fixed_priority};
+use aegis_codegen::analysis::{Load, Pieces, demand, fixed_priority};
 use aegis_codegen::lock::Lock;
 use aegis_codegen::plan::{Certificate, Plan};
 use aegis_codegen::system::{Device, File, Model, System, Tensor};
@@ -158,7 +158,7 @@ const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
 
 /// Two fixed-priority lanes and an EDF lane, jitter, several instances a busy period, models that share scratch.
 fn vehicle() -> System {
-    let load = |cost, period, deadline, jitter| Load { cost, period, deadline, jitter };
+    let load = Load::whole;
     let mut main = lane("main", Policy::RateMonotonic, 2, 3);
     let mut side = lane("side", Policy::FixedPriority, 1, 0);
     let mut edf = lane("edf", Policy::EarliestDeadlineFirst, 1, 4);
@@ -286,6 +286,7 @@ fn sound(plan: &Plan, what: &str) {
             period: task.period_ns,
             deadline: task.deadline_ns,
             jitter: task.jitter_ns + lane.wakeup_latency_ns,
+            pieces: Pieces::Whole,
         };
         let loads: Vec<Load> = members.iter().map(load).collect();
         if lane.policy == "edf" {
@@ -385,7 +386,7 @@ fn vacuous_and_foreign_certificates_are_refused() {
 #[test]
 fn an_empty_busy_period_proves_nothing_even_where_it_solves_every_recurrence() {
     // Without jitter and blocking, 0 = 0 · C holds, and there is no instance to look at.
-    let load = Load { cost: 9, period: 10, deadline: 10, jitter: 0 };
+    let load = Load::whole(9, 10, 10, 0);
     let plan =
         lock(&system(vec![lane("main", Policy::RateMonotonic, 0, 0)], vec![task("only", 0, load)])).unwrap().plan;
     assert_eq!(verify(descriptors(plan.clone())), Ok(()));
@@ -399,7 +400,7 @@ fn an_empty_busy_period_proves_nothing_even_where_it_solves_every_recurrence() {
 
 #[test]
 fn the_last_nanosecond_decides() {
-    let load = |cost, period, deadline| Load { cost, period, deadline, jitter: 0 };
+    let load = |cost, period, deadline| Load::whole(cost, period, deadline, 0);
     let with_deadline = |plan: &Plan, task: usize, deadline: u64, response: u64| {
         let mut plan = plan.clone();
         (plan.tasks[task].deadline_ns, plan.tasks[task].response_ns) = (deadline, response);

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_terms_of_davis_c_sum_to_its_bound_in_the_second_instance() {
-        let load = |cost, period, deadline| Load { cost, period, deadline, jitter: 0 };
+        let load = |cost, period, deadline| Load::whole(cost, period, deadline, 0);
         let loads = [load(1_000, 2_500, 2_500), load(1_000, 3_500, 3_250), load(1_000, 3_500, 3_250)];
         let (bound, proof) = fixed_priority::analyse(&loads)[2].response.clone().unwrap();
         let found = terms(&loads, &proof).unwrap();

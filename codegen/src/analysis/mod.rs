@@ -20,7 +20,7 @@ use aegis_core::units::Priority;
 /// One task as the theory sees it: overheads are folded in. Times in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Load {
-    /// C: execution plus the lane's dispatch overhead, at least 1.
+    /// C: execution plus the lane's overheads, at least 1.
     pub cost: u64,
     /// T: between arrivals, at least 1.
     pub period: u64,
@@ -28,6 +28,77 @@ pub struct Load {
     pub deadline: u64,
     /// J: how much later than its arrival a job is seen, at most.
     pub jitter: u64,
+    /// Where a job can be preempted.
+    pub pieces: Pieces,
+}
+
+/// Where a job can be preempted: between its non-preemptible pieces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pieces {
+    /// Nowhere: it is one piece.
+    Whole,
+    /// Between fixed segments, overheads of each included; in nanoseconds.
+    Segments {
+        /// The last one, from 1 to C: once begun, the job completes without interference.
+        last: u64,
+        /// The longest one, from `last` to C.
+        longest: u64,
+    },
+    /// Anywhere except in regions of at most this length, from 1 to C, that may lie anywhere (floating non-preemptive
+    /// regions); 1 ns means full preemption.
+    Floating {
+        /// The longest region, in nanoseconds.
+        longest: u64,
+    },
+}
+
+impl Load {
+    /// A task whose started jobs run to completion.
+    #[must_use]
+    pub const fn whole(cost: u64, period: u64, deadline: u64, jitter: u64) -> Self {
+        Self { cost, period, deadline, jitter, pieces: Pieces::Whole }
+    }
+
+    /// A task whose jobs can be preempted at any time.
+    #[must_use]
+    pub const fn preemptive(cost: u64, period: u64, deadline: u64, jitter: u64) -> Self {
+        Self { cost, period, deadline, jitter, pieces: Pieces::Floating { longest: 1 } }
+    }
+
+    /// How much of a job's end is certain not to be preempted once it began; from 1 to C.
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        match self.pieces {
+            Pieces::Whole => self.cost,
+            Pieces::Segments { last, .. } => last,
+            Pieces::Floating { .. } => 1,
+        }
+    }
+
+    /// The longest time for which a job keeps what goes before it waiting; from 1 to C.
+    #[must_use]
+    pub const fn longest(&self) -> u64 {
+        match self.pieces {
+            Pieces::Whole => self.cost,
+            Pieces::Segments { longest, .. } | Pieces::Floating { longest } => longest,
+        }
+    }
+
+    /// The same task with another C; segments grow or shrink in proportion, rounded up, floating regions stay.
+    #[must_use]
+    pub fn with_cost(self, cost: u64) -> Self {
+        let scaled = |piece: u64| {
+            let product = u128::from(piece).saturating_mul(u128::from(cost));
+            let ceil = product.div_ceil(u128::from(self.cost.max(1)));
+            u64::try_from(ceil).unwrap_or(u64::MAX).min(cost).max(1)
+        };
+        let pieces = match self.pieces {
+            Pieces::Whole => Pieces::Whole,
+            Pieces::Segments { last, longest } => Pieces::Segments { last: scaled(last), longest: scaled(longest) },
+            Pieces::Floating { longest } => Pieces::Floating { longest: longest.min(cost).max(1) },
+        };
+        Self { cost, pieces, ..self }
+    }
 }
 
 /// Why a task or lane has no bound.
@@ -203,5 +274,6 @@ fn load(system: &System, index: usize) -> Option<Load> {
         period: task.period.as_ns(),
         deadline: task.deadline.as_ns(),
         jitter: task.jitter.checked_add(lane.wakeup_latency)?.as_ns(),
+        pieces: Pieces::Whole,
     })
 }

@@ -79,7 +79,9 @@ pub fn limits(loads: &[Load], theory: Theory) -> Option<Vec<Limits>> {
         };
         // A cost above the deadline is never accepted; a period or deadline of 0 is none.
         limits.push(Limits {
-            cost: last_accepted(load.cost, load.deadline.saturating_add(1), |cost| with(&|own| own.cost = cost)),
+            cost: last_accepted(load.cost, load.deadline.saturating_add(1), |cost| {
+                with(&|own| *own = own.with_cost(cost))
+            }),
             period: last_accepted(load.period, 0, |period| with(&|own| own.period = period)),
             deadline: last_accepted(load.deadline, 0, |deadline| with(&|own| own.deadline = deadline)),
         });
@@ -95,7 +97,7 @@ pub fn breakdown_ppm(loads: &[Load], theory: Theory) -> Option<u64> {
     let scaled = |factor: u64| -> Result<(), FirstMiss> {
         let scale = |load: &Load| {
             let cost = u128::from(load.cost).checked_mul(u128::from(factor))?.div_ceil(1_000_000);
-            Some(Load { cost: u64::try_from(cost).ok()?, ..*load })
+            Some(load.with_cost(u64::try_from(cost).ok()?))
         };
         accepts(&loads.iter().map(scale).collect::<Option<Vec<Load>>>().ok_or(None)?, theory)
     };
@@ -114,7 +116,7 @@ pub fn largest_overhead(loads: &[Load], overhead: u64, theory: Theory) -> Option
     let with = |other: u64| -> Result<(), FirstMiss> {
         let change = |load: &Load| {
             let cost = load.cost.checked_sub(overhead)?.checked_add(other)?;
-            Some(Load { cost, ..*load })
+            Some(load.with_cost(cost))
         };
         accepts(&loads.iter().map(change).collect::<Option<Vec<Load>>>().ok_or(None)?, theory)
     };
@@ -144,7 +146,7 @@ mod tests {
     use crate::analysis::Load;
 
     fn load(cost: u64, period: u64, deadline: u64) -> Load {
-        Load { cost, period, deadline, jitter: 0 }
+        Load::whole(cost, period, deadline, 0)
     }
 
     /// The limits by trying every value.
@@ -155,7 +157,8 @@ mod tests {
             accepts(&changed, theory).is_ok()
         };
         let own = loads[position];
-        let cost = (own.cost..=own.deadline).take_while(|cost| holds(&|own| own.cost = *cost)).last().unwrap();
+        let cost =
+            (own.cost..=own.deadline).take_while(|cost| holds(&|own| *own = own.with_cost(*cost))).last().unwrap();
         let period = (1..=own.period).rev().take_while(|period| holds(&|own| own.period = *period)).last().unwrap();
         let deadline = (1..=own.deadline).rev().take_while(|d| holds(&|own| own.deadline = *d)).last().unwrap();
         (cost, period, deadline)
@@ -166,7 +169,7 @@ mod tests {
         let lanes = [
             vec![load(2, 20, 18), load(3, 30, 28), load(7, 60, 55)],
             vec![load(1, 9, 14), load(4, 25, 25), load(5, 50, 80)],
-            vec![Load { jitter: 3, ..load(2, 20, 20) }, load(6, 45, 40)],
+            vec![Load::whole(2, 20, 20, 3), load(6, 45, 40)],
         ];
         for loads in &lanes {
             for theory in [Theory::FixedPriority, Theory::Demand] {
@@ -178,7 +181,7 @@ mod tests {
                 let factor = breakdown_ppm(loads, theory).unwrap();
                 let scaled = |factor: u64| -> Vec<Load> {
                     let cost = |load: &Load| (load.cost * factor).div_ceil(1_000_000);
-                    loads.iter().map(|load| Load { cost: cost(load), ..*load }).collect()
+                    loads.iter().map(|load| load.with_cost(cost(load))).collect()
                 };
                 assert!(factor >= 1_000_000 && accepts(&scaled(factor), theory).is_ok());
                 assert!(accepts(&scaled(factor + 1), theory).is_err(), "{theory:?} {loads:?} {factor}");

@@ -79,7 +79,7 @@ mod tests {
     use super::{Against1, Load, against_1, ppm};
 
     fn load(cost: u64, period: u64) -> Load {
-        Load { cost, period, deadline: period, jitter: 0 }
+        Load::whole(cost, period, period, 0)
     }
 
     #[test]
