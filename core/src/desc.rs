@@ -72,6 +72,8 @@ pub enum Policy {
     FixedPriority,
     /// The earliest absolute deadline first.
     EarliestDeadlineFirst,
+    /// At the instants of a table that repeats every hyperperiod.
+    TimeTriggered,
 }
 
 impl Policy {
@@ -83,13 +85,37 @@ impl Policy {
             Self::DeadlineMonotonic => "deadline-monotonic",
             Self::FixedPriority => "fixed-priority",
             Self::EarliestDeadlineFirst => "edf",
+            Self::TimeTriggered => "time-triggered",
         }
     }
 
     /// Whether jobs are ordered by their task's fixed priority.
     #[must_use]
     pub const fn is_fixed_priority(self) -> bool {
-        !matches!(self, Self::EarliestDeadlineFirst)
+        matches!(self, Self::RateMonotonic | Self::DeadlineMonotonic | Self::FixedPriority)
+    }
+}
+
+/// Where a started job can lose its lane to one that goes before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Preemption {
+    /// Nowhere: it runs to completion.
+    None,
+    /// Between its segments.
+    Segments,
+    /// Anywhere outside its non-preemptive regions; for analysis and simulation only.
+    Full,
+}
+
+impl Preemption {
+    /// The name in manifests and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Segments => "segments",
+            Self::Full => "full",
+        }
     }
 }
 

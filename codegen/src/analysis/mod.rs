@@ -214,6 +214,7 @@ pub fn analyse(system: &System) -> Analysis {
                 Policy::RateMonotonic | Policy::DeadlineMonotonic | Policy::FixedPriority => {
                     fixed_priority::analyse(loads)
                 }
+                Policy::TimeTriggered => Vec::new(),
             };
             for (member, result) in members.iter().zip(results) {
                 if let Some(slot) = tasks.get_mut(*member) {

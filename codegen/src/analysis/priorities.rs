@@ -20,7 +20,7 @@ pub fn assign(system: &System) -> Vec<Priority> {
         let (first, second) = match policy {
             Some(Policy::RateMonotonic) => (period, deadline),
             Some(Policy::FixedPriority) => (u64::from(task.priority.map_or(u16::MAX, |given| given.0)), period),
-            Some(Policy::DeadlineMonotonic | Policy::EarliestDeadlineFirst) | None => (deadline, period),
+            Some(Policy::DeadlineMonotonic | Policy::EarliestDeadlineFirst | Policy::TimeTriggered) | None => (deadline, period),
         };
         ranked.push((task.lane, first, second, index));
     }
