@@ -37,6 +37,9 @@ pub enum BuildError {
     /// The manifest is not sound.
     #[error("the manifest {} has errors; `aegis check` shows them", .0.display())]
     Unsound(PathBuf),
+    /// The manifest has what no binary of this version can be.
+    #[error("{0}")]
+    NotBuildable(String),
     /// A task runs nothing.
     #[error("task `{0}` has no model: such a plan is for analysis and simulation, not for a binary")]
     NoModel(String),
@@ -96,6 +99,9 @@ pub fn accepted(manifest: &Path, path: &Path) -> Result<Lock, BuildError> {
     aegis_core::verify::verify(tables::leak(&lock)?)?;
     if let Some(task) = lock.plan.tasks.iter().find(|task| task.model.is_none()) {
         return Err(BuildError::NoModel(task.name.clone()));
+    }
+    if let Some(finding) = crate::manifest::unbuildable("", &parsed).into_iter().next() {
+        return Err(BuildError::NotBuildable(finding.message));
     }
     Ok(lock)
 }

@@ -3,11 +3,12 @@
 //! It copies what the analysis found; it proves nothing and shares no code with `aegis_core::verify`, which re-proves
 //! the result.
 
-use crate::analysis::{Analysis, Proof};
+use crate::analysis::{Analysis, LaneResult, Proof};
 use crate::memory::Layout;
 use crate::plan;
-use crate::system::{System, Tensor};
+use crate::system::{Lane, System, Tensor};
 use aegis_core::desc::{Backend, OnOverrun};
+use aegis_core::time::Duration;
 use aegis_core::units::ByteOffset;
 
 /// Why there is nothing to certify.
@@ -26,17 +27,38 @@ pub enum NotCertifiable {
 /// # Errors
 /// [`NotCertifiable`].
 pub fn certify(system: &System, analysis: &Analysis, layout: &Layout) -> Result<plan::Plan, NotCertifiable> {
-    let lanes = system.lanes.iter().zip(&analysis.lanes).map(|(lane, result)| {
-        let busy = result.busy_period.map_err(|_| NotCertifiable::Unproven(lane.name.clone()))?;
-        Ok(plan::Lane {
-            name: lane.name.clone(),
-            policy: lane.policy.name().to_owned(),
-            core: lane.core,
-            dispatch_overhead_ns: lane.dispatch_overhead.as_ns(),
-            wakeup_latency_ns: lane.wakeup_latency.as_ns(),
-            busy_period_ns: busy.as_ns(),
-        })
-    });
+    build(system, analysis, layout, Claim::Proven)
+}
+
+/// Builds a plan that proves nothing, to be simulated: bounds may exceed deadlines, and [`Duration::MAX`] stands for none.
+///
+/// # Errors
+/// [`NotCertifiable::Tables`].
+pub fn draft(system: &System, analysis: &Analysis, layout: &Layout) -> Result<plan::Plan, NotCertifiable> {
+    build(system, analysis, layout, Claim::Nothing)
+}
+
+/// What a plan claims.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Proven,
+    Nothing,
+}
+
+fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) -> Result<plan::Plan, NotCertifiable> {
+    let mut order: Vec<(usize, u16, usize)> = Vec::with_capacity(system.tasks.len());
+    for (index, (task, result)) in system.tasks.iter().zip(&analysis.tasks).enumerate() {
+        order.push((task.lane, result.priority.0, index));
+    }
+    order.sort_unstable();
+    // The place of each task in the plan.
+    let mut places = vec![0; system.tasks.len()];
+    for (place, (_, _, index)) in order.iter().enumerate() {
+        *places.get_mut(*index).ok_or(NotCertifiable::Tables)? = place;
+    }
+    let lanes = system.lanes.iter().zip(&analysis.lanes).map(|(desc, result)| lane(desc, result, &places, claim));
+    let tasks = order.iter().map(|(_, _, index)| task(system, analysis, *index, &places, claim));
+    let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
     let pools = system.devices.iter().zip(&layout.pools).map(|(device, pool)| plan::Pool {
         name: device.name.clone(),
         capacity_bytes: device.memory.0,
@@ -60,12 +82,6 @@ pub fn certify(system: &System, analysis: &Analysis, layout: &Layout) -> Result<
             outputs: tensors(&model.outputs, &placement.outputs),
         })
     });
-    let mut order: Vec<(usize, u16, usize)> = Vec::with_capacity(system.tasks.len());
-    for (index, (task, result)) in system.tasks.iter().zip(&analysis.tasks).enumerate() {
-        order.push((task.lane, result.priority.0, index));
-    }
-    order.sort_unstable();
-    let tasks = order.into_iter().map(|(_, _, index)| task(system, analysis, index));
     Ok(plan::Plan {
         name: system.name.clone(),
         orchestration_core: system.orchestration_core,
@@ -75,29 +91,65 @@ pub fn certify(system: &System, analysis: &Analysis, layout: &Layout) -> Result<
         pools: pools.collect(),
         lanes: lanes.collect::<Result<_, _>>()?,
         models: models.collect::<Result<_, _>>()?,
-        tasks: tasks.collect::<Result<_, _>>()?,
+        tasks,
     })
 }
 
-fn task(system: &System, analysis: &Analysis, position: usize) -> Result<plan::Task, NotCertifiable> {
+fn lane(lane: &Lane, result: &LaneResult, places: &[usize], claim: Claim) -> Result<plan::Lane, NotCertifiable> {
+    let busy = match (result.busy_period, claim) {
+        (Ok(busy), _) => busy.as_ns(),
+        (Err(_), Claim::Proven) => return Err(NotCertifiable::Unproven(lane.name.clone())),
+        (Err(_), Claim::Nothing) => 1,
+    };
+    let table = result.table.as_ref();
+    let slot = |(at, task): &(u64, usize)| {
+        let place = places.get(*task).copied().ok_or(NotCertifiable::Tables)?;
+        Ok((*at, index(place)?))
+    };
+    Ok(plan::Lane {
+        name: lane.name.clone(),
+        policy: lane.policy.name().to_owned(),
+        preemption: lane.preemption.name().to_owned(),
+        core: lane.core,
+        dispatch_overhead_ns: lane.dispatch_overhead.as_ns(),
+        launch_overhead_ns: lane.launch_overhead.as_ns(),
+        domain_switch_ns: lane.domain_switch.as_ns(),
+        thread_wait_ns: lane.thread_wait.as_ns(),
+        wakeup_latency_ns: lane.wakeup_latency.as_ns(),
+        busy_period_ns: busy,
+        points_ns: result.points.clone(),
+        hyperperiod_ns: table.map_or(0, |table| table.hyperperiod),
+        slots: table.map_or(Ok(Vec::new()), |table| table.slots.iter().map(slot).collect())?,
+    })
+}
+
+fn task(
+    system: &System,
+    analysis: &Analysis,
+    position: usize,
+    places: &[usize],
+    claim: Claim,
+) -> Result<plan::Task, NotCertifiable> {
     let task = system.tasks.get(position).ok_or(NotCertifiable::Tables)?;
     let result = analysis.tasks.get(position).ok_or(NotCertifiable::Tables)?;
-    let unproven = || NotCertifiable::Unproven(task.name.clone());
-    let (bound, proof) = result.response.as_ref().map_err(|_| unproven())?;
-    if *bound > task.deadline {
-        return Err(unproven());
-    }
-    let certificate = match proof {
-        Proof::FixedPriority { blocking, busy_period, starts } => plan::Certificate::FixedPriority {
-            blocking_ns: blocking.as_ns(),
-            busy_period_ns: busy_period.as_ns(),
-            starts_ns: starts.iter().map(|start| start.as_ns()).collect(),
-        },
-        Proof::Demand => plan::Certificate::Demand {},
+    let proven = result.response.as_ref().ok().filter(|(bound, _)| *bound <= task.deadline);
+    let proven = proven.and_then(|(bound, proof)| Some((*bound, certificate(proof)?)));
+    let (bound, certificate) = match (proven, claim) {
+        (Some(proven), Claim::Proven) => proven,
+        (None, Claim::Proven) => return Err(NotCertifiable::Unproven(task.name.clone())),
+        (_, Claim::Nothing) => (result.bound().unwrap_or(Duration::MAX), plan::Certificate::Unproven {}),
     };
     // All jobs that arrive within one response may wait at once.
     let waiting = bound.as_ns().checked_div(task.period.as_ns()).and_then(|full| full.checked_add(1));
-    let queue = waiting.and_then(|waiting| u16::try_from(waiting).ok()).ok_or(NotCertifiable::Tables)?;
+    let queue = match claim {
+        Claim::Proven => waiting.and_then(|waiting| u16::try_from(waiting).ok()).ok_or(NotCertifiable::Tables)?,
+        Claim::Nothing => LONGEST_QUEUE,
+    };
+    let stage = task.after.map(|after| {
+        let place = places.get(after).copied().ok_or(NotCertifiable::Tables)?;
+        let (earliest, latest) = result.release;
+        Ok(plan::Stage { after: index(place)?, earliest_ns: earliest.as_ns(), latest_ns: latest.as_ns() })
+    });
     Ok(plan::Task {
         name: task.name.clone(),
         lane: index(task.lane)?,
@@ -107,7 +159,11 @@ fn task(system: &System, analysis: &Analysis, position: usize) -> Result<plan::T
         deadline_ns: task.deadline.as_ns(),
         phase_ns: task.phase.as_ns(),
         jitter_ns: task.jitter.as_ns(),
+        stage: stage.transpose()?,
+        bcet_ns: task.bcet.as_ns(),
         wcet_ns: task.wcet.as_ns(),
+        segments_ns: task.segments.iter().map(|segment| segment.as_ns()).collect(),
+        region_ns: task.region.as_ns(),
         budget_ns: task.budget.as_ns(),
         on_overrun: match task.on_overrun {
             OnOverrun::Continue => "continue".to_owned(),
@@ -116,6 +172,23 @@ fn task(system: &System, analysis: &Analysis, position: usize) -> Result<plan::T
         queue,
         response_ns: bound.as_ns(),
         certificate,
+    })
+}
+
+/// The longest queue of a plan that proves nothing: a deadline has at most 64 periods.
+const LONGEST_QUEUE: u16 = 65;
+
+/// `None` where the core's checker has no rule for the proof.
+fn certificate(proof: &Proof) -> Option<plan::Certificate> {
+    Some(match proof {
+        Proof::FixedPriority { blocking, busy_period, starts } => plan::Certificate::FixedPriority {
+            blocking_ns: blocking.as_ns(),
+            busy_period_ns: busy_period.as_ns(),
+            starts_ns: starts.iter().map(|start| start.as_ns()).collect(),
+        },
+        Proof::Edf { starts } => plan::Certificate::Edf { starts_ns: starts.clone() },
+        Proof::Table => plan::Certificate::Table {},
+        Proof::Suspension(_) => return None,
     })
 }
 

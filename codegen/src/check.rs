@@ -1,13 +1,15 @@
 //! The whole check: from a manifest to a verdict, all findings, and the lock of a plan that passes.
 
-use crate::analysis::{self, Analysis, NoBound};
-use crate::certify::certify;
+mod judge;
+
+use crate::analysis::{self, Analysis, Holds, exact};
+use crate::certify::{certify, draft};
 use crate::finding::{Code, Finding};
 use crate::lock::Lock;
 use crate::manifest;
 use crate::memory::{self, Layout};
 use crate::resolve::{Loaded, Resolved, resolve};
-use crate::system::{System, Task};
+use crate::system::System;
 use crate::tables;
 use aegis_core::time::Duration;
 use std::path::Path;
@@ -21,8 +23,10 @@ pub struct Checked {
     pub analysis: Option<Analysis>,
     /// The memory layout of that system.
     pub layout: Option<Layout>,
-    /// The certified plan, where every deadline and capacity holds.
+    /// The certified plan, where every deadline and capacity holds, each by a proof that has a certificate.
     pub lock: Option<Lock>,
+    /// Whether all holds, but something only by a proof that no checker can repeat: for analysis and simulation.
+    pub without_certificate: bool,
     /// Everything that was found.
     pub findings: Vec<Finding>,
 }
@@ -31,11 +35,27 @@ impl Checked {
     /// Whether the plan holds: no finding is an error.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.lock.is_some() && !self.findings.iter().any(Finding::is_error)
+        (self.lock.is_some() || self.without_certificate) && !self.findings.iter().any(Finding::is_error)
+    }
+
+    /// The lock, or where there is none a draft of the plan that proves nothing, for simulation; `None` where nothing was
+    /// analysed.
+    ///
+    /// # Errors
+    /// [`Internal`].
+    pub fn lock_or_draft(&self) -> Result<Option<Lock>, Internal> {
+        if let Some(lock) = &self.lock {
+            return Ok(Some(lock.clone()));
+        }
+        let (Some(resolved), Some(analysis), Some(layout)) = (&self.resolved, &self.analysis, &self.layout) else {
+            return Ok(None);
+        };
+        Ok(Some(Lock::new(draft(&resolved.system, analysis, layout)?, resolved.inputs.clone())?))
     }
 
     fn without_system(findings: Vec<Finding>) -> Self {
-        Self { resolved: None, analysis: None, layout: None, lock: None, findings }
+        let (resolved, analysis, layout, lock) = (None, None, None, None);
+        Self { resolved, analysis, layout, lock, without_certificate: false, findings }
     }
 }
 
@@ -63,31 +83,37 @@ pub fn load(file: &str, text: String) -> (Option<Loaded>, Vec<Finding>) {
     (manifest.map(|manifest| Loaded { file: file.to_owned(), text, manifest }), findings)
 }
 
-/// Checks a manifest with its profiles; `substitute` as for [`resolve`].
+/// How a manifest is checked.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Options<'a> {
+    /// As for [`resolve`].
+    pub substitute: Option<&'a Path>,
+    /// Whether the exact analysis is made of every lane that it covers, not only of those that fail otherwise.
+    pub exact: bool,
+}
+
+/// Checks a manifest with its profiles.
 ///
 /// # Errors
 /// [`Internal`], which is a bug in AegisRT.
-pub fn check(file: &str, text: String, substitute: Option<&Path>) -> Result<Checked, Internal> {
+pub fn check(file: &str, text: String, options: Options<'_>) -> Result<Checked, Internal> {
     let (loaded, findings) = load(file, text);
     let Some(loaded) = loaded else { return Ok(Checked::without_system(findings)) };
-    check_loaded(&loaded, findings, substitute)
+    check_loaded(&loaded, findings, options)
 }
 
 /// As [`check`], for a manifest that was read before; `findings` are those of reading it.
 ///
 /// # Errors
 /// As for [`check`].
-pub fn check_loaded(
-    loaded: &Loaded,
-    mut findings: Vec<Finding>,
-    substitute: Option<&Path>,
-) -> Result<Checked, Internal> {
-    let (resolved, found) = resolve(loaded, substitute);
+pub fn check_loaded(loaded: &Loaded, mut findings: Vec<Finding>, options: Options<'_>) -> Result<Checked, Internal> {
+    let (resolved, found) = resolve(loaded, options.substitute);
     findings.extend(found);
     let Some(resolved) = resolved else { return Ok(Checked::without_system(findings)) };
     let system = &resolved.system;
-    let analysis = analysis::analyse(system);
-    findings.extend(judge(system, &analysis));
+    let mut analysis = analysis::analyse(system);
+    exactly(system, &mut analysis, options.exact);
+    findings.extend(judge::judge(system, &analysis));
     let layout = match memory::plan(system) {
         Ok(layout) => Some(layout),
         Err(error) => {
@@ -101,173 +127,44 @@ pub fn check_loaded(
         }
     };
     if let Some(layout) = &layout {
-        findings.extend(judge_memory(system, layout));
+        findings.extend(judge::judge_memory(system, layout));
     }
-    let lock = match (&layout, findings.iter().any(Finding::is_error)) {
-        (Some(layout), false) => {
+    let holds = !findings.iter().any(Finding::is_error);
+    let without_certificate = holds && !(analysis.has_certificate() && holds_by_bounds(system, &analysis));
+    let lock = match &layout {
+        Some(layout) if holds && !without_certificate => {
             let lock = Lock::new(certify(system, &analysis, layout)?, resolved.inputs.clone())?;
             aegis_core::verify::verify(tables::leak(&lock)?)?;
             Some(lock)
         }
         _ => None,
     };
-    Ok(Checked { analysis: Some(analysis), layout, lock, findings, resolved: Some(resolved) })
+    let (resolved, analysis) = (Some(resolved), Some(analysis));
+    Ok(Checked { resolved, analysis, layout, lock, without_certificate, findings })
 }
 
-/// Findings of the schedule: one a lane that is overloaded, one a task that has no bound at or below its deadline.
-fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (position, (lane, result)) in system.lanes.iter().zip(&analysis.lanes).enumerate() {
-        if matches!(result.busy_period, Err(NoBound::Overloaded)) {
-            findings.push(overloaded(system, position, result.utilization_ppm));
-        } else if let Err(why) = result.busy_period {
-            let message = format!("no busy period was found for lane `{}`: {why}", lane.name);
-            let finding = Finding::error(Code::NoBound, message).at(&system.file, lane.span.clone(), "this lane");
-            findings.push(finding.help(NO_BOUND_HELP));
-        } else if let Some(finding) = demand_exceeded(system, analysis, position) {
-            findings.push(finding);
-        }
-    }
-    for (position, (task, result)) in system.tasks.iter().zip(&analysis.tasks).enumerate() {
-        match &result.response {
-            Ok((bound, _)) if *bound > task.deadline => findings.push(missed(system, analysis, position, *bound)),
-            Err(NoBound::Overflow | NoBound::GaveUp) if system_lane_settles(system, analysis, position) => {
-                let why = result.response.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                let message = format!("no response bound was found for task `{}`: {why}", task.name);
-                let finding = Finding::error(Code::NoBound, message).at(&system.file, task.span.clone(), "this task");
-                findings.push(finding.help(NO_BOUND_HELP));
-            }
-            // What is overloaded is reported once, at its lane.
-            Ok(_) | Err(_) => {}
-        }
-    }
-    findings
+/// Whether every deadline is met by its bound, not only by the exact analysis.
+fn holds_by_bounds(system: &System, analysis: &Analysis) -> bool {
+    system.tasks.iter().zip(&analysis.tasks).all(|(task, found)| found.holds(task.deadline) == Holds::Proven)
 }
 
-/// What mends a recurrence that does not settle.
-const NO_BOUND_HELP: &str = "lower the utilization below 1, or use times that differ less in magnitude";
-
-fn system_lane_settles(system: &System, analysis: &Analysis, task: usize) -> bool {
-    let lane = system.tasks.get(task).and_then(|task| analysis.lanes.get(task.lane));
-    lane.is_some_and(|lane| lane.busy_period.is_ok())
-}
-
-fn overloaded(system: &System, lane: usize, ppm: u64) -> Finding {
-    let (name, span) = system.lanes.get(lane).map_or(("", 0..0), |lane| (lane.name.as_str(), lane.span.clone()));
-    let overhead = system.lanes.get(lane).map_or(Duration::ZERO, |lane| lane.dispatch_overhead);
-    let percent = format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100);
-    let message = format!("lane `{name}` has a utilization of {percent}: its tasks ask for more time than passes");
-    let mut finding = Finding::error(Code::Overloaded, message).at(&system.file, span, "this lane");
-    for task in system.tasks.iter().filter(|task| task.lane == lane) {
-        let cost = task.wcet.checked_add(overhead).unwrap_or(Duration::MAX);
-        let share = u128::from(cost.as_ns()).saturating_mul(10_000).checked_div(u128::from(task.period.as_ns()));
-        let share = share.unwrap_or(u128::MAX);
-        let text = format!("{} every {}: {}.{:02} %", show(cost), show(task.period), share / 100, share % 100);
-        finding = finding.also(&system.file, task.span.clone(), text);
-    }
-    finding.help("move a task to another lane, lengthen periods, or use faster models")
-}
-
-fn demand_exceeded(system: &System, analysis: &Analysis, lane: usize) -> Option<Finding> {
-    let mut members = system.tasks.iter().zip(&analysis.tasks).filter(|(task, _)| task.lane == lane);
-    let (at, needed) = members.find_map(|(_, result)| match result.response {
-        Err(NoBound::Demand { at, needed }) => Some((at, needed)),
-        _ => None,
-    })?;
-    let desc = system.lanes.get(lane)?;
-    let message = format!(
-        "on EDF lane `{}`, {} of execution can be due within {}",
-        desc.name,
-        show(Duration::from_ns(needed)),
-        show(Duration::from_ns(at))
-    );
-    let mut finding = Finding::error(Code::DemandExceeded, message).at(&system.file, desc.span.clone(), "this lane");
-    // A job that is seen late by its whole jitter is due that much earlier after it is seen.
-    let due = |task: &&Task| {
-        let jitter = task.jitter.as_ns().saturating_add(desc.wakeup_latency.as_ns());
-        task.deadline.as_ns().saturating_sub(jitter) <= at
-    };
-    let later = system.tasks.iter().filter(|task| task.lane == lane && !due(task));
-    if let Some(blocker) = later.max_by_key(|task| task.wcet) {
-        let text = format!("`{}` can block for {}", blocker.name, show(blocker.wcet));
-        finding = finding.also(&system.file, blocker.span.clone(), text);
-    }
-    for task in system.tasks.iter().filter(|task| task.lane == lane && due(task)) {
-        let text = format!(
-            "`{}`: {} due every {} within {}",
-            task.name,
-            show(task.wcet),
-            show(task.period),
-            show(task.deadline)
-        );
-        finding = finding.also(&system.file, task.span.clone(), text);
-    }
-    Some(finding.help("shorten what is due until then, shorten the blocking job, or move a task to another lane"))
-}
-
-fn missed(system: &System, analysis: &Analysis, position: usize, bound: Duration) -> Finding {
-    let (Some(task), Some(result)) = (system.tasks.get(position), analysis.tasks.get(position)) else {
-        return Finding::error(Code::DeadlineMissed, "a task's bound exceeds its deadline");
-    };
-    let message =
-        format!("task `{}` may respond only after {}, its deadline is {}", task.name, show(bound), show(task.deadline));
-    let over = bound.saturating_sub(task.deadline);
-    let text = format!("{} too short", show(over));
-    let mut finding = Finding::error(Code::DeadlineMissed, message).at(&system.file, task.deadline_span.clone(), text);
-    if let Some(blocker) = result.blocked_by.and_then(|index| system.tasks.get(index)) {
-        let text = format!("`{}` can block it for {}", blocker.name, show(result.blocking));
-        finding = finding.also(&system.file, blocker.span.clone(), text);
-    }
-    let more_important = system
-        .tasks
-        .iter()
-        .zip(&analysis.tasks)
-        .filter(|(other, found)| other.lane == task.lane && found.priority.is_more_important_than(result.priority));
-    for (other, _) in more_important {
-        let text = format!("`{}` goes before it: {} every {}", other.name, show(other.wcet), show(other.period));
-        finding = finding.also(&system.file, other.span.clone(), text);
-    }
-    // Blocking is C − 1 of a less important job, so this is the longest C that leaves the bound at the deadline.
-    let overhead = system.lanes.get(task.lane).map_or(Duration::ZERO, |lane| lane.dispatch_overhead);
-    let tolerable = result.blocking.checked_sub(over).and_then(|most| most.checked_add(Duration::from_ns(1)));
-    let tolerable = tolerable.and_then(|most| most.checked_sub(overhead)).filter(|most| !most.is_zero());
-    let advice = match tolerable.filter(|_| result.blocked_by.is_some()) {
-        Some(most) => format!(
-            "shorten every less important job of the lane to at most {}, lengthen the deadline to {}, or use another lane",
-            show_down(most),
-            show(bound)
-        ),
-        None => format!("lengthen the deadline to {}, shorten what goes before it, or use another lane", show(bound)),
-    };
-    finding.help(advice)
-}
-
-fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (position, (device, pool)) in system.devices.iter().zip(&layout.pools).enumerate() {
-        let needed = u128::from(pool.height.0).saturating_add(u128::from(pool.weights.0));
-        if needed <= u128::from(device.memory.0) {
+/// Adds the exact analysis of each lane that it covers: of all, or of those where a bound misses its deadline.
+fn exactly(system: &System, analysis: &mut Analysis, all: bool) {
+    for lane in 0..system.lanes.len() {
+        let on_lane = system.tasks.iter().zip(&analysis.tasks).filter(|(task, _)| task.lane == lane);
+        let fails = on_lane.into_iter().any(|(task, found)| found.holds(task.deadline) == Holds::No);
+        if !(all || fails) {
             continue;
         }
-        let message = format!(
-            "the models need {needed} bytes of device `{}`, which grants {} bytes",
-            device.name, device.memory.0
-        );
-        let text = format!("arena {} bytes, weights {} bytes", pool.height.0, pool.weights.0);
-        let mut finding = Finding::error(Code::MemoryExceeded, message).at(&system.file, device.span.clone(), text);
-        let residents = system.models.iter().zip(&layout.models).filter(|(_, placement)| placement.pool == position);
-        for (model, _) in residents {
-            let text = format!(
-                "weights {}, inputs and outputs {}, scratch {} bytes",
-                model.weights.0,
-                memory::bound_bytes(model).0,
-                model.scratch.0
-            );
-            finding = finding.also(&system.file, model.span.clone(), text);
+        let Some((members, found)) = analysis::exactly(system, analysis, lane, exact::Limits::default()) else {
+            continue;
+        };
+        for (place, member) in members.iter().enumerate() {
+            let Some(task) = analysis.tasks.get_mut(*member) else { continue };
+            let response = found.as_ref().map(|responses| responses.get(place).copied());
+            task.exact = response.map_err(|gave_up| *gave_up).transpose();
         }
-        findings.push(finding.help("grant more memory, use smaller models, or move a lane to another device"));
     }
-    findings
 }
 
 /// A time for people in a fitting unit, rounded up, so that no bound looks shorter than it is.

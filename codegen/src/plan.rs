@@ -62,14 +62,37 @@ pub struct Lane {
     pub name: String,
     /// The policy's name.
     pub policy: String,
+    /// Where it preempts.
+    pub preemption: String,
     /// The worker's core.
     pub core: u16,
-    /// Per job.
+    /// Per segment.
     pub dispatch_overhead_ns: u64,
+    /// Per segment.
+    pub launch_overhead_ns: u64,
+    /// Per segment.
+    pub domain_switch_ns: u64,
+    /// Per segment and per release.
+    pub thread_wait_ns: u64,
     /// Per release.
     pub wakeup_latency_ns: u64,
     /// The longest busy interval.
     pub busy_period_ns: u64,
+    /// EDF: for each absolute deadline of the busy period, when all that is due by then is complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points_ns: Vec<(u64, u64)>,
+    /// Time-triggered: the table's length.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hyperperiod_ns: u64,
+    /// Time-triggered: instants with the positions of tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<(u64, u16)>,
+}
+
+/// Whether a number says nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A model.
@@ -135,8 +158,19 @@ pub struct Task {
     pub phase_ns: u64,
     /// Its own release jitter.
     pub jitter_ns: u64,
+    /// The stage before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// The shortest execution.
+    pub bcet_ns: u64,
     /// Analysed execution.
     pub wcet_ns: u64,
+    /// Its segments, where it has more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments_ns: Vec<u64>,
+    /// The longest floating non-preemptive region.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub region_ns: u64,
     /// Enforced execution.
     pub budget_ns: u64,
     /// The policy's name.
@@ -149,11 +183,25 @@ pub struct Task {
     pub certificate: Certificate,
 }
 
+/// How a stage follows another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Stage {
+    /// The position of the stage before.
+    pub after: u16,
+    /// The earliest release after the arrival.
+    pub earliest_ns: u64,
+    /// The latest release after the arrival.
+    pub latest_ns: u64,
+}
+
 /// What re-proves a response bound.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, tag = "theory")]
 pub enum Certificate {
-    /// Non-preemptive fixed priority.
+    /// Nothing: for simulation.
+    Unproven {},
+    /// Fixed priority.
     #[serde(rename_all = "kebab-case")]
     FixedPriority {
         /// B.
@@ -163,6 +211,13 @@ pub enum Certificate {
         /// s(q).
         starts_ns: Vec<u64>,
     },
-    /// Non-preemptive EDF: the demand up to the lane's busy period.
-    Demand {},
+    /// EDF: the lane's points, and for the deadlines at which they do not suffice, by when the last piece has begun.
+    #[serde(rename_all = "kebab-case")]
+    Edf {
+        /// Absolute deadlines with instants.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        starts_ns: Vec<(u64, u64)>,
+    },
+    /// Time-triggered: the lane's slots.
+    Table {},
 }

@@ -6,9 +6,9 @@ mod facts;
 
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
-use crate::manifest::{self, Execution, Manifest, Overheads, Source};
+use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelProfile};
-use crate::system::{Device, File, Lane, Machine, Model, System, Task};
+use crate::system::{Chain, Device, File, Lane, Machine, Model, System, Task};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use std::path::{Path, PathBuf};
@@ -117,6 +117,13 @@ impl Resolver<'_> {
             place.push(model.as_ref().map(|_| kept.len()));
             kept.extend(model);
         }
+        for task in manifest.tasks.iter().filter(|task| task.suspension.is_some()) {
+            if manifest.lanes.get(task.lane).is_some_and(|lane| lane.optimal) {
+                let message = format!("task `{}` suspends itself on a lane of optimal priorities", task.name.get_ref());
+                let text = "no search for priorities covers self-suspension";
+                self.error(Code::SuspensionRefused, &task.span, message, text, "give the lane's tasks priorities");
+            }
+        }
         let mut tasks = tasks.into_iter().collect::<Option<Vec<Task>>>()?;
         for task in &mut tasks {
             task.model = task.model.and_then(|model| place.get(model).copied().flatten());
@@ -132,6 +139,7 @@ impl Resolver<'_> {
             lanes: lanes??,
             models: kept,
             tasks,
+            chains: manifest.chains.iter().map(chain).collect(),
         })
     }
 
@@ -158,29 +166,43 @@ impl Resolver<'_> {
             name: lane.name.get_ref().clone(),
             device: lane.device,
             policy: lane.policy,
+            optimal: lane.optimal,
+            preemption: lane.preemption,
             core: *lane.core.get_ref(),
             dispatch_overhead: dispatch,
+            launch_overhead: lane.launch,
+            domain_switch: self.domain_switch(lane),
+            thread_wait: Duration::ZERO,
             wakeup_latency: wakeup,
             span: lane.span.clone(),
         })
     }
 
-    /// One orchestration thread serves all lanes, so each of a lane's events may wait for one of every other lane: both
-    /// overheads grow by the other lanes' dispatch overheads, which bound a step with its hand-over.
+    /// What a segment of the lane may have to wait for its device to switch domains: nothing where all its tasks lie in
+    /// one. Lanes of one GPU never differ in their domains, which the manifest's rules ensure.
+    fn domain_switch(&self, lane: &manifest::Lane) -> Duration {
+        let manifest = &self.loaded.manifest;
+        let is_lane = |index: usize| manifest.lanes.get(index).is_some_and(|other| std::ptr::eq(other, lane));
+        let mut domains = manifest.tasks.iter().filter(|task| is_lane(task.lane)).map(|task| task.domain);
+        let first = domains.next();
+        let switches = domains.any(|domain| Some(domain) != first);
+        let device = lane.device.and_then(|device| manifest.devices.get(device)).filter(|_| switches);
+        device.map_or(Duration::ZERO, |device| device.domain_switch)
+    }
+
+    /// One orchestration thread serves all lanes, so each of a lane's events may wait for one of every other lane: by the
+    /// other lanes' dispatch overheads, which bound a step with its hand-over.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         for (position, lane) in lanes.iter_mut().enumerate() {
             let others = own.iter().enumerate().filter(|(other, _)| *other != position);
             let others = others.map(|(_, overhead)| *overhead).try_fold(Duration::ZERO, Duration::checked_add);
-            let grown = others.and_then(|others| {
-                Some((lane.dispatch_overhead.checked_add(others)?, lane.wakeup_latency.checked_add(others)?))
-            });
-            let Some((dispatch, wakeup)) = grown else {
-                let message = format!("the lanes' overheads beside lane `{}` sum to more than 2^64 - 1 ns", lane.name);
+            lane.thread_wait = others.unwrap_or(Duration::MAX);
+            if lane.segment_overhead().is_none() || lane.lateness().is_none() {
+                let message = format!("the overheads of lane `{}` sum to more than 2^64 - 1 ns", lane.name);
                 self.error(Code::ProfileUnreadable, &lane.span, message, "this lane", "measure them again");
                 return None;
-            };
-            (lane.dispatch_overhead, lane.wakeup_latency) = (dispatch, wakeup);
+            }
         }
         Some(lanes)
     }
@@ -197,6 +219,9 @@ impl Resolver<'_> {
         let mut model = None;
         let execution = match &task.execution {
             Execution::Wcet(wcet) => Some(*wcet.get_ref()),
+            Execution::Segments(segments) => {
+                segments.iter().try_fold(Duration::ZERO, |sum, segment| sum.checked_add(*segment.get_ref()))
+            }
             Execution::Profile(path) => {
                 let found = self.profiled(task, path);
                 model = found.as_ref().and_then(|(_, model)| model.clone());
@@ -231,7 +256,17 @@ impl Resolver<'_> {
             phase: task.phase,
             jitter: task.jitter,
             priority: task.priority.as_ref().map(|priority| *priority.get_ref()),
+            after: task.after,
+            bcet: task.bcet.as_ref().map_or(Duration::ZERO, |bcet| (*bcet.get_ref()).min(wcet)),
             wcet,
+            segments: match &task.execution {
+                Execution::Segments(segments) if segments.len() > 1 => {
+                    segments.iter().map(|segment| *segment.get_ref()).collect()
+                }
+                _ => Vec::new(),
+            },
+            region: task.region.as_ref().map_or(Duration::ZERO, |region| *region.get_ref()),
+            suspension: task.suspension.as_ref().map_or(Duration::ZERO, |suspension| *suspension.get_ref()),
             budget,
             on_overrun: task.on_overrun,
             span: task.span.clone(),
@@ -307,4 +342,17 @@ impl Resolver<'_> {
 fn device(device: &manifest::Device) -> Device {
     let memory: Bytes = *device.memory.get_ref();
     Device { name: device.name.get_ref().clone(), memory, span: device.span.clone() }
+}
+
+fn chain(chain: &manifest::Chain) -> Chain {
+    let place = |limit: &Option<Spanned<Duration>>| limit.as_ref().map_or(chain.span.clone(), Spanned::span);
+    Chain {
+        name: chain.name.get_ref().clone(),
+        members: chain.tasks.iter().map(|member| (*member.start(), *member.end())).collect(),
+        max_reaction: chain.max_reaction.as_ref().map(|limit| *limit.get_ref()),
+        max_age: chain.max_age.as_ref().map(|limit| *limit.get_ref()),
+        is_let: chain.communication == Communication::Let,
+        span: chain.span.clone(),
+        limit_spans: (place(&chain.max_reaction), place(&chain.max_age)),
+    }
 }

@@ -3,7 +3,7 @@
 //! [`crate::manifest`] checks the text, [`crate::resolve`] adds the profiles' measurements. After that nothing is
 //! optional that need not be, and no later room validates again.
 
-use aegis_core::desc::{Backend, ElementType, OnOverrun, Policy};
+use aegis_core::desc::{Backend, ElementType, OnOverrun, Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,10 @@ pub struct System {
     pub lanes: Vec<Lane>,
     /// The models that tasks run.
     pub models: Vec<Model>,
-    /// The recurring obligations, in manifest order.
+    /// The recurring obligations, in manifest order; each stage of a task is one.
     pub tasks: Vec<Task>,
+    /// The cause-effect chains.
+    pub chains: Vec<Chain>,
 }
 
 /// The conditions of the measurements; empty where nothing was measured.
@@ -83,17 +85,61 @@ pub struct Lane {
     pub device: Option<usize>,
     /// The policy.
     pub policy: Policy,
+    /// Whether priorities are Audsley's instead of the manifest's.
+    pub optimal: bool,
+    /// Where a started job can lose the lane.
+    pub preemption: Preemption,
     /// The core of its worker.
     pub core: u16,
-    /// What one job costs besides its execution, at most.
+    /// What one segment costs besides its execution and launch, at most.
     pub dispatch_overhead: Duration,
+    /// What launching one segment costs, at most.
+    pub launch_overhead: Duration,
+    /// What switching to another fault domain costs before a segment; zero within one domain.
+    pub domain_switch: Duration,
+    /// How long each segment and each release waits for the orchestration thread to serve the other lanes, at most.
+    pub thread_wait: Duration,
     /// How late a release is seen, at most.
     pub wakeup_latency: Duration,
     /// Where it stands.
     pub span: Span,
 }
 
-/// One recurring obligation.
+impl Lane {
+    /// What each segment costs besides its execution; `None` on overflow.
+    #[must_use]
+    pub fn segment_overhead(&self) -> Option<Duration> {
+        let parts = [self.launch_overhead, self.domain_switch, self.thread_wait];
+        parts.into_iter().try_fold(self.dispatch_overhead, Duration::checked_add)
+    }
+
+    /// How late the dispatcher may act on an instant; `None` on overflow.
+    #[must_use]
+    pub fn lateness(&self) -> Option<Duration> {
+        self.wakeup_latency.checked_add(self.thread_wait)
+    }
+}
+
+/// A cause-effect chain.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The name in the manifest.
+    pub name: String,
+    /// For each member the positions of its stages' tasks, the first and the last.
+    pub members: Vec<(usize, usize)>,
+    /// The longest permitted reaction.
+    pub max_reaction: Option<Duration>,
+    /// The longest permitted age.
+    pub max_age: Option<Duration>,
+    /// Whether members read and write at the ends of their periods' windows (logical execution time).
+    pub is_let: bool,
+    /// Where it stands.
+    pub span: Span,
+    /// Where its limits stand: of reaction and of age.
+    pub limit_spans: (Span, Span),
+}
+
+/// One recurring obligation, or one stage of it.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// The name in the manifest.
@@ -110,10 +156,20 @@ pub struct Task {
     pub phase: Duration,
     /// Release jitter of its own, without the lane's wake-up latency.
     pub jitter: Duration,
-    /// The priority that the manifest gives; present exactly under `fixed-priority`.
+    /// The priority that the manifest gives; present exactly under `fixed-priority`, unless priorities are optimal.
     pub priority: Option<Priority>,
+    /// The stage before this one.
+    pub after: Option<usize>,
+    /// The shortest execution.
+    pub bcet: Duration,
     /// The longest execution: declared, or measured maximum times margin plus hooks.
     pub wcet: Duration,
+    /// The longest executions of its segments, which sum to `wcet`; empty where a job is one segment.
+    pub segments: Vec<Duration>,
+    /// The longest floating non-preemptive region; zero where there is none.
+    pub region: Duration,
+    /// How long a job suspends itself, at most; zero where it does not.
+    pub suspension: Duration,
     /// The enforced execution time.
     pub budget: Duration,
     /// The answer to an overrun.

@@ -3,10 +3,10 @@
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun,
-    Policy, PoolDesc, Release, SystemDesc, TaskDesc, TensorDesc,
+    Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Point,
+    Policy, PoolDesc, Preemption, Release, Slot, StageDesc, Start, SystemDesc, TaskDesc, TensorDesc,
 };
-use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
+use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
 
 /// A name in the lock that this version does not know.
@@ -84,7 +84,13 @@ fn files(files: &[crate::system::File]) -> &'static [FileDesc] {
 /// # Errors
 /// [`Unknown`].
 pub fn policy(name: &str) -> Result<Policy, Unknown> {
-    let all = [Policy::RateMonotonic, Policy::DeadlineMonotonic, Policy::FixedPriority, Policy::EarliestDeadlineFirst];
+    let all = [
+        Policy::RateMonotonic,
+        Policy::DeadlineMonotonic,
+        Policy::FixedPriority,
+        Policy::EarliestDeadlineFirst,
+        Policy::TimeTriggered,
+    ];
     let known = all.into_iter().find(|policy| policy.name() == name);
     known.ok_or_else(|| Unknown { what: "policy", value: name.to_owned() })
 }
@@ -99,20 +105,43 @@ pub fn element(name: &str) -> Result<ElementType, Unknown> {
     known.ok_or_else(|| Unknown { what: "element type", value: name.to_owned() })
 }
 
+fn preemption(name: &str) -> Result<Preemption, Unknown> {
+    let known = [Preemption::None, Preemption::Segments, Preemption::Full].into_iter().find(|one| one.name() == name);
+    known.ok_or_else(|| Unknown { what: "preemption", value: name.to_owned() })
+}
+
 fn lane(lane: &crate::plan::Lane) -> Result<LaneDesc, Unknown> {
+    let points = lane.points_ns.iter();
+    let points = points.map(|(at, by)| Point { deadline: Duration::from_ns(*at), finish: Duration::from_ns(*by) });
+    let slots = lane.slots.iter().map(|(at, task)| Slot { at: Duration::from_ns(*at), task: TaskId(*task) });
     Ok(LaneDesc {
         name: text(&lane.name),
         policy: policy(&lane.policy)?,
+        preemption: preemption(&lane.preemption)?,
         core: lane.core,
         dispatch_overhead: Duration::from_ns(lane.dispatch_overhead_ns),
+        launch_overhead: Duration::from_ns(lane.launch_overhead_ns),
+        domain_switch: Duration::from_ns(lane.domain_switch_ns),
+        thread_wait: Duration::from_ns(lane.thread_wait_ns),
         wakeup_latency: Duration::from_ns(lane.wakeup_latency_ns),
         busy_period: Duration::from_ns(lane.busy_period_ns),
+        points: slice(points.collect()),
+        hyperperiod: Duration::from_ns(lane.hyperperiod_ns),
+        slots: slice(slots.collect()),
     })
 }
 
 fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
     let certificate = match &task.certificate {
-        Certificate::Demand {} => CertificateDesc::Demand,
+        Certificate::Unproven {} => CertificateDesc::Unproven,
+        Certificate::Table {} => CertificateDesc::Table,
+        Certificate::Edf { starts_ns } => {
+            let start = |(deadline, start): &(u64, u64)| Start {
+                deadline: Duration::from_ns(*deadline),
+                start: Duration::from_ns(*start),
+            };
+            CertificateDesc::Edf { starts: slice(starts_ns.iter().map(start).collect()) }
+        }
         Certificate::FixedPriority { blocking_ns, busy_period_ns, starts_ns } => CertificateDesc::FixedPriority {
             blocking: Duration::from_ns(*blocking_ns),
             busy_period: Duration::from_ns(*busy_period_ns),
@@ -128,13 +157,21 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         name: text(&task.name),
         lane: LaneId(task.lane),
         model: task.model.map(ModelId),
-        release: Release::Timer,
+        release: if task.stage.is_some() { Release::Stage } else { Release::Timer },
         priority: Priority(task.priority),
         period: Duration::from_ns(task.period_ns),
         deadline: Duration::from_ns(task.deadline_ns),
         phase: Duration::from_ns(task.phase_ns),
         jitter: Duration::from_ns(task.jitter_ns),
+        stage: task.stage.as_ref().map(|stage| StageDesc {
+            after: TaskId(stage.after),
+            earliest: Duration::from_ns(stage.earliest_ns),
+            latest: Duration::from_ns(stage.latest_ns),
+        }),
+        bcet: Duration::from_ns(task.bcet_ns),
         wcet: Duration::from_ns(task.wcet_ns),
+        segments: slice(task.segments_ns.iter().map(|segment| Duration::from_ns(*segment)).collect()),
+        region: Duration::from_ns(task.region_ns),
         budget: Duration::from_ns(task.budget_ns),
         on_overrun,
         queue: task.queue,

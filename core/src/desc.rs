@@ -4,7 +4,7 @@
 //! changes at run time lives in [`crate::dispatch::State`].
 
 use crate::time::Duration;
-use crate::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
+use crate::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 
 /// One vehicle's whole plan.
 #[derive(Clone, Copy, Debug)]
@@ -126,14 +126,68 @@ pub struct LaneDesc {
     pub name: &'static str,
     /// How the next job is chosen.
     pub policy: Policy,
+    /// Where a started job can lose the lane.
+    pub preemption: Preemption,
     /// The CPU core of the lane's worker.
     pub core: u16,
-    /// What starting one job and noticing its end costs the lane, at most.
+    /// What starting one segment and noticing its end costs the lane, at most.
     pub dispatch_overhead: Duration,
+    /// What launching one segment on its device costs the lane besides, at most.
+    pub launch_overhead: Duration,
+    /// What switching the device to another fault domain costs before a segment, at most; zero within one domain.
+    pub domain_switch: Duration,
+    /// How long an event of this lane waits for the orchestration thread while it serves the other lanes, at most: a term
+    /// of every segment and of every release.
+    pub thread_wait: Duration,
     /// How late the dispatcher may see a release, at most; part of every task's jitter.
     pub wakeup_latency: Duration,
     /// An upper bound on any interval in which the lane is continuously busy.
     pub busy_period: Duration,
+    /// Under EDF: what re-proves all responses of the lane; empty elsewhere.
+    pub points: &'static [Point],
+    /// Under [`Policy::TimeTriggered`]: the length of the table, a multiple of every period; zero elsewhere.
+    pub hyperperiod: Duration,
+    /// Under [`Policy::TimeTriggered`]: when jobs start, in order; empty elsewhere.
+    pub slots: &'static [Slot],
+}
+
+impl LaneDesc {
+    /// What each segment costs the lane besides its execution; `None` where that exceeds 2⁶⁴ − 1 ns.
+    #[must_use]
+    pub const fn segment_overhead(&self) -> Option<Duration> {
+        let Some(started) = self.dispatch_overhead.checked_add(self.launch_overhead) else {
+            return None;
+        };
+        let Some(switched) = started.checked_add(self.domain_switch) else {
+            return None;
+        };
+        switched.checked_add(self.thread_wait)
+    }
+
+    /// How late the dispatcher may act on an instant; `None` where that exceeds 2⁶⁴ − 1 ns.
+    #[must_use]
+    pub const fn lateness(&self) -> Option<Duration> {
+        self.wakeup_latency.checked_add(self.thread_wait)
+    }
+}
+
+/// A point of an EDF lane's proof: whatever is due by `deadline` in a busy period that begins at 0, and what blocks it,
+/// is complete by `finish`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Point {
+    /// An absolute deadline, after the start of the busy period.
+    pub deadline: Duration,
+    /// When all that is due by then is complete, at the latest.
+    pub finish: Duration,
+}
+
+/// An entry of a time-triggered table: the task's oldest waiting job starts here; if none waits, nothing does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// After the start of each hyperperiod.
+    pub at: Duration,
+    /// Whose job.
+    pub task: TaskId,
 }
 
 /// What happens after a job exceeded its budget.
@@ -152,6 +206,19 @@ pub enum Release {
     Timer,
     /// [`crate::dispatch::Event::Submit`], at least one period apart.
     Submitted,
+    /// The completion of the previous stage's job: see [`TaskDesc::stage`].
+    Stage,
+}
+
+/// How a later stage of a task hangs together with the one before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StageDesc {
+    /// The previous stage: its completion releases this one's job, with the same arrival.
+    pub after: TaskId,
+    /// How long after its arrival a job can be released, at least: the shortest executions of the stages before.
+    pub earliest: Duration,
+    /// How long after its arrival a job is released, at most: the previous stage's response bound.
+    pub latest: Duration,
 }
 
 /// A recurring obligation to run a model.
@@ -173,10 +240,19 @@ pub struct TaskDesc {
     pub deadline: Duration,
     /// The first arrival.
     pub phase: Duration,
-    /// How much later than its arrival a job may be released, at most, without the lane's wake-up latency.
+    /// How much later than its arrival a job may be released, at most, without the lane's wake-up latency; zero for a
+    /// later stage.
     pub jitter: Duration,
+    /// What links a later stage to the one before it; `None` for a first or only stage.
+    pub stage: Option<StageDesc>,
+    /// The shortest execution of a job that the analysis assumes.
+    pub bcet: Duration,
     /// The longest execution of a job that the analysis assumes, hooks included, overheads not.
     pub wcet: Duration,
+    /// The longest executions of its segments, in order, which sum to `wcet`; empty where a job is one segment.
+    pub segments: &'static [Duration],
+    /// Under [`Preemption::Full`]: the longest region in which a job is not preempted; zero elsewhere.
+    pub region: Duration,
     /// The execution time after which an overrun is recorded.
     pub budget: Duration,
     /// The answer to an overrun.
@@ -192,7 +268,9 @@ pub struct TaskDesc {
 /// What a checker needs to re-prove a task's bound by substitution, without a search.
 #[derive(Clone, Copy, Debug)]
 pub enum Certificate {
-    /// Non-preemptive fixed priority: Davis et al. 2007, with release jitter.
+    /// Nothing proves the bound: for simulation. No checker accepts it.
+    Unproven,
+    /// Fixed priority: Davis et al. 2007 and Bril et al. 2009, with release jitter.
     FixedPriority {
         /// The longest blocking by a less important job.
         blocking: Duration,
@@ -201,9 +279,22 @@ pub enum Certificate {
         /// For each instance q in the busy period, a solution of its start time recurrence.
         starts: &'static [Duration],
     },
-    /// Non-preemptive EDF: the demand test passes at every deadline up to the lane's busy period, so the
-    /// bound is the deadline itself.
-    Demand,
+    /// EDF: the lane's [`Point`]s bound the response, and where they do not suffice, these.
+    Edf {
+        /// Deadlines of the busy period with an instant by which the last piece of the task's job has begun.
+        starts: &'static [Start],
+    },
+    /// Time-triggered: the lane's slots bound the response.
+    Table,
+}
+
+/// For a deadline of the busy period, an instant by which the last piece of a task's job that is due then has begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// The absolute deadline, after the start of the busy period.
+    pub deadline: Duration,
+    /// The instant.
+    pub start: Duration,
 }
 
 /// The element type of a tensor.

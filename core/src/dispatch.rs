@@ -4,18 +4,24 @@
 //! firmware calls it with the real time, a simulation with a virtual one, a test with whatever it likes.
 //!
 //! ```text
-//!            Timer / Submit                 lane idle, chosen by policy             Completed
-//!  (arrival) ──────────────▶ waiting (queue) ───────────────────────────▶ running ─────────▶ (done)
-//!      │  queue full: Rejected                                              │ budget over: Overran
-//!      └─ skip-next pending: Skipped                                        └─ (it cannot be stopped)
+//!            Timer / Submit                 lane idle, chosen by policy             Completed, last segment
+//!  (arrival) ──────────────▶ waiting (queue) ───────────────────────────▶ running ─────────▶ (done) ─▶ next stage: arrival
+//!      │  queue full: Rejected          ▲                                   │ │ budget over: Overran
+//!      └─ skip-next pending: Skipped    └─ paused ◀── Completed, a segment ─┘ └─ (it cannot be stopped)
+//!                                                     or Preempted
 //! ```
 //!
-//! A lane runs one job at a time and a started job is never preempted. Cost of one step: every task is looked
-//! at once and every lane scans the tasks once, so O(tasks × lanes); no loop depends on how much time has passed.
+//! A lane runs one segment at a time and a started segment is never preempted, except by [`Event::Preempted`] on lanes that
+//! exist for simulation only. Cost of one step: every task is looked at once, every lane scans the tasks once and a
+//! time-triggered lane at most two laps of its table, so O(tasks × lanes + slots); no loop depends on how much time
+//! has passed.
 
 mod choice;
+mod finish;
+mod release;
+mod table;
 
-use crate::desc::{OnOverrun, Release, SystemDesc, TaskDesc};
+use crate::desc::{Policy, Release, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
 use crate::units::{LaneId, TaskId};
@@ -33,6 +39,8 @@ pub struct Job {
     pub arrival: Instant,
     /// The absolute deadline.
     pub deadline: Instant,
+    /// Which of its segments runs or is next, from 0.
+    pub segment: u16,
 }
 
 impl Job {
@@ -58,13 +66,23 @@ pub enum Event {
         /// When it arrived; at most now.
         arrival: Instant,
     },
-    /// The lane's job ended.
+    /// The lane's segment ended.
     Completed {
         /// The lane.
         lane: LaneId,
-        /// When the execution began, by the lane's own clock reading.
+        /// When its execution began, by the lane's own clock reading.
         began: Instant,
         /// When it ended, at most now.
+        ended: Instant,
+    },
+    /// The lane's segment was cut off, to be continued: only on a lane with [`crate::desc::Preemption::Full`], so only in
+    /// a simulation.
+    Preempted {
+        /// The lane.
+        lane: LaneId,
+        /// When the execution of this piece began.
+        began: Instant,
+        /// When it was cut off, at most now.
         ended: Instant,
     },
     /// No job that arrives at `end` or later shall be released; what arrived before is, and waiting jobs still run.
@@ -77,7 +95,7 @@ pub enum Event {
 /// What has to be done after a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Actions<const LANES: usize> {
-    /// For each lane the job to start now.
+    /// For each lane the job whose segment is to start now.
     pub start: [Option<Job>; LANES],
     /// When the next [`Event::Timer`] is due, if nothing else happens before.
     pub wake_at: Option<Instant>,
@@ -96,7 +114,12 @@ pub enum Refused {
         /// The lane that was named.
         lane: LaneId,
     },
-    /// The plan has no such task, or its releases come from the timer: permanent.
+    /// The lane does not preempt: permanent.
+    NotPreemptible {
+        /// The lane that was named.
+        lane: LaneId,
+    },
+    /// The plan has no such task, or its releases come from the timer or an earlier stage: permanent.
     NotSubmittable {
         /// The task that was named.
         task: TaskId,
@@ -120,21 +143,35 @@ struct TaskState<const QUEUE: usize> {
     /// The next arrival that the timer releases, or the earliest that may be submitted.
     next: Instant,
     skip_next: bool,
+    /// The job that has begun and does not hold its lane.
+    paused: Option<Progress>,
     waiting: Deque<Job, QUEUE>,
+}
+
+/// A job that has begun.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    job: Job,
+    /// The execution so far, pieces that still run not included.
+    spent: Duration,
+    /// Whether its overrun is recorded.
+    overran: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct LaneState {
     running: Option<Running>,
-    /// How many jobs wait in the queues of the lane's tasks.
+    /// How many jobs of the lane's tasks wait, paused ones included.
     waiting: u16,
+    /// Where a time-triggered lane is in its table.
+    table: table::Place,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Running {
-    job: Job,
-    /// When the budget ends; `None` once the overrun is recorded.
-    budget_end: Option<Instant>,
+    progress: Progress,
+    /// When the budget ends.
+    budget_end: Instant,
 }
 
 /// Everything that changes while the dispatcher runs.
@@ -166,6 +203,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         let tasks = core::array::from_fn(|index| TaskState {
             next: system.tasks.get(index).map_or(Instant::START, |task| Instant::from_ns(task.phase.as_ns())),
             skip_next: false,
+            paused: None,
             waiting: Deque::new(),
         });
         Ok(Self {
@@ -173,7 +211,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             end: None,
             requests: 0,
             tasks,
-            lanes: [LaneState { running: None, waiting: 0 }; LANES],
+            lanes: [LaneState { running: None, waiting: 0, table: table::Place::START }; LANES],
         })
     }
 
@@ -191,7 +229,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     /// The job that a lane runs.
     #[must_use]
     pub fn running(&self, lane: LaneId) -> Option<Job> {
-        self.lanes.get(lane.index())?.running.map(|running| running.job)
+        self.lanes.get(lane.index())?.running.map(|running| running.progress.job)
     }
 }
 
@@ -211,13 +249,16 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     }
     match event {
         Event::Timer => {}
-        Event::Submit { task, arrival } => submit(system, state, task, arrival, now, sink)?,
-        Event::Completed { lane, began, ended } => complete(system, state, lane, began, ended.min(now), sink)?,
+        Event::Submit { task, arrival } => release::submit(system, state, task, arrival, now, sink)?,
+        Event::Completed { lane, began, ended } => {
+            finish::complete(system, state, lane, (began, ended.min(now)), sink)?
+        }
+        Event::Preempted { lane, began, ended } => finish::preempt(system, state, lane, (began, ended.min(now)), sink)?,
         Event::Stop { end } => state.end = Some(end),
     }
     state.last = now;
-    release_due(system, state, now, sink)?;
-    check_budgets(system, state, now, sink);
+    release::release_due(system, state, now, sink)?;
+    finish::check_budgets(system, state, now, sink);
     let mut start = [None; LANES];
     for (position, slot) in start.iter_mut().enumerate() {
         let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));
@@ -234,198 +275,11 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
     now: Instant,
     sink: &mut impl Sink,
 ) {
-    let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.job);
-    let waiting = state.tasks.iter().flat_map(|task| task.waiting.iter());
+    let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.progress.job);
+    let waiting = state.tasks.iter().flat_map(|task| task.paused.iter().map(|paused| &paused.job).chain(&task.waiting));
     for job in running.chain(waiting).filter(|job| job.deadline < now) {
         let lateness = now.saturating_since(job.deadline);
         sink.record(now, Kind::Missed { job: job.reference(), lateness });
-    }
-}
-
-fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &SystemDesc,
-    state: &mut State<TASKS, LANES, QUEUE>,
-    now: Instant,
-    sink: &mut impl Sink,
-) -> Result<(), Refused> {
-    let due = match state.end {
-        Some(end) if end <= now => match end.as_ns().checked_sub(1) {
-            Some(ns) => Instant::from_ns(ns),
-            None => return Ok(()),
-        },
-        _ => now,
-    };
-    for (position, task) in system.tasks.iter().enumerate() {
-        let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
-        // A queue takes at most QUEUE jobs, one more turn may skip, and what is due beyond that is refused at once.
-        for _ in 0..=QUEUE {
-            let Some(next) = state.tasks.get(position).map(|task| task.next) else {
-                break;
-            };
-            if task.release != Release::Timer || next > due {
-                break;
-            }
-            enqueue(state, id, task, next, now, sink)?;
-        }
-        refuse_backlog(state, position, task, (due, now), sink)?;
-    }
-    Ok(())
-}
-
-/// Refuses all arrivals up to `due` that are still not released: after a clock jump of many periods.
-fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    state: &mut State<TASKS, LANES, QUEUE>,
-    position: usize,
-    task: &TaskDesc,
-    (due, now): (Instant, Instant),
-    sink: &mut impl Sink,
-) -> Result<(), Refused> {
-    let Some(task_state) = state.tasks.get_mut(position) else {
-        return Ok(());
-    };
-    if task.release != Release::Timer || task_state.next > due {
-        return Ok(());
-    }
-    let behind = due.saturating_since(task_state.next).as_ns();
-    let count = behind.checked_div(task.period.as_ns()).and_then(|full| full.checked_add(1));
-    let count = count.ok_or(Refused::OutOfRange)?;
-    let jump = count.checked_mul(task.period.as_ns()).map(Duration::from_ns);
-    let arrival = task_state.next;
-    task_state.next = jump.and_then(|jump| arrival.checked_add(jump)).ok_or(Refused::OutOfRange)?;
-    let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
-    sink.record(now, Kind::Rejected { task: id, arrival, count });
-    Ok(())
-}
-
-fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &SystemDesc,
-    state: &mut State<TASKS, LANES, QUEUE>,
-    id: TaskId,
-    arrival: Instant,
-    now: Instant,
-    sink: &mut impl Sink,
-) -> Result<(), Refused> {
-    let not_submittable = Refused::NotSubmittable { task: id };
-    let task = system.tasks.get(id.index()).ok_or(not_submittable)?;
-    let earliest = state.tasks.get(id.index()).ok_or(not_submittable)?.next;
-    if task.release != Release::Submitted || state.ends_before(arrival) {
-        return Err(not_submittable);
-    }
-    if arrival < earliest || arrival > now {
-        return Err(Refused::TooEarly { earliest });
-    }
-    enqueue(state, id, task, arrival, now, sink)
-}
-
-/// Puts one arrival into its queue and moves the task's next arrival on.
-fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    state: &mut State<TASKS, LANES, QUEUE>,
-    id: TaskId,
-    task: &TaskDesc,
-    arrival: Instant,
-    now: Instant,
-    sink: &mut impl Sink,
-) -> Result<(), Refused> {
-    let next = arrival.checked_add(task.period).ok_or(Refused::OutOfRange)?;
-    let deadline = arrival.checked_add(task.deadline).ok_or(Refused::OutOfRange)?;
-    let request = state.requests.checked_add(1).ok_or(Refused::OutOfRange)?;
-    let Some(task_state) = state.tasks.get_mut(id.index()) else {
-        return Ok(());
-    };
-    task_state.next = next;
-    if core::mem::take(&mut task_state.skip_next) {
-        sink.record(now, Kind::Skipped { task: id, arrival });
-        return Ok(());
-    }
-    let job = Job { task: id, request, arrival, deadline };
-    let room = task_state.waiting.len() < usize::from(task.queue);
-    if room && task_state.waiting.push_back(job).is_ok() {
-        state.requests = request;
-        let lane = state.lanes.get_mut(task.lane.index());
-        let queue_depth = lane.map_or(1, |lane| {
-            lane.waiting = lane.waiting.saturating_add(1);
-            lane.waiting
-        });
-        sink.record(now, Kind::Submitted { job: job.reference(), arrival, queue_depth });
-    } else {
-        sink.record(now, Kind::Rejected { task: id, arrival, count: 1 });
-    }
-    Ok(())
-}
-
-fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &SystemDesc,
-    state: &mut State<TASKS, LANES, QUEUE>,
-    lane: LaneId,
-    began: Instant,
-    ended: Instant,
-    sink: &mut impl Sink,
-) -> Result<(), Refused> {
-    let nothing = Refused::NothingRunning { lane };
-    let running = state.lanes.get_mut(lane.index()).ok_or(nothing)?.running.take().ok_or(nothing)?;
-    let job = running.job;
-    let Some(task) = system.tasks.get(job.task.index()) else {
-        return Ok(());
-    };
-    let execution = ended.saturating_since(began);
-    if execution > task.budget && running.budget_end.is_some() {
-        overrun(state, task, job, execution, ended, sink);
-    }
-    let falsely = running.budget_end.is_none() && execution <= task.budget;
-    if let (true, Some(task_state)) = (falsely, state.tasks.get_mut(job.task.index())) {
-        // The budget's timer ended because the lane's overhead was longer than planned; the job is not to blame.
-        task_state.skip_next = false;
-    }
-    let response = ended.saturating_since(job.arrival);
-    sink.record(ended, Kind::Completed { job: job.reference(), lane, began, ended, response });
-    if ended > job.deadline {
-        let lateness = ended.saturating_since(job.deadline);
-        sink.record(ended, Kind::Missed { job: job.reference(), lateness });
-    }
-    if response > task.response_bound {
-        let bound = task.response_bound;
-        sink.record(ended, Kind::Exceeded { job: job.reference(), response, bound });
-    }
-    Ok(())
-}
-
-fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &SystemDesc,
-    state: &mut State<TASKS, LANES, QUEUE>,
-    now: Instant,
-    sink: &mut impl Sink,
-) {
-    for position in 0..LANES {
-        let Some(running) = state.lanes.get_mut(position).and_then(|lane| lane.running.as_mut()) else { continue };
-        let Some(end) = running.budget_end else {
-            continue;
-        };
-        if end >= now {
-            continue;
-        }
-        running.budget_end = None;
-        let job = running.job;
-        if let Some(task) = system.tasks.get(job.task.index()) {
-            let beyond = now.saturating_since(end);
-            let execution = task.budget.checked_add(beyond).unwrap_or(Duration::MAX);
-            overrun(state, task, job, execution, now, sink);
-        }
-    }
-}
-
-fn overrun<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    state: &mut State<TASKS, LANES, QUEUE>,
-    task: &TaskDesc,
-    job: Job,
-    execution: Duration,
-    now: Instant,
-    sink: &mut impl Sink,
-) {
-    sink.record(now, Kind::Overran { job: job.reference(), execution, budget: task.budget });
-    if task.on_overrun == OnOverrun::SkipNext
-        && let Some(task_state) = state.tasks.get_mut(job.task.index())
-    {
-        task_state.skip_next = true;
     }
 }
 
@@ -440,23 +294,35 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(desc) = system.lanes.get(lane.index()) else {
         return Ok(None);
     };
-    let Some((task, job)) = first_waiting(system, state, lane, desc.policy) else { return Ok(None) };
-    if let Some(task_state) = state.tasks.get_mut(job.task.index()) {
-        task_state.waiting.pop_front();
-    }
-    let allowed = desc.dispatch_overhead.checked_add(task.budget).ok_or(Refused::OutOfRange)?;
+    let in_table = desc.policy == Policy::TimeTriggered;
+    let chosen =
+        if in_table { table::due(system, state, lane, now) } else { first_waiting(system, state, lane, desc.policy) };
+    let Some((task, job)) = chosen else { return Ok(None) };
+    let fresh = Progress { job, spent: Duration::ZERO, overran: false };
+    let progress = state.tasks.get_mut(job.task.index()).map_or(fresh, |task_state| {
+        task_state.paused.take().unwrap_or_else(|| {
+            task_state.waiting.pop_front();
+            fresh
+        })
+    });
+    let left = task.budget.saturating_sub(progress.spent);
+    let allowed = desc.segment_overhead().and_then(|overhead| overhead.checked_add(left)).ok_or(Refused::OutOfRange)?;
     let budget_end = now.checked_add(allowed).ok_or(Refused::OutOfRange)?;
     let slot = state.lanes.get_mut(lane.index());
     let queue_depth = slot.map_or(1, |slot| {
-        slot.running = Some(Running { job, budget_end: Some(budget_end) });
+        slot.running = Some(Running { progress, budget_end });
         let depth = slot.waiting;
         slot.waiting = depth.saturating_sub(1);
         depth
     });
     let chosen = job.reference();
-    let second = first_waiting(system, state, lane, desc.policy).map(|(_, other)| other);
-    let reason = second.map_or(Reason::OnlyOneWaiting, |other| reason(desc.policy, job, other));
-    let runner_up = second.map(|other| other.reference());
+    let second = if in_table { None } else { first_waiting(system, state, lane, desc.policy) };
+    let reason = match second {
+        _ if in_table => Reason::InTable,
+        None => Reason::OnlyOneWaiting,
+        Some((_, other)) => reason(desc.policy, job, other),
+    };
+    let runner_up = second.map(|(_, other)| other.reference());
     sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth });
     if let Some(model) = task.model {
         sink.record(now, Kind::Bound { job: chosen, lane, model });
@@ -474,7 +340,8 @@ fn next_wake<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let releases = timed.filter(|(task, own)| task.release == Release::Timer && !state.ends_before(own.next));
     let releases = releases.map(|(_, own)| own.next);
     // A budget is exceeded one nanosecond after its end.
-    let budgets = state.lanes.iter().filter_map(|lane| lane.running?.budget_end);
-    let budgets = budgets.filter_map(|end| end.checked_add(Duration::from_ns(1)));
-    releases.chain(budgets).min()
+    let watched = state.lanes.iter().filter_map(|lane| lane.running).filter(|running| !running.progress.overran);
+    let budgets = watched.filter_map(|running| running.budget_end.checked_add(Duration::from_ns(1)));
+    let slots = system.lanes.iter().zip(&state.lanes).filter_map(|(desc, lane)| table::wake(desc, lane, state.last));
+    releases.chain(budgets).chain(slots).min()
 }

@@ -29,6 +29,8 @@ pub enum Reason {
     EarlierDeadline,
     /// Its absolute deadline equals the runner-up's, and its task stands first in the table.
     EqualDeadlineFirstInTable,
+    /// Its slot of the time-triggered table has come.
+    InTable,
 }
 
 impl Reason {
@@ -41,6 +43,7 @@ impl Reason {
             Self::MoreImportant => "more-important",
             Self::EarlierDeadline => "earlier-deadline",
             Self::EqualDeadlineFirstInTable => "equal-deadline-first-in-table",
+            Self::InTable => "in-table",
         }
     }
 }
@@ -161,13 +164,24 @@ pub enum Kind {
         /// The budget.
         budget: Duration,
     },
+    /// A segment of the job ended, or was cut off; the lane chooses again.
+    Paused {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+        /// When the execution of the segment began, by the lane's own clock reading.
+        began: Instant,
+        /// When it ended.
+        ended: Instant,
+    },
     /// The job completed.
     Completed {
         /// The job.
         job: JobRef,
         /// The lane.
         lane: LaneId,
-        /// When its execution began, by the lane's own clock reading.
+        /// When the execution of its last segment began, by the lane's own clock reading.
         began: Instant,
         /// When its execution ended.
         ended: Instant,

@@ -16,5 +16,6 @@
 pub mod fetched;
 pub mod golden;
 pub mod oracle;
+pub mod pipelines;
 pub mod planned;
 pub mod simulate;

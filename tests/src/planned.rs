@@ -5,7 +5,9 @@ use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
 use aegis_codegen::system::{Lane, Machine, System, Task};
 use aegis_codegen::{memory, tables};
-use aegis_core::desc::{Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{
+    Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
+};
 use aegis_core::layout::TABLE_LAYOUT;
 use aegis_core::time::Duration;
 use aegis_core::units::{LaneId, Priority};
@@ -17,8 +19,13 @@ pub fn lane(name: &str, policy: Policy, dispatch_overhead: u64, wakeup_latency: 
         name: name.to_owned(),
         device: None,
         policy,
+        optimal: false,
+        preemption: Preemption::None,
         core: 1,
         dispatch_overhead: Duration::from_ns(dispatch_overhead),
+        launch_overhead: Duration::ZERO,
+        domain_switch: Duration::ZERO,
+        thread_wait: Duration::ZERO,
         wakeup_latency: Duration::from_ns(wakeup_latency),
         span: 0..0,
     }
@@ -36,7 +43,12 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         phase: Duration::ZERO,
         jitter: Duration::from_ns(load.jitter),
         priority: None,
+        after: None,
+        bcet: Duration::ZERO,
         wcet: Duration::from_ns(load.cost),
+        segments: Vec::new(),
+        region: Duration::ZERO,
+        suspension: Duration::ZERO,
         budget: Duration::from_ns(load.cost),
         on_overrun: OnOverrun::Continue,
         span: 0..0,
@@ -61,6 +73,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         lanes,
         models: Vec::new(),
         tasks,
+        chains: Vec::new(),
     }
 }
 
@@ -106,10 +119,17 @@ pub fn unproven(policy: Policy, loads: &[Load]) -> &'static SystemDesc {
     let lane = LaneDesc {
         name: "main",
         policy,
+        preemption: Preemption::None,
         core: 1,
         dispatch_overhead: Duration::ZERO,
+        launch_overhead: Duration::ZERO,
+        domain_switch: Duration::ZERO,
+        thread_wait: Duration::ZERO,
         wakeup_latency: Duration::ZERO,
         busy_period: Duration::from_ns(1),
+        points: &[],
+        hyperperiod: Duration::ZERO,
+        slots: &[],
     };
     let tasks: Vec<TaskDesc> = (0u16..).zip(loads).map(|(index, load)| submitted(index, load)).collect();
     Box::leak(Box::new(SystemDesc {
@@ -140,11 +160,15 @@ fn submitted(index: u16, load: &Load) -> TaskDesc {
         deadline: Duration::from_ns(load.deadline),
         phase: Duration::ZERO,
         jitter: Duration::from_ns(load.jitter),
+        stage: None,
+        bcet: Duration::ZERO,
         wcet: Duration::from_ns(load.cost),
+        segments: &[],
+        region: Duration::ZERO,
         budget: Duration::from_ns(load.cost),
         on_overrun: OnOverrun::Continue,
         queue: 64,
         response_bound: Duration::from_ns(load.deadline),
-        certificate: Certificate::Demand,
+        certificate: Certificate::Unproven,
     }
 }

@@ -4,7 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
-use aegis_codegen::analysis::{Load, NoBound, demand, fixed_priority};
+use aegis_codegen::analysis::edf::demand;
+use aegis_codegen::analysis::{Load, NoBound, fixed_priority};
 use aegis_core::desc::Policy;
 use aegis_core::trace::Kind;
 use aegis_tests::oracle::{Order, critical_response, every_pattern, first_excess};

@@ -3,7 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
-use aegis_codegen::analysis::{Load, NoBound, Proof, demand, fixed_priority};
+use aegis_codegen::analysis::edf::demand;
+use aegis_codegen::analysis::{Load, NoBound, Proof, fixed_priority};
 use aegis_core::desc::{Release, SystemDesc, TaskDesc};
 use aegis_core::units::Priority;
 use aegis_tests::planned::{unproven, with_tasks};

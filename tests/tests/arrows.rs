@@ -74,10 +74,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("certify", &["analysis", "memory", "plan", "system"]),
     ("emit", &["lock", "tables"]),
     ("check", &["analysis", "certify", "finding", "lock", "manifest", "memory", "resolve", "system", "tables"]),
-    ("report", &["analysis", "check", "finding", "memory", "report", "system"]),
+    ("report", &["analysis", "check", "finding", "memory", "plan", "report", "system"]),
     ("build_rs", &["emit", "lock", "manifest", "tables"]),
     ("probe", &["profile"]),
-    ("simulate", &[]),
+    ("simulate", &["analysis", "check", "system"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];
 

@@ -7,7 +7,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
-use aegis_codegen::check::{Checked, check};
+use aegis_codegen::check::{Checked, Options, check};
 use aegis_codegen::lock::{Lock, Refused, TOOL, sha256};
 use aegis_core::layout::TABLE_LAYOUT;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ impl Vehicle {
     }
 
     fn check(&self) -> Checked {
-        let checked = check(self.path("system.toml").to_str().unwrap(), self.manifest(), None).unwrap();
+        let checked = check(self.path("system.toml").to_str().unwrap(), self.manifest(), Options::default()).unwrap();
         assert!(checked.passes(), "{:#?}", checked.findings);
         checked
     }
@@ -145,7 +145,7 @@ fn another_vehicles_lock_is_foreign() {
 fn a_missing_lock_and_one_that_is_no_lock_are_refused() {
     let vehicle = Vehicle::new();
     let good = vehicle.lock_text();
-    for (text, why) in [("", "missing field"), ("not toml", "expected"), ("[lock]\nversion = 1\n", "missing field")] {
+    for (text, why) in [("", "missing field"), ("not toml", "expected"), ("[lock]\nversion = 2\n", "missing field")] {
         std::fs::write(vehicle.lock_path(), text).unwrap();
         let refused = vehicle.accept().unwrap_err();
         names(&vehicle, &refused, &["is not a lock", why]);
@@ -166,12 +166,15 @@ fn another_versions_lock_is_refused_before_its_content_is_read() {
     let vehicle = Vehicle::new();
     let good = vehicle.lock_text();
     let layout = format!("table-layout = {TABLE_LAYOUT}");
-    for (from, to) in [("version = 1", "version = 7"), (layout.as_str(), "table-layout = 7")] {
+    for (from, to) in
+        [("version = 2", "version = 7"), ("version = 2", "version = 1"), (layout.as_str(), "table-layout = 7")]
+    {
+        let (_, number) = to.split_once(" = ").unwrap();
         let text = good.replacen(from, to, 1).replacen("aegis ", "tomorrow's aegis ", 1);
         let text = text.replacen("plan-sha256", "plan-blake3", 1);
         std::fs::write(vehicle.lock_path(), text).unwrap();
         let refused = vehicle.accept().unwrap_err();
-        names(&vehicle, &refused, &["7", TOOL]);
+        names(&vehicle, &refused, &[number, TOOL, "version 2"]);
         assert!(matches!(refused, Refused::Version { .. }), "{refused}");
     }
 }

@@ -10,10 +10,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use aegis_codegen::finding::{Code, Finding, any_error};
-use aegis_codegen::manifest::{Client, Execution, Manifest, Overheads, Source, parse};
+use aegis_codegen::manifest::{
+    Client, Communication, Execution, LaneKind, Manifest, Overheads, Source, parse, unbuildable,
+};
 use aegis_codegen::report::terminal::render;
-use aegis_core::desc::Policy;
+use aegis_core::desc::{Policy, Preemption};
 use aegis_tests::golden::Goldens;
+
+/// The twins that fixtures share.
+const TWINS: [&str; 2] = ["valid", "valid-parts"];
 
 /// The most lines in which a fixture may differ from its twin.
 const MOST_CHANGED_LINES: usize = 3;
@@ -30,6 +35,10 @@ fn valid() -> String {
     read(&folder().join("valid.toml"))
 }
 
+fn valid_parts() -> String {
+    read(&folder().join("valid-parts.toml"))
+}
+
 /// All fixtures by their names, without the twins.
 fn fixtures() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
@@ -37,7 +46,7 @@ fn fixtures() -> BTreeMap<String, String> {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_str().unwrap();
         if let Some(name) = file.strip_suffix(".toml")
-            && name != "valid"
+            && !TWINS.contains(&name)
             && !name.ends_with(".valid")
         {
             found.insert(name.to_owned(), read(&path));
@@ -47,12 +56,17 @@ fn fixtures() -> BTreeMap<String, String> {
     found
 }
 
-/// The fixture's own twin where it has one, or else the twin of all.
-fn twin(name: &str) -> (String, String) {
+/// The fixture's own twin where it has one, or else the nearer of the shared ones, and in how many lines they differ.
+fn twin(name: &str, text: &str) -> (String, String, usize) {
     let own = format!("{name}.valid.toml");
-    let file = if folder().join(&own).exists() { own } else { "valid.toml".to_owned() };
-    let text = read(&folder().join(&file));
-    (file, text)
+    let shared = TWINS.map(|twin| format!("{twin}.toml")).to_vec();
+    let files = if folder().join(&own).exists() { vec![own] } else { shared };
+    let twins = files.into_iter().map(|file| {
+        let twin = read(&folder().join(&file));
+        let changed = changed_lines(text, &twin);
+        (file, twin, changed)
+    });
+    twins.min_by_key(|(.., changed)| *changed).unwrap()
 }
 
 /// Parses, and checks what holds for every text.
@@ -109,6 +123,111 @@ fn a_valid_manifest_means_what_it_says_and_defaults_are_filled_in() {
 }
 
 #[test]
+fn parts_chains_and_domains_mean_what_they_say() {
+    let text = valid_parts();
+    let manifest = parse_checked("valid-parts.toml", &text).0.unwrap();
+    let lanes: Vec<_> = manifest.lanes.iter().map(|lane| (lane.kind, lane.preemption, lane.optimal)).collect();
+    use LaneKind::{Cpu, Gpu};
+    assert_eq!(
+        lanes,
+        [
+            (Gpu, Preemption::Segments, false),
+            (Cpu, Preemption::Full, false),
+            (Cpu, Preemption::None, true),
+            (Cpu, Preemption::None, false),
+            (Cpu, Preemption::None, false),
+            (Gpu, Preemption::None, false),
+            (Gpu, Preemption::None, true),
+        ]
+    );
+    assert_eq!((manifest.lanes[0].launch.as_ns(), manifest.lanes[3].launch.as_ns()), (5_000, 1_000));
+    assert!(matches!(manifest.lanes[3].overheads, Overheads::Zero));
+    assert_eq!(manifest.lanes[4].policy, Policy::TimeTriggered);
+    let devices: Vec<_> = manifest.devices.iter().map(|device| (device.kind, device.domain_switch.as_ns())).collect();
+    assert_eq!(devices, [(Cpu, 0), (Gpu, 200_000)]);
+    assert_eq!(manifest.domains[0].name.get_ref(), "perception");
+    assert_eq!(manifest.models[0].domain, Some(0));
+
+    let names: Vec<_> = manifest.tasks.iter().map(|task| task.name.get_ref().as_str()).collect();
+    let stages = ["track.1", "track.2", "track.3"];
+    assert_eq!(
+        names,
+        [&["face", "grid", "scan", "plan", "log"][..], &stages, &["sort", "steer", "report", "learn"]].concat()
+    );
+    let domains: Vec<_> = manifest.tasks.iter().map(|task| task.domain.is_some()).collect();
+    assert_eq!(domains, [true, true, true, false, false, true, true, true, false, false, false, false]);
+    let times = |execution: &Execution| match execution {
+        Execution::Wcet(wcet) => vec![wcet.get_ref().as_ns()],
+        Execution::Segments(segments) => segments.iter().map(|segment| segment.get_ref().as_ns()).collect(),
+        Execution::Profile(_) => Vec::new(),
+    };
+    assert_eq!(times(&manifest.tasks[1].execution), [2_000_000, 3_000_000]);
+    assert_eq!(manifest.tasks[3].region.as_ref().map(|region| region.get_ref().as_ns()), Some(1_000_000));
+    assert_eq!(manifest.tasks[4].suspension.as_ref().map(|time| time.get_ref().as_ns()), Some(5_000_000));
+    let track = &manifest.tasks[5..8];
+    assert_eq!(track.iter().map(|task| task.after).collect::<Vec<_>>(), [None, Some(5), Some(6)]);
+    assert_eq!(track.iter().map(|task| task.lane).collect::<Vec<_>>(), [2, 0, 3]);
+    assert_eq!(track.iter().map(|task| task.jitter.as_ns()).collect::<Vec<_>>(), [1_000_000, 0, 0]);
+    assert!(track.iter().all(|task| task.phase.as_ns() == 2_000_000 && task.deadline.get_ref().as_ns() == 30_000_000));
+    assert_eq!(
+        track.iter().map(|task| times(&task.execution)).collect::<Vec<_>>(),
+        [vec![1_000_000], vec![1_000_000, 2_000_000], vec![2_000_000]]
+    );
+    let numbers: Vec<_> =
+        track.iter().map(|task| task.priority.as_ref().map(|priority| priority.get_ref().0)).collect();
+    assert_eq!(numbers, [None, None, Some(1)]);
+    assert!(text[track[0].span.clone()].starts_with("{ lane = \"found\""));
+
+    let [brake, save] = manifest.chains.as_slice() else { panic!("two chains in file order") };
+    assert_eq!((&brake.tasks, brake.communication), (&vec![5..=7, 9..=9], Communication::Register));
+    assert_eq!(brake.max_reaction.as_ref().map(|time| time.get_ref().as_ns()), Some(100_000_000));
+    assert_eq!(brake.max_age.as_ref().map(|time| time.get_ref().as_ns()), Some(80_000_000));
+    assert_eq!((&save.tasks, save.communication), (&vec![3..=3, 4..=4], Communication::Let));
+    assert!(save.max_reaction.is_none());
+}
+
+#[test]
+fn stages_may_be_tables_of_their_own() {
+    let text = "[system]\nname = \"a\"\npolicy = \"edf\"\n[lane.l]\nkind = \"cpu\"\ncore = 1\n[task.t]\nperiod = \"9ms\"\n\
+                [[task.t.stages]]\nlane = \"l\"\nwcet = \"1ms\"\n[[task.t.stages]]\nlane = \"l\"\nwcet = \"2ms\"\n";
+    let (manifest, findings) = parse_checked("tables.toml", text);
+    assert!(findings.is_empty(), "{findings:#?}");
+    let manifest = manifest.unwrap();
+    assert_eq!(manifest.tasks.iter().map(|task| task.lane).collect::<Vec<_>>(), [0, 0]);
+    assert_eq!(&text[manifest.tasks[1].span.clone()], "[[task.t.stages]]");
+}
+
+#[test]
+fn what_no_binary_can_be_is_said_all_at_once() {
+    let mut text = valid_parts();
+    for (right, wrong) in [
+        ("[domain.perception]\n", "[domain.perception]\n[domain.mapping]\n"),
+        ("lane = \"table\"\n", "lane = \"table\"\ndomain = \"mapping\"\n"),
+    ] {
+        assert_eq!(text.matches(right).count(), 1, "{right}");
+        text = text.replace(right, wrong);
+    }
+    let manifest = parse_checked("parts.toml", &text).0.unwrap();
+    let findings = unbuildable("parts.toml", &manifest);
+    assert!(findings.iter().all(|finding| finding.code == Code::NotBuildable && finding.is_error()));
+    let messages: Vec<_> = findings.iter().map(|finding| finding.message.as_str()).collect();
+    let (of_lanes, rest) = messages.split_at(6);
+    assert_eq!(
+        of_lanes,
+        [
+            "lane `vision` is a GPU, which no target of this version drives",
+            "lane `vision` has preemption \"segments\", but a started model cannot be stopped",
+            "lane `control` has preemption \"full\", but a started model cannot be stopped",
+            "lane `spare` is a GPU, which no target of this version drives",
+            "lane `other` is a GPU, which no target of this version drives",
+            "the manifest has 2 domains, and a binary is one process",
+        ]
+    );
+    // Each task, as none has a profile, and the missing runtime.
+    assert_eq!(rest.len(), manifest.tasks.len() + 1);
+}
+
+#[test]
 fn each_fixture_is_reported_as_expected() {
     let mut goldens = Goldens::default();
     for (name, text) in fixtures() {
@@ -134,10 +253,9 @@ fn no_expected_finding_is_without_its_fixture() {
 #[test]
 fn each_twin_is_valid_and_differs_little() {
     for (name, text) in fixtures() {
-        let (file, twin) = twin(&name);
+        let (file, twin, changed) = twin(&name, &text);
         let (manifest, findings) = parse_checked(&file, &twin);
         assert!(manifest.is_some() && findings.is_empty(), "{file}: {findings:#?}");
-        let changed = changed_lines(&text, &twin);
         assert!((1..=MOST_CHANGED_LINES).contains(&changed), "{name}.toml differs from {file} in {changed} lines");
     }
 }
@@ -162,6 +280,13 @@ fn the_greatest_numbers_of_tasks_and_lanes_are_kept() {
     assert!(findings.is_empty(), "{findings:#?}");
     let manifest = manifest.unwrap();
     assert_eq!((manifest.tasks.len(), manifest.lanes.len()), (most_tasks, most_lanes));
+    let stages =
+        "[task.t0]\nperiod = \"1s\"\nstages = [{ lane = \"l1\", wcet = \"1us\" }, { lane = \"l2\", wcet = \"1us\" }]\n";
+    let plain = "[task.t0]\nlane = \"l1\"\nperiod = \"1s\"\nwcet = \"1us\"\n";
+    let text = crowd(most_tasks, most_lanes);
+    assert_eq!(text.matches(plain).count(), 1);
+    let (_, findings) = parse_checked("crowd.toml", &text.replace(plain, stages));
+    assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::TooMany], "each stage counts");
     for (tasks, lanes) in [(most_tasks + 1, most_lanes), (most_tasks, most_lanes + 1)] {
         let (_, findings) = parse_checked("crowd.toml", &crowd(tasks, lanes));
         let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
@@ -227,6 +352,9 @@ fn all_syntax_errors_are_reported_at_once_and_nothing_else_is() {
     assert_eq!(lines, [2, 3, 4, 6, 7]);
 }
 
+/// The texts that are damaged, and at every how manieth place.
+const DAMAGED: [(fn() -> String, usize); 2] = [(valid, 1), (valid_parts, 5)];
+
 /// Reads and renders a damaged text, which must neither panic nor break what always holds.
 fn survive(text: &str) {
     let (_, findings) = parse_checked("damaged.toml", text);
@@ -237,24 +365,28 @@ fn survive(text: &str) {
 
 #[test]
 fn a_text_that_ends_anywhere_is_read_without_panic() {
-    let text = valid();
-    for end in 0..=text.len() {
-        if let Some(part) = text.get(..end) {
-            survive(part);
+    for (text, step) in DAMAGED {
+        let text = text();
+        for end in (0..=text.len()).step_by(step) {
+            if let Some(part) = text.get(..end) {
+                survive(part);
+            }
         }
     }
 }
 
 #[test]
 fn a_text_with_a_line_missing_or_a_character_changed_is_read_without_panic() {
-    let text = valid();
-    for gone in 0..text.lines().count() {
-        let kept = text.lines().enumerate().filter(|(number, _)| *number != gone);
-        survive(&kept.map(|(_, line)| format!("{line}\r\n")).collect::<String>());
-    }
-    for (at, old) in text.char_indices() {
-        for new in ["", "\"", "[", "é"] {
-            survive(&format!("{}{new}{}", &text[..at], &text[at + old.len_utf8()..]));
+    for (text, step) in DAMAGED {
+        let text = text();
+        for gone in 0..text.lines().count() {
+            let kept = text.lines().enumerate().filter(|(number, _)| *number != gone);
+            survive(&kept.map(|(_, line)| format!("{line}\r\n")).collect::<String>());
+        }
+        for (at, old) in text.char_indices().step_by(step) {
+            for new in ["", "\"", "[", "é"] {
+                survive(&format!("{}{new}{}", &text[..at], &text[at + old.len_utf8()..]));
+            }
         }
     }
 }

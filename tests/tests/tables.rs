@@ -11,7 +11,7 @@
 )]
 
 use aegis_codegen::analysis::Load;
-use aegis_codegen::check::check;
+use aegis_codegen::check::{Options, check};
 use aegis_codegen::emit;
 use aegis_codegen::lock::Lock;
 use aegis_core::desc::Policy;
@@ -25,11 +25,23 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// The lock of the vehicle in `fixtures/profiles/valid`.
+/// The lock of the vehicle in `fixtures/tables/lab.toml`, with the profiles of `fixtures/profiles/valid`.
 fn vehicle() -> Lock {
     let file = fixtures().join("profiles/valid/system.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    check(file.to_str().unwrap(), text, None).unwrap().lock.expect("the vehicle passes")
+    let text = std::fs::read_to_string(fixtures().join("tables/lab.toml")).unwrap();
+    let checked = check(file.to_str().unwrap(), text, Options::default()).unwrap();
+    checked.lock.unwrap_or_else(|| panic!("the vehicle does not pass: {:#?}", checked.findings))
+}
+
+#[test]
+fn the_vehicle_has_one_of_everything() {
+    let plan = vehicle().plan;
+    let lane = |name: &str| plan.lanes.iter().find(|lane| lane.name == name).unwrap();
+    assert_eq!((lane("main").preemption.as_str(), lane("side").policy.as_str()), ("segments", "edf"));
+    assert!(lane("side").points_ns.len() > 1 && lane("table").slots.len() == 3);
+    assert!(plan.tasks.iter().any(|task| task.segments_ns.len() == 3));
+    assert!(plan.tasks.iter().any(|task| task.stage.is_some()));
+    assert!(plan.models.len() == 3 && plan.pools.len() == 1);
 }
 
 /// The vehicle's tables, with the tool's version taken out: a release must not change them.
@@ -134,11 +146,20 @@ fn changed(tables: &str, anchor: &str, from: &str, to: &str) -> String {
 
 /// The tables with the first number after `anchor` one higher.
 fn one_more(tables: &str, anchor: &str) -> String {
+    with_number(tables, anchor, |number| number + 1)
+}
+
+/// The tables with the first number after `anchor` one lower.
+fn one_less(tables: &str, anchor: &str) -> String {
+    with_number(tables, anchor, |number| number - 1)
+}
+
+fn with_number(tables: &str, anchor: &str, change: fn(u64) -> u64) -> String {
     let at = tables.find(anchor).unwrap_or_else(|| panic!("the tables have no {anchor}")) + anchor.len();
     let from = at + tables[at..].find(|c: char| c.is_ascii_digit()).unwrap();
     let to = from + tables[from..].find(|c: char| !c.is_ascii_digit()).unwrap();
     let number: u64 = tables[from..to].parse().unwrap();
-    format!("{}{}{}", &tables[..from], number + 1, &tables[to..])
+    format!("{}{}{}", &tables[..from], change(number), &tables[to..])
 }
 
 /// So many tasks that rustc would evaluate for half a minute.
@@ -175,6 +196,14 @@ fn rustc_accepts_good_tables_and_names_what_is_wrong_with_others() {
         (
             "lane",
             changed(&good, "lane: ", "LaneId(0)", "LaneId(7)"),
+            Some("an index of the plan points outside its table"),
+        ),
+        ("points", one_less(&good, "finish: ::aegis_core::Duration::from_ns"), Some("the points of an EDF lane")),
+        ("slots", one_more(&good, "::aegis_core::desc::Slot {"), Some(bound)),
+        ("stage", one_less(&good, "latest: ::aegis_core::Duration::from_ns"), Some(bound)),
+        (
+            "segments",
+            changed(&good, "name: \"track.2\"", "from_ns(1000000)", "from_ns(1000001)"),
             Some("an index of the plan points outside its table"),
         ),
         ("memory", one_more(&good, "at: ::aegis_core::ByteOffset"), Some("memory regions overlap")),

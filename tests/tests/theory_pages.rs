@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use aegis_codegen::analysis::{Load, NoBound, Proof, demand, fixed_priority};
+use aegis_codegen::analysis::edf::demand;
+use aegis_codegen::analysis::sensitivity::Sensitivity;
+use aegis_codegen::analysis::{Load, NoBound, Proof, fixed_priority};
+use aegis_codegen::check::{Checked, Options, check};
+use aegis_codegen::report::explain::{self, Kind};
 use aegis_core::Duration;
 
 fn load(cost: u64, period: u64, deadline: u64) -> Load {
@@ -26,4 +30,70 @@ fn edf_x_can_miss_behind_a_y_of_4_and_not_behind_one_of_3() {
     let busy = |loads: &[Load]| fixed_priority::busy_period(0, loads).unwrap();
     assert_eq!(demand::test(&[x, y], busy(&[x, y])), Err(NoBound::Demand { at: 4, needed: 5 }));
     assert_eq!(demand::test(&[x, shorter], busy(&[x, shorter])), Ok(()));
+}
+
+fn checked(text: &str) -> Checked {
+    check("system.toml", text.to_owned(), Options::default()).unwrap()
+}
+
+/// The example vehicle that is only analysed.
+fn shuttle() -> Checked {
+    checked(include_str!("../../examples/shuttle/system.toml"))
+}
+
+#[test]
+fn overheads_of_the_shuttle_enter_where_the_page_says() {
+    let checked = shuttle();
+    let (system, analysis) = (&checked.resolved.as_ref().unwrap().system, checked.analysis.as_ref().unwrap());
+    let terms = |name: &str| {
+        let position = system.tasks.iter().position(|task| task.name == name).unwrap();
+        let found = explain::of(system, analysis, position).unwrap();
+        let terms: Vec<(Kind, i128)> = found.terms.iter().map(|term| (term.kind, term.ns)).collect();
+        (found.response_ns, terms)
+    };
+    let expected = vec![
+        (Kind::WakeupLatency, 60_000),
+        (Kind::ThreadWait, 70_000),
+        (Kind::Blocking, 8_239_999),
+        (Kind::Execution, 9_000_000),
+        (Kind::Dispatch, 60_000),
+        (Kind::Launch, 30_000),
+        (Kind::DomainSwitch, 420_000),
+        (Kind::ThreadWait, 210_000),
+    ];
+    assert_eq!(terms("detect"), (18_089_999, expected));
+    // A later stage is released 1 ns after the bound of the stage before.
+    let (first, second) = (terms("see.1"), terms("see.2"));
+    assert_eq!((first.0, second.1.first()), (7_399_999, Some(&(Kind::EarlierStages, 7_400_000))));
+    assert!(!second.1.iter().any(|(kind, _)| *kind == Kind::WakeupLatency));
+    let (slot, terms) = terms("can");
+    assert_eq!((slot, terms.first()), (6_460_000, Some(&(Kind::Slot, 4_230_000))));
+}
+
+#[test]
+fn the_shuttles_points_certify_fuse_and_route() {
+    let checked = shuttle();
+    let plan = &checked.lock.as_ref().unwrap().plan;
+    let lane = plan.lanes.iter().find(|lane| lane.name == "plan").unwrap();
+    let blocked = [14_870_000, 34_870_000, 54_870_000, 74_870_000, 94_870_000].map(|due| (due, 9_089_999));
+    assert_eq!(lane.points_ns, [&blocked[..], &[(99_870_000, 55_360_000)]].concat());
+    assert_eq!(lane.busy_period_ns, 55_360_000);
+    let bound = |name: &str| plan.tasks.iter().find(|task| task.name == name).unwrap().response_ns;
+    assert_eq!([bound("fuse"), bound("route")], [9_219_999, 55_490_000]);
+}
+
+#[test]
+fn sensitivity_of_x_and_y_is_where_the_demand_test_turns() {
+    let text = r#"
+        system = { name = "two", policy = "edf" }
+        lane.main = { kind = "cpu", core = 1 }
+        task.x = { lane = "main", period = "5ns", deadline = "4ns", wcet = "2ns" }
+        task.y = { lane = "main", period = "20ns", wcet = "3ns" }
+    "#;
+    let checked = checked(text);
+    let (system, analysis) = (&checked.resolved.as_ref().unwrap().system, checked.analysis.as_ref().unwrap());
+    let sensitivity = Sensitivity::new(system, analysis).unwrap();
+    let (x, y) = (sensitivity.limits(0).unwrap(), sensitivity.limits(1).unwrap());
+    assert_eq!((x.wcet, x.period, x.deadline), ((2, Some(0)), (3, None), (4, Some(0))));
+    assert_eq!((y.wcet, y.deadline), ((3, Some(0)), (5, Some(0))));
 }

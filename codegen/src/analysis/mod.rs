@@ -5,17 +5,24 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
-pub mod demand;
+pub mod chains;
+pub mod edf;
+pub mod exact;
 pub mod explain;
 pub mod fixed_priority;
+pub mod holistic;
+mod lanes;
 pub mod priorities;
 pub mod sensitivity;
+pub mod suspension;
+pub mod time_triggered;
 pub mod utilization;
+mod whole;
 
 use crate::system::System;
-use aegis_core::desc::Policy;
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
+pub use whole::{Responses, analyse, analyse_in_order, exact_tasks, exactly};
 
 /// One task as the theory sees it: overheads are folded in. Times in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +120,18 @@ pub enum NoBound {
     /// The recurrence did not settle within [`STEPS`] evaluated terms.
     #[error("the recurrence did not settle within {STEPS} terms")]
     GaveUp,
+    /// A stage before it has no bound, or one beyond the deadline.
+    #[error("a stage before it has no bound within the deadline")]
+    Stage,
+    /// The lane has no table.
+    #[error("{0}")]
+    Table(time_triggered::NoTable),
+    /// A task suspends itself beside one with a floating non-preemptive region.
+    #[error("no bound covers self-suspension beside non-preemptive regions")]
+    SuspensionBesideRegions,
+    /// The bound is beyond the deadline, where no bound is derived.
+    #[error("the bound is beyond the deadline")]
+    BeyondDeadline,
     /// The EDF demand test fails at this instant.
     #[error("demand and blocking of {needed} ns exceed the {at} ns until a deadline")]
     Demand {
@@ -126,10 +145,10 @@ pub enum NoBound {
 /// The most terms that one recurrence or one demand test evaluates before it gives up.
 pub const STEPS: u64 = 20_000_000;
 
-/// A proof that a checker can repeat without a search.
+/// A proof of a bound.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Proof {
-    /// Non-preemptive fixed priority.
+    /// Fixed priority; a checker can repeat it without a search.
     FixedPriority {
         /// B.
         blocking: Duration,
@@ -138,8 +157,23 @@ pub enum Proof {
         /// s(q) for each instance.
         starts: Vec<Duration>,
     },
-    /// Non-preemptive EDF by demand.
-    Demand,
+    /// EDF; a checker can repeat it without a search from the lane's points and these.
+    Edf {
+        /// Absolute deadlines of the busy period with an instant by which the task's last piece has begun.
+        starts: Vec<(u64, u64)>,
+    },
+    /// Time-triggered; a checker can repeat it from the lane's table.
+    Table,
+    /// Self-suspension: no certificate.
+    Suspension(suspension::Bounds),
+}
+
+impl Proof {
+    /// Whether the core's checker can repeat it.
+    #[must_use]
+    pub const fn has_certificate(&self) -> bool {
+        !matches!(self, Self::Suspension(_))
+    }
 }
 
 /// What was found for one task.
@@ -151,8 +185,12 @@ pub struct TaskResult {
     pub blocking: Duration,
     /// Who blocks that long.
     pub blocked_by: Option<usize>,
+    /// How long after its arrival a job of a later stage is released: at least and at most. Zero for first stages.
+    pub release: (Duration, Duration),
     /// The bound on the time from arrival to completion, or why there is none.
     pub response: Result<(Duration, Proof), NoBound>,
+    /// What the exact analysis of the lane found, where it was made: the longest response from arrival.
+    pub exact: Option<Result<Duration, exact::GaveUp>>,
 }
 
 impl TaskResult {
@@ -161,6 +199,33 @@ impl TaskResult {
     pub fn bound(&self) -> Option<Duration> {
         self.response.as_ref().ok().map(|(bound, _)| *bound)
     }
+
+    /// The longest response of the exact analysis, where it was made and gave an answer.
+    #[must_use]
+    pub fn exact_response(&self) -> Option<Duration> {
+        self.exact.as_ref()?.as_ref().ok().copied()
+    }
+
+    /// Whether every job responds within `deadline`, and whether only the exact analysis says so.
+    #[must_use]
+    pub fn holds(&self, deadline: Duration) -> Holds {
+        match (self.bound(), self.exact_response()) {
+            (Some(bound), _) if bound <= deadline => Holds::Proven,
+            (_, Some(longest)) if longest <= deadline => Holds::Exactly,
+            _ => Holds::No,
+        }
+    }
+}
+
+/// Whether a task meets its deadline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holds {
+    /// No test says so.
+    No,
+    /// Only the exact analysis says so; for that there is no certificate.
+    Exactly,
+    /// The bound is at most the deadline.
+    Proven,
 }
 
 /// What was found for one lane.
@@ -168,8 +233,21 @@ impl TaskResult {
 pub struct LaneResult {
     /// Σ C/T in millionths, rounded up, overheads included.
     pub utilization_ppm: u64,
-    /// The longest interval in which the lane is continuously busy.
+    /// The longest interval in which the lane is continuously busy; a table's length.
     pub busy_period: Result<Duration, NoBound>,
+    /// Under EDF: absolute deadlines of the busy period, and when all that is due by then is complete; in ns.
+    pub points: Vec<(u64, u64)>,
+    /// The table of a time-triggered lane.
+    pub table: Option<Table>,
+}
+
+/// A time-triggered lane's table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Table {
+    /// Its length in nanoseconds.
+    pub hyperperiod: u64,
+    /// Instants in nanoseconds, in order, each with the position of its task.
+    pub slots: Vec<(u64, usize)>,
 }
 
 /// What was found for the system, in the order of its tables.
@@ -179,54 +257,24 @@ pub struct Analysis {
     pub lanes: Vec<LaneResult>,
     /// Per task.
     pub tasks: Vec<TaskResult>,
+    /// Per chain; `None` where a member has no bound or a sum overflows.
+    pub chains: Vec<Option<chains::Bounds>>,
+}
+
+impl Analysis {
+    /// Whether all that holds holds by proofs that the core's checker can repeat.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        self.tasks.iter().all(|task| task.response.as_ref().is_ok_and(|(_, proof)| proof.has_certificate()))
+    }
 }
 
 /// Whether a task meets its deadline.
 #[must_use]
 pub fn is_schedulable(system: &System, analysis: &Analysis, task: usize) -> bool {
     let deadline = system.tasks.get(task).map(|task| task.deadline);
-    let bound = analysis.tasks.get(task).and_then(TaskResult::bound);
-    matches!((bound, deadline), (Some(bound), Some(deadline)) if bound <= deadline)
-}
-
-/// Analyses each lane by its policy.
-#[must_use]
-pub fn analyse(system: &System) -> Analysis {
-    let order = priorities::assign(system);
-    let placeholder = |priority: &Priority| TaskResult {
-        priority: *priority,
-        blocking: Duration::ZERO,
-        blocked_by: None,
-        response: Err(NoBound::Overflow),
-    };
-    let mut tasks: Vec<TaskResult> = order.iter().map(placeholder).collect();
-    let mut lanes = Vec::new();
-    for (position, lane) in system.lanes.iter().enumerate() {
-        let (members, loads) = members(system, &order, position);
-        let busy_period = match &loads {
-            Some(loads) => fixed_priority::busy_period(0, loads),
-            None => Err(NoBound::Overflow),
-        };
-        let utilization_ppm = loads.as_deref().map_or(u64::MAX, utilization::ppm);
-        if let Some(loads) = &loads {
-            let results = match lane.policy {
-                Policy::EarliestDeadlineFirst => demand::analyse(loads, busy_period),
-                Policy::RateMonotonic | Policy::DeadlineMonotonic | Policy::FixedPriority => {
-                    fixed_priority::analyse(loads)
-                }
-                Policy::TimeTriggered => Vec::new(),
-            };
-            for (member, result) in members.iter().zip(results) {
-                if let Some(slot) = tasks.get_mut(*member) {
-                    slot.blocking = Duration::from_ns(result.blocking);
-                    slot.blocked_by = result.blocked_by.and_then(|index| members.get(index).copied());
-                    slot.response = result.response;
-                }
-            }
-        }
-        lanes.push(LaneResult { utilization_ppm, busy_period: busy_period.map(Duration::from_ns) });
-    }
-    Analysis { lanes, tasks }
+    let result = analysis.tasks.get(task);
+    matches!((result, deadline), (Some(result), Some(deadline)) if result.holds(deadline) != Holds::No)
 }
 
 /// A lane's tasks as they were analysed: their positions, the most important first, and their loads.
@@ -235,8 +283,11 @@ pub fn analyse(system: &System) -> Analysis {
 #[must_use]
 pub fn lane_loads(system: &System, analysis: &Analysis, lane: usize) -> Option<(Vec<usize>, Vec<Load>)> {
     let order: Vec<Priority> = analysis.tasks.iter().map(|result| result.priority).collect();
-    let (members, loads) = members(system, &order, lane);
-    Some((members, loads?))
+    let windows: Vec<(u64, u64)> =
+        analysis.tasks.iter().map(|result| (result.release.0.as_ns(), result.release.1.as_ns())).collect();
+    let members = lanes::members(system, &order, lane);
+    let loads = lanes::loads(system, &members, &windows)?;
+    Some((members, loads))
 }
 
 /// What a theory finds for one of the loads it was given.
@@ -248,33 +299,4 @@ pub struct Found {
     pub blocked_by: Option<usize>,
     /// The bound with its proof.
     pub response: Result<(Duration, Proof), NoBound>,
-}
-
-/// A lane's tasks, the most important first, with their loads; no loads where a sum overflows.
-fn members(system: &System, order: &[Priority], lane: usize) -> (Vec<usize>, Option<Vec<Load>>) {
-    let mut members: Vec<(u16, usize)> = system
-        .tasks
-        .iter()
-        .zip(order)
-        .enumerate()
-        .filter(|(_, (task, _))| task.lane == lane)
-        .map(|(index, (_, priority))| (priority.0, index))
-        .collect();
-    members.sort_unstable();
-    let members: Vec<usize> = members.into_iter().map(|(_, index)| index).collect();
-    let loads = members.iter().map(|index| load(system, *index)).collect();
-    (members, loads)
-}
-
-/// A task with its lane's overheads folded in, or `None` where that overflows.
-fn load(system: &System, index: usize) -> Option<Load> {
-    let task = system.tasks.get(index)?;
-    let lane = system.lanes.get(task.lane)?;
-    Some(Load {
-        cost: task.wcet.checked_add(lane.dispatch_overhead)?.as_ns(),
-        period: task.period.as_ns(),
-        deadline: task.deadline.as_ns(),
-        jitter: task.jitter.checked_add(lane.wakeup_latency)?.as_ns(),
-        pieces: Pieces::Whole,
-    })
 }

@@ -1,132 +1,277 @@
 //! How far a parameter can move before something misses: by bisection on the analyses, which are monotone in it.
 //!
 //! Assumptions: priorities stay as they are (a shorter period does not reorder tasks), everything else stays as it is, and
-//! the analysis accepts the lane now. The response-time recurrences grow with C and with 1/T, the demand with C, 1/T and
-//! 1/D; so "accepted" is a prefix of each parameter's range, and bisection finds its exact end in at most 64 analyses.
+//! the system is accepted now, by proofs other than the exact analysis. The response-time recurrences grow with C, with
+//! pieces, with J and with 1/T, the demand with C, 1/T and 1/D; so "accepted" is a prefix of each parameter's range, and
+//! bisection finds its exact end in at most 64 analyses. Whether a table is found is not monotone, so time-triggered lanes
+//! have no limits here.
 
-use super::{Load, NoBound, demand, fixed_priority};
+use super::chains::Bounds;
+use super::{Analysis, Holds, Load, NoBound, analyse_in_order, edf, fixed_priority};
+use crate::system::{System, Task};
+use aegis_core::desc::{Policy, Preemption};
+use aegis_core::time::Duration;
+use aegis_core::units::Priority;
+use std::cell::Cell;
 
-/// How a lane is analysed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Theory {
-    /// [`fixed_priority`].
-    FixedPriority,
-    /// [`demand`].
-    Demand,
-}
-
-/// The position of a load that misses first when a limit is passed, or `None` where the whole lane is refused.
+/// The position of a task that misses first when a limit is passed, or `None` where a whole lane is refused.
 pub type FirstMiss = Option<usize>;
 
-/// The limits of one task. Times in nanoseconds.
+/// A limit in nanoseconds, and who misses beyond it.
+pub type Limit = (u64, FirstMiss);
+
+/// The limits of one task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// The largest cost C, overheads included, with which the lane is accepted, and who misses beyond it.
-    pub cost: (u64, FirstMiss),
-    /// The shortest period T, and who misses below it.
-    pub period: (u64, FirstMiss),
-    /// The shortest deadline D, and who misses below it.
-    pub deadline: (u64, FirstMiss),
+    /// The largest WCET with which the system is accepted; segments grow in proportion.
+    pub wcet: Limit,
+    /// The largest longest segment; `None` where a job is one segment, whose limit is the WCET's. The WCET grows with it.
+    pub segment: Option<Limit>,
+    /// The shortest period.
+    pub period: Limit,
+    /// The shortest deadline.
+    pub deadline: Limit,
 }
 
-/// Whether a lane is accepted; otherwise the first load that misses.
-///
-/// # Errors
-/// Who misses, the most important first, or `None` where no single task is named.
-pub fn accepts(loads: &[Load], theory: Theory) -> Result<(), FirstMiss> {
-    let found = match theory {
-        Theory::FixedPriority => fixed_priority::analyse(loads),
-        Theory::Demand => {
-            let busy = fixed_priority::busy_period(0, loads);
-            return match busy.and_then(|busy| demand::test(loads, busy)) {
-                Ok(()) => Ok(()),
-                Err(NoBound::Demand { at, .. }) => Err(due_at(loads, at)),
-                Err(_) => Err(None),
-            };
+/// Finds the limits of an accepted system.
+pub struct Sensitivity<'s> {
+    system: &'s System,
+    order: Vec<Priority>,
+    /// Whether stages or chains connect lanes, so that none can be looked at alone.
+    connected: bool,
+    /// How many tasks may still be analysed.
+    left: Cell<u64>,
+}
+
+/// The most tasks that the search for all limits analyses, counting each analysis anew; what is left then has no limits.
+pub const TASKS_ANALYSED: u64 = 5_000_000;
+
+impl<'s> Sensitivity<'s> {
+    /// `None` where a task is not proven to hold.
+    #[must_use]
+    pub fn new(system: &'s System, analysis: &Analysis) -> Option<Self> {
+        let holds = |(task, found): (&Task, &super::TaskResult)| found.holds(task.deadline) == Holds::Proven;
+        if !system.tasks.iter().zip(&analysis.tasks).all(holds) {
+            return None;
         }
-    };
-    for (position, (load, found)) in loads.iter().zip(found).enumerate() {
-        match found.response {
-            Ok((bound, _)) if bound.as_ns() <= load.deadline => {}
-            _ => return Err(Some(position)),
+        let connected = system.tasks.iter().any(|task| task.after.is_some()) || !system.chains.is_empty();
+        let order = analysis.tasks.iter().map(|found| found.priority).collect();
+        Some(Self { system, order, connected, left: Cell::new(TASKS_ANALYSED) })
+    }
+
+    /// Whether the search went as far as it may: the last limits are too narrow then, and none must be used.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.left.get() == 0
+    }
+
+    /// Whether a changed system is accepted on a lane, or on all where stages connect them; otherwise who misses.
+    fn accepts(&self, changed: &System, lane: usize) -> Result<(), FirstMiss> {
+        let on_lane = changed.tasks.iter().filter(|task| self.connected || task.lane == lane).count();
+        let tasks = u64::try_from(on_lane).unwrap_or(u64::MAX);
+        self.left.set(self.left.get().saturating_sub(tasks));
+        if self.is_exhausted() {
+            return Err(None);
+        }
+        if !self.connected
+            && let Some(desc) = changed.lanes.get(lane)
+            && desc.policy == Policy::EarliestDeadlineFirst
+        {
+            return self.accepts_demand(changed, lane);
+        }
+        let mut alone;
+        let (system, order): (&System, Vec<Priority>) = if self.connected {
+            (changed, self.order.clone())
+        } else {
+            alone = changed.clone();
+            let keep: Vec<bool> = changed.tasks.iter().map(|task| task.lane == lane).collect();
+            let mut kept = keep.iter();
+            alone.tasks.retain(|_| kept.next() == Some(&true));
+            alone.chains.clear();
+            (&alone, self.order.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(order, _)| *order).collect())
+        };
+        let analysis = analyse_in_order(system, &order);
+        let mut misses: Vec<(usize, u16, &str)> = Vec::new();
+        for (task, found) in system.tasks.iter().zip(&analysis.tasks) {
+            if found.holds(task.deadline) == Holds::No {
+                misses.push((task.lane, found.priority.0, &task.name));
+            }
+        }
+        misses.sort_unstable();
+        let slow = system.chains.iter().zip(&analysis.chains).any(|(chain, bounds)| {
+            let within = |bound: u64, limit: Option<Duration>| limit.is_none_or(|limit| bound <= limit.as_ns());
+            let holds =
+                |bounds: &Bounds| within(bounds.reaction, chain.max_reaction) && within(bounds.age, chain.max_age);
+            !bounds.as_ref().is_some_and(holds)
+        });
+        match misses.first() {
+            None if slow => Err(None),
+            None => Ok(()),
+            Some((_, _, name)) => Err(changed.tasks.iter().position(|task| task.name == *name)),
         }
     }
-    Ok(())
+
+    /// The demand test, which is much faster than response times.
+    fn accepts_demand(&self, changed: &System, lane: usize) -> Result<(), FirstMiss> {
+        let windows = vec![(0, 0); changed.tasks.len()];
+        let members = super::lanes::members(changed, &self.order, lane);
+        let loads: Vec<Load> = super::lanes::loads(changed, &members, &windows).ok_or(None)?;
+        let busy = fixed_priority::busy_period(0, &loads);
+        match busy.and_then(|busy| edf::qpa::test(&loads, busy)) {
+            Ok(()) => Ok(()),
+            Err(NoBound::Demand { at, .. }) => Err(due_at(&loads, at).and_then(|load| members.get(load).copied())),
+            Err(_) => Err(None),
+        }
+    }
+
+    /// The limits of the task at `position`; `None` on a time-triggered lane.
+    ///
+    /// Cost: about 150 to 200 analyses of the lane.
+    #[must_use]
+    pub fn limits(&self, position: usize) -> Option<Limits> {
+        let task = self.system.tasks.get(position)?;
+        let lane = self.system.lanes.get(task.lane).filter(|lane| lane.policy != Policy::TimeTriggered)?;
+        let mut changed = self.system.clone();
+        let mut with = |change: &dyn Fn(&mut System) -> Option<()>| {
+            changed.tasks.clone_from(&self.system.tasks);
+            change(&mut changed).ok_or(None)?;
+            self.accepts(&changed, task.lane)
+        };
+        let deadline = task.deadline.as_ns();
+        // A cost above the deadline is never accepted; a period or deadline of 0 is none.
+        let wcet = last_accepted(task.wcet.as_ns(), deadline.saturating_add(1), |wcet| {
+            with(&|system| system.tasks.get_mut(position)?.set_wcet(wcet))
+        });
+        let longest = task.segments.iter().max().filter(|_| lane.preemption == Preemption::Segments);
+        let segment = longest.map(|longest| {
+            last_accepted(longest.as_ns(), deadline.saturating_add(1), |length| {
+                with(&|system| system.tasks.get_mut(position)?.set_longest_segment(length))
+            })
+        });
+        // The stages of a task share its period and deadline.
+        let stages = self.stages(position);
+        let each = |system: &mut System, set: &dyn Fn(&mut Task)| {
+            for stage in &stages {
+                set(system.tasks.get_mut(*stage)?);
+            }
+            Some(())
+        };
+        let period = last_accepted(task.period.as_ns(), 0, |period| {
+            with(&|system| each(system, &|task| task.period = Duration::from_ns(period)))
+        });
+        let deadline = last_accepted(deadline, 0, |deadline| {
+            with(&|system| each(system, &|task| task.deadline = Duration::from_ns(deadline)))
+        });
+        Some(Limits { wcet, segment, period, deadline })
+    }
+
+    /// All stages of the task that `position` is one of.
+    fn stages(&self, position: usize) -> Vec<usize> {
+        let tasks = &self.system.tasks;
+        let mut first = position;
+        while let Some(before) = tasks.get(first).and_then(|task| task.after).filter(|before| *before < first) {
+            first = before;
+        }
+        let mut stages = vec![first];
+        for (index, task) in tasks.iter().enumerate() {
+            if task.after.is_some_and(|before| stages.contains(&before)) {
+                stages.push(index);
+            }
+        }
+        stages
+    }
+
+    /// The largest factor, in millionths, by which every WCET of a lane can be multiplied (rounded up to whole
+    /// nanoseconds); `None` on a time-triggered lane.
+    #[must_use]
+    pub fn breakdown_ppm(&self, lane: usize) -> Option<u64> {
+        let tasks = || self.system.tasks.iter().filter(|task| task.lane == lane);
+        self.system.lanes.get(lane).filter(|desc| desc.policy != Policy::TimeTriggered)?;
+        // One job of a task cannot take longer than its deadline, so no factor above D/C is accepted.
+        let ceiling = tasks().map(|task| {
+            let wcet = u128::from(task.wcet.as_ns().max(1));
+            let most = u128::from(task.deadline.as_ns()).saturating_mul(1_000_000).checked_div(wcet);
+            u64::try_from(most.unwrap_or(u128::MAX)).unwrap_or(u64::MAX).saturating_add(1)
+        });
+        let ceiling = ceiling.min()?.max(1_000_001);
+        let mut changed = self.system.clone();
+        let scaled = |factor: u64| {
+            changed.tasks.clone_from(&self.system.tasks);
+            for task in changed.tasks.iter_mut().filter(|task| task.lane == lane) {
+                let wcet = u128::from(task.wcet.as_ns()).checked_mul(u128::from(factor)).ok_or(None)?;
+                let wcet = u64::try_from(wcet.div_ceil(1_000_000)).map_err(|_| None)?;
+                task.set_wcet(wcet).ok_or(None)?;
+            }
+            self.accepts(&changed, lane)
+        };
+        Some(last_accepted(1_000_000, ceiling, scaled).0)
+    }
+
+    /// The largest dispatch overhead per segment of a lane that the system tolerates, in nanoseconds: on the lane, and as
+    /// wait for the orchestration thread on all others; `None` on a time-triggered lane.
+    #[must_use]
+    pub fn largest_overhead(&self, lane: usize) -> Option<u64> {
+        let desc = self.system.lanes.get(lane).filter(|desc| desc.policy != Policy::TimeTriggered)?;
+        let tasks = self.system.tasks.iter().filter(|task| task.lane == lane);
+        let shortest = tasks.map(|task| task.deadline.as_ns()).min()?;
+        let overhead = desc.dispatch_overhead.as_ns();
+        let mut changed = self.system.clone();
+        let with = |other: u64| {
+            for (position, (desc, given)) in changed.lanes.iter_mut().zip(&self.system.lanes).enumerate() {
+                if position == lane {
+                    desc.dispatch_overhead = Duration::from_ns(other);
+                } else {
+                    let grown = given.thread_wait.checked_add(Duration::from_ns(other)).ok_or(None)?;
+                    desc.thread_wait = grown.saturating_sub(Duration::from_ns(overhead));
+                }
+            }
+            let all = if self.connected { 1 } else { changed.lanes.len() };
+            (0..all).try_for_each(|lane| self.accepts(&changed, lane))
+        };
+        Some(last_accepted(overhead, shortest.max(overhead).saturating_add(1), with).0)
+    }
+}
+
+impl Task {
+    /// Gives a task another WCET; segments change in proportion, rounded up, a region and the shortest execution stay, but
+    /// at most the WCET. `None` where a time overflows.
+    fn set_wcet(&mut self, wcet: u64) -> Option<()> {
+        let before = u128::from(self.wcet.as_ns().max(1));
+        let scaled = |time: Duration| {
+            let product = u128::from(time.as_ns()).checked_mul(u128::from(wcet))?;
+            u64::try_from(product.div_ceil(before)).ok().map(Duration::from_ns)
+        };
+        if !self.segments.is_empty() {
+            self.segments = self.segments.iter().map(|segment| scaled(*segment)).collect::<Option<_>>()?;
+        }
+        let sum = self.segments.iter().try_fold(Duration::ZERO, |sum, segment| sum.checked_add(*segment))?;
+        self.wcet = Duration::from_ns(wcet).max(sum);
+        self.region = self.region.min(self.wcet);
+        self.bcet = self.bcet.min(self.wcet);
+        Some(())
+    }
+
+    /// Gives a task's longest segment another length; `None` where a time overflows.
+    fn set_longest_segment(&mut self, length: u64) -> Option<()> {
+        let longest = self.segments.iter_mut().max()?;
+        let rest = self.wcet.checked_sub(*longest)?;
+        *longest = Duration::from_ns(length);
+        self.wcet = rest.checked_add(Duration::from_ns(length))?;
+        Some(())
+    }
 }
 
 /// The task with a job due exactly at `at`.
-fn due_at(loads: &[Load], at: u64) -> FirstMiss {
+fn due_at(loads: &[Load], at: u64) -> Option<usize> {
     loads.iter().position(|load| {
         let beyond = at.saturating_add(load.jitter).checked_sub(load.deadline);
         beyond.is_some_and(|beyond| beyond.checked_rem(load.period) == Some(0))
     })
 }
 
-/// The limits of each load of an accepted lane; `None` where the lane is not accepted.
-///
-/// Cost: about 150 analyses of the lane per task.
-#[must_use]
-pub fn limits(loads: &[Load], theory: Theory) -> Option<Vec<Limits>> {
-    accepts(loads, theory).ok()?;
-    let mut limits = Vec::with_capacity(loads.len());
-    for (position, load) in loads.iter().enumerate() {
-        let with = |change: &dyn Fn(&mut Load)| {
-            let mut changed = loads.to_vec();
-            if let Some(own) = changed.get_mut(position) {
-                change(own);
-            }
-            accepts(&changed, theory)
-        };
-        // A cost above the deadline is never accepted; a period or deadline of 0 is none.
-        limits.push(Limits {
-            cost: last_accepted(load.cost, load.deadline.saturating_add(1), |cost| {
-                with(&|own| *own = own.with_cost(cost))
-            }),
-            period: last_accepted(load.period, 0, |period| with(&|own| own.period = period)),
-            deadline: last_accepted(load.deadline, 0, |deadline| with(&|own| own.deadline = deadline)),
-        });
-    }
-    Some(limits)
-}
-
-/// The largest factor, in millionths, by which every cost of an accepted lane can be multiplied (rounded up to whole
-/// nanoseconds); `None` where the lane is not accepted.
-#[must_use]
-pub fn breakdown_ppm(loads: &[Load], theory: Theory) -> Option<u64> {
-    accepts(loads, theory).ok()?;
-    let scaled = |factor: u64| -> Result<(), FirstMiss> {
-        let scale = |load: &Load| {
-            let cost = u128::from(load.cost).checked_mul(u128::from(factor))?.div_ceil(1_000_000);
-            Some(load.with_cost(u64::try_from(cost).ok()?))
-        };
-        accepts(&loads.iter().map(scale).collect::<Option<Vec<Load>>>().ok_or(None)?, theory)
-    };
-    // One job of a task cannot take longer than its deadline, so no factor above D/C is accepted.
-    let ceiling = loads.iter().map(|load| {
-        let most = u128::from(load.deadline).saturating_mul(1_000_000).checked_div(u128::from(load.cost.max(1)));
-        u64::try_from(most.unwrap_or(u128::MAX)).unwrap_or(u64::MAX).saturating_add(1)
-    });
-    Some(last_accepted(1_000_000, ceiling.min()?.max(1_000_001), scaled).0)
-}
-
-/// The largest overhead per job that an accepted lane tolerates, where each cost now contains `overhead`; in nanoseconds.
-#[must_use]
-pub fn largest_overhead(loads: &[Load], overhead: u64, theory: Theory) -> Option<u64> {
-    accepts(loads, theory).ok()?;
-    let with = |other: u64| -> Result<(), FirstMiss> {
-        let change = |load: &Load| {
-            let cost = load.cost.checked_sub(overhead)?.checked_add(other)?;
-            Some(load.with_cost(cost))
-        };
-        accepts(&loads.iter().map(change).collect::<Option<Vec<Load>>>().ok_or(None)?, theory)
-    };
-    let shortest = loads.iter().map(|load| load.deadline).min()?;
-    Some(last_accepted(overhead, shortest.max(overhead).saturating_add(1), with).0)
-}
-
 /// The value nearest to `refused` that is still accepted, between `accepted` and `refused`, which bound it exclusively on
 /// the far side; and who misses one step beyond.
-fn last_accepted(accepted: u64, refused: u64, test: impl Fn(u64) -> Result<(), FirstMiss>) -> (u64, FirstMiss) {
+fn last_accepted(accepted: u64, refused: u64, mut test: impl FnMut(u64) -> Result<(), FirstMiss>) -> Limit {
     let (mut good, mut bad) = (accepted, refused);
     while good.abs_diff(bad) > 1 {
         let middle = good.midpoint(bad);
@@ -138,60 +283,4 @@ fn last_accepted(accepted: u64, refused: u64, test: impl Fn(u64) -> Result<(), F
     }
     // The far end itself was never tested: it is 0, or beyond what any schedule can hold.
     (good, if bad == refused { None } else { test(bad).err().flatten() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Theory, accepts, breakdown_ppm, limits};
-    use crate::analysis::Load;
-
-    fn load(cost: u64, period: u64, deadline: u64) -> Load {
-        Load::whole(cost, period, deadline, 0)
-    }
-
-    /// The limits by trying every value.
-    fn exhaustive(loads: &[Load], theory: Theory, position: usize) -> (u64, u64, u64) {
-        let holds = |change: &dyn Fn(&mut Load)| {
-            let mut changed = loads.to_vec();
-            change(&mut changed[position]);
-            accepts(&changed, theory).is_ok()
-        };
-        let own = loads[position];
-        let cost =
-            (own.cost..=own.deadline).take_while(|cost| holds(&|own| *own = own.with_cost(*cost))).last().unwrap();
-        let period = (1..=own.period).rev().take_while(|period| holds(&|own| own.period = *period)).last().unwrap();
-        let deadline = (1..=own.deadline).rev().take_while(|d| holds(&|own| own.deadline = *d)).last().unwrap();
-        (cost, period, deadline)
-    }
-
-    #[test]
-    fn bisection_finds_what_trying_every_value_finds() {
-        let lanes = [
-            vec![load(2, 20, 18), load(3, 30, 28), load(7, 60, 55)],
-            vec![load(1, 9, 14), load(4, 25, 25), load(5, 50, 80)],
-            vec![Load::whole(2, 20, 20, 3), load(6, 45, 40)],
-        ];
-        for loads in &lanes {
-            for theory in [Theory::FixedPriority, Theory::Demand] {
-                let found = limits(loads, theory).unwrap();
-                for (position, limits) in found.iter().enumerate() {
-                    let expected = exhaustive(loads, theory, position);
-                    assert_eq!((limits.cost.0, limits.period.0, limits.deadline.0), expected, "{theory:?} {loads:?}");
-                }
-                let factor = breakdown_ppm(loads, theory).unwrap();
-                let scaled = |factor: u64| -> Vec<Load> {
-                    let cost = |load: &Load| (load.cost * factor).div_ceil(1_000_000);
-                    loads.iter().map(|load| load.with_cost(cost(load))).collect()
-                };
-                assert!(factor >= 1_000_000 && accepts(&scaled(factor), theory).is_ok());
-                assert!(accepts(&scaled(factor + 1), theory).is_err(), "{theory:?} {loads:?} {factor}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_lane_that_is_refused_has_no_limits() {
-        let loads = [load(6, 10, 10), load(6, 10, 10)];
-        assert_eq!((limits(&loads, Theory::FixedPriority), breakdown_ppm(&loads, Theory::Demand)), (None, None));
-    }
 }

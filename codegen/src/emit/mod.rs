@@ -5,7 +5,7 @@
 
 use crate::lock::{Lock, TOOL};
 use crate::tables;
-use aegis_core::desc::{Certificate, SystemDesc};
+use aegis_core::desc::{Certificate, SystemDesc, TaskDesc};
 use askama::Template;
 
 /// Beyond this many terms the schedule is not re-proven inside rustc, which evaluates about 40,000 a second, but at the
@@ -62,17 +62,22 @@ pub fn tables(lock: &Lock) -> Result<String, EmitError> {
 pub fn terms(system: &SystemDesc) -> u64 {
     let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
     let n = count(system.tasks.len());
+    let lane_of = |task: &TaskDesc| system.lanes.get(task.lane.index());
     let per_task = system.tasks.iter().map(|task| match task.certificate {
         Certificate::FixedPriority { starts, .. } => count(starts.len()).saturating_add(2).saturating_mul(n),
-        Certificate::Demand => {
-            let busy = system.lanes.get(task.lane.index()).map_or(0, |lane| lane.busy_period.as_ns());
-            busy.checked_div(task.period.as_ns()).unwrap_or(u64::MAX).saturating_add(1).saturating_mul(n)
-        }
+        Certificate::Edf { starts } => count(starts.len()).saturating_add(1).saturating_mul(n),
+        // The walk of a table takes four laps.
+        Certificate::Table => lane_of(task).map_or(1, |lane| count(lane.slots.len()).saturating_mul(4)),
+        Certificate::Unproven => 1,
     });
-    per_task.fold(0, u64::saturating_add)
+    let per_lane = system.lanes.iter().map(|lane| {
+        let points = count(lane.points.len()).saturating_mul(n);
+        points.saturating_add(count(lane.slots.len()).saturating_mul(n))
+    });
+    per_task.chain(per_lane).fold(0, u64::saturating_add)
 }
 
 /// A name as a Rust constant: `sign-text` becomes `SIGN_TEXT`.
 fn constant(name: &str) -> String {
-    name.replace('-', "_").to_uppercase()
+    name.replace(['-', '.'], "_").to_uppercase()
 }

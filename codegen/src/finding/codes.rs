@@ -72,10 +72,10 @@ codes! {
          underscores too.";
     NameClash = "AEG102", "two names become the same constant",
         "In generated Rust code a hyphen becomes an underscore, so two names that differ only in these would \
-         become one constant. Rename one of them.";
+         become one constant, and so does the point in the name of a stage, such as `detect.1`. Rename one of them.";
     UnknownReference = "AEG103", "a name refers to nothing",
-        "Tasks name their lane and model, lanes name their device. The named table must exist in the same \
-         manifest, under exactly this name.";
+        "Tasks name their lane and model, lanes name their device, tasks and models their domain, chains their tasks. \
+         The named table must exist in the same manifest, under exactly this name.";
     BadTime = "AEG104", "a time cannot be read",
         "A time is a string of a decimal number and a unit without a space: \"33ms\", \"1.5ms\", \"250us\". The \
          units are ns, us (or µs), ms and s. It is held in whole nanoseconds, at most 2^64 - 1 of them, and \
@@ -106,8 +106,9 @@ codes! {
         "Under the policy fixed-priority the manifest orders the tasks. Every task of such a lane needs a \
          priority, unique in the lane; 0 is the most important.";
     UnusedPriority = "AEG113", "a task has a priority that its lane's policy would not use",
-        "Under rate-monotonic, deadline-monotonic and edf the order follows from periods and deadlines. A \
-         priority beside them would have no effect: remove it, or choose the policy fixed-priority.";
+        "Under rate-monotonic, deadline-monotonic and edf the order follows from periods and deadlines, under \
+         time-triggered from the table. A priority beside them would have no effect: remove it, or choose the policy \
+         fixed-priority.";
     EqualPriority = "AEG114", "two tasks of one lane have the same priority",
         "The analysis needs a strict order of a lane's tasks, and so does whoever reads a trace. Give each task \
          of the lane another number; 0 is the most important.";
@@ -124,7 +125,7 @@ codes! {
         "A model's inputs and outputs lie at one planned place, which each job of its task uses in place. Two \
          tasks would overwrite each other's. Declare the model a second time under another name.";
     TooMany = "AEG119", "more tasks or lanes than a plan can hold",
-        "A plan holds at most 1,024 tasks and 64 lanes. The dispatcher's step looks at every task for every \
+        "A plan holds at most 1,024 tasks, each stage counted, and 64 lanes. The dispatcher's step looks at every task for every \
          lane, and its cost is a term of every bound.";
     UnusedLane = "AEG120", "a lane has no task",
         "The lane takes a core and has nothing to run. Remove it, or give a task to it.";
@@ -135,6 +136,41 @@ codes! {
          so a margin beside it would have no effect.";
     ProfileWithoutModel = "AEG123", "a profile of a task that has no model",
         "A profile holds measured executions of a model. A task without a model has a declared wcet.";
+    PreemptionRefused = "AEG124", "a lane's preemption is one that it cannot have",
+        "A kernel that a GPU has started cannot be stopped, so a GPU lane is preempted between segments at most. A \
+         time-triggered lane follows its table, in which each job has a time of its own, and preempts nothing.";
+    UnusedSegments = "AEG125", "a task has segments that its lane does not preempt between",
+        "Segments are what a job is preempted between, on lanes of preemption \"segments\". On other lanes the \
+         execution as a whole is all that counts: declare its `wcet`, or change the lane's preemption.";
+    UnusedRegion = "AEG126", "a task has a non-preemptive region on a lane that is not fully preemptive",
+        "A region keeps the lane for a part of a job where it could be lost anywhere, on lanes of preemption \
+         \"full\". On other lanes nothing could be lost in it: remove it.";
+    RegionAboveWcet = "AEG127", "a non-preemptive region is longer than the execution",
+        "The region is a part of the execution, so it is at most the worst-case execution time.";
+    SuspensionRefused = "AEG128", "a suspension that no bound covers",
+        "A job that suspends itself has a bound on a fully preemptive lane under fixed priorities, where its \
+         deadline is at most its period and it has no jitter. Elsewhere nothing is claimed: model what it waits for \
+         as a stage on another lane.";
+    MixedPriorities = "AEG129", "a lane's priorities are both given and to be found",
+        "With priority = \"optimal\" the order of all tasks of the lane is found, so none of them has a number. \
+         Write it in the lane, or in every task; or give every task a number.";
+    StageInTable = "AEG130", "a stage is on a time-triggered lane",
+        "A stage is released when the stage before it completes, and a table knows no such instant. Use a lane of \
+         another policy, or tasks with phases of their own.";
+    UnusedDomainSwitch = "AEG131", "a CPU has a cost of switching domains",
+        "The cost is that of a GPU, which goes from one process's work to another's. On a CPU the measured \
+         overheads hold what changing threads costs.";
+    UnusedDomain = "AEG132", "nothing lies in a domain",
+        "A domain without models and tasks separates nothing. Remove it, or name it in a model or a task.";
+    SharedDevice = "AEG133", "two lanes of one GPU run tasks of different domains",
+        "A GPU gives processes slices of time, during which a lane's work stands still without any bound that the \
+         analysis could count. What names no domain lies in another one than what does. Let one lane run all \
+         domains' tasks, or let all tasks of the device lie in one domain.";
+    RepeatedMember = "AEG134", "a chain has a task twice",
+        "A chain goes from its first task to its last, and each task is in it once.";
+    LetRefused = "AEG135", "a chain communicates by logical execution time through a task that cannot",
+        "Under logical execution time a job reads at its arrival and writes at its deadline, so the deadline must \
+         not exceed the period, and there is no place in between for stages to read and write.";
 
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
@@ -155,6 +191,18 @@ codes! {
     BudgetAboveWcet = "AEG205", "a budget above the analysed WCET",
         "The analysis assumes that no job executes longer than its WCET, the budget is where an overrun is \
          recorded. A budget above the WCET would let the assumption break unseen.";
+    ExactOnly = "AEG206", "a deadline holds only by the exact analysis",
+        "The response bound, which holds for any releases that keep their distance, exceeds the deadline; but with \
+         strictly periodic releases at exactly these phases no job responds later than its deadline. That was found by \
+         looking at every reachable state of the lane, for which there is no certificate that a vehicle could check: \
+         such a plan can be analysed and simulated, not built.";
+    ChainTooSlow = "AEG207", "a chain's reaction or age exceeds what it may have",
+        "The reaction is the longest time from an event to the first output that follows from it, the age the longest \
+         time for which an output rests on one input. Both grow with the periods and responses of the chain's tasks. \
+         Shorten these, or use communication = \"let\" with short deadlines, which depends on periods and phases only.";
+    NoTable = "AEG208", "a time-triggered lane has no table",
+        "Each job of a hyperperiod needs a slot after its release and before its deadline, and no two slots overlap. The \
+         finding says whether that is impossible, or was not found within the limit of the search.";
 
     MemoryExceeded = "AEG301", "the models do not fit the device's memory",
         "The arena (inputs, outputs and scratch of all models of the device) and the weights that the backends \
@@ -195,7 +243,8 @@ codes! {
          does not fix with `inputs`. The finding carries the runtime's own words.";
     NotBuildable = "AEG504", "the manifest describes no vehicle that can be built",
         "A binary needs a model with a profile for every task, a runtime for every backend, and a crate with \
-         hooks. Tasks with a declared `wcet` but no model are for analysis and simulation.";
+         hooks. Tasks with a declared execution but no model, lanes that are GPUs or preemptive, and more than one \
+         domain are for analysis and simulation.";
 
     LockRefused = "AEG601", "the lock is missing, stale, edited or another vehicle's",
         "Builds render their tables from the lock, so it must be exactly what `aegis check` derives from the \

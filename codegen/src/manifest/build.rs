@@ -1,28 +1,57 @@
 //! From raw to real: a manifest without an error has everything, and here it is put together.
 
-use super::check::{Links, policy_of};
-use super::model::{Asset, Device, Lane, Manifest, Model, Runtime, Task};
-use super::raw::{self, Raw};
+use std::ops::RangeInclusive;
+
+use aegis_core::time::Duration;
+use aegis_core::units::Priority;
+use toml::Spanned;
+
+use super::check::{Links, is_optimal, kind_of, policy_of};
+use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Model, Runtime, Task};
+use super::raw::{self, Member, Raw};
 
 /// The validated manifest; `None` where something was reported as an error.
 pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
-    let policies: Option<Vec<_>> = raw.lanes.iter().map(|lane| policy_of(&raw, lane)).collect();
+    let mut of_lanes = Vec::new();
+    for (index, lane) in raw.lanes.iter().enumerate() {
+        let (policy, policy_span) = policy_of(&raw, lane)?;
+        let tasks = raw.tasks.iter().zip(&links.lanes).filter(|(_, link)| **link == Some(index)).map(|(task, _)| task);
+        let optimal = is_optimal(lane, policy, tasks);
+        of_lanes.push((policy, policy_span, kind_of(&raw, links, index)?, optimal));
+    }
     let mut lanes = Vec::new();
-    for ((lane, device), (policy, policy_span)) in raw.lanes.into_iter().zip(&links.devices).zip(policies?) {
+    for ((lane, device), (policy, policy_span, kind, optimal)) in
+        raw.lanes.into_iter().zip(&links.devices).zip(of_lanes)
+    {
         lanes.push(Lane {
             name: lane.name,
             device: *device,
+            kind,
             core: lane.core?,
             policy,
             policy_span,
+            preemption: lane.preemption?.0,
+            launch: lane.launch,
+            optimal,
             overheads: lane.overheads?,
             span: lane.span,
         });
     }
+    let mut chains = Vec::new();
+    for (chain, members) in raw.chains.into_iter().zip(&links.chains) {
+        let members = members.as_ref()?.iter().map(|member| stages(raw.members.get(*member)?));
+        let tasks = members.collect::<Option<Vec<_>>>()?;
+        chains.push(build_chain(chain, tasks)?);
+    }
     let system = raw.system?;
     let mut tasks = Vec::new();
-    for ((task, lane), model) in raw.tasks.into_iter().zip(&links.lanes).zip(&links.models) {
-        tasks.push(build_task(task, (*lane)?, *model, system.margin_ppm)?);
+    let all = raw.tasks.into_iter().zip(&links.lanes).zip(&links.models).zip(&links.domains);
+    for (((task, lane), model), domain) in all {
+        tasks.push(build_task(task, (*lane)?, *model, *domain, system.margin_ppm)?);
+    }
+    let mut models = Vec::new();
+    for (model, domain) in raw.models.into_iter().zip(&links.model_domains) {
+        models.push(build_model(model, *domain)?);
     }
     Some(Manifest {
         name: system.name?,
@@ -33,9 +62,27 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         runtimes: raw.runtimes.into_iter().map(build_runtime).collect::<Option<_>>()?,
         devices: raw.devices.into_iter().map(build_device).collect::<Option<_>>()?,
         lanes,
-        models: raw.models.into_iter().map(build_model).collect::<Option<_>>()?,
+        models,
         assets: raw.assets.into_iter().map(build_asset).collect::<Option<_>>()?,
+        domains: raw.domains.into_iter().map(|domain| Domain { name: domain.name, span: domain.span }).collect(),
         tasks,
+        chains,
+    })
+}
+
+/// The positions of a member's stages.
+fn stages(member: &Member) -> Option<RangeInclusive<usize>> {
+    Some(member.tasks.start..=member.tasks.end.checked_sub(1)?)
+}
+
+fn build_chain(raw: raw::Chain, tasks: Vec<RangeInclusive<usize>>) -> Option<Chain> {
+    Some(Chain {
+        name: raw.name,
+        tasks,
+        max_reaction: raw.max_reaction,
+        max_age: raw.max_age,
+        communication: raw.communication?.0,
+        span: raw.span,
     })
 }
 
@@ -52,6 +99,8 @@ fn build_runtime(raw: raw::Runtime) -> Option<Runtime> {
 fn build_device(raw: raw::Device) -> Option<Device> {
     Some(Device {
         name: raw.name,
+        kind: raw.kind?,
+        domain_switch: raw.domain_switch.map_or(Duration::ZERO, Spanned::into_inner),
         memory: raw.memory?,
         cpu_model: raw.cpu_model,
         governor: raw.governor,
@@ -59,28 +108,46 @@ fn build_device(raw: raw::Device) -> Option<Device> {
     })
 }
 
-fn build_model(raw: raw::Model) -> Option<Model> {
-    Some(Model { name: raw.name, source: raw.source?, backend: raw.backend?, inputs: raw.inputs, span: raw.span })
+fn build_model(raw: raw::Model, domain: Option<usize>) -> Option<Model> {
+    Some(Model {
+        name: raw.name,
+        source: raw.source?,
+        backend: raw.backend?,
+        domain,
+        inputs: raw.inputs,
+        span: raw.span,
+    })
 }
 
 fn build_asset(raw: raw::Asset) -> Option<Asset> {
     Some(Asset { name: raw.name, source: raw.source?, span: raw.span })
 }
 
-fn build_task(raw: raw::Task, lane: usize, model: Option<usize>, system_margin_ppm: u64) -> Option<Task> {
+fn build_task(
+    raw: raw::Task,
+    lane: usize,
+    model: Option<usize>,
+    domain: Option<usize>,
+    system_margin_ppm: u64,
+) -> Option<Task> {
+    let priority = raw.number().map(|(number, span)| Spanned::new(span, Priority(number)));
     Some(Task {
         name: raw.name,
+        after: raw.after,
+        domain,
         lane,
         model,
         period: raw.period?,
         deadline: raw.deadline?,
         phase: raw.phase,
-        jitter: raw.jitter,
-        priority: raw.priority,
+        jitter: raw.jitter.map_or(Duration::ZERO, Spanned::into_inner),
+        priority,
         execution: raw.execution?,
+        region: raw.region,
+        suspension: raw.suspension,
         bcet: raw.bcet,
-        hooks: raw.hooks.map_or(aegis_core::Duration::ZERO, toml::Spanned::into_inner),
-        margin_ppm: raw.margin_ppm.map_or(system_margin_ppm, toml::Spanned::into_inner),
+        hooks: raw.hooks.map_or(Duration::ZERO, Spanned::into_inner),
+        margin_ppm: raw.margin_ppm.map_or(system_margin_ppm, Spanned::into_inner),
         budget: raw.budget,
         on_overrun: raw.on_overrun,
         span: raw.span,

@@ -1,16 +1,18 @@
 //! The rules that span several tables; each is a function that reports every place that breaks it.
 
+mod chains;
+mod lanes;
+mod tasks;
+
 use std::collections::BTreeMap;
 
 use aegis_core::desc::Policy;
-use aegis_core::time::Duration;
 use toml::Spanned;
 
-use super::model::{Execution, Manifest, Overheads, Span};
-use super::raw::{Lane, Raw, Task};
+use super::model::{LaneKind, Manifest, Span};
+use super::raw::{Lane, Model, Raw, Task};
 use super::reader::Sink;
 use super::suggest::nearest;
-use super::units::Time;
 use crate::finding::{Code, Finding};
 
 /// The references between tables, as positions; `None` where a name is absent or refers to nothing.
@@ -21,6 +23,24 @@ pub(crate) struct Links {
     pub(crate) lanes: Vec<Option<usize>>,
     /// Each task's model.
     pub(crate) models: Vec<Option<usize>>,
+    /// Each model's domain.
+    pub(crate) model_domains: Vec<Option<usize>>,
+    /// Each task's domain: its own, or else its model's.
+    pub(crate) domains: Vec<Option<usize>>,
+    /// Each chain's members, as positions of tables.
+    pub(crate) chains: Vec<Option<Vec<usize>>>,
+}
+
+impl Links {
+    /// Whether no reference is broken that could say in which domain something lies.
+    fn domains_are_known(&self, raw: &Raw) -> bool {
+        let task = |((task, model), domain): ((&Task, &Option<usize>), &Option<usize>)| {
+            (model.is_some() || !task.has_model) && (domain.is_some() || !task.has_domain)
+        };
+        let model = |(model, domain): (&Model, &Option<usize>)| domain.is_some() || !model.has_domain;
+        raw.tasks.iter().zip(&self.models).zip(&self.domains).all(task)
+            && raw.models.iter().zip(&self.model_domains).all(model)
+    }
 }
 
 /// Applies all rules and resolves all references.
@@ -35,16 +55,27 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
             .filter(|&task| links.lanes[task] == Some(index))
             .map(|task| &raw.tasks[task])
             .collect();
-        models_need_a_machine(lane, &tasks, sink);
-        priorities(lane, policy_of(raw, lane), &tasks, sink);
+        lanes::check(lane, kind_of(raw, &links, index), policy_of(raw, lane), &tasks, sink);
     }
+    lanes::shared_devices(raw, &links, sink);
     shared_models(raw, &links, sink);
     unused(raw, &links, sink);
-    for task in &raw.tasks {
-        times(task, sink);
-        profiles(task, sink);
+    for member in &raw.members {
+        tasks::check(member, raw.tasks.get(member.tasks.clone()).unwrap_or_default(), sink);
     }
+    chains::check(raw, &links, sink);
     links
+}
+
+/// What executes a lane's jobs: its own kind, or else its device's.
+pub(crate) fn kind_of(raw: &Raw, links: &Links, lane: usize) -> Option<LaneKind> {
+    let device = links.devices.get(lane).copied().flatten().and_then(|device| raw.devices.get(device));
+    raw.lanes.get(lane)?.kind.or_else(|| device?.kind)
+}
+
+/// Whether the priorities of a lane's `tasks` are to be found: the lane says so, or one of them does.
+pub(crate) fn is_optimal<'r>(lane: &Lane, policy: Policy, mut tasks: impl Iterator<Item = &'r Task>) -> bool {
+    policy == Policy::FixedPriority && (lane.optimal.is_some() || tasks.any(Task::is_optimal))
 }
 
 /// A lane's policy and where it is given: its own, or else the system's.
@@ -61,10 +92,32 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
     let find = |name: Option<&Spanned<String>>, what: &'static str, known: &[&str]| {
         reference(name?, what, known, !raw.incomplete.contains(&what), sink)
     };
+    let domains: Vec<_> = raw.domains.iter().map(|domain| domain.name.get_ref().as_str()).collect();
+    let members: Vec<_> = raw.members.iter().map(|member| member.name.get_ref().as_str()).collect();
+    let task_models: Vec<_> = raw.tasks.iter().map(|task| find(task.model.as_ref(), "model", &models)).collect();
+    let model_domains: Vec<_> =
+        raw.models.iter().map(|model| find(model.domain.as_ref(), "domain", &domains)).collect();
+    let mut task_domains: Vec<Option<usize>> = Vec::new();
+    for (task, model) in raw.tasks.iter().zip(&task_models) {
+        // All stages have their task's domain, which is looked up once.
+        let own = match task.after {
+            Some(before) => task_domains.get(before).copied().flatten(),
+            None => find(task.domain.as_ref(), "domain", &domains),
+        };
+        task_domains.push(own.or_else(|| model_domains.get((*model)?).copied().flatten()));
+    }
+    let chain = |names: &Vec<Spanned<String>>| {
+        // All are looked up, so that each unknown one is reported.
+        let found: Vec<_> = names.iter().map(|name| find(Some(name), "task", &members)).collect();
+        found.into_iter().collect::<Option<Vec<usize>>>()
+    };
     Links {
         devices: raw.lanes.iter().map(|lane| find(lane.device.as_ref(), "device", &devices)).collect(),
         lanes: raw.tasks.iter().map(|task| find(task.lane.as_ref(), "lane", &lanes)).collect(),
-        models: raw.tasks.iter().map(|task| find(task.model.as_ref(), "model", &models)).collect(),
+        models: task_models,
+        model_domains,
+        domains: task_domains,
+        chains: raw.chains.iter().map(|found| found.tasks.as_ref().and_then(chain)).collect(),
     }
 }
 
@@ -112,7 +165,7 @@ fn counts(raw: &Raw, sink: &Sink<'_>) {
 fn name_clashes<'r>(kind: &str, names: impl Iterator<Item = &'r Spanned<String>>, sink: &Sink<'_>) {
     let mut seen: BTreeMap<String, &Spanned<String>> = BTreeMap::new();
     for name in names {
-        let constant = name.get_ref().replace('-', "_").to_uppercase();
+        let constant = name.get_ref().replace(['-', '.'], "_").to_uppercase();
         if let Some(first) = seen.get(&constant) {
             let message = format!(
                 "the {kind}s `{}` and `{}` would both become the constant `{constant}`",
@@ -167,81 +220,6 @@ fn cores(raw: &Raw, sink: &Sink<'_>) {
     }
 }
 
-/// A lane whose tasks have models needs a device and known overheads.
-fn models_need_a_machine(lane: &Lane, tasks: &[&Task], sink: &Sink<'_>) {
-    let Some(task) = tasks.iter().find(|task| task.has_model) else { return };
-    let name = lane.name.get_ref();
-    let report = |code, lacks: &str, help: &str| {
-        let message = format!("the lane `{name}` runs models but has no {lacks}");
-        let mut finding = Finding::error(code, message)
-            .at(sink.file, lane.span.clone(), format!("this lane has no {lacks}"))
-            .help(help);
-        if let Some(model) = &task.model {
-            finding = finding.also(sink.file, model.span(), "runs a model on it");
-        }
-        sink.push(finding);
-    };
-    if !lane.has_device {
-        report(
-            Code::NoDevice,
-            "device",
-            "add a table [device.NAME] with kind = \"cpu\" and its memory, and name it in the lane",
-        );
-    }
-    if matches!(lane.overheads, Some(Overheads::Zero)) {
-        report(
-            Code::NoOverheads,
-            "overheads",
-            "add dispatch-overhead and wakeup-latency, or the profile of a measurement",
-        );
-    }
-}
-
-/// Fixed priorities are given exactly where they are used, and are unique in a lane.
-fn priorities(lane: &Lane, policy: Option<(Policy, Span)>, tasks: &[&Task], sink: &Sink<'_>) {
-    let Some((policy, policy_span)) = policy else { return };
-    let mut seen: BTreeMap<u16, (&str, Span)> = BTreeMap::new();
-    for task in tasks {
-        let name = task.name.get_ref().as_str();
-        let lane = lane.name.get_ref();
-        match (&task.priority_key, policy) {
-            (None, Policy::FixedPriority) => {
-                let message = format!("the task `{name}` needs a priority in the lane `{lane}`");
-                let finding = Finding::error(Code::NoPriority, message)
-                    .at(sink.file, task.span.clone(), "`priority` is missing here")
-                    .also(sink.file, policy_span.clone(), "the lane's policy");
-                sink.push(finding.help("add `priority`, unique in the lane; 0 is the most important"));
-            }
-            (Some(key), policy) if policy != Policy::FixedPriority => {
-                let message =
-                    format!("the priority of the task `{name}` has no effect under the policy {}", policy.name());
-                let finding = Finding::error(Code::UnusedPriority, message)
-                    .at(sink.file, key.clone(), "remove this")
-                    .also(sink.file, policy_span.clone(), "or make this \"fixed-priority\"");
-                sink.push(finding);
-            }
-            _ => {
-                let Some(priority) = &task.priority else { continue };
-                let number = priority.get_ref().0;
-                match seen.get(&number) {
-                    Some((other, span)) => {
-                        let message = format!(
-                            "the tasks `{other}` and `{name}` of the lane `{lane}` both have priority {number}"
-                        );
-                        let finding = Finding::error(Code::EqualPriority, message)
-                            .at(sink.file, priority.span(), format!("`{name}`"))
-                            .also(sink.file, span.clone(), format!("`{other}`"));
-                        sink.push(finding.help("each task of a lane needs another number"));
-                    }
-                    None => {
-                        seen.insert(number, (name, priority.span()));
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn shared_models(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     let mut users: BTreeMap<usize, &Task> = BTreeMap::new();
     for (task, link) in raw.tasks.iter().zip(&links.models) {
@@ -266,7 +244,7 @@ fn shared_models(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     }
 }
 
-/// Lanes and models that nothing uses; where a reference is broken, that may be what was meant to use them.
+/// Lanes, models and domains that nothing uses; where a reference is broken, that may be what was meant to use them.
 fn unused(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     if raw.tasks.is_empty() || raw.incomplete.contains(&"task") {
         return;
@@ -290,77 +268,13 @@ fn unused(raw: &Raw, links: &Links, sink: &Sink<'_>) {
             }
         }
     }
-}
-
-/// The order that a task's times must be in.
-fn times(task: &Task, sink: &Sink<'_>) {
-    let name = task.name.get_ref();
-    let shown = |time: &Spanned<Duration>| Time(*time.get_ref());
-    let wcet = match &task.execution {
-        Some(Execution::Wcet(wcet)) => Some(wcet),
-        _ => None,
-    };
-    if let (Some(bcet), Some(wcet)) = (&task.bcet, wcet)
-        && bcet.get_ref() > wcet.get_ref()
-    {
-        let (least, most) = (shown(bcet), shown(wcet));
-        let message = format!("the bcet {least} of the task `{name}` exceeds its wcet {most}");
-        let finding = Finding::error(Code::BcetAboveWcet, message)
-            .at(sink.file, bcet.span(), "the shortest execution")
-            .also(sink.file, wcet.span(), "the longest execution");
-        sink.push(finding);
-    }
-    if let (Some(deadline), Some(wcet)) = (&task.deadline, wcet) {
-        let hooks = task.hooks.as_ref().filter(|hooks| !hooks.get_ref().is_zero());
-        let extra = hooks.map_or(Duration::ZERO, |hooks| *hooks.get_ref());
-        let need = wcet.get_ref().checked_add(extra).unwrap_or(Duration::MAX);
-        if need > *deadline.get_ref() {
-            let what = if hooks.is_some() { "wcet with hooks" } else { "wcet" };
-            let message =
-                format!("the {what} {} of the task `{name}` exceeds its deadline {}", Time(need), shown(deadline));
-            let mut finding = Finding::error(Code::DeadlineBelowWcet, message)
-                .at(sink.file, deadline.span(), "the deadline")
-                .also(sink.file, wcet.span(), "the longest execution");
-            if let Some(hooks) = hooks {
-                finding = finding.also(sink.file, hooks.span(), "the hooks' time");
+    if links.domains_are_known(raw) && !raw.incomplete.contains(&"model") {
+        for (index, domain) in raw.domains.iter().enumerate() {
+            if !links.domains.contains(&Some(index)) && !links.model_domains.contains(&Some(index)) {
+                let message = format!("nothing lies in the domain `{}`", domain.name.get_ref());
+                let finding = Finding::warning(Code::UnusedDomain, message);
+                sink.push(finding.at(sink.file, domain.span.clone(), "not used"));
             }
-            sink.push(finding.help("no schedule can help: allow more time, or use a faster model"));
         }
-    }
-    if let (Some(deadline), Some(period)) = (&task.deadline, &task.period) {
-        let most = u128::from(period.get_ref().as_ns()) * u128::from(Manifest::MAX_QUEUE);
-        if u128::from(deadline.get_ref().as_ns()) > most {
-            let message = format!(
-                "the deadline {} of the task `{name}` is longer than {} periods of {}",
-                shown(deadline),
-                Manifest::MAX_QUEUE,
-                shown(period)
-            );
-            let finding = Finding::error(Code::DeadlineBeyondQueue, message)
-                .at(sink.file, deadline.span(), "the deadline")
-                .also(sink.file, period.span(), "the period");
-            sink.push(finding.help("use a longer period or a shorter deadline: queues have a fixed size"));
-        }
-    }
-}
-
-/// A profile needs a model, and a margin needs a profile.
-fn profiles(task: &Task, sink: &Sink<'_>) {
-    let name = task.name.get_ref();
-    match (&task.execution, &task.margin_ppm) {
-        (Some(Execution::Profile(profile)), _) if !task.has_model => {
-            let message = format!("the task `{name}` has a profile but no model");
-            let finding = Finding::error(Code::ProfileWithoutModel, message);
-            let finding = finding.at(sink.file, profile.span(), "a profile is of a model, and the task has none");
-            sink.push(finding.help("add `model`, or declare the longest execution with `wcet`"));
-        }
-        (Some(Execution::Wcet(wcet)), Some(margin)) => {
-            let message = format!("the margin of the task `{name}` has no effect on a declared wcet");
-            let finding = Finding::error(Code::MarginWithoutProfile, message)
-                .at(sink.file, margin.span(), "remove this")
-                .also(sink.file, wcet.span(), "or name a profile instead of this");
-            sink.push(finding);
-        }
-        _ => {}
     }
 }

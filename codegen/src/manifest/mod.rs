@@ -9,6 +9,7 @@
 //! positions, defaults are filled in, times are nanoseconds.
 
 mod build;
+mod buildable;
 mod check;
 pub mod model;
 mod raw;
@@ -17,7 +18,11 @@ mod suggest;
 mod syntax;
 pub mod units;
 
-pub use model::{Asset, Client, Device, Execution, Lane, Manifest, Model, Overheads, Runtime, Source, Span, Task};
+pub use buildable::unbuildable;
+pub use model::{
+    Asset, Chain, Client, Communication, Device, Domain, Execution, Lane, LaneKind, Manifest, Model, Overheads,
+    Runtime, Source, Span, Task,
+};
 
 use toml::de::DeTable;
 

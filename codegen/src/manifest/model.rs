@@ -3,9 +3,9 @@
 //!
 //! Values that a later room may have to point at keep their place in the manifest's text.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-use aegis_core::desc::{Backend, OnOverrun, Policy};
+use aegis_core::desc::{Backend, OnOverrun, Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
@@ -36,8 +36,13 @@ pub struct Manifest {
     pub models: Vec<Model>,
     /// The data files of the application's hooks.
     pub assets: Vec<Asset>,
-    /// The recurring obligations, between 1 and [`Manifest::MAX_TASKS`].
+    /// The processes that models and tasks lie in.
+    pub domains: Vec<Domain>,
+    /// The recurring obligations, between 1 and [`Manifest::MAX_TASKS`]. A task with stages is one for each of them, in
+    /// their order and side by side.
     pub tasks: Vec<Task>,
+    /// The chains of tasks whose end-to-end latency is bounded.
+    pub chains: Vec<Chain>,
 }
 
 impl Manifest {
@@ -47,6 +52,10 @@ impl Manifest {
     pub const MAX_LANES: usize = 64;
     /// The greatest number of periods in a deadline, so that at most one job more can wait.
     pub const MAX_QUEUE: u64 = 64;
+    /// The greatest number of segments of a job.
+    pub const MAX_SEGMENTS: usize = 256;
+    /// The greatest number of stages of a task.
+    pub const MAX_STAGES: usize = 16;
 }
 
 /// A runtime library.
@@ -118,11 +127,35 @@ impl Client {
     }
 }
 
-/// A device, which in this version is a CPU with its memory.
+/// What executes a lane's jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LaneKind {
+    /// A thread on a CPU core.
+    Cpu,
+    /// A GPU, which a thread on a CPU core feeds; for analysis and simulation only.
+    Gpu,
+}
+
+impl LaneKind {
+    /// The name in manifests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        }
+    }
+}
+
+/// A processor with its memory.
 #[derive(Clone, Debug)]
 pub struct Device {
     /// Its name.
     pub name: Spanned<String>,
+    /// What it is, and so what its lanes are.
+    pub kind: LaneKind,
+    /// What going from one domain's work to another's costs, at most; zero on a CPU.
+    pub domain_switch: Duration,
     /// What it grants to the models of its lanes; more than zero.
     pub memory: Spanned<Bytes>,
     /// The processor that profiles must have been measured on.
@@ -133,19 +166,29 @@ pub struct Device {
     pub span: Span,
 }
 
-/// An in-order execution resource. A started job is never preempted.
+/// An in-order execution resource: at most one segment of one job is in flight.
 #[derive(Clone, Debug)]
 pub struct Lane {
     /// Its name.
     pub name: Spanned<String>,
     /// The position of its device; always there if a task of the lane has a model.
     pub device: Option<usize>,
+    /// Its own kind, or its device's.
+    pub kind: LaneKind,
     /// The CPU core of its worker; no other lane's and not the orchestration thread's.
     pub core: Spanned<u16>,
     /// How its next job is chosen.
     pub policy: Policy,
     /// Where its policy is given: in the lane, or else in `[system]`.
     pub policy_span: Span,
+    /// Where a started job can lose the lane: never [`Preemption::Full`] on a GPU, and [`Preemption::None`] under
+    /// [`Policy::TimeTriggered`].
+    pub preemption: Preemption,
+    /// What launching one segment costs, at most.
+    pub launch: Duration,
+    /// Whether the priorities of its tasks are to be found, so that none of them has one. Only under
+    /// [`Policy::FixedPriority`].
+    pub optimal: bool,
     /// What starting a job costs; never [`Overheads::Zero`] if a task of the lane has a model.
     pub overheads: Overheads,
     /// Its table's header.
@@ -177,6 +220,8 @@ pub struct Model {
     pub source: Source,
     /// What executes it.
     pub backend: Backend,
+    /// The position of the domain that it lies in, if it names one.
+    pub domain: Option<usize>,
     /// The dimensions of its inputs, each more than zero, for inputs whose dimensions its file leaves open.
     pub inputs: Vec<(Spanned<String>, Vec<u32>)>,
     /// Its table's header.
@@ -194,11 +239,25 @@ pub struct Asset {
     pub span: Span,
 }
 
-/// A recurring obligation.
+/// A process that models and tasks lie in: what fails in one does not touch another.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub struct Domain {
     /// Its name.
     pub name: Spanned<String>,
+    /// Its table's header.
+    pub span: Span,
+}
+
+/// A recurring obligation, or one stage of one.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its name; a stage's is its task's with a point and its number from 1, such as `detect.2`, at its task's place.
+    pub name: Spanned<String>,
+    /// The position of the stage before it, whose completion releases it; `None` for all but later stages. It is the
+    /// task just before this one, and has its period, deadline and phase.
+    pub after: Option<usize>,
+    /// The position of the domain that it lies in: its own, or else its model's.
+    pub domain: Option<usize>,
     /// The position of its lane.
     pub lane: usize,
     /// The position of its model, which no other task has.
@@ -207,15 +266,24 @@ pub struct Task {
     pub period: Spanned<Duration>,
     /// The time from arrival within which a job must complete; more than zero, at most
     /// [`Manifest::MAX_QUEUE`] periods. Where the manifest gives none it is the period, with the period's place.
+    /// All stages of a task have the whole task's: it is what the last of them must meet.
     pub deadline: Spanned<Duration>,
     /// The first arrival.
     pub phase: Duration,
-    /// How much later than its arrival a job may be released; may exceed the period.
+    /// How much later than its arrival a job may be released; may exceed the period. Zero for later stages,
+    /// whose release follows from the stage before.
     pub jitter: Duration,
-    /// The order in its lane: there exactly if the lane's policy is [`Policy::FixedPriority`].
+    /// The order in its lane: there exactly if the lane's policy is [`Policy::FixedPriority`] and the lane is not
+    /// [`Lane::optimal`].
     pub priority: Option<Spanned<Priority>>,
     /// How long a job executes, hooks not included.
     pub execution: Execution,
+    /// The longest time that a job keeps its lane against any other, wherever in the job that is: more than zero, at
+    /// most the declared worst case, and only on lanes of [`Preemption::Full`].
+    pub region: Option<Spanned<Duration>>,
+    /// The longest time that a job waits for something else than its lane, in all. More than zero, and only on lanes of
+    /// [`Preemption::Full`] under fixed priorities, with a deadline of at most the period, no jitter and no model.
+    pub suspension: Option<Spanned<Duration>>,
     /// How long a job executes at least; never more than a declared worst case.
     pub bcet: Option<Spanned<Duration>>,
     /// How long the application's input and output hooks take together, at most.
@@ -226,7 +294,7 @@ pub struct Task {
     pub budget: Option<Spanned<Duration>>,
     /// The answer to an overrun.
     pub on_overrun: OnOverrun,
-    /// Its table's header.
+    /// Its table's header, or where the stage is given.
     pub span: Span,
 }
 
@@ -237,4 +305,36 @@ pub enum Execution {
     Wcet(Spanned<Duration>),
     /// It was measured: the profile's path, relative to the manifest. Such a task has a model.
     Profile(Spanned<String>),
+    /// The manifest gives each segment's, in order: 1 to [`Manifest::MAX_SEGMENTS`], each more than zero, in all
+    /// at most 2^64 - 1 ns. Such a task has no model and no hooks, and is on a lane of [`Preemption::Segments`].
+    Segments(Vec<Spanned<Duration>>),
+}
+
+/// A chain of tasks: each reads what the one before it wrote.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Each member's positions in [`Manifest::tasks`], from its first stage to its last; a task without stages has one.
+    /// At least one member, none of them twice.
+    pub tasks: Vec<RangeInclusive<usize>>,
+    /// The longest time from a change at the chain's input to the first output that follows from it. One of the two
+    /// bounds is there.
+    pub max_reaction: Option<Spanned<Duration>>,
+    /// The longest time for which an output follows from one input.
+    pub max_age: Option<Spanned<Duration>>,
+    /// When members read and write.
+    pub communication: Communication,
+    /// Its table's header.
+    pub span: Span,
+}
+
+/// When the tasks of a chain read and write what they exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Communication {
+    /// A job reads when it starts and writes when it completes; what is written last is what is read.
+    Register,
+    /// Logical execution time: a job reads at its arrival and writes at its deadline. Every member has a deadline of at
+    /// most its period, and no stages.
+    Let,
 }

@@ -3,14 +3,17 @@
 //! A field is `None` where its key is absent or its value was reported; only a manifest without an error
 //! becomes a [`Manifest`](super::model::Manifest).
 
-use aegis_core::desc::{Backend, OnOverrun, Policy};
+mod task;
+
+use aegis_core::desc::{Backend, Policy, Preemption};
 use aegis_core::time::Duration;
-use aegis_core::units::{Bytes, Priority};
+use aegis_core::units::Bytes;
 use toml::Spanned;
 
-use super::model::{Client, Execution, Overheads, Source, Span};
+use super::model::{Client, Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
+pub(crate) use task::{Member, Task};
 
 /// The margin where the manifest gives none.
 const DEFAULT_MARGIN_PPM: u64 = 1_250_000;
@@ -21,6 +24,17 @@ const POLICIES: &[(&str, Policy)] = &[
     (Policy::DeadlineMonotonic.name(), Policy::DeadlineMonotonic),
     (Policy::FixedPriority.name(), Policy::FixedPriority),
     (Policy::EarliestDeadlineFirst.name(), Policy::EarliestDeadlineFirst),
+    (Policy::TimeTriggered.name(), Policy::TimeTriggered),
+];
+
+/// The kinds of devices and lanes by their names in manifests.
+const KINDS: &[(&str, LaneKind)] = &[(LaneKind::Cpu.name(), LaneKind::Cpu), (LaneKind::Gpu.name(), LaneKind::Gpu)];
+
+/// The ways to preempt by their names in manifests.
+const PREEMPTIONS: &[(&str, Preemption)] = &[
+    (Preemption::None.name(), Preemption::None),
+    (Preemption::Segments.name(), Preemption::Segments),
+    (Preemption::Full.name(), Preemption::Full),
 ];
 
 /// The whole file.
@@ -31,7 +45,12 @@ pub(crate) struct Raw {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) models: Vec<Model>,
     pub(crate) assets: Vec<Asset>,
+    pub(crate) domains: Vec<Domain>,
+    /// Each stage of a task is one.
     pub(crate) tasks: Vec<Task>,
+    /// The tables `[task.NAME]`, each with its place in `tasks`.
+    pub(crate) members: Vec<Member>,
+    pub(crate) chains: Vec<Chain>,
     /// The kinds that have more tables than could be read, so that an unknown name may be one of these.
     pub(crate) incomplete: Vec<&'static str>,
 }
@@ -59,6 +78,8 @@ pub(crate) struct Runtime {
 pub(crate) struct Device {
     pub(crate) name: Spanned<String>,
     pub(crate) span: Span,
+    pub(crate) kind: Option<LaneKind>,
+    pub(crate) domain_switch: Option<Spanned<Duration>>,
     pub(crate) memory: Option<Spanned<Bytes>>,
     pub(crate) cpu_model: Option<Spanned<String>>,
     pub(crate) governor: Option<Spanned<String>>,
@@ -71,10 +92,16 @@ pub(crate) struct Lane {
     /// Whether `device` is given, be it readable or not.
     pub(crate) has_device: bool,
     pub(crate) device: Option<Spanned<String>>,
+    pub(crate) kind: Option<LaneKind>,
     pub(crate) core: Option<Spanned<u16>>,
     /// Whether `policy` is given, be it readable or not.
     pub(crate) has_policy: bool,
     pub(crate) policy: Option<Spanned<Policy>>,
+    /// The preemption and where it is given; without a place it is the default.
+    pub(crate) preemption: Option<(Preemption, Option<Span>)>,
+    pub(crate) launch: Duration,
+    /// Where the lane's `priority` is given, which can only ask for optimal ones.
+    pub(crate) optimal: Option<Span>,
     pub(crate) overheads: Option<Overheads>,
 }
 
@@ -84,6 +111,9 @@ pub(crate) struct Model {
     pub(crate) span: Span,
     pub(crate) source: Option<Source>,
     pub(crate) backend: Option<Backend>,
+    /// Whether `domain` is given, be it readable or not.
+    pub(crate) has_domain: bool,
+    pub(crate) domain: Option<Spanned<String>>,
     pub(crate) inputs: Vec<(Spanned<String>, Vec<u32>)>,
 }
 
@@ -94,26 +124,20 @@ pub(crate) struct Asset {
     pub(crate) source: Option<Source>,
 }
 
-/// `[task.NAME]`.
-pub(crate) struct Task {
+/// `[domain.NAME]`.
+pub(crate) struct Domain {
     pub(crate) name: Spanned<String>,
     pub(crate) span: Span,
-    pub(crate) lane: Option<Spanned<String>>,
-    pub(crate) has_model: bool,
-    pub(crate) model: Option<Spanned<String>>,
-    pub(crate) period: Option<Spanned<Duration>>,
-    pub(crate) deadline: Option<Spanned<Duration>>,
-    pub(crate) phase: Duration,
-    pub(crate) jitter: Duration,
-    /// Where `priority` is given, be it readable or not.
-    pub(crate) priority_key: Option<Span>,
-    pub(crate) priority: Option<Spanned<Priority>>,
-    pub(crate) execution: Option<Execution>,
-    pub(crate) bcet: Option<Spanned<Duration>>,
-    pub(crate) hooks: Option<Spanned<Duration>>,
-    pub(crate) margin_ppm: Option<Spanned<u64>>,
-    pub(crate) budget: Option<Spanned<Duration>>,
-    pub(crate) on_overrun: OnOverrun,
+}
+
+/// `[chain.NAME]`.
+pub(crate) struct Chain {
+    pub(crate) name: Spanned<String>,
+    pub(crate) span: Span,
+    pub(crate) tasks: Option<Vec<Spanned<String>>>,
+    pub(crate) max_reaction: Option<Spanned<Duration>>,
+    pub(crate) max_age: Option<Spanned<Duration>>,
+    pub(crate) communication: Option<(Communication, Option<Span>)>,
 }
 
 /// Reads the whole file.
@@ -125,11 +149,14 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
     let lanes = each(&mut root, "lane", &mut incomplete, lane);
     let models = each(&mut root, "model", &mut incomplete, model);
     let assets = each(&mut root, "asset", &mut incomplete, asset);
-    let tasks = each(&mut root, "task", &mut incomplete, task);
-    let help = "this version has the tables system, runtime, device, lane, model, asset and task";
-    root.planned(&["chain", "mode", "pressure", "domain"], help);
+    let domains = each(&mut root, "domain", &mut incomplete, domain);
+    let declared = each(&mut root, "task", &mut incomplete, task::task);
+    let (tasks, members) = task::line_up(declared, &mut incomplete);
+    let chains = each(&mut root, "chain", &mut incomplete, chain);
+    let help = "this version has the tables system, runtime, device, lane, model, asset, domain, task and chain";
+    root.planned(&["mode", "pressure"], help);
     root.finish();
-    Raw { system, runtimes, devices, lanes, models, assets, tasks, incomplete }
+    Raw { system, runtimes, devices, lanes, models, assets, domains, tasks, members, chains, incomplete }
 }
 
 /// Reads all tables `[key.NAME]`.
@@ -208,7 +235,7 @@ fn text_or(section: &mut Section<'_>, key: &'static str, default: &str) -> Optio
 }
 
 fn policy(section: &mut Section<'_>, key: &'static str) -> Option<Spanned<Policy>> {
-    section.choice(key, POLICIES, &["time-triggered"])
+    section.choice(key, POLICIES, &[])
 }
 
 fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
@@ -233,11 +260,13 @@ fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
 }
 
 fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
-    section.required("kind", "kind = \"cpu\"", |s, key| s.choice(key, &[("cpu", ())], &["gpu"]));
-    section.planned(&["domain-switch", "fault-blackout"], "this version runs all lanes in one process on a CPU");
+    let kind = section.required("kind", "kind = \"cpu\"", |s, key| s.choice(key, KINDS, &[]));
+    section.planned(&["fault-blackout"], "this version has no bound for the time after a device's fault");
     Device {
         name,
         span: section.span.clone(),
+        kind: kind.map(Spanned::into_inner),
+        domain_switch: section.duration("domain-switch", true),
         memory: section.required("memory", "memory = \"256MiB\"", Section::size),
         cpu_model: section.text("cpu-model"),
         governor: section.text("governor"),
@@ -246,21 +275,31 @@ fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
 
 fn lane(name: Spanned<String>, section: &mut Section<'_>) -> Lane {
     section.exactly_one(
-        ["device", "kind"],
+        &["device", "kind"],
         "`device` names the device whose memory the lane's models use; `kind = \"cpu\"` is for lanes \
          without models",
     );
-    section.choice("kind", &[("cpu", ())], &["gpu", "dla"]);
-    section.choice("preemption", &[("none", ())], &["segments", "full"]);
-    section.planned(&["sms", "launch-overhead"], "this version has CPU lanes only");
+    let kind = section.choice("kind", KINDS, &["dla"]);
+    section.planned(&["sms"], "this version knows no parts of a GPU");
+    section.choice("priority", &[("optimal", ())], &[]);
+    let preemption = if section.has("preemption") {
+        let given = section.choice("preemption", PREEMPTIONS, &[]);
+        given.map(|given| (*given.get_ref(), Some(given.span())))
+    } else {
+        Some((Preemption::None, None))
+    };
     Lane {
         name,
         span: section.span.clone(),
         has_device: section.has("device"),
         device: section.text("device"),
+        kind: kind.map(Spanned::into_inner),
         core: section.required("core", "core = 1", Section::small),
         has_policy: section.has("policy"),
         policy: policy(section, "policy"),
+        preemption,
+        launch: section.duration("launch-overhead", true).map_or(Duration::ZERO, Spanned::into_inner),
+        optimal: section.key_span("priority"),
         overheads: overheads(section),
     }
 }
@@ -295,7 +334,6 @@ fn overheads(section: &mut Section<'_>) -> Option<Overheads> {
 
 fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
     let planned = section.planned(&["files"], "this version runs a model as one segment: give one `file`");
-    section.planned(&["domain"], "this version runs all models in one process");
     let source = if planned { None } else { file_or_source(section) };
     let backend = section.required("backend", "backend = \"onnxruntime\"", |s, key| {
         s.choice(key, &[("onnxruntime", Backend::OnnxRuntime)], &["tensorrt", "tvm"])
@@ -307,8 +345,42 @@ fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
             inputs.extend(dimensions.map(|dimensions| (input, dimensions)));
         }
     }
-    let backend = backend.map(Spanned::into_inner);
-    Model { name, span: section.span.clone(), source, backend, inputs }
+    let (backend, domain) = (backend.map(Spanned::into_inner), section.text("domain"));
+    Model { name, span: section.span.clone(), source, backend, has_domain: section.has("domain"), domain, inputs }
+}
+
+fn domain(name: Spanned<String>, section: &mut Section<'_>) -> Domain {
+    section.planned(&["restart", "trust"], "this version tells domains apart, and starts none again");
+    Domain { name, span: section.span.clone() }
+}
+
+fn chain(name: Spanned<String>, section: &mut Section<'_>) -> Chain {
+    let example = "[\"detect\", \"brake\"]";
+    let tasks = section.required("tasks", &format!("tasks = {example}"), |s, key| s.names(key, example));
+    if !section.has("max-reaction") && !section.has("max-age") {
+        let message = "a chain needs `max-reaction` or `max-age`, or both";
+        let finding = Finding::error(Code::MissingKey, message);
+        let finding = finding.at(section.sink.file, section.span.clone(), "both are missing here");
+        section.sink.push(finding.help(
+            "`max-reaction` bounds the time from a change to the first output that follows from it, `max-age` the time \
+             for which an output follows from one input",
+        ));
+    }
+    let communication = if section.has("communication") {
+        let words = &[("register", Communication::Register), ("let", Communication::Let)];
+        let given = section.choice("communication", words, &[]);
+        given.map(|given| (*given.get_ref(), Some(given.span())))
+    } else {
+        Some((Communication::Register, None))
+    };
+    Chain {
+        name,
+        span: section.span.clone(),
+        tasks,
+        max_reaction: section.duration("max-reaction", false),
+        max_age: section.duration("max-age", false),
+        communication,
+    }
 }
 
 fn asset(name: Spanned<String>, section: &mut Section<'_>) -> Asset {
@@ -317,7 +389,8 @@ fn asset(name: Spanned<String>, section: &mut Section<'_>) -> Asset {
 
 /// The source that `file` or `source` gives.
 fn file_or_source(section: &mut Section<'_>) -> Option<Source> {
-    section.exactly_one(["file", "source"], "`file` is a path beside the manifest; `source` names a published package");
+    section
+        .exactly_one(&["file", "source"], "`file` is a path beside the manifest; `source` names a published package");
     let file = section.text("file").map(|path| Source::File { path });
     let package = package(section, "source");
     file.or(package)
@@ -327,7 +400,7 @@ fn file_or_source(section: &mut Section<'_>) -> Option<Source> {
 fn package(section: &mut Section<'_>, key: &'static str) -> Option<Source> {
     let expected = "a table { pip, version, path, sha256 } or { npm, version, path, sha256 }";
     let mut section = section.section(key, expected)?;
-    section.exactly_one(["pip", "npm"], "the key says which registry has the package");
+    section.exactly_one(&["pip", "npm"], "the key says which registry has the package");
     let pip = section.text("pip").map(|package| (Client::Pip, package));
     let npm = section.text("npm").map(|package| (Client::Npm, package));
     let version = section.required("version", "version = \"1.2.0\"", Section::text);
@@ -336,52 +409,4 @@ fn package(section: &mut Section<'_>, key: &'static str) -> Option<Source> {
     section.finish();
     let (client, package) = pip.or(npm)?;
     Some(Source::Package { client, package, version: version?, path: path?, sha256: sha256? })
-}
-
-fn task(name: Spanned<String>, section: &mut Section<'_>) -> Task {
-    let time = |section: &mut Section<'_>, key, zero| section.duration(key, zero);
-    let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
-    let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
-    let in_parts = section.planned(&["segments", "stages"], "this version runs a job as one segment: give its `wcet`");
-    if !in_parts {
-        section.exactly_one(
-            ["wcet", "profile"],
-            "`wcet` declares the longest execution of a job; `profile` names a file that `aegis profile` wrote",
-        );
-    }
-    let wcet = time(section, "wcet", false).map(Execution::Wcet);
-    let profile = section.text("profile").map(Execution::Profile);
-    section.choice("on-miss", &[("continue", ())], &["skip-next", "abort-job", "switch-mode", "fail-domain"]);
-    let on_overrun = section.choice(
-        "on-overrun",
-        &[("continue", OnOverrun::Continue), ("skip-next", OnOverrun::SkipNext)],
-        &["abort-job", "switch-mode", "fail-domain"],
-    );
-    Task {
-        name,
-        span: section.span.clone(),
-        lane: section.required("lane", "lane = \"main\"", Section::text),
-        has_model: section.has("model"),
-        model: section.text("model"),
-        period,
-        deadline,
-        phase: time(section, "phase", true).map_or(Duration::ZERO, Spanned::into_inner),
-        jitter: time(section, "jitter", true).map_or(Duration::ZERO, Spanned::into_inner),
-        priority_key: section.key_span("priority"),
-        priority: section.small("priority").map(|p| Spanned::new(p.span(), Priority(*p.get_ref()))),
-        execution: wcet.or(profile),
-        bcet: time(section, "bcet", true),
-        hooks: time(section, "hooks", true),
-        margin_ppm: section.margin("margin"),
-        budget: budget(section),
-        on_overrun: on_overrun.map_or(OnOverrun::Continue, Spanned::into_inner),
-    }
-}
-
-fn budget(section: &mut Section<'_>) -> Option<Spanned<Duration>> {
-    let mut table = section.section("budget", "a table such as { time = \"5ms\" }")?;
-    table.planned(&["memory", "streams"], "this version has a budget of `time` only");
-    let time = table.required("time", "time = \"5ms\"", |s, key| s.duration(key, false));
-    table.finish();
-    time
 }

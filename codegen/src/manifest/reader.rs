@@ -3,10 +3,12 @@
 //! A getter returns `None` where the key is absent or its value was reported. The keys that were asked for
 //! are the known ones: [`Section::finish`] reports all others.
 
+mod arrays;
+
 use std::cell::RefCell;
 
 use aegis_core::time::Duration;
-use aegis_core::units::Bytes;
+use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
@@ -34,6 +36,15 @@ impl<'s> Sink<'s> {
     pub(crate) fn into_findings(self) -> Vec<Finding> {
         self.findings.into_inner()
     }
+}
+
+/// What a priority says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The place in the lane's order, 0 first.
+    Number(Priority),
+    /// The place is to be found.
+    Optimal,
 }
 
 /// One table of the tree.
@@ -130,20 +141,20 @@ impl<'a> Section<'a> {
     /// A time; zero only if `zero`.
     pub(crate) fn duration(&mut self, key: &'static str, zero: bool) -> Option<Spanned<Duration>> {
         let value = self.quantity(key, Code::BadTime, "time", "33ms", units::parse_duration)?;
-        self.not_zero(key, value, |value| zero || !value.is_zero())
+        self.not_zero(&self.call(key), value, |value| zero || !value.is_zero())
     }
 
     /// A size, never zero.
     pub(crate) fn size(&mut self, key: &'static str) -> Option<Spanned<Bytes>> {
         let value = self.quantity(key, Code::BadSize, "size", "256MiB", units::parse_size)?;
-        self.not_zero(key, value, |value| value.0 > 0)
+        self.not_zero(&self.call(key), value, |value| value.0 > 0)
     }
 
-    fn not_zero<T>(&self, key: &str, value: Spanned<T>, accept: impl Fn(&T) -> bool) -> Option<Spanned<T>> {
+    fn not_zero<T>(&self, called: &str, value: Spanned<T>, accept: impl Fn(&T) -> bool) -> Option<Spanned<T>> {
         if accept(value.get_ref()) {
             return Some(value);
         }
-        let message = format!("{} must be more than zero", self.call(key));
+        let message = format!("{called} must be more than zero");
         let finding = Finding::error(Code::NumberOutOfRange, message);
         self.sink.push(finding.at(self.sink.file, value.span(), "this is zero"));
         None
@@ -159,6 +170,19 @@ impl<'a> Section<'a> {
         parse: impl Fn(&str) -> Result<T, Problem>,
     ) -> Option<Spanned<T>> {
         let (_, value) = self.entry(key)?;
+        self.quantity_of(&self.call(key), value, code, what, example, parse)
+    }
+
+    /// What a value that messages call `called` says as a string with a unit.
+    fn quantity_of<T>(
+        &self,
+        called: &str,
+        value: &Spanned<DeValue<'_>>,
+        code: Code,
+        what: &str,
+        example: &str,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Option<Spanned<T>> {
         let (unit, base) = match code {
             Code::BadTime => ("the units are ns, us, ms and s", "nanoseconds"),
             _ => ("the units are B, KiB, MiB, GiB, kB, MB and GB", "bytes"),
@@ -170,11 +194,11 @@ impl<'a> Section<'a> {
             },
             DeValue::Integer(_) | DeValue::Float(_) => Problem::NoUnit,
             other => {
-                self.wrong_type(key, other, value.span(), &format!("a {what} such as \"{example}\""));
+                self.wrong_type_of(called, other, value.span(), &format!("a {what} such as \"{example}\""));
                 return None;
             }
         };
-        let (called, found) = (self.call(key), shown(value.get_ref()));
+        let found = shown(value.get_ref());
         let message = format!("{called} must be a {what} such as \"{example}\", not {found}");
         let finding = Finding::error(code, message);
         let finding = finding.at(self.sink.file, value.span(), problem.describe(base));
@@ -198,31 +222,26 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// An array of integers from 1 to 2^32 - 1.
-    pub(crate) fn dimensions(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Vec<u32>> {
-        let DeValue::Array(items) = value.get_ref() else {
-            let expected = "an array of dimensions such as [1, 128, 128, 3]";
-            self.wrong_type(key, value.get_ref(), value.span(), expected);
-            return None;
-        };
-        let mut dimensions = Some(Vec::new());
-        for item in items.iter() {
-            let DeValue::Integer(integer) = item.get_ref() else {
-                let what = format!("each dimension of {}", self.call(key));
-                self.wrong_type_of(&what, item.get_ref(), item.span(), "an integer");
-                dimensions = None;
-                continue;
-            };
-            match integer_value(integer).and_then(|n| u32::try_from(n).ok()).filter(|&n| n > 0) {
-                Some(n) => dimensions.iter_mut().for_each(|all| all.push(n)),
-                None => {
-                    let called = format!("each dimension of {}", self.call(key));
-                    self.out_of_range(&called, item.span(), u32::MAX, 1, integer);
-                    dimensions = None;
-                }
+    /// A priority: an integer from 0 to 65,535, or the word that asks for the best one.
+    pub(crate) fn priority(&mut self, key: &'static str) -> Option<Spanned<Order>> {
+        let (_, value) = self.entry(key)?;
+        let expected = "an integer or \"optimal\"";
+        match value.get_ref() {
+            DeValue::Integer(_) => {
+                self.small(key).map(|n| Spanned::new(n.span(), Order::Number(Priority(*n.get_ref()))))
+            }
+            DeValue::String(word) if *word == "optimal" => Some(Spanned::new(value.span(), Order::Optimal)),
+            DeValue::String(word) => {
+                let message = format!("{} has no value {word:?}", self.call(key));
+                let finding = Finding::error(Code::UnknownValue, message).at(self.sink.file, value.span(), "not known");
+                self.sink.push(finding.help("a priority is a number from 0 to 65535, or \"optimal\""));
+                None
+            }
+            other => {
+                self.wrong_type(key, other, value.span(), expected);
+                None
             }
         }
-        dimensions
     }
 
     fn out_of_range(&self, what: &str, span: Span, most: u32, least: u32, found: &DeInteger<'_>) {
@@ -395,27 +414,47 @@ impl<'a> Section<'a> {
         self.span.is_empty()
     }
 
+    /// Reports those of `keys` that are given beside `other`; `help` tells why they must not be.
+    pub(crate) fn none_beside(&mut self, other: &'static str, keys: &[&'static str], help: &str) {
+        let Some(there) = self.key_span(other) else { return };
+        for &key in keys {
+            if let Some(span) = self.key_span(key) {
+                let message = format!("{} must not have both `{other}` and `{key}`", self.title);
+                let finding = Finding::error(Code::KeyConflict, message).at(self.sink.file, span, "remove this").also(
+                    self.sink.file,
+                    there.clone(),
+                    "",
+                );
+                self.sink.push(finding.help(help));
+            }
+        }
+    }
+
     /// Reports that exactly one of `keys` is needed, unless exactly one is given; `help` tells how they differ.
-    pub(crate) fn exactly_one(&mut self, keys: [&'static str; 2], help: &str) {
-        let [a, b] = keys;
-        let finding =
-            match (self.key_span(a), self.key_span(b)) {
-                (None, None) => {
-                    let message = format!("{} needs either `{a}` or `{b}`", self.title);
-                    Finding::error(Code::KeyConflict, message).at(
-                        self.sink.file,
-                        self.span.clone(),
-                        "both are missing here",
-                    )
+    pub(crate) fn exactly_one(&mut self, keys: &[&'static str], help: &str) {
+        let given: Vec<_> = keys.iter().filter_map(|&key| Some((key, self.key_span(key)?))).collect();
+        let finding = match given.as_slice() {
+            [_] => return,
+            [] => {
+                let (message, label) = match keys {
+                    [a, b] => (format!("{} needs either `{a}` or `{b}`", self.title), "both are missing here"),
+                    _ => (format!("{} needs one of `{}`", self.title, keys.join("`, `")), "all are missing here"),
+                };
+                Finding::error(Code::KeyConflict, message).at(self.sink.file, self.span.clone(), label)
+            }
+            [(a, first), rest @ ..] => {
+                let others: Vec<_> = rest.iter().map(|(key, _)| *key).collect();
+                let message = match others.as_slice() {
+                    [b] => format!("{} must not have both `{a}` and `{b}`", self.title),
+                    _ => format!("{} must have only one of `{a}`, `{}`", self.title, others.join("`, `")),
+                };
+                let mut finding = Finding::error(Code::KeyConflict, message);
+                for (_, span) in rest {
+                    finding = finding.at(self.sink.file, span.clone(), "one of these is too many");
                 }
-                (Some(first), Some(second)) => {
-                    let message = format!("{} must not have both `{a}` and `{b}`", self.title);
-                    Finding::error(Code::KeyConflict, message)
-                        .at(self.sink.file, second, "one of these is too many")
-                        .also(self.sink.file, first, "")
-                }
-                _ => return,
-            };
+                finding.also(self.sink.file, first.clone(), "")
+            }
+        };
         self.sink.push(finding.help(help));
     }
 

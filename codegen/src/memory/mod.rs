@@ -8,7 +8,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use crate::system::{Model, System, Tensor};
-use aegis_core::desc::ALIGNMENT;
+use aegis_core::desc::{ALIGNMENT, Preemption};
 use aegis_core::units::{ByteOffset, Bytes};
 
 /// Where everything lies.
@@ -81,20 +81,24 @@ pub fn plan(system: &System) -> Result<Layout, TooLarge> {
 #[derive(Clone, Copy)]
 struct Home {
     device: usize,
-    lane: usize,
+    /// Models of one group never run while another of it has begun: those of a lane that does not preempt.
+    group: usize,
 }
 
 fn home(system: &System, model: usize) -> Option<Home> {
     let task = system.tasks.iter().find(|task| task.model == Some(model))?;
-    let device = system.lanes.get(task.lane)?.device?;
-    Some(Home { device, lane: task.lane })
+    let lane = system.lanes.get(task.lane)?;
+    // A job that gives way keeps its scratch.
+    let alone = system.lanes.len().checked_add(model)?;
+    let group = if lane.preemption == Preemption::None { task.lane } else { alone };
+    Some(Home { device: lane.device?, group })
 }
 
 fn plan_pool(system: &System, device: usize, homes: &[Option<Home>], placed: &mut [Placement]) -> Option<Pool> {
     let mut end: u64 = 0;
     let mut weights: u64 = 0;
     let mut all_scratch: u64 = 0;
-    let mut lane_scratch = vec![0u64; system.lanes.len()];
+    let mut group_scratch = vec![0u64; system.lanes.len().checked_add(system.models.len())?];
     let residents = || {
         system.models.iter().zip(homes).enumerate().filter(|(_, (_, home))| home.is_some_and(|h| h.device == device))
     };
@@ -104,19 +108,19 @@ fn plan_pool(system: &System, device: usize, homes: &[Option<Home>], placed: &mu
         placement.outputs = place(&mut end, &model.outputs)?;
         weights = weights.checked_add(model.weights.0)?;
         all_scratch = all_scratch.checked_add(aligned(model.scratch)?)?;
-        let lane = lane_scratch.get_mut(home.as_ref()?.lane)?;
-        *lane = (*lane).max(aligned(model.scratch)?);
+        let group = group_scratch.get_mut(home.as_ref()?.group)?;
+        *group = (*group).max(aligned(model.scratch)?);
     }
     let tensors = end;
-    let mut lane_start = Vec::with_capacity(lane_scratch.len());
-    for size in &lane_scratch {
-        lane_start.push(end);
+    let mut group_start = Vec::with_capacity(group_scratch.len());
+    for size in &group_scratch {
+        group_start.push(end);
         end = end.checked_add(*size)?;
     }
     for (index, (_, home)) in residents() {
-        placed.get_mut(index)?.scratch = ByteOffset(*lane_start.get(home.as_ref()?.lane)?);
+        placed.get_mut(index)?.scratch = ByteOffset(*group_start.get(home.as_ref()?.group)?);
     }
-    let shared = lane_scratch.iter().try_fold(0u64, |sum, size| sum.checked_add(*size))?;
+    let shared = group_scratch.iter().try_fold(0u64, |sum, size| sum.checked_add(*size))?;
     Some(Pool {
         height: Bytes(end),
         lower_bound: Bytes(tensors.checked_add(shared)?),

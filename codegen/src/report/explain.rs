@@ -1,12 +1,222 @@
-//! Says in words why a task's response bound is what it is.
+//! Says why a task's response bound is what it is, in words and as JSON.
 
-use crate::analysis::explain::terms;
-use crate::analysis::{Analysis, lane_loads};
+use crate::analysis::explain::{Terms, terms};
+use crate::analysis::{Analysis, Holds, Proof, lane_loads};
 use crate::check::{show, show_down};
-use crate::system::System;
+use crate::system::{Lane, System, Task};
 use aegis_core::Duration;
+use aegis_core::desc::{Policy, Preemption};
+use serde::Serialize;
+use std::fmt::Write as _;
 
-/// The bound of the task at `position`, term by term; why there is none, or why there are no terms, otherwise.
+/// A bound taken apart. Times in nanoseconds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Explanation {
+    /// R, from arrival.
+    pub response_ns: u64,
+    /// Which instance of the busy period is the worst, from 1; under EDF and in a table 1.
+    pub instance: u64,
+    /// How many instances were looked at.
+    pub instances: u64,
+    /// What sums to R.
+    pub terms: Vec<Term>,
+    /// How much of R is overhead of any kind, in millionths.
+    pub overhead_ppm: u64,
+}
+
+/// A summand of a bound.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Term {
+    /// What it is.
+    pub kind: Kind,
+    /// Whose jobs, where they are another's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// How many jobs, or how many segments an overhead is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// How much; below zero only for [`Kind::Offset`].
+    pub ns: i128,
+    /// Its share of R in millionths, where it is an overhead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_ppm: Option<u64>,
+}
+
+/// What a summand is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Until the stages before are complete.
+    EarlierStages,
+    /// The task's own release jitter.
+    Jitter,
+    /// How late the dispatcher wakes up.
+    WakeupLatency,
+    /// How long the release, or a segment, waits for the orchestration thread to serve other lanes.
+    ThreadWait,
+    /// Until the job's slot.
+    Slot,
+    /// A piece that had just begun.
+    Blocking,
+    /// Executions that go before.
+    Interference,
+    /// Executions of the task's own earlier jobs.
+    EarlierJobs,
+    /// The job's own execution.
+    Execution,
+    /// Starting segments and noticing their ends.
+    Dispatch,
+    /// Launching segments.
+    Launch,
+    /// Switching fault domains.
+    DomainSwitch,
+    /// Less: how long after the start of the busy period the job arrives.
+    Offset,
+}
+
+impl Kind {
+    const fn is_overhead(self) -> bool {
+        matches!(self, Self::WakeupLatency | Self::ThreadWait | Self::Dispatch | Self::Launch | Self::DomainSwitch)
+    }
+}
+
+/// The test that decides a task.
+#[must_use]
+pub fn test(system: &System, analysis: &Analysis, position: usize) -> &'static str {
+    let (Some(task), Some(result)) = (system.tasks.get(position), analysis.tasks.get(position)) else { return "" };
+    let Some(lane) = system.lanes.get(task.lane) else { return "" };
+    if result.holds(task.deadline) == Holds::Exactly {
+        return "schedule-abstraction-graph";
+    }
+    if let Ok((_, Proof::Suspension(bounds))) = &result.response {
+        return bounds.least().map_or("", |(_, method)| method.name());
+    }
+    let floats = system.tasks.iter().any(|other| other.lane == task.lane && !other.region.is_zero());
+    match (lane.policy, lane.preemption) {
+        (Policy::TimeTriggered, _) => "table",
+        (Policy::EarliestDeadlineFirst, Preemption::None) => "np-edf-rta",
+        (Policy::EarliestDeadlineFirst, Preemption::Segments) => "lp-edf-rta",
+        (Policy::EarliestDeadlineFirst, Preemption::Full) if floats => "fnpr-edf-rta",
+        (Policy::EarliestDeadlineFirst, Preemption::Full) => "edf-rta",
+        (_, Preemption::None) => "np-fp-rta",
+        (_, Preemption::Segments) => "lp-fp-rta",
+        (_, Preemption::Full) if floats => "fnpr-fp-rta",
+        (_, Preemption::Full) => "fp-rta",
+    }
+}
+
+/// Takes the bound of the task at `position` apart; `None` where it has none, or one without terms.
+#[must_use]
+pub fn of(system: &System, analysis: &Analysis, position: usize) -> Option<Explanation> {
+    let (task, result) = (system.tasks.get(position)?, analysis.tasks.get(position)?);
+    let lane = system.lanes.get(task.lane)?;
+    let (bound, proof) = result.response.as_ref().ok()?;
+    let mut sum = Sum::default();
+    let (instance, instances) = if matches!(proof, Proof::Table) {
+        sum.slot(lane, task, *bound)?;
+        (1, 1)
+    } else {
+        let (members, loads) = lane_loads(system, analysis, task.lane)?;
+        let own = members.iter().position(|member| *member == position)?;
+        let terms = terms(&loads, own, proof)?;
+        sum.release(lane, task, result.release.1);
+        sum.terms(system, lane, task, &members, &terms)?;
+        (terms.instance.saturating_add(1), u64::try_from(terms.instances).ok()?)
+    };
+    sum.finish(*bound, instance, instances)
+}
+
+/// Collects summands.
+#[derive(Default)]
+struct Sum(Vec<Term>);
+
+impl Sum {
+    fn add(&mut self, kind: Kind, task: Option<&str>, count: Option<u64>, ns: u64) {
+        if ns > 0 {
+            let task = task.map(str::to_owned);
+            self.0.push(Term { kind, task, count, ns: i128::from(ns), share_ppm: None });
+        }
+    }
+
+    /// From the arrival to the release.
+    fn release(&mut self, lane: &Lane, task: &Task, latest: Duration) {
+        if task.after.is_some() {
+            return self.add(Kind::EarlierStages, None, None, latest.as_ns());
+        }
+        self.add(Kind::Jitter, None, None, task.jitter.as_ns());
+        self.add(Kind::WakeupLatency, None, None, lane.wakeup_latency.as_ns());
+        self.add(Kind::ThreadWait, None, Some(1), lane.thread_wait.as_ns());
+    }
+
+    /// From the release to the end.
+    fn terms(&mut self, system: &System, lane: &Lane, task: &Task, members: &[usize], terms: &Terms) -> Option<()> {
+        let overhead = lane.segment_overhead()?.as_ns();
+        let of = |task: &Task| u64::try_from(task.segments.len().max(1)).ok();
+        let blocker = terms.blocked_by.and_then(|load| system.tasks.get(*members.get(load)?));
+        self.add(Kind::Blocking, blocker.map(|task| task.name.as_str()), None, terms.blocking);
+        let mut segments: u64 = 0;
+        for one in &terms.interference {
+            let other = members.get(one.load).and_then(|member| system.tasks.get(*member))?;
+            let own = of(other)?.checked_mul(one.jobs)?;
+            let execution = one.cost.checked_sub(own.checked_mul(overhead)?)?;
+            self.add(Kind::Interference, Some(&other.name), Some(one.jobs), execution);
+            segments = segments.checked_add(own)?;
+        }
+        let earlier = of(task)?.checked_mul(terms.instance)?;
+        let execution = terms.earlier.checked_sub(earlier.checked_mul(overhead)?)?;
+        self.add(Kind::EarlierJobs, None, Some(terms.instance), execution);
+        self.add(Kind::Execution, None, None, terms.own.checked_sub(of(task)?.checked_mul(overhead)?)?);
+        segments = segments.checked_add(earlier)?.checked_add(of(task)?)?;
+        self.overheads(lane, segments)?;
+        if terms.offset > 0 {
+            let ns = i128::from(terms.offset);
+            self.0.push(Term { kind: Kind::Offset, task: None, count: None, ns: -ns, share_ppm: None });
+        }
+        Some(())
+    }
+
+    fn overheads(&mut self, lane: &Lane, segments: u64) -> Option<()> {
+        let kinds = [
+            (Kind::Dispatch, lane.dispatch_overhead),
+            (Kind::Launch, lane.launch_overhead),
+            (Kind::DomainSwitch, lane.domain_switch),
+            (Kind::ThreadWait, lane.thread_wait),
+        ];
+        for (kind, each) in kinds {
+            self.add(kind, None, Some(segments), each.as_ns().checked_mul(segments)?);
+        }
+        Some(())
+    }
+
+    /// A time-triggered job: what is left of the bound is the time until its slot.
+    fn slot(&mut self, lane: &Lane, task: &Task, bound: Duration) -> Option<()> {
+        let busy = task.wcet.checked_add(lane.segment_overhead()?)?.checked_add(lane.lateness()?)?;
+        self.add(Kind::Slot, None, None, bound.checked_sub(busy)?.as_ns());
+        self.add(Kind::WakeupLatency, None, None, lane.wakeup_latency.as_ns());
+        self.add(Kind::ThreadWait, None, Some(1), lane.thread_wait.as_ns());
+        self.add(Kind::Execution, None, None, task.wcet.as_ns());
+        self.overheads(lane, 1)
+    }
+
+    /// Adds the shares; `None` where the summands do not sum to the bound.
+    fn finish(mut self, bound: Duration, instance: u64, instances: u64) -> Option<Explanation> {
+        let share = |ns: i128| u64::try_from(ns.checked_mul(1_000_000)? / i128::from(bound.as_ns().max(1))).ok();
+        let mut overhead: i128 = 0;
+        let mut sum: i128 = 0;
+        for term in &mut self.0 {
+            sum += term.ns;
+            if term.kind.is_overhead() {
+                overhead += term.ns;
+                term.share_ppm = share(term.ns);
+            }
+        }
+        let is_whole = sum == i128::from(bound.as_ns());
+        let (response_ns, overhead_ppm) = (bound.as_ns(), share(overhead)?);
+        is_whole.then_some(Explanation { response_ns, instance, instances, terms: self.0, overhead_ppm })
+    }
+}
+
+/// The bound of the task at `position` in words, term by term; why there is none, or why there are no terms, otherwise.
 #[must_use]
 pub fn render(system: &System, analysis: &Analysis, position: usize) -> String {
     let (Some(task), Some(result)) = (system.tasks.get(position), analysis.tasks.get(position)) else {
@@ -18,71 +228,111 @@ pub fn render(system: &System, analysis: &Analysis, position: usize) -> String {
         text.push_str(&words);
         text.push('\n');
     };
-    let (bound, proof) = match &result.response {
-        Ok(found) => found,
-        Err(why) => {
-            line(format!("task `{}` has no response bound: {why}", task.name));
-            return text;
-        }
-    };
-    let verdict = match task.deadline.checked_sub(*bound) {
-        Some(slack) => format!("{} before", show_down(slack)),
-        None => format!("{} AFTER", show(bound.saturating_sub(task.deadline))),
-    };
     line(format!(
-        "task `{}` on lane `{}` ({}), priority {}",
+        "task `{}` on lane `{}` ({}, preemption {}), priority {}, by {}",
         task.name,
         lane.name,
         lane.policy.name(),
-        result.priority.0
+        lane.preemption.name(),
+        result.priority.0,
+        test(system, analysis, position)
     ));
-    line(format!("responds within {} of its arrival, {verdict} its deadline of {}", show(*bound), show(task.deadline)));
-    let level = lane_loads(system, analysis, task.lane).and_then(|(members, loads)| {
-        let own = members.iter().position(|member| *member == position)?;
-        Some((members, loads.get(..=own)?.to_vec()))
-    });
-    let Some((members, terms)) = level.and_then(|(members, level)| Some((members, terms(&level, proof)?))) else {
-        line("Under EDF the demand test proves that every job meets its deadline; it has no terms for a single response.".into());
+    match &result.response {
+        Ok((bound, _)) => line(format!(
+            "responds within {} of its arrival, {} of {}",
+            show(*bound),
+            against(*bound, task.deadline),
+            show(task.deadline)
+        )),
+        Err(why) => line(format!("has no response bound: {why}")),
+    }
+    match &result.exact {
+        Some(Ok(longest)) => line(format!(
+            "with strictly periodic releases at these phases the longest response that happens is {}, {} of {}",
+            show(*longest),
+            against(*longest, task.deadline),
+            show(task.deadline)
+        )),
+        Some(Err(gave_up)) => line(format!("the exact analysis gave up: {gave_up}; the bound stands")),
+        None => {}
+    }
+    if let Ok((_, Proof::Suspension(bounds))) = &result.response {
+        let of = |bound: Option<u64>| bound.map_or_else(|| "none".to_owned(), |ns| show(Duration::from_ns(ns)));
+        line(format!("the smallest of three bounds, with suspensions of its own of up to {}:", show(task.suspension)));
+        line(format!("  {:>14}  counting suspensions as execution", of(bounds.oblivious)));
+        line(format!("  {:>14}  counting those of more important tasks as release jitter", of(bounds.jitter)));
+        line(format!("  {:>14}  counting those of more important tasks as blocking", of(bounds.blocking)));
         return text;
-    };
-    let mut term = |ns: u64, words: String| line(format!("  {:>14}  {words}", show(Duration::from_ns(ns))));
-    let own_jitter = task.jitter.as_ns();
-    term(own_jitter, "release jitter of its own".into());
-    term(terms.jitter.saturating_sub(own_jitter), "wake-up latency of the dispatcher".into());
-    let blocker = result.blocked_by.and_then(|blocker| system.tasks.get(blocker));
-    let blocker = blocker.map_or("nobody is less important".to_owned(), |blocker| {
-        format!("blocking by one job of `{}` that had just started", blocker.name)
-    });
-    term(terms.blocking, blocker);
-    let overhead = lane.dispatch_overhead.as_ns();
-    let mut jobs: u64 = 0;
-    for one in &terms.interference {
-        let other = members.get(one.load).and_then(|member| system.tasks.get(*member));
-        let executions = one.cost.saturating_sub(one.jobs.saturating_mul(overhead));
-        term(
-            executions,
-            format!("interference by {} of `{}`", jobs_of(one.jobs), other.map_or("", |other| &other.name)),
-        );
-        jobs = jobs.saturating_add(one.jobs);
     }
-    let earlier = terms.instance;
-    if earlier > 0 {
-        term(
-            terms.earlier.saturating_sub(earlier.saturating_mul(overhead)),
-            format!("{} of its own before it", jobs_of(earlier)),
-        );
+    match of(system, analysis, position) {
+        Some(explanation) => explanation.render(&mut text),
+        None if result.response.is_ok() => text.push_str("its bound has no terms\n"),
+        None => {}
     }
-    jobs = jobs.saturating_add(earlier).saturating_add(1);
-    term(terms.own.saturating_sub(overhead), "its own execution".into());
-    term(jobs.saturating_mul(overhead), format!("dispatch overhead of {}", jobs_of(jobs)));
-    if terms.offset > 0 {
-        term(terms.offset, "less: it arrives that long after the busy period begins".into());
-    }
-    term(terms.response, format!("= the bound, of instance {} of {}", earlier.saturating_add(1), terms.instances));
     text
 }
 
-/// A number of jobs in words.
-fn jobs_of(count: u64) -> String {
+/// How a response lies to a deadline.
+fn against(response: Duration, deadline: Duration) -> String {
+    match deadline.checked_sub(response) {
+        Some(slack) => format!("{} before its deadline", show_down(slack)),
+        None => format!("{} AFTER its deadline", show(response.saturating_sub(deadline))),
+    }
+}
+
+impl Explanation {
+    fn render(&self, text: &mut String) {
+        let mut line = |time: String, words: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {time:>14}  {words}");
+        };
+        for term in &self.terms {
+            let ns = u64::try_from(term.ns.unsigned_abs()).unwrap_or(u64::MAX);
+            let time = show(Duration::from_ns(ns));
+            let time = if term.ns < 0 { format!("-{time}") } else { time };
+            line(time, term.words());
+        }
+        let which = format!("= the bound, of instance {} of {}", self.instance, self.instances);
+        let (whole, rest) = (self.overhead_ppm / 10_000, self.overhead_ppm % 10_000 / 100);
+        line(show(Duration::from_ns(self.response_ns)), format!("{which}; {whole}.{rest:02} % of it are overheads"));
+    }
+}
+
+impl Term {
+    fn words(&self) -> String {
+        let count = self.count.unwrap_or(0);
+        let task = self.task.as_deref().unwrap_or("");
+        let share = self
+            .share_ppm
+            .map_or_else(String::new, |ppm| format!(", {}.{:02} % of the bound", ppm / 10_000, ppm % 10_000 / 100));
+        match self.kind {
+            Kind::EarlierStages => "until the stage before it is complete".to_owned(),
+            Kind::Jitter => "release jitter of its own".to_owned(),
+            Kind::WakeupLatency => format!("wake-up latency of the dispatcher{share}"),
+            Kind::ThreadWait => {
+                format!("waiting for the orchestration thread, which serves other lanes, {}{share}", times(count))
+            }
+            Kind::Slot => "until its slot of the table".to_owned(),
+            Kind::Blocking => format!("blocking by a piece of `{task}` that had just begun"),
+            Kind::Interference => format!("interference by {} of `{task}`", jobs(count)),
+            Kind::EarlierJobs => format!("{} of its own before it", jobs(count)),
+            Kind::Execution => "its own execution".to_owned(),
+            Kind::Dispatch => format!("dispatch overhead of {}{share}", segments(count)),
+            Kind::Launch => format!("launch overhead of {}{share}", segments(count)),
+            Kind::DomainSwitch => format!("domain switches before {}{share}", segments(count)),
+            Kind::Offset => "less: it arrives that long after the busy period begins".to_owned(),
+        }
+    }
+}
+
+fn jobs(count: u64) -> String {
     if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
+}
+
+fn segments(count: u64) -> String {
+    if count == 1 { "1 segment".to_owned() } else { format!("{count} segments") }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }

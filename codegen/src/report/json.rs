@@ -1,9 +1,11 @@
 //! The report as JSON, schema `aegis.report/1`: integers only, the same bytes for the same input.
 
-use crate::analysis::{Proof, TaskResult, is_schedulable};
+use crate::analysis::{Analysis, Proof, TaskResult, is_schedulable, lane_loads};
 use crate::check::Checked;
 use crate::finding::{Finding, Position};
 use crate::memory::Layout;
+use crate::plan::Certificate;
+use crate::report::explain::{self, Explanation};
 use crate::report::sensitivity::Sensitivity;
 use crate::system::System;
 use serde::Serialize;
@@ -19,8 +21,7 @@ struct Report<'a> {
     lanes: Vec<Lane<'a>>,
     tasks: Vec<Task<'a>>,
     memory: Memory<'a>,
-    /// Chains are not analysed by this version; a manifest that declares one is refused.
-    chains: [(); 0],
+    chains: Vec<Chain<'a>>,
     /// Only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     sensitivity: Option<Sensitivity>,
@@ -35,8 +36,39 @@ struct Lane<'a> {
     utilization_ppm: u64,
     core: u16,
     dispatch_overhead_ns: u64,
+    launch_overhead_ns: u64,
+    domain_switch_ns: u64,
+    thread_wait_ns: u64,
     wakeup_latency_ns: u64,
     busy_period_ns: Option<u64>,
+    /// What the certificates of the lane's tasks share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<LaneCertificate<'a>>,
+}
+
+#[derive(Serialize)]
+struct LaneCertificate<'a> {
+    /// EDF: absolute deadlines of the busy period, and by when all that is due then is complete.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    points_ns: &'a [(u64, u64)],
+    /// Time-triggered: the table's length, and its instants with the positions of tasks in the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hyperperiod_ns: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    slots: &'a [(u64, u16)],
+}
+
+#[derive(Serialize)]
+struct Chain<'a> {
+    name: &'a str,
+    tasks: Vec<&'a str>,
+    communication: &'a str,
+    reaction_ns: Option<u64>,
+    max_reaction_ns: Option<u64>,
+    age_ns: Option<u64>,
+    age_at_write_ns: Option<u64>,
+    max_age_ns: Option<u64>,
+    holds: bool,
 }
 
 #[derive(Serialize)]
@@ -48,7 +80,7 @@ struct Task<'a> {
     deadline_ns: u64,
     jitter_ns: u64,
     wcet_ns: u64,
-    segments_ns: [u64; 1],
+    segments_ns: Vec<u64>,
     blocking_ns: u64,
     blocked_by: Option<&'a str>,
     response_ns: Option<u64>,
@@ -56,6 +88,18 @@ struct Task<'a> {
     slack_ns: Option<i128>,
     schedulable: bool,
     test: &'a str,
+    /// The longest response of the exact analysis, where it was made and did not give up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exact_response_ns: Option<u64>,
+    /// Why the exact analysis gave up, where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exact_gave_up: Option<String>,
+    /// What the bound consists of; absent where there is none, or one without terms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<Explanation>,
+    /// What re-proves the bound; absent where the plan does not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<&'a Certificate>,
 }
 
 #[derive(Serialize)]
@@ -115,7 +159,7 @@ pub fn render(
                 _ => Vec::new(),
             },
         },
-        chains: [],
+        chains: system.map_or_else(Vec::new, |system| chains(system, checked)),
         sensitivity,
         findings: checked.findings.iter().map(|finding| view(finding, text)).collect(),
     };
@@ -124,23 +168,58 @@ pub fn render(
     Ok(json)
 }
 
-fn lanes<'a>(system: &'a System, checked: &Checked) -> Vec<Lane<'a>> {
+fn lanes<'a>(system: &'a System, checked: &'a Checked) -> Vec<Lane<'a>> {
     let results = checked.analysis.iter().flat_map(|analysis| &analysis.lanes);
+    let planned = |name: &str| checked.lock.as_ref()?.plan.lanes.iter().find(|lane| lane.name == name);
     let lane = |(lane, result): (&'a crate::system::Lane, &crate::analysis::LaneResult)| Lane {
         name: &lane.name,
         policy: lane.policy.name(),
-        preemption: "none",
+        preemption: lane.preemption.name(),
         utilization_ppm: result.utilization_ppm,
         core: lane.core,
         dispatch_overhead_ns: lane.dispatch_overhead.as_ns(),
+        launch_overhead_ns: lane.launch_overhead.as_ns(),
+        domain_switch_ns: lane.domain_switch.as_ns(),
+        thread_wait_ns: lane.thread_wait.as_ns(),
         wakeup_latency_ns: lane.wakeup_latency.as_ns(),
         busy_period_ns: result.busy_period.ok().map(|busy| busy.as_ns()),
+        certificate: planned(&lane.name).filter(|lane| lane.hyperperiod_ns > 0 || !lane.points_ns.is_empty()).map(
+            |lane| LaneCertificate {
+                points_ns: &lane.points_ns,
+                hyperperiod_ns: (lane.hyperperiod_ns > 0).then_some(lane.hyperperiod_ns),
+                slots: &lane.slots,
+            },
+        ),
     };
     system.lanes.iter().zip(results).map(lane).collect()
 }
 
-fn tasks<'a>(system: &'a System, checked: &Checked) -> Vec<Task<'a>> {
+fn chains<'a>(system: &'a System, checked: &Checked) -> Vec<Chain<'a>> {
+    let bounds = checked.analysis.iter().flat_map(|analysis| &analysis.chains);
+    let within = |bound: u64, limit: Option<aegis_core::Duration>| limit.is_none_or(|limit| bound <= limit.as_ns());
+    let name = |(first, last): &(usize, usize)| {
+        let name = system.tasks.get(*first).map_or("", |task| task.name.as_str());
+        // A staged task's name is that of its first stage without the number.
+        if first == last { name } else { name.rsplit_once('.').map_or(name, |(name, _)| name) }
+    };
+    let chain = |(chain, bounds): (&'a crate::system::Chain, &Option<crate::analysis::chains::Bounds>)| Chain {
+        name: &chain.name,
+        tasks: chain.members.iter().map(name).collect(),
+        communication: if chain.is_let { "let" } else { "register" },
+        reaction_ns: bounds.map(|bounds| bounds.reaction),
+        max_reaction_ns: chain.max_reaction.map(aegis_core::Duration::as_ns),
+        age_ns: bounds.map(|bounds| bounds.age),
+        age_at_write_ns: bounds.map(|bounds| bounds.age_at_write),
+        max_age_ns: chain.max_age.map(aegis_core::Duration::as_ns),
+        holds: bounds
+            .is_some_and(|bounds| within(bounds.reaction, chain.max_reaction) && within(bounds.age, chain.max_age)),
+    };
+    system.chains.iter().zip(bounds).map(chain).collect()
+}
+
+fn tasks<'a>(system: &'a System, checked: &'a Checked) -> Vec<Task<'a>> {
     let Some(analysis) = &checked.analysis else { return Vec::new() };
+    let planned = |name: &str| checked.lock.as_ref()?.plan.tasks.iter().find(|task| task.name == name);
     let mut tasks = Vec::with_capacity(system.tasks.len());
     for (position, (task, result)) in system.tasks.iter().zip(&analysis.tasks).enumerate() {
         let Some(lane) = system.lanes.get(task.lane) else { continue };
@@ -154,29 +233,38 @@ fn tasks<'a>(system: &'a System, checked: &Checked) -> Vec<Task<'a>> {
             deadline_ns: task.deadline.as_ns(),
             jitter_ns: task.jitter.as_ns(),
             wcet_ns: task.wcet.as_ns(),
-            segments_ns: [task.wcet.as_ns()],
+            segments_ns: match task.segments.as_slice() {
+                [] => vec![task.wcet.as_ns()],
+                segments => segments.iter().map(|segment| segment.as_ns()).collect(),
+            },
             blocking_ns: result.blocking.as_ns(),
             blocked_by: blocked_by.map(|task| task.name.as_str()),
             response_ns,
-            response_from_release_ns: from_release(task, lane, result),
+            response_from_release_ns: from_release(system, analysis, position),
             slack_ns: response_ns.map(|response| i128::from(task.deadline.as_ns()) - i128::from(response)),
             schedulable: is_schedulable(system, analysis, position),
-            test: if lane.policy.is_fixed_priority() { "np-fp-rta" } else { "np-edf-demand" },
+            test: explain::test(system, analysis, position),
+            exact_response_ns: result.exact_response().map(|longest| longest.as_ns()),
+            exact_gave_up: result.exact.as_ref().and_then(|found| found.as_ref().err()).map(ToString::to_string),
+            explain: explain::of(system, analysis, position),
+            certificate: planned(&task.name).map(|task| &task.certificate),
         });
     }
     tasks
 }
 
-/// The bound from release, which comes at most the jitter after the arrival: max over q of s(q) + C − max(0, q T − J).
-fn from_release(task: &crate::system::Task, lane: &crate::system::Lane, result: &TaskResult) -> Option<u64> {
+/// The bound from release, which comes at most the jitter after the arrival: max over q of s(q) + last − max(0, q T − J);
+/// of later stages from the end of the stage before, and where no such terms are known the bound from arrival.
+fn from_release(system: &System, analysis: &Analysis, position: usize) -> Option<u64> {
+    let (task, result): (_, &TaskResult) = (system.tasks.get(position)?, analysis.tasks.get(position)?);
     let (bound, proof) = result.response.as_ref().ok()?;
     let Proof::FixedPriority { starts, .. } = proof else { return Some(bound.as_ns()) };
-    let cost = task.wcet.checked_add(lane.dispatch_overhead)?.as_ns();
-    let jitter = task.jitter.checked_add(lane.wakeup_latency)?.as_ns();
+    let (members, loads) = lane_loads(system, analysis, task.lane)?;
+    let load = loads.get(members.iter().position(|member| *member == position)?)?;
     let mut worst = 0;
     for (q, start) in (0u64..).zip(starts) {
-        let release = q.checked_mul(task.period.as_ns())?.saturating_sub(jitter);
-        worst = worst.max(start.as_ns().checked_add(cost)?.saturating_sub(release));
+        let release = q.checked_mul(load.period)?.saturating_sub(load.jitter);
+        worst = worst.max(start.as_ns().checked_add(load.last())?.saturating_sub(release));
     }
     Some(worst)
 }

@@ -4,6 +4,7 @@
 pub mod explain;
 #[cfg(feature = "cli")]
 pub mod json;
+pub mod poet;
 #[cfg(feature = "cli")]
 pub mod run;
 #[cfg(feature = "cli")]

@@ -1,7 +1,7 @@
 //! How far each number of a plan that holds can move, as tables for people and as JSON.
 
-use crate::analysis::sensitivity::{FirstMiss, Theory, breakdown_ppm, largest_overhead, limits};
-use crate::analysis::{Analysis, lane_loads};
+use crate::analysis::Analysis;
+use crate::analysis::sensitivity::{self, FirstMiss};
 use crate::check::{show, show_down};
 use crate::report::table::table;
 use crate::system::System;
@@ -17,6 +17,8 @@ pub struct Sensitivity {
     pub lanes: Vec<LaneSensitivity>,
     /// Per task of these lanes.
     pub tasks: Vec<TaskSensitivity>,
+    /// Whether the search ended at its limit, so that lanes or tasks are missing.
+    pub gave_up: bool,
 }
 
 /// The limits of a lane.
@@ -24,9 +26,9 @@ pub struct Sensitivity {
 pub struct LaneSensitivity {
     /// Its name.
     pub name: String,
-    /// The factor that all costs (executions and overheads) can be multiplied by, in millionths.
+    /// The factor that all its WCETs can be multiplied by, in millionths.
     pub breakdown_ppm: u64,
-    /// The largest dispatch overhead per job.
+    /// The largest dispatch overhead per segment.
     pub largest_dispatch_overhead_ns: u64,
 }
 
@@ -41,6 +43,12 @@ pub struct TaskSensitivity {
     pub largest_wcet_ns: u64,
     /// Who misses with 1 ns more.
     pub wcet_first_miss: Option<String>,
+    /// The largest longest segment, where a job has several; the WCET grows with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub largest_segment_ns: Option<u64>,
+    /// Who misses with 1 ns more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_first_miss: Option<String>,
     /// The shortest period, at the present priorities.
     pub shortest_period_ns: u64,
     /// Who misses with 1 ns less.
@@ -51,37 +59,43 @@ pub struct TaskSensitivity {
     pub deadline_first_miss: Option<String>,
 }
 
-/// The limits of every lane that is accepted.
+/// The limits of a system that is accepted; none of time-triggered lanes, nor where something is not proven.
 #[must_use]
 pub fn of(system: &System, analysis: &Analysis) -> Sensitivity {
-    let mut found = Sensitivity { lanes: Vec::new(), tasks: Vec::new() };
+    let mut found = Sensitivity { lanes: Vec::new(), tasks: Vec::new(), gave_up: false };
+    let Some(limits) = sensitivity::Sensitivity::new(system, analysis) else { return found };
+    let name = |miss: FirstMiss| miss.and_then(|task| system.tasks.get(task)).map(|task| task.name.clone());
     for (position, lane) in system.lanes.iter().enumerate() {
-        let theory = if lane.policy.is_fixed_priority() { Theory::FixedPriority } else { Theory::Demand };
-        let Some((members, loads)) = lane_loads(system, analysis, position) else { continue };
-        let overhead = lane.dispatch_overhead.as_ns();
-        let whole = (breakdown_ppm(&loads, theory), largest_overhead(&loads, overhead, theory), limits(&loads, theory));
-        let (Some(breakdown_ppm), Some(largest_dispatch_overhead_ns), Some(limits)) = whole else { continue };
-        let name = |miss: FirstMiss| {
-            miss.and_then(|load| members.get(load))
-                .and_then(|task| system.tasks.get(*task))
-                .map(|task| task.name.clone())
+        let (Some(breakdown_ppm), Some(largest_dispatch_overhead_ns)) =
+            (limits.breakdown_ppm(position), limits.largest_overhead(position))
+        else {
+            continue;
         };
-        for (member, limits) in members.iter().zip(&limits) {
-            let Some(task) = system.tasks.get(*member) else { continue };
-            found.tasks.push(TaskSensitivity {
-                name: task.name.clone(),
-                wcet_ns: task.wcet.as_ns(),
-                // A cost is the WCET and the overhead.
-                largest_wcet_ns: limits.cost.0.saturating_sub(overhead),
-                wcet_first_miss: name(limits.cost.1),
-                shortest_period_ns: limits.period.0,
-                period_first_miss: name(limits.period.1),
-                shortest_deadline_ns: limits.deadline.0,
-                deadline_first_miss: name(limits.deadline.1),
-            });
+        if limits.is_exhausted() {
+            break;
         }
         found.lanes.push(LaneSensitivity { name: lane.name.clone(), breakdown_ppm, largest_dispatch_overhead_ns });
     }
+    for (position, task) in system.tasks.iter().enumerate() {
+        let Some(own) = limits.limits(position) else { continue };
+        if limits.is_exhausted() {
+            break;
+        }
+        let limits = own;
+        found.tasks.push(TaskSensitivity {
+            name: task.name.clone(),
+            wcet_ns: task.wcet.as_ns(),
+            largest_wcet_ns: limits.wcet.0,
+            wcet_first_miss: name(limits.wcet.1),
+            largest_segment_ns: limits.segment.map(|segment| segment.0),
+            segment_first_miss: limits.segment.and_then(|segment| name(segment.1)),
+            shortest_period_ns: limits.period.0,
+            period_first_miss: name(limits.period.1),
+            shortest_deadline_ns: limits.deadline.0,
+            deadline_first_miss: name(limits.deadline.1),
+        });
+    }
+    found.gave_up = limits.is_exhausted();
     found
 }
 
@@ -93,6 +107,8 @@ impl Sensitivity {
             "task",
             "WCET",
             "may grow to",
+            "then misses",
+            "longest segment to",
             "then misses",
             "period down to",
             "then misses",
@@ -106,6 +122,8 @@ impl Sensitivity {
                 show(Duration::from_ns(task.wcet_ns)),
                 show_down(Duration::from_ns(task.largest_wcet_ns)),
                 who(&task.wcet_first_miss),
+                task.largest_segment_ns.map_or_else(|| "-".to_owned(), |most| show_down(Duration::from_ns(most))),
+                who(&task.segment_first_miss),
                 show(Duration::from_ns(task.shortest_period_ns)),
                 who(&task.period_first_miss),
                 show(Duration::from_ns(task.shortest_deadline_ns)),
@@ -116,13 +134,16 @@ impl Sensitivity {
             column.set_cell_alignment(CellAlignment::Right);
         }
         let mut text = format!("{limits}\n");
+        if self.gave_up {
+            text.push_str("the search for limits ended at its own limit: what is missing here was not looked at\n");
+        }
         for lane in &self.lanes {
             let (whole, rest) = (lane.breakdown_ppm / 1_000_000, lane.breakdown_ppm % 1_000_000 / 1_000);
             let overhead = show_down(Duration::from_ns(lane.largest_dispatch_overhead_ns));
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "lane {}: breaks beyond x{whole}.{rest:03} of all costs; tolerates {overhead} of dispatch overhead per job",
+                "lane {}: breaks beyond x{whole}.{rest:03} of all WCETs; tolerates {overhead} of dispatch overhead per segment",
                 lane.name
             );
         }

@@ -1,7 +1,9 @@
 //! The report as tables for people.
 
-use crate::analysis::is_schedulable;
+use crate::analysis::Holds;
 use crate::check::{Checked, show, show_down};
+use crate::report::explain;
+use aegis_core::Duration;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use std::fmt::Write as _;
 
@@ -11,15 +13,27 @@ pub fn render(checked: &Checked) -> String {
     let mut text = String::new();
     let (Some(resolved), Some(analysis)) = (&checked.resolved, &checked.analysis) else { return text };
     let system = &resolved.system;
-    let mut tasks =
-        table(&["task", "lane", "prio", "period", "deadline", "WCET", "blocked by", "response", "slack", ""]);
+    let mut tasks = table(&[
+        "task",
+        "lane",
+        "prio",
+        "period",
+        "deadline",
+        "WCET",
+        "blocked by",
+        "response",
+        "slack",
+        "overhead",
+        "",
+    ]);
     let mut order: Vec<usize> = (0..system.tasks.len()).collect();
     order.sort_by_key(|index| {
         (system.tasks.get(*index).map(|task| task.lane), analysis.tasks.get(*index).map(|result| result.priority.0))
     });
     for index in order {
         let (Some(task), Some(result)) = (system.tasks.get(index), analysis.tasks.get(index)) else { continue };
-        let blocker = result.blocked_by.and_then(|blocker| system.tasks.get(blocker));
+        let blocker = result.blocked_by.filter(|_| !result.blocking.is_zero());
+        let blocker = blocker.and_then(|blocker| system.tasks.get(blocker));
         let blocker = blocker.map_or("-".to_owned(), |blocker| format!("{} {}", blocker.name, show(result.blocking)));
         let (response, slack) = match result.bound() {
             None => ("no bound".to_owned(), "-".to_owned()),
@@ -42,7 +56,13 @@ pub fn render(checked: &Checked) -> String {
             blocker,
             response,
             slack,
-            if is_schedulable(system, analysis, index) { "holds" } else { "FAILS" }.to_owned(),
+            explain::of(system, analysis, index).map_or_else(|| "-".to_owned(), |found| percent(found.overhead_ppm)),
+            match result.holds(task.deadline) {
+                Holds::Proven => "holds",
+                Holds::Exactly => "holds (exact)",
+                Holds::No => "FAILS",
+            }
+            .to_owned(),
         ]);
     }
     for column in tasks.column_iter_mut().skip(2) {
@@ -50,19 +70,40 @@ pub fn render(checked: &Checked) -> String {
     }
     let _ = writeln!(text, "{tasks}");
     for (lane, result) in system.lanes.iter().zip(&analysis.lanes) {
-        let (whole, rest) = (result.utilization_ppm / 10_000, result.utilization_ppm % 10_000 / 100);
         let busy = match result.busy_period {
+            Ok(hyperperiod) if result.table.is_some() => format!("a table of {}", show(hyperperiod)),
             Ok(busy) => format!("busy for at most {}", show(busy)),
             Err(why) => format!("no bounded busy period ({why})"),
         };
         let _ = writeln!(
             text,
-            "lane {}: {}, core {}, utilization {whole}.{rest:02} %, {busy}; per job {} dispatch, {} wake-up",
+            "lane {}: {}, preemption {}, core {}, utilization {}, {busy}; per segment {}; per release {}",
             lane.name,
             lane.policy.name(),
+            lane.preemption.name(),
             lane.core,
-            show(lane.dispatch_overhead),
-            show(lane.wakeup_latency),
+            percent(result.utilization_ppm),
+            parts(&[
+                ("dispatch", lane.dispatch_overhead),
+                ("launch", lane.launch_overhead),
+                ("domain switch", lane.domain_switch),
+                ("thread wait", lane.thread_wait),
+            ]),
+            parts(&[("wake-up", lane.wakeup_latency), ("thread wait", lane.thread_wait)]),
+        );
+    }
+    for (chain, bounds) in system.chains.iter().zip(&analysis.chains) {
+        let of = |bound: Option<u64>, limit: Option<Duration>| {
+            let bound = bound.map_or_else(|| "no bound".to_owned(), |bound| show(Duration::from_ns(bound)));
+            limit.map_or_else(|| bound.clone(), |limit| format!("{bound} of {}", show(limit)))
+        };
+        let _ = writeln!(
+            text,
+            "chain {} ({}): reaction {}, age {}",
+            chain.name,
+            if chain.is_let { "let" } else { "register" },
+            of(bounds.map(|bounds| bounds.reaction), chain.max_reaction),
+            of(bounds.map(|bounds| bounds.age), chain.max_age),
         );
     }
     if let Some(layout) = &checked.layout {
@@ -82,6 +123,21 @@ pub fn render(checked: &Checked) -> String {
         }
     }
     text
+}
+
+/// Millionths as a percentage.
+fn percent(ppm: u64) -> String {
+    format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100)
+}
+
+/// The named times that are not zero.
+fn parts(times: &[(&str, Duration)]) -> String {
+    let given: Vec<String> = times
+        .iter()
+        .filter(|(_, time)| !time.is_zero())
+        .map(|(name, time)| format!("{} {name}", show(*time)))
+        .collect();
+    if given.is_empty() { "no overhead".to_owned() } else { given.join(", ") }
 }
 
 /// An empty table in the look of all reports.

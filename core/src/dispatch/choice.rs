@@ -1,6 +1,6 @@
 //! Chooses among waiting jobs, by the lane's policy.
 
-use super::{Job, State};
+use super::{Job, State, TaskState};
 use crate::desc::{Policy, SystemDesc, TaskDesc};
 use crate::trace::Reason;
 use crate::units::LaneId;
@@ -13,8 +13,13 @@ pub(super) fn first_waiting<'a, const TASKS: usize, const LANES: usize, const QU
     policy: Policy,
 ) -> Option<(&'a TaskDesc, Job)> {
     let tasks = system.tasks.iter().zip(&state.tasks).filter(|(task, _)| task.lane == lane);
-    let heads = tasks.filter_map(|(task, task_state)| Some((task, *task_state.waiting.front()?)));
+    let heads = tasks.filter_map(|(task, task_state)| Some((task, head(task_state)?)));
     heads.reduce(|best, head| if goes_before(policy, head, best) { head } else { best })
+}
+
+/// The job of a task that goes first: the one that has begun, or else the oldest.
+pub(super) fn head<const QUEUE: usize>(task: &TaskState<QUEUE>) -> Option<Job> {
+    task.paused.map(|paused| paused.job).or_else(|| task.waiting.front().copied())
 }
 
 /// Whether a lane's policy puts one waiting job before another; at equal rank the earlier table entry stays.

@@ -1,6 +1,7 @@
 //! Re-proves the memory plan: alignment, capacity, one task a model, and that only scratch of one lane overlaps.
 
-use crate::desc::{ALIGNMENT, ModelDesc, SystemDesc, TensorDesc};
+use super::terms::lane_of;
+use crate::desc::{ALIGNMENT, ModelDesc, Preemption, SystemDesc, TensorDesc};
 use crate::units::{Bytes, PoolId};
 
 /// Whether every region is aligned and inside its arena, only scratch of one lane overlaps, no model is run by two
@@ -216,7 +217,7 @@ const fn scratch_is_shared_only_in_a_lane(
     true
 }
 
-/// Whether all tasks that run one of two models share one lane.
+/// Whether all tasks that run one of two models share one lane on which a job that has begun runs to completion.
 const fn run_on_one_lane(system: &SystemDesc, model: usize, other: usize) -> bool {
     let mut lane: Option<u16> = None;
     let mut tasks = system.tasks;
@@ -224,6 +225,12 @@ const fn run_on_one_lane(system: &SystemDesc, model: usize, other: usize) -> boo
         if let Some(runs) = task.model
             && (runs.index() == model || runs.index() == other)
         {
+            let Some(desc) = lane_of(system, task) else {
+                return false;
+            };
+            if !matches!(desc.preemption, Preemption::None) {
+                return false;
+            }
             match lane {
                 None => lane = Some(task.lane.0),
                 Some(first) if first == task.lane.0 => {}

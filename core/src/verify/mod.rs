@@ -6,28 +6,39 @@
 //! verify` evaluates it on a lock.
 //!
 //! What is proven, and under which assumptions: every task's `response_bound` is at most its deadline and at
-//! least its worst response from arrival to completion, if releases of a task are at least one period apart,
-//! each is seen at most `jitter + wakeup_latency` late, no execution exceeds `wcet`, a lane spends at most
-//! `dispatch_overhead` per job besides, and one job at a time runs on a lane, never preempted.
+//! least its worst response from arrival to completion, if releases of a task are at least one period apart
+//! (on a time-triggered lane exactly one, from its phase on), each is seen at most the task's jitter and the
+//! lane's lateness late, no execution exceeds `wcet` and no segment its length, a lane spends at most its
+//! named overheads per segment besides, and one job at a time runs on a lane, which loses it only where
+//! `preemption` says. Later stages are released at most 1 ns after the stage before is complete.
 //!
 //! * Fixed priority: R. I. Davis, A. Burns, R. J. Bril, J. J. Lukkien, "Controller Area Network (CAN)
-//!   schedulability analysis: Refuted, revisited and revised", Real-Time Systems 35 (2007), with integer time
-//!   (a blocking job started at least 1 ns before, so it blocks for `C − 1`). Any positive `L` with
+//!   schedulability analysis: Refuted, revisited and revised", Real-Time Systems 35 (2007); with pieces R. J.
+//!   Bril, J. J. Lukkien, W. F. J. Verhaegh, Real-Time Systems 42 (2009); in integer time (a blocking piece
+//!   started at least 1 ns before, so it blocks for its length − 1). Any positive `L` with
 //!   `L = B + Σ ⌈(L + J)/T⌉ C` is at least the least one, and likewise for start times, so equality suffices.
-//! * EDF: K. Jeffay, D. F. Stanat, C. U. Martel, "On non-preemptive scheduling of periodic and sporadic
-//!   tasks", RTSS 1991; L. George, N. Rivierre, M. Spuri, INRIA RR-2966 (1996); demand with release jitter.
+//! * EDF: M. Spuri, INRIA RR-2772 (1996); L. George, N. Rivierre, M. Spuri, INRIA RR-2966 (1996); by points of
+//!   the busy period, as `edf.rs` says.
+//! * Time-triggered: slots that do not overlap, one for each job, as `table.rs` says.
+//! * Stages: K. Tindell, J. Clark, "Holistic schedulability analysis for distributed hard real-time systems",
+//!   Microprocessing and Microprogramming 40 (1994).
 //!
-//! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each deadline up to the busy period;
-//! memory O(b²) pairs for b regions of a pool.
+//! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each point and each start; a table
+//! O(slots) for each task, O(slots²) at worst; memory O(b²) pairs for b regions of a pool.
 
+mod edf;
+mod fixed_priority;
 mod memory;
 mod schedule;
+mod table;
 mod terms;
 
-use crate::desc::{LaneDesc, SystemDesc};
+use crate::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
+pub use edf::points_hold;
 pub use memory::memory_holds;
-pub use schedule::{demand_holds, responses_hold};
+pub use schedule::responses_hold;
+pub use table::slots_hold;
 use terms::{Count, arrivals};
 
 /// The rule of a plan that does not hold.
@@ -42,8 +53,10 @@ pub enum Violation {
     Priorities,
     /// A certificate does not re-prove its bound, or a bound exceeds its deadline.
     Responses,
-    /// An EDF lane's demand exceeds the time until some deadline.
-    Demand,
+    /// The points of an EDF lane do not re-prove what they claim.
+    Points,
+    /// Slots of a time-triggered lane overlap, are out of order, or are not one for each job.
+    Slots,
     /// A task's queue is shorter than the number of jobs that may wait at once.
     Queues,
     /// Memory regions overlap, are misaligned, or exceed their pool, or two tasks run one model.
@@ -61,7 +74,8 @@ impl Violation {
             }
             Self::Priorities => "two tasks of one lane have the same priority",
             Self::Responses => "a certificate does not re-prove its response bound",
-            Self::Demand => "the demand of an EDF lane exceeds the time until a deadline",
+            Self::Points => "the points of an EDF lane do not re-prove what they claim",
+            Self::Slots => "slots of a time-triggered lane overlap, are out of order, or are not one for each job",
             Self::Queues => "a queue is shorter than the number of jobs that may wait",
             Self::Memory => "memory regions overlap, are misaligned, or exceed their pool, or two tasks run one model",
         }
@@ -89,8 +103,10 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::Priorities)
     } else if !responses_hold(system) {
         Err(Violation::Responses)
-    } else if !demand_holds(system) {
-        Err(Violation::Demand)
+    } else if !points_hold(system) {
+        Err(Violation::Points)
+    } else if !slots_hold(system) {
+        Err(Violation::Slots)
     } else if !queues_hold(system) {
         Err(Violation::Queues)
     } else if !memory_holds(system) {
@@ -145,12 +161,37 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
             && !task.wcet.is_zero()
             && !task.budget.is_zero()
             && task.queue > 0;
-        if !lane_exists || !model_exists || !positive {
+        if !lane_exists || !model_exists || !positive || !pieces_hold(system, task) {
             return false;
         }
         tasks = rest;
     }
     true
+}
+
+/// Whether a task's segments sum to its WCET and, like its regions, are such as its lane runs.
+const fn pieces_hold(system: &SystemDesc, task: &TaskDesc) -> bool {
+    let Some(lane) = terms::lane_of(system, task) else {
+        return false;
+    };
+    let fits = match lane.preemption {
+        Preemption::None => task.segments.is_empty() && task.region.is_zero(),
+        Preemption::Segments => task.region.is_zero(),
+        Preemption::Full => task.segments.is_empty() && task.region.as_ns() <= task.wcet.as_ns(),
+    };
+    let mut sum: u64 = 0;
+    let mut segments = task.segments;
+    while let [segment, rest @ ..] = segments {
+        let Some(added) = sum.checked_add(segment.as_ns()) else {
+            return false;
+        };
+        if segment.is_zero() {
+            return false;
+        }
+        sum = added;
+        segments = rest;
+    }
+    fits && task.bcet.as_ns() <= task.wcet.as_ns() && (task.segments.is_empty() || sum == task.wcet.as_ns())
 }
 
 /// Whether no two tasks of one lane have the same priority.

@@ -22,7 +22,8 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
     }
     let _ = writeln!(text, "orchestration on core {}", system.orchestration_core);
     for (position, lane) in system.lanes.iter().enumerate() {
-        let (overhead, latency) = (ms(lane.dispatch_overhead), ms(lane.wakeup_latency));
+        let (overhead, latency) =
+            (ms(lane.segment_overhead().unwrap_or(Duration::MAX)), ms(lane.lateness().unwrap_or(Duration::MAX)));
         let (name, core, policy) = (lane.name, lane.core, lane.policy.name());
         let _ = writeln!(
             text,

@@ -7,7 +7,7 @@ mod common;
 
 use aegis_core::desc::{
     Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Policy, PoolDesc,
-    Release, SystemDesc, TaskDesc, TensorDesc,
+    Preemption, Release, SystemDesc, TaskDesc, TensorDesc,
 };
 use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority, TaskId, layout};
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, TaskStats, Vehicle};
@@ -108,7 +108,11 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
         deadline: ns(period * MS),
         phase: Duration::ZERO,
         jitter: Duration::ZERO,
+        stage: None,
+        bcet: Duration::ZERO,
         wcet: ns(wcet * MS),
+        segments: &[],
+        region: Duration::ZERO,
         budget: ns(wcet * MS),
         on_overrun: OnOverrun::Continue,
         queue: 2,
@@ -144,10 +148,17 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
         lanes: vec![LaneDesc {
             name: "main",
             policy: Policy::RateMonotonic,
+            preemption: Preemption::None,
             core: 1,
             dispatch_overhead: ns(500_000),
+            launch_overhead: Duration::ZERO,
+            domain_switch: Duration::ZERO,
+            thread_wait: Duration::ZERO,
             wakeup_latency: ns(MS),
             busy_period: ns(17 * MS),
+            points: &[],
+            hyperperiod: Duration::ZERO,
+            slots: &[],
         }]
         .leak(),
         tasks: tasks.leak(),

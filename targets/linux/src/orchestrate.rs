@@ -272,7 +272,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             if idle {
                 *evidence = Evidence::starting(self.setup.samples.load(position));
                 if let Some(lateness) = lateness {
-                    evidence.set_wakeup(lateness, desc.wakeup_latency);
+                    evidence.set_wakeup(lateness, desc.lateness().unwrap_or(Duration::MAX));
                 }
             }
         }
@@ -287,7 +287,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         if let (Some(report), Some(desc)) = (self.report.lanes.get_mut(lane.index()), desc) {
             report.add(handed, execution, now);
             if let Some(evidence) = self.evidence.get_mut(lane.index()) {
-                evidence.add_job(handed, execution, now, desc.dispatch_overhead);
+                evidence.add_job(handed, execution, now, desc.segment_overhead().unwrap_or(Duration::MAX));
             }
         }
         if let Some(fault) = done.fault {

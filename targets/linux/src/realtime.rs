@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use crate::machine::Void;
+use aegis_core::Duration;
 use aegis_core::desc::{SystemDesc, TaskDesc};
 use aegis_core::trace::VoidReason;
 use rustix::mm::{MlockAllFlags, mlockall};
@@ -122,7 +123,8 @@ pub fn throttle_void(throttle: Throttle, system: &SystemDesc) -> Option<Void> {
     for lane in system.lanes {
         let core_tasks = system.tasks.iter().filter_map(|task| {
             let own = system.lanes.get(task.lane.index())?;
-            (own.core == lane.core).then(|| demand(task, own.dispatch_overhead.as_ns(), period_ns))
+            (own.core == lane.core)
+                .then(|| demand(task, own.segment_overhead().unwrap_or(Duration::MAX).as_ns(), period_ns))
         });
         let demand_ns = core_tasks.fold(0_u64, u64::saturating_add);
         if demand_ns >= runtime_ns {

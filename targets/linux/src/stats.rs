@@ -90,6 +90,7 @@ impl<const TASKS: usize> Tally<TASKS> {
             | Kind::Submitted { .. }
             | Kind::Decided { .. }
             | Kind::Bound { .. }
+            | Kind::Paused { .. }
             | Kind::Started { .. } => {}
         }
     }

@@ -215,9 +215,9 @@ fn lanes<const LANES: usize>(system: &SystemDesc, report: &Report<LANES>) -> Vec
         core: desc.core,
         jobs: lane.jobs,
         max_wakeup_latency_ns: report.max_wakeup.as_ns(),
-        planned_wakeup_latency_ns: desc.wakeup_latency.as_ns(),
+        planned_wakeup_latency_ns: desc.lateness().unwrap_or(Duration::MAX).as_ns(),
         max_dispatch_ns: lane.max_dispatch.as_ns(),
-        planned_dispatch_overhead_ns: desc.dispatch_overhead.as_ns(),
+        planned_dispatch_overhead_ns: desc.segment_overhead().unwrap_or(Duration::MAX).as_ns(),
         observed_utilization_ppm: share_ppm(lane.busy, report.ended.as_ns()),
     };
     pairs.map(summary).collect()

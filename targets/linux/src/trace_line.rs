@@ -70,6 +70,14 @@ impl Line<'_> {
                 self.duration("execution_ns", execution);
                 self.duration("budget_ns", budget);
             }
+            Kind::Paused { job, lane, began, ended } => {
+                self.begin("pause");
+                self.job(job);
+                self.stream(lane);
+                self.instant("began", began);
+                self.instant("ended", ended);
+                self.duration("execution_ns", ended.saturating_since(began));
+            }
             Kind::Completed { job, lane, began, ended, response } => {
                 self.begin("completion");
                 self.job(job);
@@ -280,6 +288,7 @@ mod tests {
             (Kind::Rejected { task: TaskId(0), arrival: at, count: 4 }, "rejected"),
             (Kind::Skipped { task: TaskId(0), arrival: at }, "skipped"),
             (Kind::Started { job: JOB, lane: LaneId(0) }, "start"),
+            (Kind::Paused { job: JOB, lane: LaneId(0), began: at, ended: at }, "pause"),
             (Kind::Overran { job: JOB, execution: ns, budget: ns }, "overrun"),
             (Kind::Missed { job: JOB, lateness: ns }, "miss"),
             (Kind::Exceeded { job: JOB, response: ns, bound: ns }, "bound_exceeded"),

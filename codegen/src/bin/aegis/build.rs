@@ -3,10 +3,11 @@
 use crate::vehicle::Vehicle;
 use crate::{Failure, Outcome, check as check_command, print, read, show_findings};
 use aegis_codegen::build_rs::{accepted, write_atomically};
-use aegis_codegen::check::{check_loaded, load};
+use aegis_codegen::check::{Options, check_loaded, load};
 use aegis_codegen::emit;
-use aegis_codegen::finding::{Code, Finding};
+use aegis_codegen::finding::Finding;
 use aegis_codegen::lock::Lock;
+use aegis_codegen::manifest::unbuildable;
 use aegis_codegen::resolve::Loaded;
 use std::path::{Path, PathBuf};
 
@@ -35,40 +36,16 @@ pub(crate) fn load_sound(manifest: &Path) -> Result<(Loaded, Vec<Finding>), Fail
     }
 }
 
-/// Findings where a plan that passes still has no binary.
-pub(crate) fn unbuildable(loaded: &Loaded) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut refuse = |message: String, span: &std::ops::Range<usize>, help: &str| {
-        let finding = Finding::error(Code::NotBuildable, message);
-        findings.push(finding.at(&loaded.file, span.clone(), "").help(help));
-    };
-    for task in &loaded.manifest.tasks {
-        let name = task.name.get_ref();
-        if task.model.is_none() {
-            let message = format!("task `{name}` has no model, so there is nothing that a binary could run");
-            refuse(message, &task.span, "give it a model with a profile; without one it is for analysis only");
-        } else if !matches!(task.execution, aegis_codegen::manifest::Execution::Profile(_)) {
-            let message = format!("task `{name}` has a declared WCET and no profile, so its model's memory is unknown");
-            refuse(message, &task.span, "give it a `profile` and measure it with `aegis profile`");
-        }
-    }
-    if loaded.manifest.runtimes.is_empty() {
-        let message = "no runtime is named, but the models need one".to_owned();
-        refuse(message, &loaded.manifest.name.span(), "add [runtime.onnxruntime] with its version and source");
-    }
-    findings
-}
-
 pub(crate) fn run(manifest: &Path) -> Outcome {
     let (loaded, findings) = load_sound(manifest)?;
-    let unbuildable = unbuildable(&loaded);
+    let unbuildable = unbuildable(&loaded.file, &loaded.manifest);
     if !unbuildable.is_empty() {
         show_findings(&unbuildable, &loaded.file, &loaded.text);
         return Err(Failure::Findings);
     }
-    let checked = check_loaded(&loaded, findings, None).map_err(Failure::internal)?;
+    let checked = check_loaded(&loaded, findings, Options::default()).map_err(Failure::internal)?;
     show_findings(&checked.findings, &loaded.file, &loaded.text);
-    if !checked.passes() {
+    if !checked.passes() || checked.lock.is_none() {
         return Err(Failure::Findings);
     }
     check_command::write_lock(manifest, &checked)?;

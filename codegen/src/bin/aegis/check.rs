@@ -2,7 +2,7 @@
 
 use crate::{Deny, Failure, Outcome, print, read, show_findings};
 use aegis_codegen::build_rs::write_atomically;
-use aegis_codegen::check::{Checked, check};
+use aegis_codegen::check::{Checked, Options, check};
 use aegis_codegen::finding::{Code, Finding, Severity};
 use aegis_codegen::report;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,12 @@ pub(crate) struct Arguments {
     /// Also report how far each number can move before something misses.
     #[arg(long)]
     sensitivity: bool,
+    /// Also analyse exactly each lane of strictly periodic non-preemptive tasks; without this only lanes that fail otherwise.
+    #[arg(long)]
+    exact: bool,
+    /// Also write each lane as a task set for another tool into a folder.
+    #[arg(long, num_args = 2, value_names = ["TOOL", "FOLDER"])]
+    export: Option<Vec<String>>,
     /// Use the profiles in this folder instead of those that the manifest names; writes no lock.
     #[arg(long, value_name = "FOLDER", conflicts_with = "locked")]
     profiles: Option<PathBuf>,
@@ -42,7 +48,8 @@ enum Format {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let file = arguments.manifest.to_string_lossy().into_owned();
     let text = read(&arguments.manifest)?;
-    let mut checked = check(&file, text.clone(), arguments.profiles.as_deref()).map_err(Failure::internal)?;
+    let options = Options { substitute: arguments.profiles.as_deref(), exact: arguments.exact };
+    let mut checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
     if arguments.locked {
         compare_lock(&arguments.manifest, &mut checked)?;
     }
@@ -53,6 +60,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         write_lock(&arguments.manifest, &checked)?;
     }
     show_findings(&checked.findings, &file, &text);
+    if let Some([tool, folder]) = arguments.export.as_deref() {
+        export(&checked, tool, Path::new(folder))?;
+    }
     let sensitivity = match (&checked.resolved, &checked.analysis) {
         (Some(resolved), Some(analysis)) if arguments.sensitivity => {
             Some(report::sensitivity::of(&resolved.system, analysis))
@@ -75,11 +85,36 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 /// The tables with the verdict.
 pub(crate) fn human(checked: &Checked, passes: bool) -> String {
     let verdict = match (passes, &checked.resolved) {
+        (true, _) if checked.without_certificate => {
+            "verdict: pass - every deadline holds, but not all of it has a certificate: for analysis and simulation only"
+        }
         (true, _) => "verdict: pass - every deadline is proven, every byte is planned",
         (false, Some(_)) => "verdict: fail",
         (false, None) => "verdict: fail - nothing was analysed",
     };
     format!("{}{verdict}\n", report::table::render(checked))
+}
+
+/// Writes each lane that `tool` covers; says which it does not cover.
+fn export(checked: &Checked, tool: &str, folder: &Path) -> Outcome {
+    if tool != "poet" {
+        return Err(Failure::Input(format!("--export: there is no tool `{tool}`; known is poet")));
+    }
+    let (Some(resolved), Some(analysis)) = (&checked.resolved, &checked.analysis) else { return Ok(()) };
+    let failed = |path: &Path, error: std::io::Error| {
+        Failure::Input(format!("--export: cannot write `{}`: {error}", path.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    for (position, lane) in resolved.system.lanes.iter().enumerate() {
+        match report::poet::lane(&resolved.system, analysis, position) {
+            Ok(text) => {
+                let path = folder.join(format!("{}.yaml", lane.name));
+                write_atomically(&path, &text).map_err(|error| failed(&path, error))?;
+            }
+            Err(why) => eprintln!("--export: lane `{}` is not exported: {why}", lane.name),
+        }
+    }
+    Ok(())
 }
 
 /// Where a manifest's lock lies.
@@ -101,8 +136,14 @@ pub(crate) fn write_lock_to(path: &Path, checked: &Checked) -> Outcome {
 
 /// Adds a finding where the lock beside the manifest is not the one that this check derives.
 fn compare_lock(manifest: &Path, checked: &mut Checked) -> Outcome {
-    let Some(lock) = &checked.lock else { return Ok(()) };
     let path = lock_path(manifest);
+    if checked.without_certificate && path.exists() {
+        let message = format!("the lock `{}` is of another plan: this one has no certificate", path.display());
+        let finding = Finding::error(Code::LockRefused, message);
+        checked.findings.push(finding.help("remove it, or make every bound suffice"));
+        return Ok(());
+    }
+    let Some(lock) = &checked.lock else { return Ok(()) };
     let expected = lock.text().map_err(Failure::internal)?;
     let present = std::fs::read_to_string(&path).ok();
     if present.as_deref() == Some(&expected) {

@@ -47,7 +47,7 @@ enum Command {
     /// Say what a finding's code means, or why a task's response bound is what it is.
     #[command(after_help = "Examples:\n  aegis explain AEG202\n  aegis explain --task face")]
     Explain(explain::Arguments),
-    /// Run a plan that holds through the dispatcher in virtual time, and compare with its bounds.
+    /// Run a plan through the dispatcher in virtual time, and compare with its bounds.
     #[command(after_help = "Example:\n  aegis simulate --pattern random --seed 7 --for 600s")]
     Simulate(simulate::Arguments),
 }

@@ -1,11 +1,12 @@
 //! `aegis run`: everything from the manifest to the running vehicle.
 
-use crate::build::{load_sound, render, unbuildable};
+use crate::build::{load_sound, render};
 use crate::check::{human, lock_path, write_lock_to};
 use crate::vehicle::Vehicle;
 use crate::{Failure, Outcome, measure, print, show_findings};
-use aegis_codegen::check::{Checked, check_loaded};
+use aegis_codegen::check::{Checked, Options, check_loaded};
 use aegis_codegen::finding::Finding;
+use aegis_codegen::manifest::unbuildable;
 use aegis_codegen::probe;
 use aegis_codegen::report;
 use aegis_codegen::resolve::Loaded;
@@ -37,13 +38,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let (loaded, findings) = load_sound(&arguments.manifest)?;
-    let unbuildable = unbuildable(&loaded);
+    let unbuildable = unbuildable(&loaded.file, &loaded.manifest);
     if !unbuildable.is_empty() {
         show_findings(&unbuildable, &loaded.file, &loaded.text);
         return Err(Failure::Findings);
     }
     // What the committed profiles already refute is refused before anything is fetched or built.
-    let committed = check_loaded(&loaded, findings.clone(), None).map_err(Failure::internal)?;
+    let committed = check_loaded(&loaded, findings.clone(), Options::default()).map_err(Failure::internal)?;
     if committed.resolved.is_some() && !committed.passes() {
         print("with the profiles that the manifest names, the plan does not hold:\n");
         return refuse(&loaded, &committed);
@@ -55,14 +56,15 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let machine = &answer.machine;
     let output = vehicle.output();
     let local = output.join("profiles");
+    let locally = Options { substitute: Some(&local), exact: false };
     let (profiles, checked) = if measure::is_of(&committed, &answer) {
         (None, committed)
     } else {
         print(&format!("no committed profile is of this machine ({}, {} cores)\n", machine.cpu_model, machine.cores));
-        let mut checked = check_loaded(&loaded, findings.clone(), Some(&local)).map_err(Failure::internal)?;
+        let mut checked = check_loaded(&loaded, findings.clone(), locally).map_err(Failure::internal)?;
         if !measure::is_of(&checked, &answer) {
             measure::measure(&loaded, &program, Some(&local))?;
-            checked = check_loaded(&loaded, findings, Some(&local)).map_err(Failure::internal)?;
+            checked = check_loaded(&loaded, findings, locally).map_err(Failure::internal)?;
         }
         (Some(local), checked)
     };

@@ -9,7 +9,9 @@
 use super::ProbeError;
 use super::protocol::{LaneAnswer, LaneRequest, Request};
 use super::statistics::Stats;
-use aegis_core::desc::{Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{
+    Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
+};
 use aegis_core::dispatch::{Event, State, step};
 use aegis_core::trace::{Recorder, Ring};
 use aegis_core::{Duration, Instant, LaneId, Priority, TaskId, layout};
@@ -55,10 +57,17 @@ fn measure(request: &Request, asked: &LaneRequest) -> Result<LaneAnswer, ProbeEr
         // A handful of short names live until the probe ends.
         name: asked.name.clone().leak(),
         policy: Policy::FixedPriority,
+        preemption: Preemption::None,
         core: asked.core,
         dispatch_overhead: Duration::ZERO,
+        launch_overhead: Duration::ZERO,
+        domain_switch: Duration::ZERO,
+        thread_wait: Duration::ZERO,
         wakeup_latency: Duration::ZERO,
         busy_period: Duration::ZERO,
+        points: &[],
+        hyperperiod: Duration::ZERO,
+        slots: &[],
     };
     let system = plan_of(desc, request.orchestration_core);
     let lane = Lane::spawn(system, LaneId(0), Arc::clone(&bell), Nothing);
@@ -117,12 +126,16 @@ fn with_tasks(system: &'static SystemDesc, tasks: usize, release: Release) -> Sy
         deadline: ever,
         phase: Duration::ZERO,
         jitter: Duration::ZERO,
+        stage: None,
+        bcet: Duration::ZERO,
         wcet: ever,
+        segments: &[],
+        region: Duration::ZERO,
         budget: ever,
         on_overrun: OnOverrun::Continue,
         queue: 1,
         response_bound: ever,
-        certificate: Certificate::Demand,
+        certificate: Certificate::Unproven,
     };
     let tasks: Vec<TaskDesc> = (0_u16..=u16::MAX).take(tasks).map(task).collect();
     // Twice a lane; it lives until the probe ends.

@@ -2,8 +2,8 @@
 #![allow(unreachable_pub, dead_code, reason = "shared by unit tests and several integration tests")]
 
 use aegis_core::desc::{
-    Certificate, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Policy, PoolDesc, Release, SystemDesc,
-    TaskDesc, TensorDesc,
+    Certificate, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Policy, PoolDesc, Preemption, Release,
+    SystemDesc, TaskDesc, TensorDesc,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
 use aegis_core::{Duration, layout};
@@ -50,12 +50,16 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
             deadline: ms(period),
             phase: Duration::ZERO,
             jitter: Duration::ZERO,
+            stage: None,
+            bcet: Duration::ZERO,
             wcet: ms(wcet),
+            segments: &[],
+            region: Duration::ZERO,
             budget: ms(wcet),
             on_overrun: OnOverrun::Continue,
             queue: 2,
             response_bound: ms(period),
-            certificate: Certificate::Demand,
+            certificate: Certificate::Unproven,
         })
         .collect();
     Box::leak(Box::new(SystemDesc {
@@ -71,10 +75,17 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
         lanes: Box::leak(Box::new([LaneDesc {
             name: "main",
             policy: Policy::RateMonotonic,
+            preemption: Preemption::None,
             core: 1,
             dispatch_overhead: Duration::from_ns(200_000),
+            launch_overhead: Duration::ZERO,
+            domain_switch: Duration::ZERO,
+            thread_wait: Duration::ZERO,
             wakeup_latency: Duration::from_ns(200_000),
             busy_period: ms(20),
+            points: &[],
+            hyperperiod: Duration::ZERO,
+            slots: &[],
         }])),
         tasks: Box::leak(tasks.into_boxed_slice()),
         models: &[MODEL],

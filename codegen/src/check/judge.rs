@@ -1,0 +1,325 @@
+//! What is wrong with an analysed system, in findings.
+
+use super::{show, show_down};
+use crate::analysis::chains::Bounds;
+use crate::analysis::time_triggered::NoTable;
+use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads};
+use crate::finding::{Code, Finding};
+use crate::memory::{self, Layout};
+use crate::system::{Chain, System, Task};
+use aegis_core::desc::Policy;
+use aegis_core::time::Duration;
+
+/// Findings of the schedule: one a lane that is overloaded or has no table, one a task that has no bound at or below its
+/// deadline, one a chain that is too slow.
+pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (position, (lane, result)) in system.lanes.iter().zip(&analysis.lanes).enumerate() {
+        match result.busy_period {
+            Err(NoBound::Overloaded) => findings.push(overloaded(system, position, result.utilization_ppm)),
+            Err(NoBound::Table(why)) => findings.push(no_table(system, position, why)),
+            // A stage elsewhere is at fault, and reported there.
+            Err(NoBound::Stage) => {}
+            Err(why) => {
+                let message = format!("no busy period was found for lane `{}`: {why}", lane.name);
+                let finding = Finding::error(Code::NoBound, message).at(&system.file, lane.span.clone(), "this lane");
+                findings.push(finding.help(NO_BOUND_HELP));
+            }
+            Ok(_) => {}
+        }
+        findings.extend(demand_exceeded(system, analysis, position));
+    }
+    for (position, (task, result)) in system.tasks.iter().zip(&analysis.tasks).enumerate() {
+        if result.holds(task.deadline) == Holds::Exactly {
+            findings.push(exact_only(system, analysis, position));
+            continue;
+        }
+        match &result.response {
+            Ok((bound, _)) if *bound > task.deadline && !by_demand(system, analysis, task.lane) => {
+                findings.push(missed(system, analysis, position, *bound));
+            }
+            Err(NoBound::BeyondDeadline) => {
+                let deadline = show(task.deadline);
+                let message = format!("`{}` may complete only after the deadline of {deadline}", task.name);
+                let text = "no bound at or below it".to_owned();
+                let finding = Finding::error(Code::DeadlineMissed, message);
+                let finding = finding.at(&system.file, task.span.clone(), "this one");
+                let finding = finding.also(&system.file, task.deadline_span.clone(), text);
+                findings.push(
+                    finding.help("lengthen the deadline, shorten it or what goes before it, or use another lane"),
+                );
+            }
+            Err(NoBound::Demand { at: 0, .. }) if !is_seen_in_time(system, task) => {
+                let message = format!("a job of `{}` may be seen only after its deadline", task.name);
+                let late = task.jitter.as_ns().saturating_add(
+                    system.lanes.get(task.lane).and_then(crate::system::Lane::lateness).map_or(0, Duration::as_ns),
+                );
+                let text = format!("jitter and lateness of {}", show(Duration::from_ns(late)));
+                let finding = Finding::error(Code::DeadlineMissed, message);
+                let finding = finding.at(&system.file, task.deadline_span.clone(), text);
+                findings.push(finding.help("lengthen the deadline, or lower the jitter or the lane's latencies"));
+            }
+            Err(why @ (NoBound::Overflow | NoBound::GaveUp | NoBound::SuspensionBesideRegions))
+                if system_lane_settles(system, analysis, position) =>
+            {
+                let message = format!("no response bound was found for task `{}`: {why}", task.name);
+                let finding = Finding::error(Code::NoBound, message).at(&system.file, task.span.clone(), "this task");
+                findings.push(finding.help(NO_BOUND_HELP));
+            }
+            // What is overloaded is reported once, at its lane.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    for (chain, bounds) in system.chains.iter().zip(&analysis.chains) {
+        findings.extend(slow_chain(system, analysis, chain, bounds.as_ref()));
+    }
+    findings
+}
+
+/// Whether a task's jobs are seen by their deadline at the latest.
+fn is_seen_in_time(system: &System, task: &Task) -> bool {
+    let lateness = system.lanes.get(task.lane).and_then(crate::system::Lane::lateness);
+    let seen = lateness.and_then(|lateness| task.jitter.checked_add(lateness));
+    seen.is_some_and(|seen| seen <= task.deadline)
+}
+
+/// A chain that exceeds what it may, or has no bound although its members have.
+fn slow_chain(system: &System, analysis: &Analysis, chain: &Chain, bounds: Option<&Bounds>) -> Vec<Finding> {
+    let Some(bounds) = bounds else {
+        let holds = |(_, last): &(usize, usize)| crate::analysis::is_schedulable(system, analysis, *last);
+        if !chain.members.iter().all(holds) {
+            return Vec::new();
+        }
+        let message = format!("no bound was found for chain `{}`", chain.name);
+        let finding = Finding::error(Code::NoBound, message).at(&system.file, chain.span.clone(), "this chain");
+        let help = "use periods with a shorter common multiple, or communication = \"register\"";
+        return vec![finding.help(help)];
+    };
+    let limits = [
+        ("reaction", bounds.reaction, chain.max_reaction, &chain.limit_spans.0),
+        ("age", bounds.age, chain.max_age, &chain.limit_spans.1),
+    ];
+    let mut findings = Vec::new();
+    for (what, bound, limit, span) in limits {
+        let bound = Duration::from_ns(bound);
+        let Some(limit) = limit.filter(|limit| *limit < bound) else { continue };
+        let message =
+            format!("chain `{}` may have a {what} of {}, it may have {}", chain.name, show(bound), show(limit));
+        let text = format!("{} too short", show(bound.saturating_sub(limit)));
+        let mut finding = Finding::error(Code::ChainTooSlow, message).at(&system.file, span.clone(), text);
+        for (first, last) in &chain.members {
+            let (Some(task), Some(response)) =
+                (system.tasks.get(*first), analysis.tasks.get(*last).and_then(crate::analysis::TaskResult::bound))
+            else {
+                continue;
+            };
+            let text = format!("every {}, responds within {}", show(task.period), show(response));
+            finding = finding.also(&system.file, task.span.clone(), text);
+        }
+        findings.push(finding.help("shorten periods or responses of its tasks, or allow it more"));
+    }
+    findings
+}
+
+fn no_table(system: &System, lane: usize, why: NoTable) -> Finding {
+    let (name, span) = system.lanes.get(lane).map_or(("", 0..0), |lane| (lane.name.as_str(), lane.span.clone()));
+    let finding = Finding::error(Code::NoTable, format!("lane `{name}` has no table: {}", in_words(system, lane, why)));
+    let help = match why {
+        NoTable::Hyperperiod { .. } | NoTable::TooManySlots { .. } => "use periods with a shorter common multiple",
+        NoTable::DoesNotFit { .. } => "lengthen its deadline, or shorten its execution or jitter",
+        NoTable::Infeasible => "shorten executions, lengthen deadlines, move phases apart, or use another lane",
+        _ => "shorten executions, lengthen deadlines, or use another policy",
+    };
+    finding.at(&system.file, span, "this lane").help(help)
+}
+
+/// The reason with the task's name instead of its position among the lane's tasks.
+fn in_words(system: &System, lane: usize, why: NoTable) -> String {
+    let (NoTable::Zero { task } | NoTable::Hyperperiod { task, .. } | NoTable::DoesNotFit { task, .. }) = why else {
+        return why.to_string();
+    };
+    let mut members: Vec<&Task> = system.tasks.iter().filter(|task| task.lane == lane).collect();
+    members.sort_by_key(|task| (task.deadline, task.period));
+    let name = members.get(task).map_or("", |task| task.name.as_str());
+    why.to_string().replace(&format!("task {task}"), &format!("task `{name}`"))
+}
+
+/// What holds only because releases are strictly periodic.
+fn exact_only(system: &System, analysis: &Analysis, position: usize) -> Finding {
+    let (Some(task), Some(result)) = (system.tasks.get(position), analysis.tasks.get(position)) else {
+        return Finding::warning(Code::ExactOnly, "a task holds only by the exact analysis");
+    };
+    let longest = result.exact_response().map_or_else(String::new, show);
+    let bound =
+        result.bound().map_or_else(|| "has no bound".to_owned(), |bound| format!("is bounded by {}", show(bound)));
+    let message = format!(
+        "task `{}` responds within {longest} with exactly these phases, but {bound} in general, its deadline is {}",
+        task.name,
+        show(task.deadline)
+    );
+    let finding = Finding::warning(Code::ExactOnly, message);
+    let finding = finding.at(&system.file, task.deadline_span.clone(), "held by the exact analysis only");
+    let longer = result.bound().map_or_else(String::new, |bound| format!(": lengthen the deadline to {}", show(bound)));
+    finding.help(format!("no certificate exists for this, so no binary; to build one, make the bound suffice{longer}"))
+}
+
+/// Whether an EDF lane's misses are reported by its demand.
+fn by_demand(system: &System, analysis: &Analysis, lane: usize) -> bool {
+    demand(system, analysis, lane).is_some()
+}
+
+/// Where an EDF lane's demand first exceeds the time: the instant and what is needed.
+fn demand(system: &System, analysis: &Analysis, lane: usize) -> Option<(u64, u64)> {
+    let desc = system.lanes.get(lane).filter(|lane| lane.policy == Policy::EarliestDeadlineFirst)?;
+    let on_lane = system.tasks.iter().zip(&analysis.tasks).filter(|(task, _)| task.lane == lane);
+    let misses = on_lane.into_iter().any(|(task, found)| found.holds(task.deadline) == Holds::No);
+    let busy = analysis.lanes.get(lane)?.busy_period.ok().filter(|_| misses)?;
+    let (_, loads) = lane_loads(system, analysis, lane)?;
+    // The earliest instant, or where that takes too long any.
+    let tested = match edf::demand::test(&loads, busy.as_ns()) {
+        Err(NoBound::GaveUp) => edf::qpa::test(&loads, busy.as_ns()),
+        tested => tested,
+    };
+    match tested {
+        Err(NoBound::Demand { at: 0, .. }) => None,
+        Err(NoBound::Demand { at, needed }) if desc.segment_overhead().is_some() => Some((at, needed)),
+        _ => None,
+    }
+}
+
+/// What mends a recurrence that does not settle.
+const NO_BOUND_HELP: &str = "lower the utilization below 1, or use times that differ less in magnitude";
+
+fn system_lane_settles(system: &System, analysis: &Analysis, task: usize) -> bool {
+    let lane = system.tasks.get(task).and_then(|task| analysis.lanes.get(task.lane));
+    lane.is_some_and(|lane| lane.busy_period.is_ok())
+}
+
+fn overloaded(system: &System, lane: usize, ppm: u64) -> Finding {
+    let (name, span) = system.lanes.get(lane).map_or(("", 0..0), |lane| (lane.name.as_str(), lane.span.clone()));
+    let overhead = system.lanes.get(lane).and_then(crate::system::Lane::segment_overhead).unwrap_or(Duration::MAX);
+    let percent = format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100);
+    let message = format!("lane `{name}` has a utilization of {percent}: its tasks ask for more time than passes");
+    let mut finding = Finding::error(Code::Overloaded, message).at(&system.file, span, "this lane");
+    for task in system.tasks.iter().filter(|task| task.lane == lane) {
+        let segments = u64::try_from(task.segments.len().max(1)).unwrap_or(u64::MAX);
+        let overheads = Duration::from_ns(overhead.as_ns().saturating_mul(segments));
+        let cost = task.wcet.checked_add(overheads).unwrap_or(Duration::MAX);
+        let share = u128::from(cost.as_ns()).saturating_mul(10_000).checked_div(u128::from(task.period.as_ns()));
+        let share = share.unwrap_or(u128::MAX);
+        let text = format!("{} every {}: {}.{:02} %", show(cost), show(task.period), share / 100, share % 100);
+        finding = finding.also(&system.file, task.span.clone(), text);
+    }
+    finding.help("move a task to another lane, lengthen periods, or use faster models")
+}
+
+fn demand_exceeded(system: &System, analysis: &Analysis, lane: usize) -> Option<Finding> {
+    let (at, needed) = demand(system, analysis, lane)?;
+    let desc = system.lanes.get(lane)?;
+    let message = format!(
+        "on EDF lane `{}`, {} of execution can be due within {}",
+        desc.name,
+        show(Duration::from_ns(needed)),
+        show(Duration::from_ns(at))
+    );
+    let mut finding = Finding::error(Code::DemandExceeded, message).at(&system.file, desc.span.clone(), "this lane");
+    // A job that is seen late by its whole jitter is due that much earlier after it is seen.
+    let due = |task: &&Task| {
+        let jitter = task.jitter.as_ns().saturating_add(desc.lateness().map_or(u64::MAX, Duration::as_ns));
+        task.deadline.as_ns().saturating_sub(jitter) <= at
+    };
+    let later = system.tasks.iter().filter(|task| task.lane == lane && !due(task));
+    if let Some(blocker) = later.max_by_key(|task| task.wcet) {
+        let text = format!("`{}` can block for {}", blocker.name, show(blocker.wcet));
+        finding = finding.also(&system.file, blocker.span.clone(), text);
+    }
+    for task in system.tasks.iter().filter(|task| task.lane == lane && due(task)) {
+        let text = format!(
+            "`{}`: {} due every {} within {}",
+            task.name,
+            show(task.wcet),
+            show(task.period),
+            show(task.deadline)
+        );
+        finding = finding.also(&system.file, task.span.clone(), text);
+    }
+    Some(finding.help("shorten what is due until then, shorten the blocking job, or move a task to another lane"))
+}
+
+fn missed(system: &System, analysis: &Analysis, position: usize, bound: Duration) -> Finding {
+    let (Some(task), Some(result)) = (system.tasks.get(position), analysis.tasks.get(position)) else {
+        return Finding::error(Code::DeadlineMissed, "a task's bound exceeds its deadline");
+    };
+    let message =
+        format!("task `{}` may respond only after {}, its deadline is {}", task.name, show(bound), show(task.deadline));
+    let over = bound.saturating_sub(task.deadline);
+    let text = format!("{} too short", show(over));
+    let mut finding = Finding::error(Code::DeadlineMissed, message).at(&system.file, task.deadline_span.clone(), text);
+    if let Some(blocker) = result.blocked_by.and_then(|index| system.tasks.get(index)) {
+        let text = format!("`{}` can block it for {}", blocker.name, show(result.blocking));
+        finding = finding.also(&system.file, blocker.span.clone(), text);
+    }
+    let more_important = system
+        .tasks
+        .iter()
+        .zip(&analysis.tasks)
+        .filter(|(other, found)| other.lane == task.lane && found.priority.is_more_important_than(result.priority));
+    for (other, _) in more_important {
+        let text = format!("`{}` goes before it: {} every {}", other.name, show(other.wcet), show(other.period));
+        finding = finding.also(&system.file, other.span.clone(), text);
+    }
+    // Blocking is C − 1 of a less important job, so this is the longest C that leaves the bound at the deadline.
+    let overhead = system.lanes.get(task.lane).and_then(crate::system::Lane::segment_overhead);
+    let overhead = overhead.unwrap_or(Duration::MAX);
+    let tolerable = result.blocking.checked_sub(over).and_then(|most| most.checked_add(Duration::from_ns(1)));
+    let tolerable = tolerable.and_then(|most| most.checked_sub(overhead)).filter(|most| !most.is_zero());
+    let advice = match tolerable.filter(|_| result.blocked_by.is_some()) {
+        Some(most) => format!(
+            "shorten every less important piece of the lane to at most {}, lengthen the deadline to {}, or use another lane",
+            show_down(most),
+            show(bound)
+        ),
+        None => format!("lengthen the deadline to {}, shorten what goes before it, or use another lane", show(bound)),
+    };
+    let finding = match &result.exact {
+        Some(Ok(longest)) => {
+            let text = format!("with exactly these phases a response of {} happens", show(*longest));
+            finding.also(&system.file, task.span.clone(), text)
+        }
+        Some(Err(gave_up)) if !matches!(gave_up.why, exact::Why::Input) => {
+            let text = format!("the exact analysis gave up: {gave_up}; the sufficient bound is {}", show(bound));
+            finding.also(&system.file, task.span.clone(), text)
+        }
+        _ => finding,
+    };
+    finding.help(advice)
+}
+
+/// Findings of the memory plan: one a device that its models exceed.
+pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (position, (device, pool)) in system.devices.iter().zip(&layout.pools).enumerate() {
+        let needed = u128::from(pool.height.0).saturating_add(u128::from(pool.weights.0));
+        if needed <= u128::from(device.memory.0) {
+            continue;
+        }
+        let message = format!(
+            "the models need {needed} bytes of device `{}`, which grants {} bytes",
+            device.name, device.memory.0
+        );
+        let text = format!("arena {} bytes, weights {} bytes", pool.height.0, pool.weights.0);
+        let mut finding = Finding::error(Code::MemoryExceeded, message).at(&system.file, device.span.clone(), text);
+        let residents = system.models.iter().zip(&layout.models).filter(|(_, placement)| placement.pool == position);
+        for (model, _) in residents {
+            let text = format!(
+                "weights {}, inputs and outputs {}, scratch {} bytes",
+                model.weights.0,
+                memory::bound_bytes(model).0,
+                model.scratch.0
+            );
+            finding = finding.also(&system.file, model.span.clone(), text);
+        }
+        findings.push(finding.help("grant more memory, use smaller models, or move a lane to another device"));
+    }
+    findings
+}

@@ -1,0 +1,48 @@
+//! What a validated manifest may have for analysis and simulation, but not for a binary.
+
+use aegis_core::desc::Preemption;
+
+use super::model::{Execution, LaneKind, Manifest, Span};
+use crate::finding::{Code, Finding};
+
+/// Findings where `manifest`, which findings call `file`, describes no vehicle that this version can build.
+#[must_use]
+pub fn unbuildable(file: &str, manifest: &Manifest) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut refuse = |message: String, span: &Span, help: &str| {
+        findings.push(Finding::error(Code::NotBuildable, message).at(file, span.clone(), "").help(help));
+    };
+    for lane in &manifest.lanes {
+        let name = lane.name.get_ref();
+        if lane.kind == LaneKind::Gpu {
+            let message = format!("lane `{name}` is a GPU, which no target of this version drives");
+            refuse(message, &lane.span, "use a CPU lane; GPU lanes are for analysis and simulation only");
+        }
+        if lane.preemption != Preemption::None {
+            let message = format!(
+                "lane `{name}` has preemption \"{}\", but a started model cannot be stopped",
+                lane.preemption.name()
+            );
+            refuse(message, &lane.span, "use preemption = \"none\"; others are for analysis and simulation only");
+        }
+    }
+    if let [_, second, ..] = manifest.domains.as_slice() {
+        let message = format!("the manifest has {} domains, and a binary is one process", manifest.domains.len());
+        refuse(message, &second.span, "use at most one domain; more are for analysis only");
+    }
+    for task in &manifest.tasks {
+        let name = task.name.get_ref();
+        if task.model.is_none() {
+            let message = format!("task `{name}` has no model, so there is nothing that a binary could run");
+            refuse(message, &task.span, "give it a model with a profile; without one it is for analysis only");
+        } else if !matches!(task.execution, Execution::Profile(_)) {
+            let message = format!("task `{name}` has a declared WCET and no profile, so its model's memory is unknown");
+            refuse(message, &task.span, "give it a `profile` and measure it with `aegis profile`");
+        }
+    }
+    if manifest.runtimes.is_empty() {
+        let message = "no runtime is named, but the models need one".to_owned();
+        refuse(message, &manifest.name.span(), "add [runtime.onnxruntime] with its version and source");
+    }
+    findings
+}

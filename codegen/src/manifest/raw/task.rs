@@ -1,0 +1,218 @@
+//! `[task.NAME]`, and the tasks that its stages are.
+
+use std::ops::Range;
+
+use aegis_core::desc::OnOverrun;
+use aegis_core::time::Duration;
+use toml::Spanned;
+
+use crate::manifest::model::{Execution, Manifest, Span};
+use crate::manifest::reader::{Order, Section};
+
+/// A task, or one stage of one.
+pub(crate) struct Task {
+    pub(crate) name: Spanned<String>,
+    pub(crate) span: Span,
+    /// Whether it is a stage.
+    pub(crate) staged: bool,
+    /// The position of the stage before it.
+    pub(crate) after: Option<usize>,
+    pub(crate) lane: Option<Spanned<String>>,
+    pub(crate) has_model: bool,
+    pub(crate) model: Option<Spanned<String>>,
+    /// Whether `domain` is given, be it readable or not.
+    pub(crate) has_domain: bool,
+    pub(crate) domain: Option<Spanned<String>>,
+    pub(crate) period: Option<Spanned<Duration>>,
+    pub(crate) deadline: Option<Spanned<Duration>>,
+    pub(crate) phase: Duration,
+    pub(crate) jitter: Option<Spanned<Duration>>,
+    /// Where `priority` is given, be it readable or not.
+    pub(crate) priority_key: Option<Span>,
+    pub(crate) priority: Option<Spanned<Order>>,
+    pub(crate) execution: Option<Execution>,
+    /// Where `segments` is given, be it readable or not.
+    pub(crate) segments_key: Option<Span>,
+    pub(crate) region: Option<Spanned<Duration>>,
+    pub(crate) suspension: Option<Spanned<Duration>>,
+    pub(crate) bcet: Option<Spanned<Duration>>,
+    pub(crate) hooks: Option<Spanned<Duration>>,
+    pub(crate) margin_ppm: Option<Spanned<u64>>,
+    pub(crate) budget: Option<Spanned<Duration>>,
+    pub(crate) on_overrun: OnOverrun,
+}
+
+impl Task {
+    /// Its priority where that is a number, with its place.
+    pub(crate) fn number(&self) -> Option<(u16, Span)> {
+        let priority = self.priority.as_ref()?;
+        match priority.get_ref() {
+            Order::Number(number) => Some((number.0, priority.span())),
+            Order::Optimal => None,
+        }
+    }
+
+    /// Whether its priority is to be found.
+    pub(crate) fn is_optimal(&self) -> bool {
+        self.priority.as_ref().is_some_and(|priority| *priority.get_ref() == Order::Optimal)
+    }
+}
+
+/// One table `[task.NAME]`.
+pub(crate) struct Member {
+    pub(crate) name: Spanned<String>,
+    /// The positions of its stages, or of the one task that it is.
+    pub(crate) tasks: Range<usize>,
+}
+
+/// What [`task`] found in one table.
+pub(crate) struct Declared {
+    name: Spanned<String>,
+    /// `None` where stages cannot be read.
+    tasks: Option<Vec<Task>>,
+}
+
+/// What must not stand beside `stages`: each stage has its own, or there is none.
+const OF_A_STAGE: [&str; 9] =
+    ["lane", "model", "bcet", "priority", "non-preemptive", "suspension", "hooks", "margin", "budget"];
+
+/// Lines up the tasks of all tables, and says where each table's are.
+pub(crate) fn line_up(declared: Vec<Declared>, incomplete: &mut Vec<&'static str>) -> (Vec<Task>, Vec<Member>) {
+    let (mut tasks, mut members) = (Vec::new(), Vec::new());
+    for Declared { name, tasks: found } in declared {
+        let first = tasks.len();
+        if found.is_none() && !incomplete.contains(&"task") {
+            incomplete.push("task");
+        }
+        for (stage, mut task) in found.into_iter().flatten().enumerate() {
+            task.after = stage.checked_sub(1).map(|before| first + before);
+            tasks.push(task);
+        }
+        members.push(Member { name, tasks: first..tasks.len() });
+    }
+    (tasks, members)
+}
+
+pub(super) fn task(name: Spanned<String>, section: &mut Section<'_>) -> Declared {
+    let staged = section.has("stages");
+    section.exactly_one(
+        &["wcet", "profile", "segments", "stages"],
+        "`wcet` declares the longest execution of a job, `profile` names a file that `aegis profile` wrote, `segments` \
+         and `stages` declare a job of several parts, on one lane or on several",
+    );
+    section.none_beside("stages", &OF_A_STAGE, "each stage has its own lane, execution and priority, and no more");
+    section.none_beside("segments", &["hooks"], "count the hooks' time in the first and the last segment");
+    section.none_beside("profile", &["non-preemptive"], "declare the `wcet` that it is a part of");
+    section.none_beside("model", &["domain"], "the task lies in its model's domain");
+    section.none_beside("model", &["suspension"], "a model is one execution, which does not suspend itself");
+    if section.has("model") && section.has("segments") {
+        section
+            .planned(&["segments"], "this version runs a model as one segment: remove `model`, or declare its `wcet`");
+    }
+    let whole = whole(name.clone(), section);
+    let tasks = if staged {
+        section
+            .sections("stages", 2, Manifest::MAX_STAGES, |task, number| format!("stage {number} of {task}"))
+            .map(|stages| (1..).zip(stages).map(|(number, section)| stage(number, section, &whole)).collect())
+    } else {
+        Some(vec![whole])
+    };
+    Declared { name, tasks }
+}
+
+/// The table's own keys; those that belong to stages are there only for a task without them.
+fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
+    let time = |section: &mut Section<'_>, key, zero| section.duration(key, zero);
+    let staged = section.has("stages");
+    let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
+    let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
+    section.choice("on-miss", &[("continue", ())], &["skip-next", "abort-job", "switch-mode", "fail-domain"]);
+    let on_overrun = section.choice(
+        "on-overrun",
+        &[("continue", OnOverrun::Continue), ("skip-next", OnOverrun::SkipNext)],
+        &["abort-job", "switch-mode", "fail-domain"],
+    );
+    let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
+    let (segments_key, execution) = execution(section);
+    Task {
+        name,
+        span: section.span.clone(),
+        staged,
+        after: None,
+        lane,
+        has_model: section.has("model"),
+        model: section.text("model"),
+        has_domain: section.has("domain"),
+        domain: section.text("domain"),
+        period,
+        deadline,
+        phase: time(section, "phase", true).map_or(Duration::ZERO, Spanned::into_inner),
+        jitter: time(section, "jitter", true),
+        priority_key: section.key_span("priority"),
+        priority: section.priority("priority"),
+        execution: execution.or(section.text("profile").map(Execution::Profile)),
+        segments_key,
+        region: time(section, "non-preemptive", false),
+        suspension: time(section, "suspension", false),
+        bcet: time(section, "bcet", true),
+        hooks: time(section, "hooks", true),
+        margin_ppm: section.margin("margin"),
+        budget: budget(section),
+        on_overrun: on_overrun.map_or(OnOverrun::Continue, Spanned::into_inner),
+    }
+}
+
+/// One stage of the task `whole`.
+fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
+    let planned = section.planned(&["model", "profile"], "this version has no stages with models: declare its `wcet`");
+    if !planned {
+        section.exactly_one(
+            &["wcet", "segments"],
+            "`wcet` declares the longest execution of the stage, `segments` that of each of its segments",
+        );
+    }
+    let (segments_key, execution) = execution(&mut section);
+    let task = Task {
+        name: Spanned::new(whole.name.span(), format!("{}.{number}", whole.name.get_ref())),
+        span: section.span.clone(),
+        staged: true,
+        after: None,
+        lane: section.required("lane", "lane = \"main\"", Section::text),
+        has_model: false,
+        model: None,
+        has_domain: whole.has_domain,
+        domain: whole.domain.clone(),
+        period: whole.period.clone(),
+        deadline: whole.deadline.clone(),
+        phase: whole.phase,
+        jitter: whole.jitter.clone().filter(|_| number == 1),
+        priority_key: section.key_span("priority"),
+        priority: section.priority("priority"),
+        execution,
+        segments_key,
+        region: None,
+        suspension: None,
+        bcet: section.duration("bcet", true),
+        hooks: None,
+        margin_ppm: None,
+        budget: None,
+        on_overrun: whole.on_overrun,
+    };
+    section.finish();
+    task
+}
+
+/// Where `segments` is given, and the execution that it or `wcet` declares.
+fn execution(section: &mut Section<'_>) -> (Option<Span>, Option<Execution>) {
+    let segments = section.durations("segments", Manifest::MAX_SEGMENTS).map(Execution::Segments);
+    let wcet = section.duration("wcet", false).map(Execution::Wcet);
+    (section.key_span("segments"), wcet.or(segments))
+}
+
+fn budget(section: &mut Section<'_>) -> Option<Spanned<Duration>> {
+    let mut table = section.section("budget", "a table such as { time = \"5ms\" }")?;
+    table.planned(&["memory", "streams"], "this version has a budget of `time` only");
+    let time = table.required("time", "time = \"5ms\"", |s, key| s.duration(key, false));
+    table.finish();
+    time
+}

@@ -1,0 +1,211 @@
+//! Runs a plan through core's own dispatcher in virtual time, and compares what it sees with what was proven.
+//!
+//! A simulation shows that a bound is reached or nearly so; it proves nothing. Non-preemptive scheduling has anomalies: a
+//! job that takes less time than its WCET can make another one late, so full executions alone are not the worst case.
+
+mod patterns;
+mod run;
+pub mod witness;
+
+use aegis_core::desc::{Release, SystemDesc, TaskDesc};
+use aegis_core::dispatch::Refused;
+use aegis_core::trace::{Kind, Sink};
+use aegis_core::{Duration, Instant, TaskId};
+use run::{Run, Spend};
+use witness::Witness;
+
+/// The most tasks, lanes and waiting jobs a task that can be simulated: those of a manifest.
+const TASKS: usize = 1_024;
+const LANES: usize = 64;
+const QUEUE: usize = 65;
+/// Up to here a simulation has a smaller state.
+const FEW_TASKS: usize = 16;
+const FEW_LANES: usize = 4;
+
+/// When jobs arrive and how long they take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pattern {
+    /// Every task arrives at its phase and then every period; full executions and overheads; releases as late as
+    /// permitted.
+    Periodic,
+    /// For each task in turn: the longest less important piece starts 1 ns before everything else is released, each task's
+    /// first job as late as permitted and its next ones at once; full executions and overheads. Under fixed priorities
+    /// this reaches the bound; under EDF it does where the lane's deadlines are aligned as its witness says. With stages
+    /// or tables it is one bad pattern, not the worst.
+    Critical,
+    /// Sporadic arrivals, releases, executions and overheads drawn from what the plan permits.
+    Random {
+        /// The same seed gives the same run.
+        seed: u64,
+    },
+}
+
+/// What was seen of one task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Observed {
+    /// Completed jobs.
+    pub jobs: u64,
+    /// The longest response.
+    pub response: Duration,
+    /// When the job arrived that took longest; the first of equals.
+    pub arrival: Instant,
+    /// Jobs that completed after their deadline.
+    pub misses: u64,
+    /// Responses above the bound.
+    pub exceeded: u64,
+    /// Arrivals that found the queue full.
+    pub refused: u64,
+}
+
+/// A plan that cannot be simulated.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The plan is larger than a manifest can be.
+    #[error("a simulation holds at most {TASKS} tasks, {LANES} lanes and {QUEUE} waiting jobs a task")]
+    TooLarge,
+    /// The system gave no thread with 64 MiB of stack, or the thread failed.
+    #[error("the simulation's thread could not run")]
+    Thread,
+    /// The dispatcher refused an event: an error inside AegisRT, or a witness of another plan.
+    #[error("the dispatcher refused an event: {0:?}")]
+    Refused(Refused),
+    /// The run has more jobs than memory and patience are for.
+    #[error("a simulation has at most {MOST_JOBS} jobs, this one about {0}: shorten it with --for")]
+    TooLong(u64),
+    /// A time left the range of 2⁶⁴ ns.
+    #[error("a time exceeds 2^64 - 1 ns")]
+    Overflow,
+    /// A witness names a task that the plan does not have.
+    #[error("the witness names the task `{0}`, which the plan does not have")]
+    UnknownTask(String),
+}
+
+/// The most jobs that arrive in one run.
+const MOST_JOBS: u64 = 10_000_000;
+
+/// Refuses runs of more than [`MOST_JOBS`] arrivals in `length` and one deadline more.
+fn short_enough(plan: &SystemDesc, length: Duration) -> Result<(), SimulationError> {
+    let jobs = plan.tasks.iter().map(|task| {
+        let length = length.as_ns().saturating_add(task.deadline.as_ns());
+        length.checked_div(task.period.as_ns()).unwrap_or(u64::MAX).saturating_add(1)
+    });
+    let jobs = jobs.fold(0, u64::saturating_add);
+    if jobs > MOST_JOBS { Err(SimulationError::TooLong(jobs)) } else { Ok(()) }
+}
+
+/// What is run.
+#[derive(Clone, Debug)]
+enum What {
+    Pattern(Pattern, Duration),
+    Witness(Witness),
+}
+
+/// Simulates a plan and returns what was seen, per task.
+///
+/// Under [`Pattern::Critical`] each task's own pattern runs for its lane's busy period; otherwise arrivals come until
+/// `length`, and what waits then still runs.
+///
+/// # Errors
+/// [`SimulationError`].
+pub fn simulate(system: &SystemDesc, pattern: Pattern, length: Duration) -> Result<Vec<Observed>, SimulationError> {
+    in_thread(system, What::Pattern(pattern, length))
+}
+
+/// Replays a witness: its arrivals, releases, overheads and executions, and nothing else.
+///
+/// # Errors
+/// [`SimulationError`], also where the witness is of another plan.
+pub fn replay(system: &SystemDesc, witness: &Witness) -> Result<Vec<Observed>, SimulationError> {
+    in_thread(system, What::Witness(witness.clone()))
+}
+
+fn in_thread(system: &SystemDesc, what: What) -> Result<Vec<Observed>, SimulationError> {
+    let submitted = |task: &TaskDesc| match task.release {
+        Release::Stage => *task,
+        // Patterns say when a task arrives first.
+        Release::Timer | Release::Submitted => TaskDesc { release: Release::Submitted, phase: Duration::ZERO, ..*task },
+    };
+    let tasks: Vec<TaskDesc> = system.tasks.iter().map(submitted).collect();
+    // Descriptors are static; this one lives until the process ends.
+    let plan = copy(system);
+    let system: &'static SystemDesc = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..plan }));
+    if system.tasks.len() <= FEW_TASKS && system.lanes.len() <= FEW_LANES {
+        return simulate_here::<FEW_TASKS, FEW_LANES>(&plan, system, &what);
+    }
+    // A state for the largest plan is 4 MiB, and building it takes some copies of that on the stack.
+    let thread = std::thread::Builder::new().stack_size(64 << 20);
+    let run = thread
+        .spawn(move || simulate_here::<TASKS, LANES>(&plan, system, &what))
+        .map_err(|_| SimulationError::Thread)?;
+    run.join().map_err(|_| SimulationError::Thread)?
+}
+
+fn simulate_here<const TASKS: usize, const LANES: usize>(
+    plan: &SystemDesc,
+    system: &'static SystemDesc,
+    what: &What,
+) -> Result<Vec<Observed>, SimulationError> {
+    let start = |spend| Run::<TASKS, LANES>::new(system, spend);
+    let mut seen = Seen(vec![Observed::default(); system.tasks.len()]);
+    let overflow = SimulationError::Overflow;
+    let longest = plan.lanes.iter().map(|lane| lane.busy_period.max(lane.hyperperiod)).max();
+    match what {
+        What::Pattern(Pattern::Critical, _) => {
+            let deadline = plan.tasks.iter().map(|task| task.deadline).max().unwrap_or(Duration::ZERO);
+            let length = longest.unwrap_or(Duration::ZERO).as_ns().saturating_mul(2).saturating_add(deadline.as_ns());
+            short_enough(plan, Duration::from_ns(length))?;
+        }
+        What::Pattern(_, length) => short_enough(plan, *length)?,
+        What::Witness(_) => {}
+    }
+    match what {
+        What::Witness(witness) => {
+            let (arrivals, spend) = witness.arrivals(system)?;
+            start(Spend::Given(spend))?.run(arrivals, &mut seen)?;
+        }
+        What::Pattern(Pattern::Periodic, length) => {
+            let arrivals = patterns::periodic(plan, *length).ok_or(overflow)?;
+            start(Spend::Most)?.run(arrivals, &mut seen)?;
+        }
+        What::Pattern(Pattern::Random { seed }, length) => {
+            let mut random = fastrand::Rng::with_seed(*seed);
+            let arrivals = patterns::sporadic(plan, *length, &mut random).ok_or(overflow)?;
+            start(Spend::Random(random))?.run(arrivals, &mut seen)?;
+        }
+        What::Pattern(Pattern::Critical, _) => {
+            for position in 0..system.tasks.len() {
+                let arrivals = patterns::critical(plan, position, 0, false).ok_or(SimulationError::Overflow)?;
+                start(Spend::Most)?.run(arrivals, &mut seen)?;
+            }
+        }
+    }
+    Ok(seen.0)
+}
+
+const fn copy(system: &SystemDesc) -> SystemDesc {
+    *system
+}
+
+/// Counts what matters of a run.
+struct Seen(Vec<Observed>);
+
+impl Sink for Seen {
+    fn record(&mut self, at: Instant, kind: Kind) {
+        let (task, change): (TaskId, &dyn Fn(&mut Observed)) = match &kind {
+            Kind::Completed { job, response, .. } => (job.task, &|seen| {
+                seen.jobs = seen.jobs.saturating_add(1);
+                if *response > seen.response {
+                    seen.response = *response;
+                    seen.arrival = Instant::from_ns(at.as_ns().saturating_sub(response.as_ns()));
+                }
+            }),
+            Kind::Missed { job, .. } => (job.task, &|seen| seen.misses = seen.misses.saturating_add(1)),
+            Kind::Exceeded { job, .. } => (job.task, &|seen| seen.exceeded = seen.exceeded.saturating_add(1)),
+            Kind::Rejected { task, count, .. } => (*task, &|seen| seen.refused = seen.refused.saturating_add(*count)),
+            _ => return,
+        };
+        if let Some(seen) = self.0.get_mut(task.index()) {
+            change(seen);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One run of the dispatcher against a virtual clock.
+
+use super::patterns::Arrival;
+use super::witness::Given;
+use super::{QUEUE, Seen, SimulationError};
+use aegis_core::desc::{LaneDesc, Policy, Preemption, SystemDesc, TaskDesc};
+use aegis_core::dispatch::{Event, Job, State, step};
+use aegis_core::{Duration, Instant, LaneId, TaskId};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// How long overheads and executions take.
+pub(super) enum Spend {
+    /// As long as the plan permits.
+    Most,
+    /// Drawn from what the plan permits; half of the executions are full ones.
+    Random(fastrand::Rng),
+    /// As a witness says; as long as permitted where it says nothing.
+    Given(Given),
+}
+
+/// What a lane's running piece has before it.
+#[derive(Clone, Copy, Default)]
+struct Piece {
+    /// Tells this piece's events from those of earlier ones.
+    serial: u64,
+    task: usize,
+    began: u64,
+    end: u64,
+}
+
+/// What is left of a job that was preempted: overhead and execution.
+type Rest = Option<(u64, u64)>;
+
+/// An event of a lane: when, which kind (ends go before preemptions), the lane, the piece.
+type Happening = Reverse<(u64, bool, u16, u64)>;
+
+pub(super) struct Run<const TASKS: usize, const LANES: usize> {
+    system: &'static SystemDesc,
+    state: Box<State<TASKS, LANES, QUEUE>>,
+    happenings: BinaryHeap<Happening>,
+    pieces: Vec<Piece>,
+    /// Per task, on lanes that preempt anywhere.
+    rests: Vec<Rest>,
+    serial: u64,
+    spend: Spend,
+    wake_at: Option<Instant>,
+}
+
+impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
+    pub(super) fn new(system: &'static SystemDesc, spend: Spend) -> Result<Self, SimulationError> {
+        let state = State::new(system).map_err(|_| SimulationError::TooLarge)?;
+        Ok(Self {
+            system,
+            state: Box::new(state),
+            happenings: BinaryHeap::new(),
+            pieces: vec![Piece::default(); system.lanes.len()],
+            rests: vec![None; system.tasks.len()],
+            serial: 0,
+            spend,
+            wake_at: None,
+        })
+    }
+
+    /// At one instant arrivals come first, what goes first ahead, then the timer, then ends: a decision knows every
+    /// job that is seen at its instant.
+    pub(super) fn run(mut self, mut arrivals: Vec<Arrival>, seen: &mut Seen) -> Result<(), SimulationError> {
+        arrivals.sort_unstable();
+        let mut arrivals = arrivals.into_iter().peekable();
+        loop {
+            let arrival = arrivals.peek().map(|arrival| arrival.seen);
+            let timer = self.wake_at.map(Instant::as_ns);
+            let happening = self.happenings.peek().map(|Reverse(happening)| happening.0);
+            let Some(now) = [arrival, timer, happening].into_iter().flatten().min() else { return Ok(()) };
+            if arrival == Some(now) {
+                let Some(Arrival { task, arrival, .. }) = arrivals.next() else { return Ok(()) };
+                let event = Event::Submit { task: TaskId(task), arrival: Instant::from_ns(arrival) };
+                let begun = self.serial;
+                self.step(event, now, seen)?;
+                self.plan_preemption(task, begun, now).ok_or(SimulationError::Overflow)?;
+            } else if timer == Some(now) {
+                self.step(Event::Timer, now, seen)?;
+            } else {
+                let Some(Reverse((_, is_preemption, lane, serial))) = self.happenings.pop() else { return Ok(()) };
+                self.happen(is_preemption, lane, serial, now, seen)?;
+            }
+        }
+    }
+
+    /// A piece ends or is cut off, unless it is gone.
+    fn happen(
+        &mut self,
+        is_preemption: bool,
+        lane: u16,
+        serial: u64,
+        now: u64,
+        seen: &mut Seen,
+    ) -> Result<(), SimulationError> {
+        let Some(piece) = self.pieces.get(usize::from(lane)).copied() else { return Ok(()) };
+        if piece.serial != serial || piece.end < now {
+            return Ok(());
+        }
+        let began = Instant::from_ns(piece.began.min(now));
+        let (lane, ended) = (LaneId(lane), Instant::from_ns(now));
+        if is_preemption {
+            let rest = (piece.began.saturating_sub(now), piece.end.saturating_sub(piece.began.max(now)));
+            if let Some(slot) = self.rests.get_mut(piece.task) {
+                *slot = Some(rest);
+            }
+            return self.step(Event::Preempted { lane, began, ended }, now, seen);
+        }
+        let begun = self.serial;
+        self.step(Event::Completed { lane, began, ended }, now, seen)?;
+        // A hand-over to a lane that preempts is like an arrival there.
+        for (id, task) in (0u16..).zip(self.system.tasks) {
+            if task.stage.is_some_and(|stage| stage.after.index() == piece.task) {
+                self.plan_preemption(id, begun, now).ok_or(SimulationError::Overflow)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After an arrival on a lane that preempts anywhere: what ran before it, up to the serial number `begun`, is cut off
+    /// once its region has ended.
+    fn plan_preemption(&mut self, arrived: u16, begun: u64, now: u64) -> Option<()> {
+        let lane_id = self.system.tasks.get(usize::from(arrived))?.lane;
+        let lane = self.system.lanes.get(lane_id.index())?;
+        if lane.preemption != Preemption::Full || self.state.running(lane_id).is_none() {
+            return Some(());
+        }
+        let piece = self.pieces.get(lane_id.index()).filter(|piece| piece.serial <= begun);
+        let Some(piece) = piece else { return Some(()) };
+        let region = self.system.tasks.get(piece.task)?.region.as_ns().saturating_sub(1);
+        let delay = match &mut self.spend {
+            Spend::Random(random) => random.u64(0..=region),
+            // In the worst pattern only what began before all else is in a region; a region of the job in question would
+            // keep others waiting instead.
+            Spend::Most | Spend::Given(_) if piece.serial == 1 => region,
+            Spend::Most | Spend::Given(_) => 0,
+        };
+        let at = now.checked_add(delay)?;
+        if at < piece.end {
+            self.happenings.push(Reverse((at, true, lane_id.0, piece.serial)));
+        }
+        Some(())
+    }
+
+    fn step(&mut self, event: Event, now: u64, seen: &mut Seen) -> Result<(), SimulationError> {
+        let at = Instant::from_ns(now);
+        let actions = step(self.system, &mut self.state, event, at, seen).map_err(SimulationError::Refused)?;
+        self.wake_at = actions.wake_at;
+        for (lane, job) in (0u16..).zip(actions.start) {
+            if let Some(job) = job {
+                self.begin(lane, &job, now).ok_or(SimulationError::Overflow)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a piece begin.
+    fn begin(&mut self, lane: u16, job: &Job, now: u64) -> Option<()> {
+        let task = self.system.tasks.get(job.task.index())?;
+        let desc = self.system.lanes.get(usize::from(lane))?;
+        let rest = self.rests.get_mut(job.task.index())?.take();
+        let (overhead, execution) = match rest {
+            Some(rest) => rest,
+            None => self.spend.of(desc, task, job)?,
+        };
+        let began = now.checked_add(overhead)?;
+        let end = began.checked_add(execution)?;
+        self.serial = self.serial.checked_add(1)?;
+        let serial = self.serial;
+        *self.pieces.get_mut(usize::from(lane))? = Piece { serial, task: job.task.index(), began, end };
+        self.happenings.push(Reverse((end, false, lane, serial)));
+        Some(())
+    }
+}
+
+impl Spend {
+    /// What a fresh segment takes: overhead and execution.
+    fn of(&mut self, lane: &LaneDesc, task: &TaskDesc, job: &Job) -> Option<(u64, u64)> {
+        let whole = [task.wcet];
+        let segments: &[Duration] = if task.segments.is_empty() { &whole } else { task.segments };
+        let execution = segments.get(usize::from(job.segment))?.as_ns();
+        let mut overhead = lane.segment_overhead()?.as_ns();
+        if lane.policy == Policy::TimeTriggered {
+            // The slot is seen late.
+            overhead = overhead.checked_add(lane.lateness()?.as_ns())?;
+        }
+        Some(match self {
+            Self::Most => (overhead, execution),
+            Self::Random(random) => {
+                let share = u128::from(execution).checked_mul(u128::from(task.bcet.as_ns()))?;
+                let shortest = u64::try_from(share.div_ceil(u128::from(task.wcet.as_ns().max(1)))).ok()?.max(1);
+                let execution = if random.bool() { execution } else { random.u64(shortest..=execution) };
+                (random.u64(0..=overhead), execution)
+            }
+            Self::Given(given) => given.of(job).unwrap_or((overhead, execution)),
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! Lets jobs arrive: from the timer, from the application, from an earlier stage.
+
+use super::{Job, Refused, State, table};
+use crate::desc::{Release, SystemDesc, TaskDesc};
+use crate::time::{Duration, Instant};
+use crate::trace::{Kind, Sink};
+use crate::units::TaskId;
+
+pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    now: Instant,
+    sink: &mut impl Sink,
+) -> Result<(), Refused> {
+    let due = match state.end {
+        Some(end) if end <= now => match end.as_ns().checked_sub(1) {
+            Some(ns) => Instant::from_ns(ns),
+            None => return Ok(()),
+        },
+        _ => now,
+    };
+    table::before_releases(system, state, now);
+    for (position, task) in system.tasks.iter().enumerate() {
+        let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
+        // A queue takes at most QUEUE jobs, one more turn may skip, and what is due beyond that is refused at once.
+        for _ in 0..=QUEUE {
+            let Some(next) = state.tasks.get(position).map(|task| task.next) else {
+                break;
+            };
+            if task.release != Release::Timer || next > due {
+                break;
+            }
+            enqueue(state, id, task, next, now, sink)?;
+        }
+        refuse_backlog(state, position, task, (due, now), sink)?;
+    }
+    Ok(())
+}
+
+/// Refuses all arrivals up to `due` that are still not released: after a clock jump of many periods.
+fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    state: &mut State<TASKS, LANES, QUEUE>,
+    position: usize,
+    task: &TaskDesc,
+    (due, now): (Instant, Instant),
+    sink: &mut impl Sink,
+) -> Result<(), Refused> {
+    let Some(task_state) = state.tasks.get_mut(position) else {
+        return Ok(());
+    };
+    if task.release != Release::Timer || task_state.next > due {
+        return Ok(());
+    }
+    let behind = due.saturating_since(task_state.next).as_ns();
+    let count = behind.checked_div(task.period.as_ns()).and_then(|full| full.checked_add(1));
+    let count = count.ok_or(Refused::OutOfRange)?;
+    let jump = count.checked_mul(task.period.as_ns()).map(Duration::from_ns);
+    let arrival = task_state.next;
+    task_state.next = jump.and_then(|jump| arrival.checked_add(jump)).ok_or(Refused::OutOfRange)?;
+    let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
+    sink.record(now, Kind::Rejected { task: id, arrival, count });
+    Ok(())
+}
+
+pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    id: TaskId,
+    arrival: Instant,
+    now: Instant,
+    sink: &mut impl Sink,
+) -> Result<(), Refused> {
+    let not_submittable = Refused::NotSubmittable { task: id };
+    let task = system.tasks.get(id.index()).ok_or(not_submittable)?;
+    let earliest = state.tasks.get(id.index()).ok_or(not_submittable)?.next;
+    if task.release != Release::Submitted || state.ends_before(arrival) {
+        return Err(not_submittable);
+    }
+    if arrival < earliest || arrival > now {
+        return Err(Refused::TooEarly { earliest });
+    }
+    if let (Some(desc), Some(lane)) = (system.lanes.get(task.lane.index()), state.lanes.get_mut(task.lane.index())) {
+        table::catch_up(desc, lane, arrival, now);
+    }
+    enqueue(state, id, task, arrival, now, sink)
+}
+
+/// Puts one arrival into its queue and moves the task's next arrival on.
+pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    state: &mut State<TASKS, LANES, QUEUE>,
+    id: TaskId,
+    task: &TaskDesc,
+    arrival: Instant,
+    now: Instant,
+    sink: &mut impl Sink,
+) -> Result<(), Refused> {
+    let next = arrival.checked_add(task.period).ok_or(Refused::OutOfRange)?;
+    let deadline = arrival.checked_add(task.deadline).ok_or(Refused::OutOfRange)?;
+    let request = state.requests.checked_add(1).ok_or(Refused::OutOfRange)?;
+    let Some(task_state) = state.tasks.get_mut(id.index()) else {
+        return Ok(());
+    };
+    task_state.next = next;
+    if core::mem::take(&mut task_state.skip_next) {
+        sink.record(now, Kind::Skipped { task: id, arrival });
+        return Ok(());
+    }
+    let job = Job { task: id, request, arrival, deadline, segment: 0 };
+    let room = task_state.waiting.len() < usize::from(task.queue);
+    if room && task_state.waiting.push_back(job).is_ok() {
+        state.requests = request;
+        let lane = state.lanes.get_mut(task.lane.index());
+        let queue_depth = lane.map_or(1, |lane| {
+            lane.waiting = lane.waiting.saturating_add(1);
+            lane.waiting
+        });
+        sink.record(now, Kind::Submitted { job: job.reference(), arrival, queue_depth });
+    } else {
+        sink.record(now, Kind::Rejected { task: id, arrival, count: 1 });
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Walks a time-triggered lane's table.
+//!
+//! At each slot the task's oldest waiting job starts, if by then it must have been seen; a slot without such a job is passed
+//! over, as in the first lap, when jobs of the lap before do not exist. Where a job takes longer than planned, the slots that it
+//! covers start late, in order, until the lane has caught up.
+
+use super::choice::head;
+use super::{Job, LaneState, State};
+use crate::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
+use crate::time::{Duration, Instant};
+use crate::units::LaneId;
+
+/// The next slot of a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// When the current lap began.
+    lap: Instant,
+    /// The slot's position.
+    slot: usize,
+}
+
+impl Place {
+    pub(super) const START: Self = Self { lap: Instant::START, slot: 0 };
+
+    /// When the slot is.
+    fn instant(self, desc: &LaneDesc) -> Option<Instant> {
+        self.lap.checked_add(desc.slots.get(self.slot)?.at)
+    }
+
+    /// The slot after this one.
+    fn next(self, desc: &LaneDesc) -> Option<Self> {
+        let slot = self.slot.checked_add(1)?;
+        if slot < desc.slots.len() {
+            return Some(Self { slot, ..self });
+        }
+        Some(Self { lap: self.lap.checked_add(desc.hyperperiod)?, slot: 0 })
+    }
+}
+
+/// Before jobs are released: moves each time-triggered lane that has nothing to do on to the first slot that the earliest of
+/// them can have.
+pub(super) fn before_releases<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    now: Instant,
+) {
+    for ((position, desc), lane) in system.lanes.iter().enumerate().zip(&mut state.lanes) {
+        if desc.policy != Policy::TimeTriggered {
+            continue;
+        }
+        let timed = system.tasks.iter().zip(&state.tasks);
+        let timed = timed.filter(|(task, _)| task.lane.index() == position && task.release == Release::Timer);
+        if let Some(arrival) = timed.map(|(_, own)| own.next).min().filter(|arrival| *arrival <= now) {
+            catch_up(desc, lane, arrival, now);
+        }
+    }
+}
+
+/// Before a job comes to a time-triggered lane that has nothing to do: moves it on to the first slot that the job can have,
+/// even if that is over because this step comes late, but not by more than a lap.
+pub(super) fn catch_up(desc: &LaneDesc, lane: &mut LaneState, arrival: Instant, now: Instant) {
+    if desc.policy != Policy::TimeTriggered || lane.running.is_some() || lane.waiting > 0 {
+        return;
+    }
+    let length = desc.hyperperiod.as_ns();
+    let from = arrival.as_ns().max(now.as_ns().saturating_sub(length));
+    let Some(into) = from.checked_rem(length) else { return };
+    let lap = Instant::from_ns(from.saturating_sub(into));
+    let slot = desc.slots.partition_point(|slot| slot.at.as_ns() < into);
+    let before = Place { lap, slot: slot.saturating_sub(1) };
+    let reached = if slot < desc.slots.len() { Some(Place { lap, slot }) } else { before.next(desc) };
+    // Never back: a slot that was used is used up.
+    let is_later = |place: &Place| (place.lap, place.slot) > (lane.table.lap, lane.table.slot);
+    lane.table = reached.filter(is_later).unwrap_or(lane.table);
+}
+
+/// The job whose slot has come; slots without a job are passed over.
+pub(super) fn due<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &'a SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    lane: LaneId,
+    now: Instant,
+) -> Option<(&'a TaskDesc, Job)> {
+    let desc = system.lanes.get(lane.index())?;
+    if state.lanes.get(lane.index())?.waiting == 0 {
+        return None;
+    }
+    // Every waiting job has a slot in each lap.
+    for _ in 0..=desc.slots.len().saturating_mul(2) {
+        let place = state.lanes.get(lane.index())?.table;
+        let at = place.instant(desc)?;
+        if at > now {
+            return None;
+        }
+        let id = desc.slots.get(place.slot)?.task;
+        let task = system.tasks.get(id.index())?;
+        let in_time = |job: &Job| job.arrival.checked_add(task.jitter).is_some_and(|seen| seen <= at);
+        let job = state.tasks.get(id.index()).and_then(head).filter(in_time);
+        if job.is_none() && at == now {
+            // It may still come at this instant.
+            return None;
+        }
+        state.lanes.get_mut(lane.index())?.table = place.next(desc)?;
+        if let Some(job) = job {
+            return Some((task, job));
+        }
+    }
+    None
+}
+
+/// When the next slot of an idle lane comes for which something waits.
+pub(super) fn wake(desc: &LaneDesc, lane: &LaneState, last: Instant) -> Option<Instant> {
+    if desc.policy != Policy::TimeTriggered || lane.running.is_some() || lane.waiting == 0 {
+        return None;
+    }
+    let soon = last.checked_add(Duration::from_ns(1))?;
+    Some(lane.table.instant(desc)?.max(soon))
+}

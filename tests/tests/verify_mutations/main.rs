@@ -1,0 +1,423 @@
+//! Every number, word and list of a plan, changed: the core's checker must refuse it, or the change is one that the proof
+//! allows.
+//!
+//! The plan is walked as data, so no number is forgotten. What may be accepted is written down per field with the reason,
+//! and each accepted plan is analysed anew: its bounds must hold for the changed numbers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at whatever it did not expect"
+)]
+
+mod again;
+mod plans;
+mod values;
+
+use aegis_codegen::analysis::Load;
+use aegis_codegen::plan::{Certificate, Plan};
+use aegis_core::desc::{Policy, SystemDesc};
+use aegis_core::layout::TABLE_LAYOUT;
+use aegis_core::verify::{Violation, verify};
+use aegis_tests::planned::{lane, lock, system, task};
+use plans::{descriptors, good};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The fields of which some changed values are accepted, with the reason.
+const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
+    ("lane.busy-period-ns", "the other length solves the recurrence, too, and every solution is long enough"),
+    ("lane.core", "any core that no other thread has"),
+    ("lane.dispatch-overhead-ns", "less of it in a table, whose slots stay long enough"),
+    ("lane.points-ns.0", "a point between two deadlines repeats what the one before it says"),
+    ("lane.points-ns.1", "a later finish is as true, and still in time for every bound"),
+    ("lane.thread-wait-ns", "less of it in a table, whose slots stay long enough"),
+    ("lane.wakeup-latency-ns", "as for the jitter, and as for overheads in a table"),
+    ("machine.cores", "what the machine is, is compared by the vehicle"),
+    ("model.scratch-at", "another aligned place in the arena that is free"),
+    ("model.scratch-bytes", "what a run needs is measured, not proven; a shorter or still free region is consistent"),
+    ("orchestration-core", "any core that no lane has"),
+    ("pool.capacity-bytes", "a device that grants more, or still enough"),
+    ("pool.height-bytes", "a longer arena inside the capacity"),
+    ("pool.lower-bound-bytes", "a number for people; nothing rests on it"),
+    ("pool.private-bytes", "a number for people; nothing rests on it"),
+    ("task.bcet-ns", "only the earliest release of a later stage rests on it, and on a longer one as well"),
+    ("task.budget-ns", "an overrun that is recorded earlier breaks no bound; a budget above the WCET is refused"),
+    ("task.certificate.starts-ns.1", "a later start is as true, and still in time for the bound"),
+    ("task.deadline-ns", "under fixed priorities and in tables the bound stays at or below another deadline"),
+    ("task.jitter-ns", "the certificate proves the other jitter, too"),
+    ("task.period-ns", "the certificate proves the other period, too"),
+    ("task.phase-ns", "arrivals are taken as sporadic outside of tables, so every phase is proven"),
+    ("task.priority", "a number that keeps the order, and under EDF and in tables any unique number"),
+    ("task.queue", "a longer queue holds all that may wait, too"),
+    ("task.region-ns", "1 ns is no region, and one that is shorter blocks for less"),
+    ("task.response-ns", "under EDF and in tables a later bound is as true, up to the deadline"),
+    ("task.stage.earliest-ns", "an earlier release that its jitter allows for"),
+];
+
+/// Values of a certificate's number at which it must be refused where it is not the proven one.
+fn others(old: u64) -> Vec<u64> {
+    let greatest = [u64::MAX, u64::MAX - 1, u64::from(u16::MAX)];
+    let near = [old.wrapping_add(1), old.wrapping_sub(1), 0, old.wrapping_mul(2), old / 2, old.wrapping_add(64)];
+    let mut values: Vec<u64> = near.into_iter().chain(greatest).filter(|new| *new != old).collect();
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+/// What became of the mutations of a plan.
+#[derive(Default)]
+struct Outcomes {
+    tried: usize,
+    /// Of those that are a plan at all.
+    refused: BTreeMap<String, usize>,
+    accepted: BTreeMap<String, Vec<String>>,
+}
+
+impl Outcomes {
+    /// Tries one changed plan.
+    fn try_out(&mut self, name: &str, what: &str, changed: Value) {
+        self.tried += 1;
+        let Ok(plan) = serde_json::from_value::<Plan>(changed) else { return };
+        let Some(desc) = plans::try_descriptors(plan.clone()) else { return };
+        if verify(desc).is_err() {
+            *self.refused.entry(name.to_owned()).or_default() += 1;
+        } else {
+            again::sound(&plan, what);
+            self.accepted.entry(name.to_owned()).or_default().push(what.to_owned());
+        }
+    }
+
+    /// Compares what was accepted with what may be.
+    fn judge(&self, allowed: &[(&str, &str)], least: usize) {
+        let refused: usize = self.refused.values().sum();
+        let accepted: usize = self.accepted.values().map(Vec::len).sum();
+        println!("{} tried, {refused} refused, {accepted} accepted and sound", self.tried);
+        for (name, cases) in &self.accepted {
+            println!("{name}: {} accepted, {} refused", cases.len(), self.refused.get(name).unwrap_or(&0));
+        }
+        let unexpected: Vec<_> =
+            self.accepted.iter().filter(|(name, _)| allowed.iter().all(|(field, _)| field != name)).collect();
+        assert!(unexpected.is_empty(), "accepted without a reason: {unexpected:#?}");
+        let idle: Vec<_> = allowed.iter().filter(|(name, _)| !self.accepted.contains_key(*name)).collect();
+        assert!(idle.is_empty(), "these need no exception: {idle:?}");
+        assert!(refused >= least, "{refused} refused");
+    }
+}
+
+#[test]
+fn the_vehicle_is_what_the_mutations_need() {
+    let plan = good().plan;
+    assert_eq!(verify(descriptors(plan.clone())), Ok(()));
+    again::sound(&plan, "the vehicle");
+    let instances = plan.tasks.iter().map(|task| match &task.certificate {
+        Certificate::FixedPriority { starts_ns, .. } => starts_ns.len(),
+        _ => 0,
+    });
+    assert!(instances.max() > Some(1), "several instances a busy period");
+    assert!(plans::starts(&plan) > 1, "EDF certificates with starts");
+    let edf = plan.lanes.iter().filter(|lane| lane.policy == "edf");
+    assert!(edf.clone().all(|lane| lane.points_ns.len() > 1) && edf.count() == 4, "points");
+    let table = plan.lanes.iter().find(|lane| lane.policy == "time-triggered").unwrap();
+    assert!(table.slots.len() > 3 && table.hyperperiod_ns > 0);
+    let stages: Vec<u16> = plan.tasks.iter().filter(|task| task.stage.is_some()).map(|task| task.lane).collect();
+    assert_eq!(stages, [3, 4, 6], "stages of three lanes");
+    assert!(plan.tasks.iter().filter(|task| task.segments_ns.len() > 1).count() > 4);
+    assert!(plan.tasks.iter().filter(|task| task.region_ns > 0).count() > 2);
+    let scratch: Vec<u64> = plan.models.iter().map(|model| model.scratch_at).collect();
+    assert!(scratch[0] == scratch[1] && scratch[3] == scratch[4], "models of a lane share scratch");
+    assert_ne!(scratch[0], scratch[3], "models of two lanes do not");
+}
+
+#[test]
+fn every_changed_number_is_refused_or_allowed_for_a_reason() {
+    let plan = values::of(&good().plan);
+    let mut outcomes = Outcomes::default();
+    let numbers = values::numbers(&plan);
+    assert!(numbers.len() > 500, "{} numbers", numbers.len());
+    for (path, old) in &numbers {
+        for new in others(*old) {
+            let mut changed = plan.clone();
+            *values::at(&mut changed, path) = new.into();
+            outcomes.try_out(&path.name(), &format!("{path}: {old} -> {new}"), changed);
+        }
+    }
+    outcomes.judge(MAY_BE_ACCEPTED, 2_000);
+}
+
+/// The lists of which some changes are accepted, with the reason.
+const LISTS_MAY_BE_ACCEPTED: &[(&str, &str)] = &[
+    ("model", "models of one lane and pool in another order, so that tasks run each other's"),
+    ("model.input", "what a model takes is compared with its file at the start; each tensor has its room"),
+    ("model.input.shape", "another shape of the same length, compared at the start"),
+    ("model.output", "as for inputs"),
+    ("model.output.shape", "as for inputs"),
+    ("task", "the order of the table means nothing where nothing refers to it"),
+    ("task.segments-ns", "the same last and longest segment"),
+];
+
+#[test]
+fn every_changed_list_is_refused_or_allowed_for_a_reason() {
+    let plan = values::of(&good().plan);
+    let mut outcomes = Outcomes::default();
+    for (path, length) in values::lists(&plan) {
+        let mut change = |how: String, change: &dyn Fn(&mut Vec<Value>)| {
+            let mut changed = plan.clone();
+            let list = values::at(&mut changed, &path).as_array_mut().unwrap();
+            let before = list.clone();
+            change(list);
+            if *list != before {
+                outcomes.try_out(&path.name(), &format!("{path}: {how}"), changed);
+            }
+        };
+        change("cleared".to_owned(), &Vec::clear);
+        change("reversed".to_owned(), &|list| list.reverse());
+        change("halved".to_owned(), &|list| list.truncate(length / 2));
+        for i in 0..length {
+            change(format!("{i} dropped"), &|list| drop(list.remove(i)));
+            change(format!("{i} twice"), &|list| list.insert(i, list[i].clone()));
+            if i + 1 < length {
+                change(format!("{i} swapped with the next"), &|list| list.swap(i, i + 1));
+            }
+        }
+    }
+    outcomes.judge(LISTS_MAY_BE_ACCEPTED, 300);
+}
+
+/// The words of which some changes are accepted, with the reason.
+const WORDS_MAY_BE_ACCEPTED: &[(&str, &str)] = &[
+    ("lane.policy", "fixed priorities of any kind go by the same certificates"),
+    ("lane.preemption", "without segments and regions, jobs of one piece and jobs of one segment are the same"),
+    ("task.certificate", "under EDF a bound at the deadline may follow from the lane's points alone"),
+    ("task.stage", "an earlier release that its jitter allows for"),
+];
+
+#[test]
+fn every_changed_policy_preemption_and_certificate_is_refused_or_allowed_for_a_reason() {
+    let plan = good().plan;
+    let mut outcomes = Outcomes::default();
+    let mut try_out = |name: &str, what: String, change: &dyn Fn(&mut Plan)| {
+        let mut changed = plan.clone();
+        change(&mut changed);
+        if changed != plan {
+            outcomes.try_out(name, &what, values::of(&changed));
+        }
+    };
+    for lane in 0..plan.lanes.len() {
+        for policy in ["rate-monotonic", "deadline-monotonic", "fixed-priority", "edf", "time-triggered"] {
+            try_out("lane.policy", format!("lane {lane} {policy}"), &|plan| {
+                plan.lanes[lane].policy = policy.to_owned()
+            });
+        }
+        for preemption in ["none", "segments", "full"] {
+            try_out("lane.preemption", format!("lane {lane} {preemption}"), &|plan| {
+                plan.lanes[lane].preemption = preemption.to_owned();
+            });
+        }
+    }
+    let same_theory =
+        |one: &Certificate, other: &Certificate| std::mem::discriminant(one) == std::mem::discriminant(other);
+    for task in 0..plan.tasks.len() {
+        let own = plan.tasks[task].certificate.clone();
+        let name = format!("certificate of {}", plan.tasks[task].name);
+        for (other, from) in plan.tasks.iter().enumerate().filter(|(_, from)| !same_theory(&from.certificate, &own)) {
+            try_out("task.certificate", format!("{name} as of task {other}"), &|plan| {
+                plan.tasks[task].certificate = from.certificate.clone();
+            });
+        }
+        for nothing in [
+            Certificate::Unproven {},
+            Certificate::Table {},
+            Certificate::Edf { starts_ns: Vec::new() },
+            Certificate::FixedPriority { blocking_ns: 0, busy_period_ns: 0, starts_ns: Vec::new() },
+            Certificate::FixedPriority { blocking_ns: 0, busy_period_ns: 1, starts_ns: Vec::new() },
+        ] {
+            for response in [plan.tasks[task].response_ns, 0, plan.tasks[task].deadline_ns] {
+                if nothing != own {
+                    try_out("task.certificate", format!("{name}: {nothing:?}, {response}"), &|plan| {
+                        (plan.tasks[task].certificate, plan.tasks[task].response_ns) = (nothing.clone(), response);
+                    });
+                }
+            }
+        }
+        // A first stage that follows another task, and a later one that does not.
+        for after in 0..plan.tasks.len() {
+            let (earliest_ns, latest_ns) = (0, plan.tasks[after].response_ns + 1);
+            let after = u16::try_from(after).unwrap();
+            let stage = aegis_codegen::plan::Stage { after, earliest_ns, latest_ns };
+            try_out("task.stage", format!("task {task} after {after}"), &|plan| {
+                plan.tasks[task].stage = Some(stage.clone());
+            });
+        }
+        try_out("task.stage", format!("task {task} after nothing"), &|plan| plan.tasks[task].stage = None);
+    }
+    outcomes.judge(WORDS_MAY_BE_ACCEPTED, 1_000);
+}
+
+#[test]
+fn vacuous_and_foreign_certificates_are_refused() {
+    let plan = good().plan;
+    let refused = |change: &dyn Fn(&mut Plan), why: Violation| {
+        let mut changed = plan.clone();
+        change(&mut changed);
+        assert_eq!(verify(descriptors(changed)), Err(why));
+    };
+    let certificate = |blocking_ns, busy_period_ns, starts_ns: &[u64]| Certificate::FixedPriority {
+        blocking_ns,
+        busy_period_ns,
+        starts_ns: starts_ns.to_vec(),
+    };
+    let Certificate::FixedPriority { blocking_ns, busy_period_ns, starts_ns } = plan.tasks[2].certificate.clone()
+    else {
+        panic!("the third task's lane has fixed priorities")
+    };
+    assert!(starts_ns.len() > 1);
+    let with = |certificate: Certificate, response: u64| {
+        move |plan: &mut Plan| {
+            plan.tasks[2].certificate = certificate.clone();
+            plan.tasks[2].response_ns = response;
+        }
+    };
+    let response = plan.tasks[2].response_ns;
+    // An empty interval solves every recurrence and holds no instance: it would prove anything.
+    refused(&with(certificate(0, 0, &[]), 0), Violation::Responses);
+    refused(&with(certificate(blocking_ns, 0, &[]), 0), Violation::Responses);
+    refused(&with(certificate(blocking_ns, 0, &starts_ns), response), Violation::Responses);
+    refused(&with(certificate(blocking_ns, busy_period_ns, &[]), 0), Violation::Responses);
+    // Too few instances, too many, or in another order.
+    let first = starts_ns[0] + plan.tasks[2].wcet_ns + 2 + 3;
+    refused(&with(certificate(blocking_ns, busy_period_ns, &starts_ns[..1]), first), Violation::Responses);
+    let longer: Vec<u64> = starts_ns.iter().copied().chain([busy_period_ns]).collect();
+    refused(&with(certificate(blocking_ns, busy_period_ns, &longer), response), Violation::Responses);
+    let reversed: Vec<u64> = starts_ns.iter().rev().copied().collect();
+    refused(&with(certificate(blocking_ns, busy_period_ns, &reversed), response), Violation::Responses);
+    // Nothing, and the other policies' certificates.
+    refused(&with(Certificate::Unproven {}, response), Violation::Responses);
+    refused(&with(Certificate::Edf { starts_ns: Vec::new() }, plan.tasks[2].deadline_ns), Violation::Responses);
+    refused(&with(Certificate::Table {}, plan.tasks[2].deadline_ns), Violation::Responses);
+    refused(&|plan| plan.lanes[0].policy = "edf".to_owned(), Violation::Responses);
+    refused(&|plan| plan.lanes[2].policy = "rate-monotonic".to_owned(), Violation::Responses);
+    let of = |policy: &str| plan.lanes.iter().position(|lane| lane.policy == policy).unwrap();
+    let (edf, table) = (of("edf"), of("time-triggered"));
+    let on = |lane: usize| plan.tasks.iter().position(|task| usize::from(task.lane) == lane).unwrap();
+    refused(&|plan| plan.tasks[on(edf)].certificate = certificate(0, 20, &[0]), Violation::Responses);
+    refused(&|plan| plan.tasks[on(edf)].certificate = Certificate::Unproven {}, Violation::Responses);
+    refused(&|plan| plan.tasks[on(table)].certificate = Certificate::Unproven {}, Violation::Responses);
+    // Without points there is no deadline to look at, and whatever is due later is claimed to be in time.
+    refused(&|plan| plan.lanes[edf].points_ns.clear(), Violation::Responses);
+    refused(
+        &|plan| {
+            plan.lanes[edf].points_ns.clear();
+            plan.lanes[edf].busy_period_ns = 1;
+        },
+        Violation::Responses,
+    );
+    refused(
+        &|plan| {
+            plan.lanes[edf].points_ns.pop();
+        },
+        Violation::Responses,
+    );
+    // No slots, and a table of no length.
+    refused(&|plan| plan.lanes[table].slots.clear(), Violation::Responses);
+    refused(&|plan| plan.lanes[table].hyperperiod_ns = 0, Violation::Responses);
+    refused(
+        &|plan| {
+            plan.lanes[table].slots.clear();
+            (plan.lanes[table].hyperperiod_ns, plan.lanes[table].busy_period_ns) = (0, 1);
+        },
+        Violation::Responses,
+    );
+    // What only EDF lanes and tables have, elsewhere.
+    refused(&|plan| plan.lanes[0].points_ns = plan.lanes[edf].points_ns.clone(), Violation::Points);
+    refused(&|plan| plan.lanes[0].slots = vec![(0, 0)], Violation::Slots);
+    refused(&|plan| plan.lanes[0].hyperperiod_ns = 1, Violation::Slots);
+    refused(&|plan| plan.lanes[edf].slots = vec![(0, 5)], Violation::Slots);
+    refused(&|plan| plan.lanes[table].points_ns = vec![(10, 10)], Violation::Points);
+    // A lane that is never busy.
+    refused(&|plan| plan.lanes[0].busy_period_ns = 0, Violation::References);
+    refused(&|plan| plan.lanes[edf].busy_period_ns = 1, Violation::Responses);
+    // No tasks at all.
+    refused(&|plan| plan.tasks.clear(), Violation::References);
+}
+
+#[test]
+fn an_empty_busy_period_proves_nothing_even_where_it_solves_every_recurrence() {
+    // Without jitter and blocking, 0 = 0 · C holds, and there is no instance to look at.
+    let load = Load::whole(9, 10, 10, 0);
+    let plan =
+        lock(&system(vec![lane("main", Policy::RateMonotonic, 0, 0)], vec![task("only", 0, load)])).unwrap().plan;
+    assert_eq!(verify(descriptors(plan.clone())), Ok(()));
+    for (busy_period_ns, starts_ns) in [(0, vec![]), (0, vec![0]), (9, vec![]), (10, vec![0])] {
+        let mut vacuous = plan.clone();
+        vacuous.tasks[0].response_ns = if starts_ns.is_empty() { 0 } else { 9 };
+        vacuous.tasks[0].certificate = Certificate::FixedPriority { blocking_ns: 0, busy_period_ns, starts_ns };
+        assert_eq!(verify(descriptors(vacuous)), Err(Violation::Responses), "{busy_period_ns}");
+    }
+}
+
+#[test]
+fn the_last_nanosecond_decides() {
+    let load = |cost, period, deadline| Load::whole(cost, period, deadline, 0);
+    let with_deadline = |plan: &Plan, task: usize, deadline: u64, response: u64| {
+        let mut plan = plan.clone();
+        (plan.tasks[task].deadline_ns, plan.tasks[task].response_ns) = (deadline, response);
+        verify(descriptors(plan))
+    };
+    // Under EDF, 4 of blocking and 2 of demand fit 6, and do not fit 5.
+    let lanes = vec![lane("main", Policy::EarliestDeadlineFirst, 0, 0)];
+    let plan = lock(&system(lanes, vec![task("x", 0, load(2, 10, 6)), task("y", 0, load(5, 20, 20))])).unwrap().plan;
+    assert_eq!((plan.tasks[0].response_ns, plan.lanes[0].points_ns[0].0), (6, 6));
+    assert_eq!(with_deadline(&plan, 0, 6, 6), Ok(()));
+    assert_eq!(with_deadline(&plan, 0, 6, 5), Err(Violation::Responses));
+    assert_eq!(with_deadline(&plan, 0, 5, 6), Err(Violation::Responses));
+    // With points at the deadlines that a deadline of 5 would have.
+    let mut tight = plan.clone();
+    (tight.tasks[0].deadline_ns, tight.tasks[0].response_ns) = (5, 5);
+    for point in tight.lanes[0].points_ns.iter_mut().filter(|point| point.0 % 10 == 6) {
+        point.0 -= 1;
+    }
+    assert_eq!(verify(descriptors(tight)), Err(Violation::Responses));
+    // Under fixed priorities the bound of 6 must not exceed the deadline.
+    let lanes = vec![lane("main", Policy::RateMonotonic, 0, 0)];
+    let plan = lock(&system(lanes, vec![task("x", 0, load(2, 10, 6)), task("y", 0, load(5, 20, 20))])).unwrap().plan;
+    assert_eq!(with_deadline(&plan, 0, 6, 6), Ok(()));
+    assert_eq!(with_deadline(&plan, 0, 5, 6), Err(Violation::Responses));
+}
+
+#[test]
+fn each_rule_is_named() {
+    let plan = good().plan;
+    let verdict = |change: &dyn Fn(&mut Plan)| {
+        let mut changed = plan.clone();
+        change(&mut changed);
+        verify(descriptors(changed)).err()
+    };
+    assert_eq!(verdict(&|plan| plan.tasks[0].lane = 9), Some(Violation::References));
+    assert_eq!(verdict(&|plan| plan.tasks[0].model = Some(9)), Some(Violation::References));
+    assert_eq!(verdict(&|plan| plan.tasks[1].priority = 0), Some(Violation::Priorities));
+    assert_eq!(verdict(&|plan| plan.tasks[1].response_ns -= 1), Some(Violation::Responses));
+    assert_eq!(verdict(&|plan| plan.tasks[0].queue = 0), Some(Violation::References));
+    assert_eq!(verdict(&|plan| plan.pools[0].weights_bytes += 1), Some(Violation::Memory));
+    // A queue of 1 where a response lasts longer than a period.
+    let deep = plan.tasks.iter().position(|task| task.queue > 1).expect("a response longer than its period");
+    assert_eq!(verdict(&|plan| plan.tasks[deep].queue -= 1), Some(Violation::Queues));
+    let edf = plan.lanes.iter().position(|lane| lane.policy == "edf").unwrap();
+    assert_eq!(verdict(&|plan| plan.lanes[edf].points_ns[0].1 -= 1), Some(Violation::Points));
+    let table = plan.lanes.iter().position(|lane| lane.policy == "time-triggered").unwrap();
+    assert_eq!(verdict(&|plan| plan.lanes[table].preemption = "segments".to_owned()), Some(Violation::Slots));
+    let layout = SystemDesc { layout: TABLE_LAYOUT + 1, ..*descriptors(plan.clone()) };
+    assert_eq!(verify(&layout), Err(Violation::Layout));
+}
+
+#[test]
+fn two_tasks_that_run_one_model_are_refused() {
+    // Inputs, outputs and scratch are used in place: on two lanes both tasks would write them at once.
+    for (task, model) in [(1, 0), (3, 1), (5, 0), (6, 3)] {
+        let mut plan = good().plan;
+        plan.tasks[task].model = Some(model);
+        let verdict = verify(descriptors(plan));
+        assert_eq!(verdict, Err(Violation::Memory), "task {task} runs model {model}, which another task runs");
+    }
+}
