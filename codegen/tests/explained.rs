@@ -225,3 +225,19 @@ fn the_exact_analysis_of_what_holds_is_made_where_it_is_asked_for() {
     assert_eq!(exact(&["check", "--format", "json", &file]), Value::Null);
     assert_eq!(exact(&["check", "--exact", "--format", "json", &file]), 4_000_000);
 }
+
+#[test]
+fn a_table_that_lateness_fills_is_told_with_the_share_of_its_slots() {
+    // 2 of 10 ms of execution, but each slot holds 9 ms of lateness too.
+    let (_folder, file) = vehicle(
+        r#"
+        system = { name = "late", policy = "time-triggered" }
+        lane.main = { kind = "cpu", core = 1, dispatch-overhead = "0us", wakeup-latency = "9ms" }
+        task.only = { lane = "main", period = "10ms", wcet = "2ms" }
+    "#,
+    );
+    let output = aegis(&["check", &file]);
+    assert_eq!(status(&output), 1);
+    assert!(stderr(&output).contains("has a utilization of 110.00 %"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("11 ms every 10 ms: 110.00 %"), "{}", stderr(&output));
+}

@@ -101,7 +101,7 @@ pub(super) fn analyse(
                 outcome.found = Outcome::none(members.len(), NoBound::Stage).found;
             }
         }
-        Policy::TimeTriggered => in_table(system, lane, members, &mut outcome),
+        Policy::TimeTriggered => in_table(system, lane, members, loads, &mut outcome),
         Policy::RateMonotonic | Policy::DeadlineMonotonic | Policy::FixedPriority => {
             outcome.found = holistic::fixed_priority_lane(loads, jitters);
             suspended(system, members, loads, jitters, &mut outcome);
@@ -117,7 +117,11 @@ pub(super) fn analyse(
 const TABLE_STEPS: u64 = time_triggered::STEPS / 10;
 
 /// Searches the lane's table.
-fn in_table(system: &System, lane: &Lane, members: &[usize], outcome: &mut Outcome) {
+fn in_table(system: &System, lane: &Lane, members: &[usize], loads: &[Load], outcome: &mut Outcome) {
+    // A slot also holds how late its beginning may be seen.
+    let late = lane.lateness().map_or(u64::MAX, Duration::as_ns);
+    let slot = |load: &Load| load.with_cost(load.cost.saturating_add(late));
+    outcome.utilization_ppm = utilization::ppm(&loads.iter().map(slot).collect::<Vec<Load>>());
     let refuse = |outcome: &mut Outcome, why| {
         *outcome = Outcome { utilization_ppm: outcome.utilization_ppm, ..Outcome::none(members.len(), why) };
     };

@@ -231,7 +231,8 @@ pub enum Holds {
 /// What was found for one lane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LaneResult {
-    /// Σ C/T in millionths, rounded up, overheads included.
+    /// Σ C/T in millionths, rounded up, overheads included; of a time-triggered lane the share of its slots, which also hold
+    /// the lane's lateness.
     pub utilization_ppm: u64,
     /// The longest interval in which the lane is continuously busy; a table's length.
     pub busy_period: Result<Duration, NoBound>,

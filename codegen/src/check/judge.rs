@@ -197,7 +197,11 @@ fn system_lane_settles(system: &System, analysis: &Analysis, task: usize) -> boo
 
 fn overloaded(system: &System, lane: usize, ppm: u64) -> Finding {
     let (name, span) = system.lanes.get(lane).map_or(("", 0..0), |lane| (lane.name.as_str(), lane.span.clone()));
-    let overhead = system.lanes.get(lane).and_then(crate::system::Lane::segment_overhead).unwrap_or(Duration::MAX);
+    let desc = system.lanes.get(lane);
+    let overhead = desc.and_then(crate::system::Lane::segment_overhead).unwrap_or(Duration::MAX);
+    // A slot also holds how late its beginning may be seen.
+    let late = desc.filter(|lane| lane.policy == Policy::TimeTriggered).and_then(crate::system::Lane::lateness);
+    let overhead = overhead.checked_add(late.unwrap_or(Duration::ZERO)).unwrap_or(Duration::MAX);
     let percent = format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100);
     let message = format!("lane `{name}` has a utilization of {percent}: its tasks ask for more time than passes");
     let mut finding = Finding::error(Code::Overloaded, message).at(&system.file, span, "this lane");
