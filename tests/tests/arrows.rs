@@ -78,6 +78,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("build_rs", &["emit", "lock", "manifest", "tables"]),
     ("probe", &["profile"]),
     ("simulate", &["analysis", "check", "system"]),
+    ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];
 

@@ -209,6 +209,21 @@ codes! {
          hold exceed what the device grants. The finding lists the largest parts.";
     MemoryOverflow = "AEG302", "sizes sum to more than 2^64 - 1 bytes",
         "The sizes in the profiles cannot be right. Measure again with `aegis profile`.";
+    PackTable = "AEG303", "a table of buffers cannot be read",
+        "`aegis pack` reads CSV with a header that has at least the columns id, lower, upper and size, and one row per \
+         buffer with as many fields as the header.";
+    PackValue = "AEG304", "a value in a table of buffers is none that its column can have",
+        "Instants are whole numbers, upper above lower; sizes and offsets are bytes below 2^62; an alignment is a power \
+         of two; gaps are half-open, in order, and inside the lifespan.";
+    PackDuplicate = "AEG305", "two buffers have one id",
+        "The rows come back with offsets, and a finding names buffers, so each needs an id of its own.";
+    PackPinned = "AEG306", "given offsets contradict each other",
+        "A row with an offset keeps it. Two such buffers must not share bytes while both are live, and an offset is a \
+         multiple of the row's alignment.";
+    PackExceeded = "AEG307", "the buffers do not fit the capacity",
+        "Either some of them need more than the capacity by themselves, because they are live at once or conflict \
+         pairwise: then nothing helps but smaller buffers, shorter lifespans or more memory. Or no plan was found that \
+         fits: then the finding says whether everything was searched.";
 
     ProfileUnreadable = "AEG401", "a profile cannot be read",
         "The file that the manifest names does not exist, is not a profile of this version, or has numbers \

@@ -71,6 +71,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|problem| format!("`{text}`: {}", problem.describe("nanoseconds")))
 }
 
+/// Reads a size such as `256MiB` from a command line.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn size(text: &str) -> Result<Bytes, String> {
+    parse_size(text).map_err(|problem| format!("`{text}`: {}", problem.describe("bytes")))
+}
+
 /// Reads a time such as `33ms` or `1.5us`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, Problem> {
     parse(text, TIME).map(Duration::from_ns)

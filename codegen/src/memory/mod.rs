@@ -7,6 +7,8 @@
 
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
+pub mod solver;
+
 use crate::system::{Model, System, Tensor};
 use aegis_core::desc::{ALIGNMENT, Preemption};
 use aegis_core::units::{ByteOffset, Bytes};

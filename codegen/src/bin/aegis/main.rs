@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod explain;
 mod measure;
+mod pack;
 mod run;
 mod simulate;
 mod vehicle;
@@ -42,6 +43,9 @@ enum Command {
     /// Measure models and overheads on this machine and write the profiles that the manifest names.
     #[command(after_help = "Example:\n  aegis profile --into profiles/orin-nano-15w")]
     Profile(measure::Arguments),
+    /// Place a table of buffers in as little memory as can be found.
+    #[command(after_help = "Example:\n  aegis pack buffers.csv --capacity 1MiB -o placed.csv")]
+    Pack(pack::Arguments),
     /// Re-prove a lock with the checker that ships in the vehicle.
     Verify(verify::Arguments),
     /// Say what a finding's code means, or why a task's response bound is what it is.
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => build::generate(&arguments),
         Command::Fetch(arguments) => measure::fetch(&arguments.manifest),
         Command::Profile(arguments) => measure::run(&arguments),
+        Command::Pack(arguments) => pack::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
