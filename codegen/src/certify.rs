@@ -4,12 +4,14 @@
 //! the result.
 
 use crate::analysis::{Analysis, LaneResult, Proof};
-use crate::memory::Layout;
+use crate::memory::{Layout, SequencePlan};
 use crate::plan;
-use crate::system::{Lane, System, Tensor};
+use crate::system::{Lane, Sequence, System, Tensor};
 use aegis_core::desc::{Backend, OnOverrun};
 use aegis_core::time::Duration;
 use aegis_core::units::ByteOffset;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// Why there is nothing to certify.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -76,8 +78,14 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
             },
             pool: index(placement.pool)?,
             weights_bytes: model.weights.0,
+            memory: model.memory.name().to_owned(),
+            tensors: model.tensors.name().to_owned(),
+            persistent_at: placement.persistent.0,
+            persistent_bytes: placement.load.height.0,
+            load: steps(&model.load, &placement.load)?,
             scratch_at: placement.scratch.0,
-            scratch_bytes: model.scratch.0,
+            scratch_bytes: placement.scratch_bytes.0,
+            runs: model.runs.iter().zip(&placement.runs).map(recording).collect::<Result<_, _>>()?,
             inputs: tensors(&model.inputs, &placement.inputs),
             outputs: tensors(&model.outputs, &placement.outputs),
         })
@@ -190,6 +198,49 @@ fn certificate(proof: &Proof) -> Option<plan::Certificate> {
         Proof::Table => plan::Certificate::Table {},
         Proof::Suspension(_) => return None,
     })
+}
+
+fn recording((sequence, plan): (&Sequence, &SequencePlan)) -> Result<plan::Recording, NotCertifiable> {
+    let peak = u32::try_from(plan.peak).map_err(|_| NotCertifiable::Tables)?;
+    Ok(plan::Recording { peak, steps: steps(sequence, plan)? })
+}
+
+/// A sequence with its offsets, and for each request what a checker needs to insert it: a slot, and the slot below.
+fn steps(sequence: &Sequence, plan: &SequencePlan) -> Result<Vec<plan::Step>, NotCertifiable> {
+    // What happens at each event: the block, and whether it is taken.
+    let mut events: Vec<Option<(usize, bool)>> = vec![None; sequence.events()];
+    for (position, block) in sequence.blocks().iter().enumerate() {
+        *events.get_mut(block.from).ok_or(NotCertifiable::Tables)? = Some((position, true));
+        if let Some(event) = events.get_mut(block.to) {
+            *event = Some((position, false));
+        }
+    }
+    let mut slots: Vec<usize> = vec![0; sequence.blocks().len()];
+    let mut free = BinaryHeap::new();
+    let mut used = 0;
+    // Slots by offset.
+    let mut live: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut steps = Vec::with_capacity(events.len());
+    let number = |value: u64| i64::try_from(value).map_err(|_| NotCertifiable::Tables);
+    let short = |slot: usize| index(slot).map(i64::from);
+    for event in events {
+        let (position, taken) = event.ok_or(NotCertifiable::Tables)?;
+        let block = sequence.blocks().get(position).ok_or(NotCertifiable::Tables)?;
+        let offset = plan.offsets.get(position).ok_or(NotCertifiable::Tables)?.0;
+        let slot = slots.get_mut(position).ok_or(NotCertifiable::Tables)?;
+        if taken {
+            *slot = free.pop().map_or(used, |Reverse(slot)| slot);
+            used = used.max(slot.checked_add(1).ok_or(NotCertifiable::Tables)?);
+            let below = live.range(..offset).next_back().map_or(Ok(-1), |(_, slot)| short(*slot))?;
+            live.insert(offset, *slot);
+            steps.push(vec![short(*slot)?, number(block.size)?, number(offset)?, below]);
+        } else {
+            live.remove(&offset);
+            free.push(Reverse(*slot));
+            steps.push(vec![short(*slot)?]);
+        }
+    }
+    Ok(steps)
 }
 
 fn index(position: usize) -> Result<u16, NotCertifiable> {

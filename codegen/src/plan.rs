@@ -107,18 +107,46 @@ pub struct Model {
     pub backend: String,
     /// The pool's position.
     pub pool: u16,
-    /// Held by the backend.
+    /// Held by the backend outside the arena.
     pub weights_bytes: u64,
+    /// How far its memory is planned.
+    pub memory: String,
+    /// How long its inputs and outputs hold their contents.
+    pub tensors: String,
+    /// Where the memory lies that loading takes and keeps.
+    pub persistent_at: u64,
+    /// Its length.
+    pub persistent_bytes: u64,
+    /// The requests of loading.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load: Vec<Step>,
     /// Where its shared scratch lies.
     pub scratch_at: u64,
     /// How much of it one run uses.
     pub scratch_bytes: u64,
+    /// The requests of one run, for each order of execution.
+    #[serde(rename = "run", default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Recording>,
     /// Its inputs.
     #[serde(rename = "input", default)]
     pub inputs: Vec<Tensor>,
     /// Its outputs.
     #[serde(rename = "output", default)]
     pub outputs: Vec<Tensor>,
+}
+
+/// One event of a planned sequence: `[slot, size, offset, slot below or -1]` for a request, `[slot]` where its block is
+/// given back.
+pub type Step = Vec<i64>;
+
+/// The requests of one run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Recording {
+    /// The step after which most is live.
+    pub peak: u32,
+    /// The events.
+    pub steps: Vec<Step>,
 }
 
 /// An input or output.

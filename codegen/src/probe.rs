@@ -171,6 +171,14 @@ pub struct Measured {
     pub weights_bytes: u64,
     /// Used by one run at most at a time.
     pub scratch_bytes: u64,
+    /// How far its memory can be planned.
+    pub memory: String,
+    /// Why not further.
+    pub graded_down: Option<String>,
+    /// The requests of loading it.
+    pub load: Vec<i64>,
+    /// The requests of one run, for each order of execution.
+    pub runs: Vec<Vec<i64>>,
     /// Execution times.
     pub execution: Statistics,
 }
@@ -293,6 +301,10 @@ impl Answer {
                 sha256: measured.sha256.clone(),
                 weights_bytes: measured.weights_bytes,
                 scratch_bytes: measured.scratch_bytes,
+                memory: measured.memory.clone(),
+                graded_down: measured.graded_down.clone(),
+                load: measured.load.clone(),
+                runs: measured.runs.clone(),
                 inputs: measured.inputs.clone(),
                 outputs: measured.outputs.clone(),
             },

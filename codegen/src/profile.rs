@@ -7,7 +7,7 @@ use crate::system::Machine;
 use serde::{Deserialize, Serialize};
 
 /// The format of a model's profile.
-pub const MODEL_SCHEMA: &str = "aegis.profile/1";
+pub const MODEL_SCHEMA: &str = "aegis.profile/2";
 /// The format of a lane's profile.
 pub const LANE_SCHEMA: &str = "aegis.lane-profile/1";
 
@@ -84,10 +84,21 @@ pub struct ModelFacts {
     pub name: String,
     /// The file's checksum.
     pub sha256: String,
-    /// What stays occupied across runs, in bytes.
+    /// What stays occupied across runs outside the recorded requests, in bytes.
     pub weights_bytes: u64,
-    /// What one run uses at most at a time, in bytes.
+    /// What one run uses at most at a time where the runtime's own sequence places it, in bytes.
     pub scratch_bytes: u64,
+    /// How far its memory can be planned: `planned`, `capped` or `measured`.
+    pub memory: String,
+    /// Why it is not `planned`: which recording differed, and where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graded_down: Option<String>,
+    /// The requests of loading it, in order: a size in bytes, or −k where the k-th block, from 1, is given back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load: Vec<i64>,
+    /// The requests of one run, likewise: one list for each order in which the runtime was seen to execute the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Vec<i64>>,
     /// The inputs in the model's order.
     #[serde(rename = "input", default)]
     pub inputs: Vec<TensorFacts>,

@@ -3,7 +3,11 @@
 //! [`crate::manifest`] checks the text, [`crate::resolve`] adds the profiles' measurements. After that nothing is
 //! optional that need not be, and no later room validates again.
 
-use aegis_core::desc::{Backend, ElementType, OnOverrun, Policy, Preemption};
+mod sequence;
+
+pub use sequence::{Block, Sequence, SequenceError};
+
+use aegis_core::desc::{Backend, ElementType, MemoryControl, OnOverrun, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use serde::{Deserialize, Serialize};
@@ -187,9 +191,19 @@ pub struct Model {
     pub file: File,
     /// The runtime that executes it.
     pub backend: Backend,
-    /// What stays occupied across runs.
+    /// The fault domain that it lies in: models of different ones are different processes' and never share memory.
+    pub domain: Option<usize>,
+    /// What the backend holds across runs outside the arena.
     pub weights: Bytes,
-    /// What one run uses at most at a time.
+    /// How far its memory is planned.
+    pub memory: MemoryControl,
+    /// How long its inputs and outputs hold their contents.
+    pub tensors: TensorLife,
+    /// The requests of loading it; empty where they are not planned.
+    pub load: Sequence,
+    /// The requests of one run, for each order of execution; empty unless planned.
+    pub runs: Vec<Sequence>,
+    /// What one run uses at most at a time, where the runtime's own sequence places it.
     pub scratch: Bytes,
     /// Its inputs in the model's order.
     pub inputs: Vec<Tensor>,

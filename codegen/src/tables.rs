@@ -3,8 +3,9 @@
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Point,
-    Policy, PoolDesc, Preemption, Release, Slot, StageDesc, Start, SystemDesc, TaskDesc, TensorDesc,
+    Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc,
+    OnOverrun, Point, Policy, PoolDesc, Preemption, Recording, Release, Slot, StageDesc, Start, Step, SystemDesc,
+    TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -191,11 +192,51 @@ fn model(model: &crate::plan::Model) -> Result<ModelDesc, Unknown> {
         file: FileDesc { name: text(&model.name), sha256: text(&model.sha256), version: "" },
         pool: PoolId(model.pool),
         weights: Bytes(model.weights_bytes),
+        memory: control(&model.memory)?,
+        tensors: tensor_life(&model.tensors)?,
+        persistent_at: ByteOffset(model.persistent_at),
+        persistent: Bytes(model.persistent_bytes),
+        load: steps(&model.load)?,
         scratch_at: ByteOffset(model.scratch_at),
         scratch: Bytes(model.scratch_bytes),
+        runs: slice(model.runs.iter().map(recording).collect::<Result<_, _>>()?),
         inputs: slice(model.inputs.iter().map(tensor).collect::<Result<_, _>>()?),
         outputs: slice(model.outputs.iter().map(tensor).collect::<Result<_, _>>()?),
     })
+}
+
+/// The grade of memory control of a name.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn control(name: &str) -> Result<MemoryControl, Unknown> {
+    let all = [MemoryControl::Planned, MemoryControl::Capped, MemoryControl::Measured];
+    let known = all.into_iter().find(|control| control.name() == name);
+    known.ok_or_else(|| Unknown { what: "grade of memory control", value: name.to_owned() })
+}
+
+fn tensor_life(name: &str) -> Result<TensorLife, Unknown> {
+    let known = [TensorLife::Kept, TensorLife::Job].into_iter().find(|life| life.name() == name);
+    known.ok_or_else(|| Unknown { what: "life of tensors", value: name.to_owned() })
+}
+
+fn recording(recording: &crate::plan::Recording) -> Result<Recording, Unknown> {
+    Ok(Recording { steps: steps(&recording.steps)?, peak: recording.peak })
+}
+
+fn steps(steps: &[crate::plan::Step]) -> Result<&'static [Step], Unknown> {
+    let unknown = |step: &crate::plan::Step| Unknown { what: "step", value: format!("{step:?}") };
+    let step = |step: &crate::plan::Step| {
+        let slot = |number: i64| u16::try_from(number).map_err(|_| unknown(step));
+        let bytes = |number: i64| u64::try_from(number).map_err(|_| unknown(step));
+        match *step.as_slice() {
+            [own] => Ok(Step::give(slot(own)?)),
+            [own, size, at, -1] => Ok(Step::lowest(bytes(size)?, bytes(at)?, slot(own)?)),
+            [own, size, at, below] => Ok(Step::above(bytes(size)?, bytes(at)?, slot(own)?, slot(below)?)),
+            _ => Err(unknown(step)),
+        }
+    };
+    Ok(slice(steps.iter().map(step).collect::<Result<_, _>>()?))
 }
 
 fn tensor(tensor: &Tensor) -> Result<TensorDesc, Unknown> {
@@ -214,6 +255,7 @@ fn pool(pool: &crate::plan::Pool) -> PoolDesc {
         capacity: Bytes(pool.capacity_bytes),
         weights: Bytes(pool.weights_bytes),
         height: Bytes(pool.height_bytes),
+        lower_bound: Bytes(pool.lower_bound_bytes),
         private: Bytes(pool.private_bytes),
     }
 }

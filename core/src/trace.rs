@@ -188,6 +188,13 @@ pub enum Kind {
         /// From planned arrival to the end.
         response: Duration,
     },
+    /// The job delivered nothing: its backend refused it. It counts as completed for the schedule.
+    Failed {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+    },
     /// The job completed after its deadline, or had not completed when the run ended after it.
     Missed {
         /// The job.

@@ -10,7 +10,7 @@
 use aegis_codegen::fetch::Kind;
 use aegis_codegen::lock::Lock;
 use aegis_codegen::tables;
-use aegis_core::desc::{ModelDesc, SystemDesc, TensorDesc};
+use aegis_core::desc::{ModelDesc, SystemDesc};
 use aegis_host::arena::{Arena, BoundTensor};
 use aegis_host::backend::{Engine, PlannedMemory, RuntimeBackend as _};
 use aegis_host::onnx::OnnxRuntime;
@@ -18,7 +18,6 @@ use aegis_tests::fetched::{reference_file, root};
 use perception::audio::{Clip, WINDOW};
 use perception::decode::{face, lines, orientation, signs, voice};
 use perception::scene::{Picture, Scene};
-use std::sync::Arc;
 
 /// The committed plan's models, each loaded into its planned place of one arena.
 struct Bench {
@@ -34,7 +33,7 @@ impl Bench {
         let runtime = OnnxRuntime::open(&reference_file(Kind::Library, "onnxruntime")?).unwrap();
         let load = |model: &ModelDesc| {
             let file = reference_file(Kind::Model, model.name).unwrap();
-            runtime.load(&file, planned(model, &arena)).unwrap()
+            runtime.load(&file, PlannedMemory::of(model, &arena).unwrap()).unwrap()
         };
         let engines = system.models.iter().map(load).collect();
         Some(Self { system, engines })
@@ -49,8 +48,7 @@ impl Bench {
             unsafe { tensor.write::<f32>() }.unwrap().copy_from_slice(values);
         }
         engine.run().unwrap();
-        let beyond = engine.scratch_use().beyond;
-        assert_eq!(beyond, 0, "{model} took memory beyond its plan");
+        assert_eq!(engine.scratch_use().refused, 0, "{model} took memory beyond its plan");
         // SAFETY: as above.
         let read = |tensor: &BoundTensor| (tensor.name.clone(), unsafe { tensor.read::<f32>() }.unwrap().to_vec());
         engine.outputs().iter().map(read).collect()
@@ -101,20 +99,6 @@ impl Bench {
 
 fn by_name<'a>(outputs: &'a [(String, Vec<f32>)], name: &str) -> &'a [f32] {
     &outputs.iter().find(|(given, _)| given == name).unwrap_or_else(|| panic!("no output {name}")).1
-}
-
-fn planned(model: &ModelDesc, arena: &Arc<Arena>) -> PlannedMemory {
-    let tensor = |tensor: &TensorDesc| BoundTensor {
-        name: tensor.name.to_owned(),
-        element: tensor.element,
-        shape: tensor.shape.iter().copied().map(i64::from).collect(),
-        span: arena.span(tensor.at.0, tensor.size.0).unwrap(),
-    };
-    PlannedMemory {
-        inputs: model.inputs.iter().map(tensor).collect(),
-        outputs: model.outputs.iter().map(tensor).collect(),
-        scratch: arena.span(model.scratch_at.0, model.scratch.0).unwrap(),
-    }
 }
 
 #[test]

@@ -314,12 +314,13 @@ pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
         let text = format!("arena {} bytes, weights {} bytes", pool.height.0, pool.weights.0);
         let mut finding = Finding::error(Code::MemoryExceeded, message).at(&system.file, device.span.clone(), text);
         let residents = system.models.iter().zip(&layout.models).filter(|(_, placement)| placement.pool == position);
-        for (model, _) in residents {
+        for (model, placement) in residents {
             let text = format!(
-                "weights {}, inputs and outputs {}, scratch {} bytes",
+                "weights {}, kept {}, inputs and outputs {}, scratch {} bytes",
                 model.weights.0,
+                placement.load.height.0,
                 memory::bound_bytes(model).0,
-                model.scratch.0
+                placement.scratch_bytes.0
             );
             finding = finding.also(&system.file, model.span.clone(), text);
         }

@@ -224,6 +224,10 @@ codes! {
         "Either some of them need more than the capacity by themselves, because they are live at once or conflict \
          pairwise: then nothing helps but smaller buffers, shorter lifespans or more memory. Or no plan was found that \
          fits: then the finding says whether everything was searched.";
+    MemoryGrade = "AEG308", "a model's memory cannot be planned block by block",
+        "Its allocation sequence was not the same in every recorded run, or has more live blocks than a plan can name. Its \
+         scratch is then one region of the size that the runs needed, in which the runtime's own sequence places the \
+         blocks (`capped`), or memory outside the plan that was only measured (`measured`).";
 
     ProfileUnreadable = "AEG401", "a profile cannot be read",
         "The file that the manifest names does not exist, is not a profile of this version, or has numbers \

@@ -115,6 +115,7 @@ fn build_model(raw: raw::Model, domain: Option<usize>) -> Option<Model> {
         backend: raw.backend?,
         domain,
         inputs: raw.inputs,
+        tensors: raw.tensors?,
         span: raw.span,
     })
 }

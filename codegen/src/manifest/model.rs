@@ -5,7 +5,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_core::desc::{Backend, OnOverrun, Policy, Preemption};
+use aegis_core::desc::{Backend, OnOverrun, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
@@ -224,6 +224,8 @@ pub struct Model {
     pub domain: Option<usize>,
     /// The dimensions of its inputs, each more than zero, for inputs whose dimensions its file leaves open.
     pub inputs: Vec<(Spanned<String>, Vec<u32>)>,
+    /// How long its inputs and outputs hold their contents.
+    pub tensors: TensorLife,
     /// Its table's header.
     pub span: Span,
 }

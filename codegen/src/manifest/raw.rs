@@ -5,7 +5,7 @@
 
 mod task;
 
-use aegis_core::desc::{Backend, Policy, Preemption};
+use aegis_core::desc::{Backend, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use toml::Spanned;
@@ -115,6 +115,7 @@ pub(crate) struct Model {
     pub(crate) has_domain: bool,
     pub(crate) domain: Option<Spanned<String>>,
     pub(crate) inputs: Vec<(Spanned<String>, Vec<u32>)>,
+    pub(crate) tensors: Option<TensorLife>,
 }
 
 /// `[asset.NAME]`.
@@ -346,7 +347,14 @@ fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
         }
     }
     let (backend, domain) = (backend.map(Spanned::into_inner), section.text("domain"));
-    Model { name, span: section.span.clone(), source, backend, has_domain: section.has("domain"), domain, inputs }
+    let tensors = if section.has("tensors") {
+        let words = &[("kept", TensorLife::Kept), ("job", TensorLife::Job)];
+        section.choice("tensors", words, &[]).map(Spanned::into_inner)
+    } else {
+        Some(TensorLife::Kept)
+    };
+    let has_domain = section.has("domain");
+    Model { name, span: section.span.clone(), source, backend, has_domain, domain, inputs, tensors }
 }
 
 fn domain(name: Spanned<String>, section: &mut Section<'_>) -> Domain {

@@ -76,7 +76,16 @@ struct Pool {
     arena_bytes: u64,
     private_bytes: u64,
     weights_bytes: u64,
-    beyond_plan_allocations: u64,
+    highest_bytes: u64,
+    refused_requests: u64,
+    unattributed_requests: u64,
+    models: Vec<ModelMemory>,
+}
+
+#[derive(Deserialize)]
+struct ModelMemory {
+    name: String,
+    control: String,
 }
 
 #[derive(Deserialize)]

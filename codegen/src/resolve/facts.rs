@@ -5,7 +5,8 @@ use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest;
 use crate::profile::{Conditions, ModelFacts, Statistics, TensorFacts};
-use crate::system::{File, Model, Tensor};
+use crate::system::{File, Model, Sequence, Tensor};
+use aegis_core::desc::MemoryControl;
 use aegis_core::units::Bytes;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -97,7 +98,11 @@ impl Resolver<'_> {
     }
 
     fn warn(&mut self, path: &Spanned<String>, message: String, help: &str) {
-        let finding = Finding::warning(Code::ProfileConditions, message);
+        self.warn_of(Code::ProfileConditions, path, message, help);
+    }
+
+    fn warn_of(&mut self, code: Code, path: &Spanned<String>, message: String, help: &str) {
+        let finding = Finding::warning(code, message);
         self.findings.push(finding.at(&self.loaded.file, path.span(), "this profile").help(help));
     }
 
@@ -215,15 +220,79 @@ impl Resolver<'_> {
         }
         let inputs = self.tensors(path, &facts.inputs)?;
         let outputs = self.tensors(path, &facts.outputs)?;
+        let load = self.sequence(path, "load", &facts.load)?;
+        let runs: Vec<Option<Sequence>> = facts.runs.iter().map(|run| self.sequence(path, "runs", run)).collect();
+        let runs = runs.into_iter().collect::<Option<Vec<Sequence>>>()?;
+        let memory = self.grade(path, facts, &runs, model)?;
         Some(Model {
             file,
             backend: model.backend,
+            domain: model.domain,
             weights: Bytes(facts.weights_bytes),
+            memory,
+            tensors: model.tensors,
+            load,
+            runs: if memory == MemoryControl::Planned { runs } else { Vec::new() },
             scratch: Bytes(facts.scratch_bytes),
             inputs,
             outputs,
             span: model.span.clone(),
         })
+    }
+
+    /// A recorded sequence.
+    fn sequence(&mut self, path: &Spanned<String>, what: &str, events: &[i64]) -> Option<Sequence> {
+        Sequence::new(events)
+            .map_err(|error| {
+                let message = format!("profile `{}` has a `{what}` that is no sequence: {error}", path.get_ref());
+                let help = "measure it again with `aegis profile`";
+                self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
+            })
+            .ok()
+    }
+
+    /// How far the model's memory is planned; what is less than planned is said.
+    fn grade(
+        &mut self,
+        path: &Spanned<String>,
+        facts: &ModelFacts,
+        runs: &[Sequence],
+        model: &manifest::Model,
+    ) -> Option<MemoryControl> {
+        let Ok(grade) = crate::tables::control(&facts.memory) else {
+            let message = format!("profile `{}` has the unknown memory grade `{}`", path.get_ref(), facts.memory);
+            let help = "measure it again with `aegis profile`";
+            self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
+            return None;
+        };
+        let leaves = |run: &Sequence| run.blocks().iter().any(|block| block.to == run.events());
+        if let Some(position) = runs.iter().position(leaves) {
+            let message = format!(
+                "profile `{}` has a recorded run, number {}, that does not give back all its blocks",
+                path.get_ref(),
+                position.saturating_add(1)
+            );
+            let help = "measure it again with `aegis profile`";
+            self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
+            return None;
+        }
+        if grade == MemoryControl::Planned && facts.runs.is_empty() {
+            let message = format!("profile `{}` says `planned`, but has no recorded run", path.get_ref());
+            let help = "measure it again with `aegis profile`";
+            self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
+            return None;
+        }
+        if grade != MemoryControl::Planned {
+            let why = facts.graded_down.as_deref().unwrap_or("the profile does not say why");
+            let message = format!(
+                "the memory of model `{}` is {}, not planned block by block: {why}",
+                model.name.get_ref(),
+                grade.name()
+            );
+            let help = "fix all dimensions, or accept that its scratch is one region of the measured size";
+            self.warn_of(Code::MemoryGrade, path, message, help);
+        }
+        Some(grade)
     }
 
     fn tensors(&mut self, path: &Spanned<String>, facts: &[TensorFacts]) -> Option<Vec<Tensor>> {

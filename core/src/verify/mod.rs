@@ -24,8 +24,10 @@
 //!   Microprocessing and Microprogramming 40 (1994).
 //!
 //! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each point and each start; a table
-//! O(slots) for each task, O(slots²) at worst; memory O(b²) pairs for b regions of a pool.
+//! O(slots) for each task, O(slots²) at worst; memory O(b²) pairs for b regions (not blocks) of all models, and a few steps for each request of each
+//! model's sequences, at most three times.
 
+mod blocks;
 mod edf;
 mod fixed_priority;
 mod memory;
@@ -59,7 +61,8 @@ pub enum Violation {
     Slots,
     /// A task's queue is shorter than the number of jobs that may wait at once.
     Queues,
-    /// Memory regions overlap, are misaligned, or exceed their pool, or two tasks run one model.
+    /// Memory regions or blocks overlap, are misaligned, or exceed their pool, two tasks run one model, or a lower bound is
+    /// not what its witnesses show.
     Memory,
 }
 
@@ -77,7 +80,9 @@ impl Violation {
             Self::Points => "the points of an EDF lane do not re-prove what they claim",
             Self::Slots => "slots of a time-triggered lane overlap, are out of order, or are not one for each job",
             Self::Queues => "a queue is shorter than the number of jobs that may wait",
-            Self::Memory => "memory regions overlap, are misaligned, or exceed their pool, or two tasks run one model",
+            Self::Memory => {
+                "memory overlaps, is misaligned, or exceeds its pool, two tasks run one model, or a lower bound is not shown"
+            }
         }
     }
 }

@@ -1,18 +1,9 @@
 //! What AegisRT asks of a runtime: load a model, bind planned memory, run one segment to its end.
 
-use crate::arena::{BoundTensor, Span};
+use crate::arena::{Arena, BoundTensor, Span};
+use aegis_core::desc::{MemoryControl, ModelDesc, Recording, Step, TensorDesc};
 use std::path::{Path, PathBuf};
-
-/// How far a backend's memory during a run is under our control.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MemoryControl {
-    /// Every buffer has a planned offset.
-    Planned,
-    /// Every buffer lies inside a planned region, where the backend's own sequence puts it.
-    Capped,
-    /// The backend allocates where it likes; only the amount was measured.
-    Measured,
-}
+use std::sync::Arc;
 
 /// When a started segment can be stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +19,7 @@ pub enum CancelPoint {
 pub struct Description {
     /// The runtime's name.
     pub name: &'static str,
-    /// Its grade of memory control.
+    /// The most control of memory that it allows; a model may have less.
     pub memory: MemoryControl,
     /// When it could stop a segment. AegisRT's dispatcher never does.
     pub cancel: CancelPoint,
@@ -69,6 +60,9 @@ pub enum BackendError {
         /// Why.
         text: String,
     },
+    /// The runtime's requests for memory were not the planned ones; only this call failed.
+    #[error("the model's memory requests are not the recorded ones: {0}")]
+    Refused(String),
     /// A run failed.
     #[error("the model's run failed: {0}")]
     Run(String),
@@ -81,19 +75,79 @@ pub struct PlannedMemory {
     pub inputs: Vec<BoundTensor>,
     /// Its outputs.
     pub outputs: Vec<BoundTensor>,
-    /// Where everything lies that it allocates during a run.
-    pub scratch: Span,
+    /// Where what it takes while it is loaded lies.
+    pub persistent: Region,
+    /// Where everything lies that it takes during a run.
+    pub scratch: Region,
 }
 
-/// What a model's runs took of its scratch.
+impl PlannedMemory {
+    /// A model's regions in its pool's arena; `None` where one is not inside.
+    #[must_use]
+    pub fn of(model: &ModelDesc, arena: &Arc<Arena>) -> Option<Self> {
+        let tensor = |tensor: &TensorDesc| {
+            Some(BoundTensor {
+                name: tensor.name.to_owned(),
+                element: tensor.element,
+                shape: tensor.shape.iter().copied().map(i64::from).collect(),
+                span: arena.span(tensor.at.0, tensor.size.0)?,
+            })
+        };
+        Some(Self {
+            inputs: model.inputs.iter().map(tensor).collect::<Option<_>>()?,
+            outputs: model.outputs.iter().map(tensor).collect::<Option<_>>()?,
+            persistent: Region {
+                span: arena.span(model.persistent_at.0, model.persistent.0)?,
+                sequence: match model.memory {
+                    MemoryControl::Planned | MemoryControl::Capped => Sequence::Load(model.load),
+                    MemoryControl::Measured => Sequence::Heap,
+                },
+            },
+            scratch: Region {
+                span: arena.span(model.scratch_at.0, model.scratch.0)?,
+                sequence: match model.memory {
+                    MemoryControl::Planned => Sequence::Planned(model.runs),
+                    MemoryControl::Capped => Sequence::Free,
+                    MemoryControl::Measured => Sequence::Heap,
+                },
+            },
+        })
+    }
+}
+
+/// Bytes, and how they are divided.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// Where they lie.
+    pub span: Span,
+    /// Who divides them.
+    pub sequence: Sequence,
+}
+
+/// How requests are served.
+#[derive(Clone, Copy, Debug)]
+pub enum Sequence {
+    /// By first fit, and noted: in a probe.
+    Recorded,
+    /// Each as planned, others are refused; by the first of these recordings that a run keeps to.
+    Planned(&'static [Recording]),
+    /// Each as planned, in the one recorded order; others are refused.
+    Load(&'static [Step]),
+    /// By first fit; what does not fit is refused.
+    Free,
+    /// Not at all: from the C library's heap.
+    Heap,
+}
+
+/// What a model took of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ScratchUse {
-    /// The greatest height of any run, in bytes.
+    /// The end of the highest block so far, in bytes from the region's start.
     pub height: u64,
-    /// Requests that did not fit and were served from the heap instead.
-    pub beyond: u64,
+    /// Requests that were refused.
+    pub refused: u64,
     /// Their bytes.
-    pub beyond_bytes: u64,
+    pub refused_bytes: u64,
 }
 
 /// A runtime.
@@ -113,7 +167,7 @@ pub trait Engine: Send {
     /// Runs the model once on the calling thread, from the bound inputs to the bound outputs.
     ///
     /// # Errors
-    /// [`BackendError::Run`].
+    /// [`BackendError::Refused`] where only this run failed, [`BackendError::Run`].
     fn run(&mut self) -> Result<(), BackendError>;
 
     /// The bound inputs.
@@ -124,4 +178,10 @@ pub trait Engine: Send {
 
     /// What the runs so far took of the scratch.
     fn scratch_use(&self) -> ScratchUse;
+
+    /// How far its memory is planned as it runs here: less than planned where its runs kept to no recording.
+    fn control(&self) -> MemoryControl;
+
+    /// What loading took of the persistent region.
+    fn persistent_use(&self) -> ScratchUse;
 }

@@ -1,13 +1,13 @@
 //! The start of a vehicle: proof, files, memory, models, in this order; nothing runs before all of it holds.
 
-use crate::arena::{Arena, BoundTensor};
+use crate::arena::Arena;
 use crate::backend::{Engine, PlannedMemory, RuntimeBackend as _};
 use crate::cache::{Cache, sha256};
 use crate::error::HostError;
 use crate::hooks::TaskHooks;
 use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::OnnxRuntime;
-use aegis_core::desc::{Backend, ModelDesc, Release, SystemDesc, TensorDesc};
+use aegis_core::desc::{Backend, Release, SystemDesc, TensorLife};
 use aegis_core::trace::VoidReason;
 use aegis_core::{LaneId, ModelId, TaskId};
 use aegis_linux::machine::Void;
@@ -89,13 +89,15 @@ pub(crate) fn build_lane(
     hooks: &mut AllHooks,
 ) -> Result<HostLane, HostError> {
     let name = system.lanes.get(lane.index()).map_or("", |lane| lane.name);
-    let mut work = HostLane { name, tasks: Vec::new(), failure: None };
+    let mut work = HostLane { name, tasks: Vec::new(), failure: None, failed_jobs: Vec::new() };
     for (task, number) in system.tasks.iter().zip(0_u16..) {
         let Some(model) = task.model.filter(|_| task.lane == lane) else { continue };
         let engine = load(system, model, runtime, cache, arenas)?;
         let id = TaskId(number);
         let hooks = hooks.get_mut(id.index()).and_then(Option::take);
-        work.tasks.push(LaneTask { id, name: task.name, model, engine, hooks });
+        let life = system.models.get(model.index()).map(|model| model.tensors);
+        let zeroes = hooks.is_none() && life == Some(TensorLife::Job);
+        work.tasks.push(LaneTask { id, name: task.name, model, engine, hooks, zeroes });
     }
     Ok(work)
 }
@@ -111,23 +113,7 @@ fn load(
     let model = system.models.get(id.index()).ok_or_else(missing)?;
     let file = cache.find(&format!("model \"{}\"", model.name), &model.file)?;
     let outside = || HostError::Refused(format!("a region of model \"{}\" lies outside its pool", model.name));
-    let memory = arenas.get(model.pool.index()).and_then(|arena| planned_memory(model, arena)).ok_or_else(outside)?;
+    let memory =
+        arenas.get(model.pool.index()).and_then(|arena| PlannedMemory::of(model, arena)).ok_or_else(outside)?;
     Ok(runtime.ok_or_else(missing)?.load(&file, memory)?)
-}
-
-/// The model's regions as addresses; `None` where one is not inside the arena.
-fn planned_memory(model: &ModelDesc, arena: &Arc<Arena>) -> Option<PlannedMemory> {
-    let tensor = |tensor: &TensorDesc| {
-        Some(BoundTensor {
-            name: tensor.name.to_owned(),
-            element: tensor.element,
-            shape: tensor.shape.iter().copied().map(i64::from).collect(),
-            span: arena.span(tensor.at.0, tensor.size.0)?,
-        })
-    };
-    Some(PlannedMemory {
-        inputs: model.inputs.iter().map(tensor).collect::<Option<_>>()?,
-        outputs: model.outputs.iter().map(tensor).collect::<Option<_>>()?,
-        scratch: arena.span(model.scratch_at.0, model.scratch.0)?,
-    })
 }

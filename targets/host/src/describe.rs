@@ -53,8 +53,8 @@ fn memory(text: &mut String, system: &SystemDesc) {
     for (position, pool) in system.pools.iter().enumerate() {
         let _ = writeln!(
             text,
-            "\nmemory {}: arena {} bytes (private arenas: {}), weights {}, of {}",
-            pool.name, pool.height.0, pool.private.0, pool.weights.0, pool.capacity.0
+            "\nmemory {}: arena {} bytes (at least {}, private arenas: {}), weights {}, of {}",
+            pool.name, pool.height.0, pool.lower_bound.0, pool.private.0, pool.weights.0, pool.capacity.0
         );
         let models = system.models.iter().filter(|model| model.pool.index() == position);
         let mut regions: Vec<(u64, u64, String)> = models.flat_map(regions).collect();
@@ -69,7 +69,14 @@ fn regions(model: &ModelDesc) -> Vec<(u64, u64, String)> {
     let region = |at: u64, size: u64, what: String| (at, at.saturating_add(size), format!("{} {what}", model.name));
     let tensor =
         |kind: &str, tensor: &TensorDesc| region(tensor.at.0, tensor.size.0, format!("{kind} {}", tensor.name));
-    let mut regions = vec![region(model.scratch_at.0, model.scratch.0, "scratch".to_owned())];
+    let mut regions = vec![region(
+        model.scratch_at.0,
+        model.scratch.0,
+        format!("scratch, {}, {} recorded runs", model.memory.name(), model.runs.len()),
+    )];
+    if model.persistent.0 > 0 {
+        regions.push(region(model.persistent_at.0, model.persistent.0, "persistent".to_owned()));
+    }
     regions.extend(model.inputs.iter().map(|input| tensor("input", input)));
     regions.extend(model.outputs.iter().map(|output| tensor("output", output)));
     regions

@@ -2,8 +2,9 @@
 // Hooks get planned memory as slices; here is why nobody else uses it meanwhile.
 #![allow(unsafe_code)]
 
-use crate::backend::{Engine, ScratchUse};
+use crate::backend::{BackendError, Engine, ScratchUse};
 use crate::hooks::{Inputs, Outputs, TaskHooks};
+use aegis_core::desc::MemoryControl;
 use aegis_core::{ModelId, TaskId};
 use aegis_linux::clock::monotonic_ns;
 use aegis_linux::lane::{Fault, JobContext, LaneWork};
@@ -22,6 +23,18 @@ pub(crate) struct LaneTask {
     pub(crate) model: ModelId,
     pub(crate) engine: Box<dyn Engine>,
     pub(crate) hooks: Option<Box<dyn TaskHooks>>,
+    /// Whether its inputs are zeroed before each job: nothing fills them, and others of the lane use their bytes.
+    pub(crate) zeroes: bool,
+}
+
+/// What a model took of its memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Use {
+    pub(crate) model: ModelId,
+    pub(crate) persistent: ScratchUse,
+    pub(crate) scratch: ScratchUse,
+    /// How far it is planned as it ran.
+    pub(crate) control: MemoryControl,
 }
 
 /// The work of one lane.
@@ -29,30 +42,49 @@ pub(crate) struct HostLane {
     /// The lane's name in the manifest.
     pub(crate) name: &'static str,
     pub(crate) tasks: Vec<LaneTask>,
-    /// What failed, with the names of lane and task.
+    /// What ended the run, with the names of lane and task.
     pub(crate) failure: Option<String>,
+    /// The first jobs that failed alone, likewise.
+    pub(crate) failed_jobs: Vec<String>,
 }
+
+/// How many failed jobs a lane remembers in words; all are counted.
+const MOST_TOLD: usize = 8;
 
 type Failure = (Fault, String);
 
 impl HostLane {
-    /// What the runs of each model took of its scratch.
-    pub(crate) fn scratch_uses(&self) -> impl Iterator<Item = (ModelId, ScratchUse)> + '_ {
-        self.tasks.iter().map(|task| (task.model, task.engine.scratch_use()))
+    /// What each model took of its memory.
+    pub(crate) fn uses(&self) -> impl Iterator<Item = Use> + '_ {
+        self.tasks.iter().map(|task| Use {
+            model: task.model,
+            persistent: task.engine.persistent_use(),
+            scratch: task.engine.scratch_use(),
+            control: task.engine.control(),
+        })
     }
 
     fn execute(&mut self, job: &JobContext) -> Result<(), Failure> {
         let foreign = || (Fault::BackendFailed, "the job belongs to another lane".to_owned());
-        let LaneTask { engine, hooks, .. } =
+        let LaneTask { engine, hooks, zeroes, .. } =
             self.tasks.iter_mut().find(|task| task.id == job.task).ok_or_else(foreign)?;
         if let Some(hooks) = hooks {
-            // SAFETY: each input has bytes of its own in the plan, and no two tasks share a model: the tables' checker
-            // proved both at boot.
+            // SAFETY: nothing that may be in use while this job runs shares bytes with an input, and no two tasks share a
+            // model: the tables' checker proved both at boot.
             let fill = || hooks.input(job, &mut unsafe { Inputs::new(engine.inputs()) });
             guarded("the application's input hook", fill)?;
         }
+        if *zeroes {
+            for tensor in engine.inputs() {
+                // SAFETY: as above.
+                unsafe { tensor.zero() };
+            }
+        }
         let result = guarded("the engine", || engine.run())?;
-        result.map_err(|error| (Fault::BackendFailed, error.to_string()))?;
+        result.map_err(|error| match error {
+            BackendError::Refused(_) => (Fault::JobFailed, error.to_string()),
+            other => (Fault::BackendFailed, other.to_string()),
+        })?;
         if let Some(hooks) = hooks {
             // SAFETY: as above; the engine is not running.
             guarded("the application's output hook", || hooks.output(job, &unsafe { Outputs::new(engine.outputs()) }))?;
@@ -97,7 +129,12 @@ impl LaneWork for HostLane {
     fn run(&mut self, job: &JobContext) -> Result<(), Fault> {
         self.execute(job).map_err(|(fault, text)| {
             let (lane, task, request) = (self.name, job.name, job.request);
-            self.failure = Some(format!("lane \"{lane}\", task \"{task}\", request {request}: {text}"));
+            let told = format!("lane \"{lane}\", task \"{task}\", request {request}: {text}");
+            if fault != Fault::JobFailed {
+                self.failure = Some(told);
+            } else if self.failed_jobs.len() < MOST_TOLD {
+                self.failed_jobs.push(told);
+            }
             fault
         })
     }
@@ -109,7 +146,7 @@ mod tests {
     use crate::arena::{Arena, BoundTensor};
     use crate::backend::{BackendError, Engine, ScratchUse};
     use crate::hooks::{Inputs, Outputs, TaskHooks};
-    use aegis_core::desc::ElementType;
+    use aegis_core::desc::{ElementType, MemoryControl};
     use aegis_core::{Instant, ModelId, TaskId};
     use aegis_linux::lane::{Fault, JobContext, LaneWork};
     use std::sync::{Arc, Mutex};
@@ -121,6 +158,7 @@ mod tests {
     enum Act {
         Nothing,
         EngineFails,
+        EngineRefuses,
         EnginePanics,
         InputPanics,
         OutputPanics,
@@ -142,7 +180,11 @@ mod tests {
             unsafe { self.outputs[0].write::<f32>() }.unwrap()[0] = input * 2.0;
             self.log.lock().unwrap().push(format!("run {input}"));
             assert!(self.act != Act::EnginePanics, "out of order");
-            if self.act == Act::EngineFails { Err(BackendError::Run("broken".into())) } else { Ok(()) }
+            match self.act {
+                Act::EngineFails => Err(BackendError::Run("broken".into())),
+                Act::EngineRefuses => Err(BackendError::Refused("event 2 requests 9 bytes".into())),
+                _ => Ok(()),
+            }
         }
 
         fn inputs(&mut self) -> &mut [BoundTensor] {
@@ -154,6 +196,14 @@ mod tests {
         }
 
         fn scratch_use(&self) -> ScratchUse {
+            ScratchUse::default()
+        }
+
+        fn control(&self) -> MemoryControl {
+            MemoryControl::Planned
+        }
+
+        fn persistent_use(&self) -> ScratchUse {
             ScratchUse::default()
         }
     }
@@ -182,8 +232,9 @@ mod tests {
         };
         let engine = Doubler { inputs: [tensor("in", 0)], outputs: [tensor("out", 64)], act, log: Arc::clone(&log) };
         let hooks = hooked.then(|| Box::new(Recording(Arc::clone(&log), act)) as Box<dyn TaskHooks>);
-        let task = LaneTask { id: TaskId(0), name: "face", model: ModelId(0), engine: Box::new(engine), hooks };
-        (HostLane { name: "main", tasks: vec![task], failure: None }, log)
+        let task =
+            LaneTask { id: TaskId(0), name: "face", model: ModelId(0), engine: Box::new(engine), hooks, zeroes: false };
+        (HostLane { name: "main", tasks: vec![task], failure: None, failed_jobs: Vec::new() }, log)
     }
 
     fn job(task: u16, request: u64) -> JobContext {
@@ -216,6 +267,30 @@ mod tests {
             assert_eq!(lane.failure, Some(format!("lane \"main\", task \"face\", request 9: {text}")));
         }
         assert_eq!(lane(Act::Nothing, true).0.run(&job(1, 1)), Err(Fault::BackendFailed));
+    }
+
+    #[test]
+    fn a_refused_request_fails_its_job_only() {
+        let (mut lane, log) = lane(Act::EngineRefuses, true);
+        for request in 1..=20 {
+            assert_eq!(lane.run(&job(0, request)), Err(Fault::JobFailed));
+        }
+        assert!(!log.lock().unwrap().iter().any(|line| line.starts_with("output")), "no output of a failed job");
+        assert_eq!((&lane.failure, lane.failed_jobs.len()), (&None, 8));
+        let text = "the model's memory requests are not the recorded ones: event 2 requests 9 bytes";
+        assert_eq!(lane.failed_jobs[0], format!("lane \"main\", task \"face\", request 1: {text}"));
+    }
+
+    #[test]
+    fn inputs_that_nobody_fills_and_others_use_are_zeroed_before_each_job() {
+        let (mut lane, log) = lane(Act::Nothing, false);
+        lane.tasks[0].zeroes = true;
+        for request in 1..=2 {
+            // SAFETY: the test uses the arena on one thread.
+            unsafe { lane.tasks[0].engine.inputs()[0].write::<f32>() }.unwrap()[0] = 5.0;
+            lane.run(&job(0, request)).unwrap();
+        }
+        assert_eq!(*log.lock().unwrap(), ["run 0", "run 0"]);
     }
 
     #[test]

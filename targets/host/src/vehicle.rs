@@ -5,8 +5,9 @@ use crate::cache::{Assets, Cache};
 use crate::describe::describe;
 use crate::error::HostError;
 use crate::hooks::TaskHooks;
-use crate::lane_work::{HostLane, panic_text};
-use aegis_core::desc::SystemDesc;
+use crate::lane_work::{HostLane, Use, panic_text};
+use crate::onnx::unattributed;
+use aegis_core::desc::{Backend, ModelDesc, SystemDesc, occupied};
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Reader, Recorder, Ring, Sink as _, VoidReason, Writer};
 use aegis_core::{Duration, Instant, LaneId, TaskId};
@@ -22,7 +23,7 @@ use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_u
 use aegis_linux::signals::Signals;
 use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
-use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
+use aegis_linux::summary::{MemorySummary, ModelMemory, Parts, TraceSummary, build, write_file};
 use aegis_linux::table::render;
 use aegis_linux::verdict::{Findings, judge};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -143,10 +144,11 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let trace = args.trace.as_deref().map(|path| TraceFile::create(path).map_err(file_error("the trace", path)));
         let mut ran = self.drive(args, &machine, trace.transpose()?)?;
         let panicked = closing(system, &mut ran);
-        let mut findings = findings(&ran, args.allow_void);
+        let memory = memory(system, &ran);
+        told(&memory);
+        let mut findings = findings(&ran, &memory, args.allow_void);
         findings.internal = findings.internal.or(panicked);
         let verdict = judge(&findings);
-        let memory = memory(system, &ran);
         let parts = Parts {
             system,
             machine: &machine,
@@ -292,9 +294,8 @@ fn file_error<'a>(what: &'static str, path: &'a Path) -> impl Fn(std::io::Error)
     move |error| HostError::File { what: what.to_owned(), path: path.to_owned(), error }
 }
 
-fn findings<const LANES: usize>(ran: &Ran<LANES>, allow_void: bool) -> Findings {
+fn findings<const LANES: usize>(ran: &Ran<LANES>, memory: &[MemorySummary], allow_void: bool) -> Findings {
     let sum = |count: fn(&TaskStats) -> u64| ran.stats.iter().map(count).fold(0, u64::saturating_add);
-    let uses = ran.lanes.iter().flatten().flat_map(HostLane::scratch_uses);
     let lost = matches!(ran.report.broken, Some(Broken::Lane { fault: Fault::DeviceLost, .. }));
     Findings {
         device_lost: lost,
@@ -304,7 +305,8 @@ fn findings<const LANES: usize>(ran: &Ran<LANES>, allow_void: bool) -> Findings 
         rejected: sum(|task| task.rejected),
         exceeded: sum(|task| task.exceeded),
         explained: sum(|task| task.explained),
-        beyond_plan: uses.map(|(_, usage)| usage.beyond).fold(0, u64::saturating_add),
+        failed: sum(|task| task.failed),
+        beyond_plan: memory.iter().map(beyond).fold(0, u64::saturating_add),
         voids: ran.voids.len(),
         allow_void,
     }
@@ -323,12 +325,25 @@ fn internal_error<const LANES: usize>(ran: &Ran<LANES>) -> Option<String> {
 }
 
 fn memory<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> Vec<MemorySummary> {
-    let uses: Vec<_> = ran.lanes.iter().flatten().flat_map(HostLane::scratch_uses).collect();
+    let uses: Vec<_> = ran.lanes.iter().flatten().flat_map(HostLane::uses).collect();
     let pools = system.pools.iter().enumerate();
     let summary = |(position, pool): (usize, &aegis_core::desc::PoolDesc)| {
-        let of_pool =
-            |id: aegis_core::ModelId| system.models.get(id.index()).is_some_and(|model| model.pool.index() == position);
-        let own = || uses.iter().filter(|(id, _)| of_pool(*id)).map(|(_, usage)| usage);
+        let residents = system.models.iter().enumerate().filter(|(_, model)| model.pool.index() == position);
+        let residents: Vec<_> = residents.collect();
+        let own = |model: usize| uses.iter().filter(move |used| used.model.index() == model);
+        let highest = residents.iter().flat_map(|(number, model)| {
+            let ends = own(*number).flat_map(|used| {
+                [(model.persistent_at.0, used.persistent.height), (model.scratch_at.0, used.scratch.height)]
+            });
+            let tensors = model
+                .inputs
+                .iter()
+                .chain(model.outputs)
+                .map(|tensor| (tensor.at.0, occupied(tensor.size).unwrap_or(u64::MAX)));
+            ends.filter(|(_, height)| *height > 0).chain(tensors).map(|(at, length)| at.saturating_add(length))
+        });
+        let refused = residents.iter().flat_map(|(number, _)| own(*number));
+        let refused = refused.map(|used| used.persistent.refused.saturating_add(used.scratch.refused));
         MemorySummary {
             pool: pool.name.to_owned(),
             capacity_bytes: pool.capacity.0,
@@ -336,11 +351,59 @@ fn memory<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> Vec<Memo
             private_bytes: pool.private.0,
             weights_bytes: pool.weights.0,
             locked: ran.memory_locked,
-            beyond_plan_allocations: own().map(|usage| usage.beyond).fold(0, u64::saturating_add),
-            beyond_plan_bytes: own().map(|usage| usage.beyond_bytes).fold(0, u64::saturating_add),
+            lower_bound_bytes: pool.lower_bound.0,
+            highest_bytes: highest.max().unwrap_or(0),
+            refused_requests: refused.fold(0, u64::saturating_add),
+            // The process's; they belong to no pool, so the first one tells them.
+            unattributed_requests: if position == 0 { unattributed() } else { 0 },
+            models: residents.iter().map(|(number, model)| control(model, own(*number).next())).collect(),
         }
     };
     pools.map(summary).collect()
+}
+
+/// How far a model's memory was planned; a lane that did not end in time tells nothing, so the plan does.
+fn control(model: &ModelDesc, used: Option<&Use>) -> ModelMemory {
+    let backend = match model.backend {
+        Backend::OnnxRuntime => "onnxruntime".to_owned(),
+    };
+    ModelMemory { name: model.name.to_owned(), backend, control: used.map_or(model.memory, |used| used.control).name() }
+}
+
+/// How many allocations were not as planned.
+fn beyond(memory: &MemorySummary) -> u64 {
+    let above = u64::from(memory.highest_bytes > memory.arena_bytes);
+    memory.refused_requests.saturating_add(memory.unattributed_requests).saturating_add(above)
+}
+
+/// Says what the memory came to, and loudly what of it was not planned.
+fn told(memory: &[MemorySummary]) {
+    for pool in memory {
+        let mut controls: Vec<(&str, usize)> = Vec::new();
+        for model in &pool.models {
+            match controls.iter_mut().find(|(control, _)| *control == model.control) {
+                Some((_, count)) => *count = count.saturating_add(1),
+                None => controls.push((model.control, 1)),
+            }
+        }
+        let controls: Vec<String> = controls.iter().map(|(control, count)| format!("{count} {control}")).collect();
+        println!(
+            "memory {}: highest byte handed out {} of an arena of {} (private arenas: {}); models: {}",
+            pool.pool,
+            pool.highest_bytes,
+            pool.arena_bytes,
+            pool.private_bytes,
+            controls.join(", ")
+        );
+        if beyond(pool) > 0 {
+            log::warn!(
+                "MEMORY OUTSIDE THE PLAN: pool \"{}\", {} requests refused, {} of no model",
+                pool.pool,
+                pool.refused_requests,
+                pool.unattributed_requests
+            );
+        }
+    }
 }
 
 /// The final table, the hooks' closing lines, and everything that must not be overlooked.
@@ -364,10 +427,8 @@ fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LANES>) -> Opt
         }
     }
     for lane in ran.lanes.iter().flatten() {
-        for (id, usage) in lane.scratch_uses().filter(|(_, usage)| usage.beyond > 0) {
-            let name = system.models.get(id.index()).map_or("", |model| model.name);
-            let (count, bytes) = (usage.beyond, usage.beyond_bytes);
-            log::warn!("MEMORY BEYOND THE PLAN: model \"{name}\", {count} allocations, {bytes} bytes");
+        for text in &lane.failed_jobs {
+            log::error!("JOB FAILED: {text}");
         }
     }
     if ran.trace.lost > 0 {

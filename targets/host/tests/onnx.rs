@@ -1,4 +1,4 @@
-//! ONNX Runtime inside planned memory: same results, nothing outside, and no crash where it does not fit.
+//! ONNX Runtime inside planned memory: same results, recorded and replayed, and a clean refusal of anything else.
 //!
 //! The tests fetch the library and two models; where there is no network each says so and passes.
 // Tests fill and read planned memory directly.
@@ -7,10 +7,10 @@
 
 mod common;
 
-use aegis_core::desc::ElementType;
+use aegis_core::desc::{ElementType, MemoryControl, Recording};
 use aegis_host::arena::{Arena, BoundTensor};
-use aegis_host::backend::{BackendError, Engine, MemoryControl, PlannedMemory, RuntimeBackend};
-use aegis_host::onnx::{OnnxModel, OnnxRuntime, Port};
+use aegis_host::backend::{BackendError, Engine, PlannedMemory, Region, RuntimeBackend, Sequence};
+use aegis_host::onnx::{OnnxEngine, OnnxModel, OnnxRuntime, Port, unattributed};
 use common::{FACE, LIBRARY, ORIENTATION, cached};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -25,14 +25,31 @@ fn bytes(port: &Port) -> u64 {
     port.shape.iter().map(|side| u64::try_from(*side).unwrap()).product::<u64>() * port.element.size().0
 }
 
-/// Loads a model with its tensors at `at` and its scratch in `[0, scratch)` of the arena.
-fn load(runtime: &OnnxRuntime, file: &Path, arena: &Arc<Arena>, scratch: u64, at: u64) -> Box<dyn Engine> {
-    let model = OnnxModel::load(runtime, file).unwrap();
-    let mut at = at;
-    let mut place = |port: &Port| {
+/// Where a model's things go.
+struct Place<'a> {
+    arena: &'a Arc<Arena>,
+    /// Its persistent region, then its tensors.
+    at: u64,
+    load: Sequence,
+    /// The length of its scratch, from the arena's start.
+    scratch: u64,
+    run: Sequence,
+}
+
+impl<'a> Place<'a> {
+    fn free(arena: &'a Arc<Arena>, scratch: u64, at: u64) -> Self {
+        Self { arena, at, load: Sequence::Free, scratch, run: Sequence::Free }
+    }
+}
+
+fn load(runtime: &OnnxRuntime, file: &Path, place: &Place<'_>) -> Result<OnnxEngine, BackendError> {
+    let span = place.arena.span(place.at, MIB).unwrap();
+    let model = OnnxModel::load(runtime, file, Region { span, sequence: place.load })?;
+    let mut at = place.at + MIB;
+    let mut bound = |port: &Port| {
         let shape: Vec<i64> = port.shape.iter().map(|side| (*side).max(1)).collect();
         let port = Port { shape, ..port.clone() };
-        let span = arena.span(at, bytes(&port)).unwrap();
+        let span = place.arena.span(at, bytes(&port)).unwrap();
         at += bytes(&port).next_multiple_of(64);
         BoundTensor { name: port.name, element: port.element, shape: port.shape, span }
     };
@@ -40,13 +57,13 @@ fn load(runtime: &OnnxRuntime, file: &Path, arena: &Arc<Arena>, scratch: u64, at
     let inputs = model.inputs().iter().map(|port| {
         let fixed = [1, 3, 224, 224];
         let open = port.shape.iter().any(|side| *side < 0);
-        place(&if open { Port { shape: fixed.to_vec(), ..port.clone() } } else { port.clone() })
+        bound(&if open { Port { shape: fixed.to_vec(), ..port.clone() } } else { port.clone() })
     });
     let inputs = inputs.collect();
-    let outputs = model.outputs().iter().map(&mut place).collect();
-    let memory = PlannedMemory { inputs, outputs, scratch: arena.span(0, scratch).unwrap() };
-    drop(model);
-    runtime.load(file, memory).unwrap()
+    let outputs = model.outputs().iter().map(&mut bound).collect();
+    let persistent = Region { span: place.arena.span(0, 0).unwrap(), sequence: Sequence::Heap };
+    let scratch = Region { span: place.arena.span(0, place.scratch).unwrap(), sequence: place.run };
+    OnnxEngine::bind(model, PlannedMemory { inputs, outputs, persistent, scratch })
 }
 
 /// Fills the inputs, runs once and returns all outputs.
@@ -68,19 +85,20 @@ const MIB: u64 = 1 << 20;
 #[test]
 fn two_models_that_share_their_scratch_compute_what_each_computes_alone() {
     let (Some(runtime), Some(face), Some(orientation)) = (runtime(), cached(FACE), cached(ORIENTATION)) else { return };
-    assert_eq!(runtime.describe().memory, MemoryControl::Capped);
+    assert_eq!(runtime.describe().memory, MemoryControl::Planned);
+    let arena = || Arena::map(32 * MIB, true).unwrap();
     let alone: Vec<Vec<f32>> = [&face, &orientation]
-        .map(|file| outputs(load(runtime, file, &Arena::map(32 * MIB, true).unwrap(), 16 * MIB, 16 * MIB).as_mut()))
+        .map(|file| outputs(&mut load(runtime, file, &Place::free(&arena(), 16 * MIB, 16 * MIB)).unwrap()))
         .into();
     assert!(alone.iter().all(|values| values.iter().any(|value| *value != 0.0)), "the models compute something");
 
-    let arena = Arena::map(32 * MIB, true).unwrap();
-    let mut face = load(runtime, &face, &arena, 16 * MIB, 16 * MIB);
-    let mut orientation = load(runtime, &orientation, &arena, 16 * MIB, 24 * MIB);
+    let arena = arena();
+    let mut face = load(runtime, &face, &Place::free(&arena, 16 * MIB, 16 * MIB)).unwrap();
+    let mut orientation = load(runtime, &orientation, &Place::free(&arena, 16 * MIB, 24 * MIB)).unwrap();
     let mut heights = Vec::new();
     for _ in 0..5 {
-        assert_eq!(outputs(face.as_mut()), alone[0]);
-        assert_eq!(outputs(orientation.as_mut()), alone[1]);
+        assert_eq!(outputs(&mut face), alone[0]);
+        assert_eq!(outputs(&mut orientation), alone[1]);
         heights.push([face.scratch_use().height, orientation.scratch_use().height]);
     }
     heights.dedup();
@@ -90,36 +108,100 @@ fn two_models_that_share_their_scratch_compute_what_each_computes_alone() {
     // Exactly that much is enough.
     let exact = heights[0];
     let file = cached(FACE).unwrap();
-    let mut engine = load(runtime, &file, &Arena::map(32 * MIB, true).unwrap(), exact[0], 16 * MIB);
-    assert_eq!(outputs(engine.as_mut()), alone[0]);
-    assert_eq!((engine.scratch_use().beyond, engine.scratch_use().height), (0, exact[0]));
+    let arena = Arena::map(32 * MIB, true).unwrap();
+    let mut engine = load(runtime, &file, &Place::free(&arena, exact[0], 16 * MIB)).unwrap();
+    assert_eq!(outputs(&mut engine), alone[0]);
+    assert_eq!((engine.scratch_use().refused, engine.scratch_use().height), (0, exact[0]));
+}
+
+/// A refusal is an error of the one call: the process, the model and the others go on.
+#[test]
+fn what_does_not_fit_is_refused_and_nothing_else_is_touched() {
+    let (Some(runtime), Some(face)) = (runtime(), cached(FACE)) else { return };
+    let arena = Arena::map(64 * MIB, true).unwrap();
+    let mut large = load(runtime, &face, &Place::free(&arena, 16 * MIB, 16 * MIB)).unwrap();
+    let expected = outputs(&mut large);
+    let small = Place { scratch: 65_536, ..Place::free(&arena, 0, 32 * MIB) };
+    let mut small = load(runtime, &face, &small).unwrap();
+    for round in 1..=3 {
+        let error = small.run().unwrap_err();
+        assert!(
+            matches!(&error, BackendError::Refused(why) if why.contains("do not fit the region of 65536")),
+            "{error}"
+        );
+        assert!(small.scratch_use().refused >= round && small.scratch_use().height <= 65_536);
+        assert_eq!(outputs(&mut large), expected, "another model runs on");
+    }
+    // Loading is refused likewise, and the model can be loaded when there is room.
+    let full = Place { load: Sequence::Load(&[]), ..Place::free(&arena, 16 * MIB, 48 * MIB) };
+    let error = load(runtime, &face, &full).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, BackendError::Refused(_)), "{text}");
+    assert!(text.contains("event 1 requests") && text.contains("recorded is nothing more"), "{text}");
+    assert_eq!(outputs(&mut load(runtime, &face, &Place::free(&arena, 16 * MIB, 48 * MIB)).unwrap()), expected);
+}
+
+/// Records a model's loading and one run.
+fn recorded(runtime: &OnnxRuntime, file: &Path) -> (Recording, Recording, u64, Vec<f32>) {
+    let arena = Arena::map(64 * MIB, true).unwrap();
+    let place = Place { load: Sequence::Recorded, run: Sequence::Recorded, ..Place::free(&arena, 16 * MIB, 16 * MIB) };
+    let mut engine = load(runtime, file, &place).unwrap();
+    let expected = outputs(&mut engine);
+    let (run, height) = (engine.recorded_run(), engine.scratch_use().height);
+    let mut model = engine.unbind();
+    let load = OnnxEngine::replayable(&model.recorded_load(), MIB).unwrap();
+    (load, OnnxEngine::replayable(&run, height).unwrap(), height, expected)
 }
 
 #[test]
-fn what_does_not_fit_is_served_counted_and_computed_all_the_same() {
-    let (Some(runtime), Some(face)) = (runtime(), cached(FACE)) else { return };
-    let large = outputs(load(runtime, &face, &Arena::map(32 * MIB, true).unwrap(), 16 * MIB, 16 * MIB).as_mut());
-    let mut small = load(runtime, &face, &Arena::map(32 * MIB, true).unwrap(), 65_536, 16 * MIB);
-    assert_eq!(outputs(small.as_mut()), large);
-    let usage = small.scratch_use();
-    assert!(usage.beyond > 0 && usage.beyond_bytes > 65_536 && usage.height <= 65_536, "{usage:?}");
-    let first = usage.beyond;
-    assert_eq!(outputs(small.as_mut()), large);
-    assert_eq!(small.scratch_use().beyond, 2 * first);
+fn a_recorded_model_is_replayed_and_another_models_record_is_not_taken_for_its_own() {
+    let (Some(runtime), Some(face), Some(orientation)) = (runtime(), cached(FACE), cached(ORIENTATION)) else { return };
+    let before = unattributed();
+    let (loading, run, height, expected) = recorded(runtime, &face);
+    let (other_loading, other, ..) = recorded(runtime, &orientation);
+    let arena = Arena::map(64 * MIB, true).unwrap();
+    // The other model's record first: it is given up within the first run.
+    let runs: &'static [Recording] = vec![other, run].leak();
+    let place = Place {
+        load: Sequence::Load(loading.steps),
+        run: Sequence::Planned(runs),
+        ..Place::free(&arena, height, 32 * MIB)
+    };
+    let mut engine = load(runtime, &face, &place).unwrap();
+    for _ in 0..4 {
+        assert_eq!(outputs(&mut engine), expected);
+        // Whatever lies there between two runs means nothing.
+        // SAFETY: nothing runs on the arena.
+        unsafe { arena.span(0, height).unwrap().base().write_bytes(0xa5, usize::try_from(height).unwrap()) };
+    }
+    assert_eq!((engine.control(), engine.scratch_use().height), (MemoryControl::Planned, height));
+    // No record is its own: it keeps to its region by first fit, and says that it is only that.
+    let none: &'static [Recording] = &[][..];
+    let place = Place { run: Sequence::Planned(none), load: Sequence::Load(loading.steps), ..place };
+    let mut engine = load(runtime, &face, &place).unwrap();
+    assert_eq!((outputs(&mut engine), engine.control()), (expected, MemoryControl::Capped));
+    // Loading has one record, and another one is refused.
+    let place = Place { load: Sequence::Load(other_loading.steps), ..place };
+    let error = load(runtime, &face, &place).unwrap_err().to_string();
+    assert!(error.contains("recorded is a request of"), "{error}");
+    assert_eq!(unattributed(), before, "every request has a model");
 }
 
 #[test]
 fn what_cannot_be_loaded_or_bound_is_refused_in_words() {
     let (Some(runtime), Some(face)) = (runtime(), cached(FACE)) else { return };
+    let none = Arena::map(1, true).unwrap();
+    let heap = || Region { span: none.span(0, 0).unwrap(), sequence: Sequence::Heap };
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.onnx");
     let whole = std::fs::read(&face).unwrap();
     std::fs::write(&broken, &whole[..whole.len() / 2]).unwrap();
-    let error = OnnxModel::load(runtime, &broken).unwrap_err();
+    let error = OnnxModel::load(runtime, &broken, heap()).unwrap_err();
     assert!(matches!(&error, BackendError::Load { path, .. } if *path == broken), "{error}");
-    assert!(OnnxModel::load(runtime, Path::new("/nowhere.onnx")).is_err());
+    assert!(OnnxModel::load(runtime, Path::new("/nowhere.onnx"), heap()).is_err());
 
     let arena = Arena::map(MIB, true).unwrap();
+    let nothing = || Region { span: arena.span(0, 0).unwrap(), sequence: Sequence::Heap };
     let tensor = |name: &str, shape: &[i64]| BoundTensor {
         name: name.into(),
         element: ElementType::F32,
@@ -127,7 +209,7 @@ fn what_cannot_be_loaded_or_bound_is_refused_in_words() {
         span: arena.span(0, 64).unwrap(),
     };
     let bind = |tensor| {
-        let memory = PlannedMemory { inputs: vec![tensor], outputs: vec![], scratch: arena.span(0, 0).unwrap() };
+        let memory = PlannedMemory { inputs: vec![tensor], outputs: vec![], persistent: nothing(), scratch: nothing() };
         runtime.load(&face, memory).err().unwrap()
     };
     let error = bind(tensor("other", &[16]));

@@ -6,8 +6,8 @@
 mod common;
 
 use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Policy, PoolDesc,
-    Preemption, Release, SystemDesc, TaskDesc, TensorDesc,
+    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnOverrun, Policy,
+    PoolDesc, Preemption, Release, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority, TaskId, layout};
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, TaskStats, Vehicle};
@@ -60,6 +60,16 @@ fn the_probe_tells_the_machine_and_refuses_what_it_does_not_understand() {
 
 /// The descriptors of one probed model; its tensors begin at `at`.
 fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut u64) -> ModelDesc {
+    // Everything that loading takes stays, so blocks lie above each other.
+    let (persistent_at, mut persistent, mut load) = (*at, 0, Vec::new());
+    for (size, slot) in answer["load"].as_array().unwrap().iter().zip(0_u16..) {
+        let size = size.as_u64().unwrap();
+        load.push(
+            slot.checked_sub(1).map_or(Step::lowest(size, 0, 0), |below| Step::above(size, persistent, slot, below)),
+        );
+        persistent += size.max(1).next_multiple_of(64);
+    }
+    *at += persistent;
     let text = |value: &Value| -> &'static str { value.as_str().unwrap().to_owned().leak() };
     let mut tensors = |values: &Value| -> &'static [TensorDesc] {
         let tensor = |value: &Value| {
@@ -78,14 +88,21 @@ fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut u64)
         };
         values.as_array().unwrap().iter().map(tensor).collect::<Vec<_>>().leak()
     };
+    let load: &'static [Step] = load.leak();
     ModelDesc {
         name,
         backend: Backend::OnnxRuntime,
         file: FileDesc { name, sha256, version: "" },
         pool: PoolId(0),
         weights: Bytes(answer["weights_bytes"].as_u64().unwrap()),
+        memory: MemoryControl::Capped,
+        tensors: TensorLife::Kept,
+        persistent_at: ByteOffset(persistent_at),
+        persistent: Bytes(persistent),
+        load,
         scratch_at: ByteOffset(0),
         scratch: Bytes(answer["scratch_bytes"].as_u64().unwrap()),
+        runs: &[],
         inputs: tensors(&answer["inputs"]),
         outputs: tensors(&answer["outputs"]),
     }
@@ -168,6 +185,8 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
             capacity: Bytes(1 << 30),
             weights,
             height: Bytes(height),
+            // All scratch is as large as the larger one, and everything else lies apart.
+            lower_bound: Bytes(height),
             private: Bytes(height),
         }]
         .leak(),
@@ -217,7 +236,9 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     assert!(answer["lanes"][0]["dispatch"]["max_ns"].as_u64() > Some(0), "{answer}");
 
     let scratch = |model: &Value| model["scratch_bytes"].as_u64().unwrap();
-    let mut at = scratch(&models[0]).max(scratch(&models[2])).next_multiple_of(64);
+    let mut at = scratch(&models[0]).max(scratch(&models[2]));
+    assert_eq!(at % 64, 0, "first fit rounds up");
+    let models_answer = models.clone();
     let models = [model(&models[0], "face", FACE, &mut at), model(&models[2], "turn", ORIENTATION, &mut at)];
     let system = plan(models, at);
     assert_eq!(aegis_core::verify::verify(system), Ok(()));
@@ -235,7 +256,11 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     let summary: Value = serde_json::from_str(&std::fs::read_to_string(summary).unwrap()).unwrap();
     assert_eq!(summary["exit"]["status"], json!(status));
     assert_eq!((&summary["drained"], &summary["trace"]["lost"]), (&json!(true), &json!(0)), "{summary}");
-    assert_eq!(summary["memory"][0]["beyond_plan_allocations"], json!(0), "{summary}");
+    let memory = &summary["memory"][0];
+    assert_eq!((&memory["refused_requests"], &memory["unattributed_requests"]), (&json!(0), &json!(0)), "{summary}");
+    assert_eq!(memory["highest_bytes"], memory["arena_bytes"], "{summary}");
+    assert_eq!(memory["models"][0], json!({"name": "face", "backend": "onnxruntime", "control": "capped"}));
+    assert_eq!(models_answer[0]["memory"], json!("planned"), "{models_answer}");
     let count = |task: usize, key: &str| summary["tasks"][task][key].as_u64().unwrap();
     assert_eq!((count(0, "jobs") + count(0, "rejected"), count(1, "jobs") + count(1, "rejected")), (50, 20));
     assert_eq!(INPUTS.load(Ordering::Relaxed), count(0, "jobs"));

@@ -35,9 +35,11 @@ pub struct JobContext {
     pub began: Instant,
 }
 
-/// Why a lane cannot go on; ends the run.
+/// What went wrong with a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
+    /// The job alone failed and delivers nothing; its lane goes on with the next one.
+    JobFailed,
     /// The device that executes segments is gone: fatal.
     DeviceLost,
     /// The backend refused or failed a segment: permanent.
@@ -57,7 +59,7 @@ pub trait LaneWork: Send + 'static {
     /// Runs one job to its end.
     ///
     /// # Errors
-    /// A [`Fault`], which ends the run.
+    /// A [`Fault`]; every one but [`Fault::JobFailed`] ends the run.
     fn run(&mut self, job: &JobContext) -> Result<(), Fault>;
 }
 

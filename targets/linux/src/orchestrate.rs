@@ -290,8 +290,14 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 evidence.add_job(handed, execution, now, desc.segment_overhead().unwrap_or(Duration::MAX));
             }
         }
-        if let Some(fault) = done.fault {
-            return Err(Broken::Lane { lane, fault });
+        match done.fault {
+            None => {}
+            Some(Fault::JobFailed) => {
+                if let Some(job) = job {
+                    self.sink.record(execution.ended, Kind::Failed { job: job.reference(), lane });
+                }
+            }
+            Some(fault) => return Err(Broken::Lane { lane, fault }),
         }
         self.step(Event::Completed { lane, began: execution.began, ended: execution.ended }, now)?;
         let task = job.and_then(|job| Some((job, self.setup.system.tasks.get(job.task.index())?)));

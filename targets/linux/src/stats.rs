@@ -8,6 +8,8 @@ use aegis_core::{Duration, Instant, TaskId};
 pub struct TaskStats {
     /// Completed jobs.
     pub jobs: u64,
+    /// Those of them that failed alone and delivered nothing.
+    pub failed: u64,
     /// Jobs that completed after their deadline or had not completed at the end of the run.
     pub misses: u64,
     /// Jobs whose execution exceeded the budget.
@@ -75,6 +77,7 @@ impl<const TASKS: usize> Tally<TASKS> {
             Kind::Completed { job, began, ended, response, .. } => {
                 self.with(job.task, |task| task.complete(response, ended.saturating_since(began)));
             }
+            Kind::Failed { job, .. } => self.with(job.task, |task| task.failed = task.failed.saturating_add(1)),
             Kind::Missed { job, .. } => self.with(job.task, |task| task.misses = task.misses.saturating_add(1)),
             Kind::Overran { job, .. } => self.with(job.task, |task| task.overruns = task.overruns.saturating_add(1)),
             Kind::Rejected { task, count, .. } => {

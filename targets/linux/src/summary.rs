@@ -66,6 +66,7 @@ pub struct TaskSummary {
     pub name: String,
     pub lane: String,
     pub jobs: u64,
+    pub failed: u64,
     pub misses: u64,
     pub overruns: u64,
     pub rejected: u64,
@@ -118,10 +119,27 @@ pub struct MemorySummary {
     pub weights_bytes: u64,
     /// Whether the arena is locked into memory.
     pub locked: bool,
-    /// Backend allocations during runs that found no room in the planned memory.
-    pub beyond_plan_allocations: u64,
-    /// Their bytes.
-    pub beyond_plan_bytes: u64,
+    /// No layout is lower, by the witnesses in the plan.
+    pub lower_bound_bytes: u64,
+    /// The end of the highest block that was handed out, rounded up to the alignment; never above `arena_bytes`.
+    pub highest_bytes: u64,
+    /// Requests of backends that were not the planned ones and were refused.
+    pub refused_requests: u64,
+    /// Requests while no model was loaded or run: nobody's, so served from the heap.
+    pub unattributed_requests: u64,
+    /// How far each model's memory is planned, in the plan's order.
+    pub models: Vec<ModelMemory>,
+}
+
+/// A model's grade of memory control.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ModelMemory {
+    /// Its name.
+    pub name: String,
+    /// Its backend's name.
+    pub backend: String,
+    /// `planned`, `capped` or `measured`.
+    pub control: &'static str,
 }
 
 /// The trace's counts.
@@ -191,6 +209,7 @@ fn tasks(system: &SystemDesc, stats: &[TaskStats]) -> Vec<TaskSummary> {
         name: task.name.to_owned(),
         lane: system.lanes.get(task.lane.index()).map_or("", |lane| lane.name).to_owned(),
         jobs: stats.jobs,
+        failed: stats.failed,
         misses: stats.misses,
         overruns: stats.overruns,
         rejected: stats.rejected,

@@ -88,6 +88,11 @@ impl Line<'_> {
                 self.duration("execution_ns", ended.saturating_since(began));
                 self.limits(job);
             }
+            Kind::Failed { job, lane } => {
+                self.begin("failure");
+                self.job(job);
+                self.stream(lane);
+            }
             Kind::Missed { job, lateness } => {
                 self.begin("miss");
                 self.job(job);

@@ -17,7 +17,9 @@ pub struct Findings {
     pub exceeded: u64,
     /// Those of them that the machine explains.
     pub explained: u64,
-    /// Backend allocations that found no room in the planned memory.
+    /// Jobs that failed alone.
+    pub failed: u64,
+    /// Backend allocations outside the plan: refused, unattributed, or above the planned height.
     pub beyond_plan: u64,
     /// Reasons why the guarantee does not hold on this machine.
     pub voids: usize,
@@ -47,6 +49,9 @@ pub fn judge(findings: &Findings) -> Verdict {
     if let Some(error) = &findings.internal {
         return verdict(3, error.clone());
     }
+    if findings.failed > 0 {
+        return verdict(1, format!("{} jobs failed and delivered nothing", findings.failed));
+    }
     if misses > 0 {
         return verdict(1, format!("{misses} missed deadlines"));
     }
@@ -66,7 +71,7 @@ pub fn judge(findings: &Findings) -> Verdict {
         return verdict(1, format!("{exceeded} of {jobs} {what}"));
     }
     if beyond_plan > 0 {
-        return verdict(1, format!("{beyond_plan} backend allocations did not fit the planned memory"));
+        return verdict(1, format!("{beyond_plan} backend allocations were not the planned ones"));
     }
     if voids > 0 && !findings.allow_void {
         let reasons = if voids == 1 { "one reason".to_owned() } else { format!("{voids} reasons") };
@@ -110,6 +115,8 @@ mod tests {
         let of =
             |jobs, exceeded| judge(&Findings { jobs, exceeded, explained: exceeded, ..Findings::default() }).status;
         assert_eq!((of(1, 1), of(1_000, 1), of(1_000, 2), of(1_001, 2), of(1_001, 3)), (0, 0, 1, 0, 1));
+        let failed = Findings { failed: 2, misses: 1, ..findings(0, 0) };
+        assert_eq!(judge(&failed).why, "2 jobs failed and delivered nothing");
         let beyond = Findings { beyond_plan: 1, ..findings(0, 0) };
         assert_eq!(judge(&beyond).status, 1);
     }

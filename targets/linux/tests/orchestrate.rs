@@ -76,6 +76,16 @@ fn an_overload_is_rejected_missed_and_not_explained_by_the_machine() {
 }
 
 #[test]
+fn a_job_that_fails_alone_is_counted_and_its_lane_goes_on() {
+    let ran = drive::<1>(fixture::system(&[(10, 5)]), Act::Fail(Fault::JobFailed), Some(200), None);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    let stats = ran.stats[0];
+    assert_eq!((stats.jobs + stats.rejected, stats.failed), (20, stats.jobs), "{stats:?}");
+    let failed = ran.records.iter().filter(|record| matches!(record.kind, Kind::Failed { .. })).count();
+    assert_eq!(u64::try_from(failed), Ok(stats.failed));
+}
+
+#[test]
 fn a_job_that_sleeps_by_itself_is_no_disturbance() {
     let ran = drive::<1>(fixture::system(&[(10, 5)]), Act::Sleep(15_000), Some(200), None);
     let off_core = ran.records.iter().filter_map(|record| match record.kind {

@@ -120,6 +120,9 @@ fn walk(plan: &Plan, lane: &plan::Lane, position: usize, what: &str) {
     }
 }
 
+/// Pool, begin, end, and for what is used only while its model runs: the model, and the lane that shares it.
+type Region = (u16, u64, u64, Option<(usize, u16)>);
+
 fn memory_sound(plan: &Plan, what: &str) {
     let lane_of = |model: usize| {
         let users = plan.tasks.iter().filter(|task| task.model.map(usize::from) == Some(model));
@@ -127,13 +130,21 @@ fn memory_sound(plan: &Plan, what: &str) {
         assert!(lanes.len() <= 1, "{what}: {} tasks use model {model} in place", lanes.len());
         lanes.first().copied()
     };
-    // Pool, begin, end, and for scratch the lane that shares it.
-    let mut regions: Vec<(u16, u64, u64, Option<u16>)> = Vec::new();
+    let mut regions: Vec<Region> = Vec::new();
     for (index, model) in plan.models.iter().enumerate() {
+        let shared = lane_of(index).map(|lane| (index, lane));
         for tensor in model.inputs.iter().chain(&model.outputs) {
-            regions.push((model.pool, tensor.at, tensor.at + tensor.bytes, None));
+            let shared = shared.filter(|_| model.tensors == "job");
+            regions.push((model.pool, tensor.at, tensor.at + tensor.bytes, shared));
         }
-        regions.push((model.pool, model.scratch_at, model.scratch_at + model.scratch_bytes, lane_of(index)));
+        regions.push((model.pool, model.scratch_at, model.scratch_at + model.scratch_bytes, shared));
+        regions.push((model.pool, model.persistent_at, model.persistent_at + model.persistent_bytes, None));
+        assert_eq!(model.memory == "planned", !model.runs.is_empty(), "{what}");
+        let kept = blocks_sound(&model.load, model.persistent_bytes, what);
+        assert!(kept <= model.persistent_bytes, "{what}");
+        for run in &model.runs {
+            assert_eq!(blocks_sound(&run.steps, model.scratch_bytes, what), 0, "{what}: a run leaves blocks behind");
+        }
     }
     for (index, one) in regions.iter().enumerate() {
         let pool = &plan.pools[usize::from(one.0)];
@@ -141,8 +152,30 @@ fn memory_sound(plan: &Plan, what: &str) {
         assert!(one.1 % 64 == 0, "{what}");
         for other in &regions[index + 1..] {
             let overlap = one.0 == other.0 && one.1.max(other.1) < one.2.min(other.2);
-            let shared = one.3.is_some() && one.3 == other.3;
+            let shared =
+                matches!((one.3, other.3), (Some((one, lane)), Some((two, same))) if one != two && lane == same);
             assert!(!overlap || shared, "{what}: {one:?} and {other:?} overlap");
         }
     }
+}
+
+/// Compares every new block with every live one; returns the bytes that are live at the end.
+fn blocks_sound(steps: &[Vec<i64>], region: u64, what: &str) -> u64 {
+    let mut live: Vec<(i64, u64, u64)> = Vec::new();
+    for step in steps {
+        let number = |at: usize| u64::try_from(step[at]).unwrap();
+        if step.len() == 1 {
+            let before = live.len();
+            live.retain(|(slot, ..)| *slot != step[0]);
+            assert_eq!(live.len() + 1, before, "{what}: slot {} is not live", step[0]);
+            continue;
+        }
+        let (start, end) = (number(2), number(2) + number(1).max(1).next_multiple_of(64));
+        assert!(start % 64 == 0 && end <= region, "{what}: {step:?}");
+        for (slot, other, other_end) in &live {
+            assert!(*slot != step[0] && (end <= *other || *other_end <= start), "{what}: {step:?} overlaps");
+        }
+        live.push((step[0], start, end));
+    }
+    live.iter().map(|(_, start, end)| end - start).sum()
 }

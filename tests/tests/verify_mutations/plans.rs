@@ -3,9 +3,9 @@
 use aegis_codegen::analysis::{Load, analyse};
 use aegis_codegen::lock::Lock;
 use aegis_codegen::plan::{Certificate, Plan};
-use aegis_codegen::system::{Device, File, Lane, Model, System, Task, Tensor};
+use aegis_codegen::system::{Device, File, Lane, Model, Sequence, System, Task, Tensor};
 use aegis_codegen::tables;
-use aegis_core::desc::{Backend, ElementType, Policy, Preemption, SystemDesc};
+use aegis_core::desc::{Backend, ElementType, MemoryControl, Policy, Preemption, SystemDesc, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use aegis_tests::planned::{lane, lock, system, task};
@@ -140,7 +140,12 @@ fn vehicle() -> System {
     let model = |name: &str, weights, scratch, elements| Model {
         file: File { name: name.to_owned(), sha256: "0".repeat(64), version: String::new() },
         backend: Backend::OnnxRuntime,
+        domain: None,
         weights: Bytes(weights),
+        memory: MemoryControl::Capped,
+        tensors: TensorLife::Kept,
+        load: Sequence::default(),
+        runs: Vec::new(),
         scratch: Bytes(scratch),
         inputs: vec![tensor("in", elements), tensor("more", 16)],
         outputs: vec![tensor("out", elements + 1)],
@@ -153,6 +158,17 @@ fn vehicle() -> System {
         model("four", 9, 1_000, 5),
         model("five", 1, 900, 6),
     ];
+    let sequence = |events: &[i64]| Sequence::new(events).unwrap();
+    let planned = |model: &mut Model, load: &[i64], runs: &[&[i64]]| {
+        model.memory = MemoryControl::Planned;
+        model.load = sequence(load);
+        model.runs = runs.iter().map(|run| sequence(run)).collect();
+    };
+    planned(&mut vehicle.models[0], &[8, 100, 8], &[&[200, 64, -1, 128, 1, -2, -3, -4]]);
+    planned(&mut vehicle.models[1], &[], &[&[700, 700, -1, 300, -2, -3], &[700, 300, -2, -1, 700, -3]]);
+    planned(&mut vehicle.models[3], &[64], &[&[100, 200, -2, -1]]);
+    vehicle.models[1].tensors = TensorLife::Job;
+    vehicle.models[4].tensors = TensorLife::Job;
     for (model, task) in [0, 1, 3, 5, 6].into_iter().enumerate() {
         vehicle.tasks[task].model = Some(model);
     }

@@ -1,17 +1,15 @@
-//! The allocator that ONNX Runtime asks for all its CPU memory: during a run it serves the planned scratch.
+//! The allocator that ONNX Runtime asks for all its CPU memory: it serves the planned regions, or refuses.
 //!
-//! One allocator serves the whole environment and is not told which session asks. A run sets a thread-local
-//! pointer to its model's scratch; with one intra-op thread every request of the run comes on that thread. Requests
-//! outside a run (weights that are repacked at load) come from the C library's heap.
+//! One allocator serves the whole environment and is not told which session asks. Loading and running a model set a
+//! thread-local pointer to the model's [`Server`]; with one intra-op thread every request comes on that thread. A request
+//! while none is set belongs to nobody: it is served from the C library's heap and counted.
 //!
-//! Returning null would end the process, so a request that does not fit the scratch is served from the heap as
-//! well, counted, and reported as memory beyond the plan.
+//! A refusal is a C++ exception, thrown by `refuse.cpp`: the runtime turns it into an error of the one call, and goes on.
 // These are callbacks that C++ calls with raw pointers.
 #![allow(unsafe_code)]
 
-use crate::arena::{Span, contains};
-use crate::backend::ScratchUse;
-use crate::first_fit::FirstFit;
+use super::serve::Server;
+use crate::arena::contains;
 use ort::AsPointer as _;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
@@ -19,79 +17,57 @@ use ort::sys::{OrtAllocator, OrtMemoryInfo};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The scratch of one model.
-#[derive(Debug)]
-pub(super) struct Scratch {
-    span: Span,
-    fit: FirstFit,
-    beyond: u64,
-    beyond_bytes: u64,
+/// Requests that came outside loading and runs.
+static UNATTRIBUTED: AtomicU64 = AtomicU64::new(0);
+
+/// How many requests so far came while no model was loaded or run on their thread.
+#[must_use]
+pub fn unattributed() -> u64 {
+    UNATTRIBUTED.load(Ordering::Relaxed)
 }
 
-impl Scratch {
-    pub(super) fn new(span: Span) -> Self {
-        let length = u64::try_from(span.length()).unwrap_or(0);
-        Self { span, fit: FirstFit::new(length), beyond: 0, beyond_bytes: 0 }
-    }
-
-    pub(super) const fn usage(&self) -> ScratchUse {
-        ScratchUse { height: self.fit.height(), beyond: self.beyond, beyond_bytes: self.beyond_bytes }
-    }
-
-    /// Serves every request of the calling thread from this scratch while `body` runs.
-    ///
-    /// The second result is the number of blocks that the body did not free.
-    pub(super) fn during<R>(&mut self, body: impl FnOnce() -> R) -> (R, usize) {
-        CURRENT.set(&raw mut *self);
-        // A panic of the body would leave the pointer set: the guard takes it back in every case.
-        let guard = Guard;
-        let result = body();
-        drop(guard);
-        (result, self.fit.live())
-    }
-
-    fn take(&mut self, size: usize) -> Option<*mut u8> {
-        let bytes = u64::try_from(size).ok()?;
-        let Some(at) = self.fit.take(bytes) else {
-            self.beyond = self.beyond.saturating_add(1);
-            self.beyond_bytes = self.beyond_bytes.saturating_add(bytes);
-            return None;
-        };
-        Some(self.span.base().wrapping_add(usize::try_from(at).ok()?))
-    }
-
-    /// Frees a block; false where the address is not in this scratch.
-    fn give(&mut self, pointer: *mut u8) -> bool {
-        match pointer.addr().checked_sub(self.span.base().addr()) {
-            Some(at) if at < self.span.length() => u64::try_from(at).is_ok_and(|at| self.fit.give(at)),
-            _ => false,
-        }
+impl Server {
+    /// Serves every request of the calling thread from this server while `body` runs.
+    pub(super) fn during<R>(&mut self, body: impl FnOnce() -> R) -> R {
+        // A panic of the body would leave the pointer set: the guard puts it back in every case.
+        let _guard = Guard(CURRENT.replace(&raw mut *self));
+        body()
     }
 }
 
-struct Guard;
+struct Guard(*mut Server);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        CURRENT.set(null_mut());
+        CURRENT.set(self.0);
     }
 }
 
 thread_local! {
-    /// The scratch of the run that this thread is in, null outside a run.
-    static CURRENT: Cell<*mut Scratch> = const { Cell::new(null_mut()) };
+    /// What serves this thread, null where nothing is loaded or run.
+    static CURRENT: Cell<*mut Server> = const { Cell::new(null_mut()) };
 }
 
 /// Bytes of the C library's heap that are in use, in all its arenas; small blocks count with their headers.
 ///
-/// The difference across loading a model is what the model holds: weights as the runtime keeps them, its graph, its
+/// The difference across loading a model is what the model holds there: weights as the runtime keeps them, its graph, its
 /// state. It must not be taken while another thread loads a model.
 #[must_use]
 pub fn heap_in_use() -> u64 {
     // SAFETY: `mallinfo2` only reads the allocator's counters, under the allocator's own locks.
     let counters = unsafe { libc::mallinfo2() };
     u64::try_from(counters.uordblks.saturating_add(counters.hblkhd)).unwrap_or(u64::MAX)
+}
+
+unsafe extern "C-unwind" {
+    /// Makes this function answer all requests; null refuses.
+    fn aegis_serve_with(take: extern "C" fn(usize) -> *mut c_void);
+    /// `Alloc` of the table: throws `std::bad_alloc` where the request is refused.
+    fn aegis_allocate(this: *mut OrtAllocator, size: usize) -> *mut c_void;
+    /// `Reserve` of the table, likewise.
+    fn aegis_reserve(this: *const OrtAllocator, size: usize) -> *mut c_void;
 }
 
 /// The table of callbacks, with what they need beside it.
@@ -105,6 +81,14 @@ struct Table {
 /// Makes the environment use this allocator for CPU memory of every session that asks for it.
 pub(super) fn register(environment: &Environment) -> ort::Result<()> {
     let information = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
+    // SAFETY: both are C functions with these parameters. `ort` declares callbacks as ones that never unwind, which only
+    // matters to Rust callers: the runtime calls them from C++, and no Rust code of this process does.
+    let (allocate, reserve) = unsafe {
+        let allocate = std::mem::transmute::<*const c_void, Allocate>(aegis_allocate as *const c_void);
+        let reserve = std::mem::transmute::<*const c_void, Reserve>(aegis_reserve as *const c_void);
+        aegis_serve_with(take);
+        (allocate, reserve)
+    };
     let callbacks = OrtAllocator {
         version: ort::sys::ORT_API_VERSION,
         Alloc: Some(allocate),
@@ -121,36 +105,36 @@ pub(super) fn register(environment: &Environment) -> ort::Result<()> {
     unsafe { ort::Error::result_from_status((ort::api().RegisterAllocator)(environment, callbacks)) }
 }
 
+type Allocate = unsafe extern "system" fn(*mut OrtAllocator, usize) -> *mut c_void;
+type Reserve = unsafe extern "system" fn(*const OrtAllocator, usize) -> *mut c_void;
+
 unsafe extern "system" fn describe(this: *const OrtAllocator) -> *const OrtMemoryInfo {
     // SAFETY: the runtime passes back the pointer of `register`, which is the first field of a leaked `Table`.
     unsafe { (*this.cast::<Table>()).information.ptr() }
 }
 
-unsafe extern "system" fn allocate(_this: *mut OrtAllocator, size: usize) -> *mut c_void {
-    let current = CURRENT.get();
-    // SAFETY: the pointer is null or set by `during`, whose exclusive borrow of the scratch lasts until it is reset,
+/// Answers a request; null refuses it.
+extern "C" fn take(size: usize) -> *mut c_void {
+    // SAFETY: the pointer is null or set by `during`, whose exclusive borrow of the server lasts until it is reset,
     // and it is used on this thread only.
-    if let Some(scratch) = unsafe { current.as_mut() }
-        && let Some(pointer) = scratch.take(size)
-    {
-        return pointer.cast();
+    match unsafe { CURRENT.get().as_mut() } {
+        Some(server) => server.take(size).map_or(null_mut(), <*mut u8>::cast),
+        None => {
+            UNATTRIBUTED.fetch_add(1, Ordering::Relaxed);
+            heap(size)
+        }
     }
-    heap(size)
-}
-
-unsafe extern "system" fn reserve(_this: *const OrtAllocator, size: usize) -> *mut c_void {
-    heap(size)
 }
 
 unsafe extern "system" fn free(_this: *mut OrtAllocator, pointer: *mut c_void) {
     if pointer.is_null() {
         return;
     }
-    // SAFETY: as in `allocate`.
-    if unsafe { CURRENT.get().as_mut() }.is_some_and(|scratch| scratch.give(pointer.cast())) {
+    // SAFETY: as in `take`.
+    if unsafe { CURRENT.get().as_mut() }.is_some_and(|server| server.give(pointer.cast())) {
         return;
     }
-    // A block of some scratch that is freed outside its run: `during` has counted it as not freed.
+    // A block of a region that is freed outside its loading or run: that of a session which is taken down.
     if contains(pointer.addr()) {
         return;
     }
@@ -159,7 +143,7 @@ unsafe extern "system" fn free(_this: *mut OrtAllocator, pointer: *mut c_void) {
 }
 
 /// A block of the C library's heap; null only where the system has no memory left.
-fn heap(size: usize) -> *mut c_void {
+pub(super) fn heap(size: usize) -> *mut c_void {
     const ALIGNMENT: usize = 64;
     let mut pointer = null_mut();
     // SAFETY: the alignment is a power of two and a multiple of a pointer's size; the result is checked.
@@ -169,44 +153,40 @@ fn heap(size: usize) -> *mut c_void {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scratch, allocate, free, heap_in_use};
+    use super::{Server, free, heap_in_use, take, unattributed};
     use crate::arena::Arena;
+    use crate::backend::Sequence;
     use std::ptr::null_mut;
 
     #[test]
-    fn only_requests_inside_a_run_come_from_the_scratch() {
+    fn requests_inside_are_served_or_refused_and_requests_outside_are_counted() {
         let arena = Arena::map(4_096, true).unwrap();
         let span = arena.span(1_024, 1_024).unwrap();
         let inside = |pointer: *mut std::ffi::c_void| {
             let start = span.base().addr();
             (start..start + 1_024).contains(&pointer.addr())
         };
-        let mut scratch = Scratch::new(span.clone());
-        // SAFETY: each block is freed once, by the callback that belongs to the one that made it.
-        unsafe {
-            let outside = allocate(null_mut(), 100);
-            assert!(!inside(outside));
-            let ((small, large), kept) = scratch.during(|| {
-                let (small, large) = (allocate(null_mut(), 1_000), allocate(null_mut(), 1_000));
-                free(null_mut(), outside);
-                (small, large)
-            });
-            assert!(inside(small) && !inside(large));
-            assert_eq!((kept, scratch.usage().beyond, scratch.usage().beyond_bytes), (1, 1, 1_000));
-            assert_eq!(scratch.usage().height, 1_024);
-            let ((), kept) = scratch.during(|| {
-                free(null_mut(), small);
-                free(null_mut(), large);
-            });
-            assert_eq!(kept, 0);
-        }
+        let mut server = Server::new(span.clone(), Sequence::Free);
+        let before = unattributed();
+        let outside = take(100);
+        assert!(!inside(outside) && unattributed() > before);
+        // SAFETY: each block is freed once.
+        let (small, large) = server.during(|| unsafe {
+            let blocks = (take(1_000), take(1_000));
+            free(null_mut(), outside);
+            blocks
+        });
+        assert!(inside(small) && large.is_null());
+        assert_eq!((server.live(), server.usage().refused, server.usage().height), (1, 1, 1_024));
+        // SAFETY: freed once.
+        server.during(|| unsafe { free(null_mut(), small) });
+        assert_eq!(server.live(), 0);
     }
 
     #[test]
     fn memory_that_is_kept_shows_in_the_heap() {
         let before = heap_in_use();
-        // SAFETY: freed once, below.
-        let block = unsafe { allocate(null_mut(), 10_000_000) };
+        let block = take(10_000_000);
         let with = heap_in_use();
         assert!(with >= before + 9_000_000, "{before} {with}");
         // SAFETY: freed once.

@@ -5,11 +5,11 @@
 // Binding memory that Rust does not own, through a C interface.
 #![allow(unsafe_code)]
 
-use super::allocator::Scratch;
 use super::model::OnnxModel;
+use super::serve::{Server, replayable};
 use crate::arena::BoundTensor;
-use crate::backend::{BackendError, Engine, PlannedMemory, ScratchUse};
-use aegis_core::desc::ElementType;
+use crate::backend::{BackendError, Engine, PlannedMemory, Region, ScratchUse};
+use aegis_core::desc::{ElementType, MemoryControl, Recording};
 use ort::AsPointer as _;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::sys::{ONNXTensorElementDataType as DataType, OrtIoBinding, OrtSession, OrtStatusPtr, OrtValue};
@@ -24,8 +24,7 @@ pub struct OnnxEngine {
     model: OnnxModel,
     memory_inputs: Vec<BoundTensor>,
     memory_outputs: Vec<BoundTensor>,
-    // Boxed, so that the engine can move while a run's pointer to it stays.
-    scratch: Box<Scratch>,
+    scratch: Server,
 }
 
 // SAFETY: the runtime's objects may be used from any thread, one at a time; `&mut self` is needed to use them.
@@ -44,9 +43,39 @@ impl OnnxEngine {
         for tensor in &memory.outputs {
             binding.tensor(tensor, Side::Output).map_err(|text| bind_error(&tensor.name, text))?;
         }
-        let PlannedMemory { inputs, outputs, scratch } = memory;
-        let scratch = Box::new(Scratch::new(scratch));
+        let PlannedMemory { inputs, outputs, scratch, .. } = memory;
+        let scratch = Server::new(scratch.span, scratch.sequence);
         Ok(Self { binding, model, memory_inputs: inputs, memory_outputs: outputs, scratch })
+    }
+
+    /// The requests of the runs since the last call, where they are recorded: a size, or −k where the k-th block, from 1,
+    /// was given back.
+    #[must_use]
+    pub fn recorded_run(&mut self) -> Vec<i64> {
+        self.scratch.take_events()
+    }
+
+    /// What one run requested, for a region of `length` bytes placed by first fit; `None` where that is no plan. Leaks.
+    #[must_use]
+    pub fn replayable(events: &[i64], length: u64) -> Option<Recording> {
+        replayable(events, length)
+    }
+
+    /// One run by the present recording.
+    fn run_once(&mut self) -> Result<(), BackendError> {
+        let Self { binding, model, scratch, .. } = self;
+        let result = scratch.during(|| binding.run(model));
+        let kept = scratch.live();
+        scratch.end();
+        let refusal = scratch.take_refusal();
+        if kept > 0 {
+            // Another model may use the same bytes next, so this cannot go on.
+            return Err(BackendError::Run(format!("{kept} blocks of the shared scratch were not given back")));
+        }
+        match refusal {
+            Some(refusal) => Err(BackendError::Refused(refusal.to_string())),
+            None => result.map_err(BackendError::Run),
+        }
     }
 
     /// Gives the model back, unbound.
@@ -57,11 +86,17 @@ impl OnnxEngine {
         model
     }
 
-    /// The true shapes of all outputs, found by one run that allocates them on the heap.
+    /// The true shapes of all outputs, found by one run that allocates them in a region.
     ///
     /// # Errors
     /// [`BackendError`] where the run fails.
-    pub fn output_shapes(model: &OnnxModel, inputs: &[BoundTensor]) -> Result<Vec<Vec<i64>>, BackendError> {
+    pub fn output_shapes(
+        model: &OnnxModel,
+        inputs: &[BoundTensor],
+        scratch: Region,
+    ) -> Result<Vec<Vec<i64>>, BackendError> {
+        // Before the binding, so that it is dropped after it: the binding's outputs lie in its region.
+        let mut scratch = Server::new(scratch.span, scratch.sequence);
         let mut binding = Binding::new(model).map_err(|text| bind_error("the model", text))?;
         for tensor in inputs {
             binding.tensor(tensor, Side::Input).map_err(|text| bind_error(&tensor.name, text))?;
@@ -69,21 +104,22 @@ impl OnnxEngine {
         for output in model.outputs() {
             binding.output_on_heap(&output.name).map_err(|text| bind_error(&output.name, text))?;
         }
-        binding.run(model).map_err(BackendError::Run)?;
+        scratch.during(|| binding.run(model)).map_err(BackendError::Run)?;
         binding.output_shapes().map_err(BackendError::Run)
     }
 }
 
 impl Engine for OnnxEngine {
     fn run(&mut self) -> Result<(), BackendError> {
-        let Self { binding, model, scratch, .. } = self;
-        let (result, kept) = scratch.during(|| binding.run(model));
-        result.map_err(BackendError::Run)?;
-        if kept > 0 {
-            // Another model may use the same bytes next, so this cannot go on.
-            return Err(BackendError::Run(format!("{kept} blocks of the shared scratch were not given back")));
+        loop {
+            let result = self.run_once();
+            match &result {
+                Ok(()) => self.scratch.settle(),
+                Err(BackendError::Refused(_)) if self.scratch.try_another() => continue,
+                Err(_) => {}
+            }
+            return result;
         }
-        Ok(())
     }
 
     fn inputs(&mut self) -> &mut [BoundTensor] {
@@ -96,6 +132,14 @@ impl Engine for OnnxEngine {
 
     fn scratch_use(&self) -> ScratchUse {
         self.scratch.usage()
+    }
+
+    fn control(&self) -> MemoryControl {
+        self.scratch.control()
+    }
+
+    fn persistent_use(&self) -> ScratchUse {
+        self.model.persistent_use()
     }
 }
 

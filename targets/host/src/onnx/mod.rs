@@ -10,13 +10,15 @@ mod allocator;
 mod engine;
 mod library;
 mod model;
+mod serve;
 
-pub use allocator::heap_in_use;
+pub use allocator::{heap_in_use, unattributed};
 pub use engine::OnnxEngine;
 pub use library::version_of;
 pub use model::{OnnxModel, Port};
 
-use crate::backend::{BackendError, CancelPoint, Description, Engine, MemoryControl, PlannedMemory, RuntimeBackend};
+use crate::backend::{BackendError, CancelPoint, Description, Engine, PlannedMemory, RuntimeBackend};
+use aegis_core::desc::MemoryControl;
 use ort::environment::Environment;
 use std::path::Path;
 
@@ -57,11 +59,11 @@ impl OnnxRuntime {
 
 impl RuntimeBackend for OnnxRuntime {
     fn describe(&self) -> Description {
-        Description { name: "onnxruntime", memory: MemoryControl::Capped, cancel: CancelPoint::BetweenOperators }
+        Description { name: "onnxruntime", memory: MemoryControl::Planned, cancel: CancelPoint::BetweenOperators }
     }
 
     fn load(&self, file: &Path, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError> {
-        let model = OnnxModel::load(self, file)?;
+        let model = OnnxModel::load(self, file, memory.persistent.clone())?;
         Ok(Box::new(OnnxEngine::bind(model, memory)?))
     }
 }

@@ -1,7 +1,8 @@
 //! A loaded model that is not bound to memory yet, and the true form of its inputs and outputs.
 
 use super::OnnxRuntime;
-use crate::backend::BackendError;
+use super::serve::Server;
+use crate::backend::{BackendError, Region, ScratchUse};
 use aegis_core::desc::ElementType;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -23,23 +24,44 @@ pub struct Port {
 #[derive(Debug)]
 pub struct OnnxModel {
     pub(super) session: Session,
+    /// Served its loading; its blocks live as long as the session.
+    load: Server,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
 }
 
 impl OnnxModel {
-    /// Loads a model: one thread, operators in sequence, the environment's allocator.
+    /// Loads a model: one thread, operators in sequence, the environment's allocator. What it takes and keeps lies in the
+    /// region.
     ///
     /// # Errors
-    /// [`BackendError::Load`] with the runtime's words, [`BackendError::Tensor`] for an element type that plans
+    /// [`BackendError::Load`] with the runtime's words, [`BackendError::Refused`] where its requests are not the region's
+    /// planned ones, [`BackendError::Tensor`] for an element type that plans
     /// do not know.
-    pub fn load(runtime: &OnnxRuntime, path: &Path) -> Result<Self, BackendError> {
+    pub fn load(runtime: &OnnxRuntime, path: &Path, region: Region) -> Result<Self, BackendError> {
         let failed = |text: String| BackendError::Load { path: path.to_owned(), text };
-        let session = options(runtime).and_then(|mut builder| builder.commit_from_file(path));
+        let mut load = Server::new(region.span, region.sequence);
+        let session = load.during(|| options(runtime).and_then(|mut builder| builder.commit_from_file(path)));
+        load.end();
+        if let Some(refusal) = load.take_refusal() {
+            return Err(BackendError::Refused(format!("{}: {refusal}", path.display())));
+        }
         let session = session.map_err(|error| failed(error.to_string()))?;
         let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Result<Vec<_>, _>>();
         let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
-        Ok(Self { session, inputs, outputs })
+        Ok(Self { session, load, inputs, outputs })
+    }
+
+    /// The requests of loading it, where they were recorded: a size, or −k where the k-th block, from 1, was given back.
+    #[must_use]
+    pub fn recorded_load(&mut self) -> Vec<i64> {
+        self.load.take_events()
+    }
+
+    /// What loading took of its region.
+    #[must_use]
+    pub const fn persistent_use(&self) -> ScratchUse {
+        self.load.usage()
     }
 
     /// Its inputs, in the model's order.

@@ -6,6 +6,7 @@
 mod lanes;
 mod models;
 mod protocol;
+mod record;
 mod statistics;
 
 pub use protocol::{Answer, ModelAnswer, Request};

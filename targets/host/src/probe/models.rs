@@ -2,22 +2,18 @@
 
 use super::ProbeError;
 use super::protocol::{Measured, ModelAnswer, ModelRequest, Request, TensorAnswer};
+use super::record::{self, Record};
 use super::statistics::Stats;
 use crate::arena::{Arena, BoundTensor};
-use crate::backend::{BackendError, Engine as _, PlannedMemory};
+use crate::backend::{BackendError, Engine as _, PlannedMemory, Region, Sequence};
 use crate::cache::sha256;
 use crate::onnx::{OnnxEngine, OnnxModel, OnnxRuntime, Port, heap_in_use};
-use aegis_core::desc::{ALIGNMENT, ElementType};
+use aegis_core::desc::{ALIGNMENT, ElementType, MemoryControl};
 use aegis_linux::clock::monotonic_ns;
 use aegis_linux::realtime::{LANE_PRIORITY, set_up_thread};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The address range in which a model's scratch is sized; no page of it exists until it is touched.
-const SIZING_BYTES: u64 = 1 << 31;
-/// How many runs find the scratch's height; the sequence is the same in each, so this is twice more than needed.
-const SIZING_RUNS: usize = 3;
 
 /// What is read before each measured run. Other models run in between in a vehicle, and what they touch drives a model's
 /// data out of the core's caches; runs in a row would meet warm caches and be shorter than a vehicle's. Where a shared
@@ -32,7 +28,7 @@ pub(super) struct Sized {
     sha256: String,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
-    scratch: u64,
+    record: Record,
     weights: u64,
 }
 
@@ -59,8 +55,9 @@ fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>) -> Result<Sized, St
     let file = asked.file.display();
     let sha256 = sha256(&asked.file).map_err(|error| format!("{file} cannot be read: {error}"))?;
     let text = |error: BackendError| error.to_string();
-    let before = heap_in_use();
-    let model = OnnxModel::load(runtime, &asked.file).map_err(text)?;
+    let mut record = Record::default();
+    let mut model = OnnxModel::load(runtime, &asked.file, record::recorder()?).map_err(text)?;
+    record.add_load(model.recorded_load(), model.persistent_use().height);
     let inputs = model.inputs().iter().map(|port| input(asked, port)).collect::<Result<Vec<_>, _>>()?;
     for given in &asked.inputs {
         if !inputs.iter().any(|input| input.name == given.name) {
@@ -68,22 +65,35 @@ fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>) -> Result<Sized, St
             return Err(format!("there is no input \"{}\"; the model has: {}", given.name, names.join(", ")));
         }
     }
-    let memory = lay_out(&inputs, &[], 0, false)?;
-    let shapes = OnnxEngine::output_shapes(&model, &memory.inputs).map_err(text)?;
+    let memory = lay_out(&inputs, &[], false)?;
+    let shapes = OnnxEngine::output_shapes(&model, &memory.inputs, record::recorder()?).map_err(text)?;
     let outputs = model.outputs().iter().zip(shapes).map(|(port, shape)| tensor(port, shape));
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
-    let memory = lay_out(&inputs, &outputs, SIZING_BYTES, false)?;
+    // Only the first run of a model that was never run before shows what its first job in a vehicle requests.
+    drop(model);
+    for load in 0..record::LOADS {
+        let _between = record::stir(load);
+        let mut model = OnnxModel::load(runtime, &asked.file, record::recorder()?).map_err(text)?;
+        record.add_load(model.recorded_load(), model.persistent_use().height);
+        let memory = PlannedMemory { scratch: record::recorder()?, ..lay_out(&inputs, &outputs, false)? };
+        let mut engine = OnnxEngine::bind(model, memory).map_err(text)?;
+        record.add_runs(&mut engine, |engine, run| {
+            engine.inputs().iter_mut().for_each(|input| fill(input, run));
+            engine.run().map_err(text)
+        })?;
+    }
+    record.close();
+    let before = heap_in_use();
+    let model = OnnxModel::load(runtime, &asked.file, record.load_region()?).map_err(text)?;
+    let memory = PlannedMemory { scratch: record.run_region()?, ..lay_out(&inputs, &outputs, false)? };
     let mut engine = OnnxEngine::bind(model, memory).map_err(text)?;
-    for _ in 0..SIZING_RUNS {
-        engine.run().map_err(text)?;
+    engine.run().map_err(text)?;
+    if record.control() == MemoryControl::Planned && engine.control() != MemoryControl::Planned {
+        record.grade_down("loaded once more, it ran in an order that was not recorded".to_owned());
     }
-    let usage = engine.scratch_use();
-    if usage.beyond > 0 {
-        return Err(format!("a run needs more than {SIZING_BYTES} bytes of scratch"));
-    }
-    // Taken after the runs, so that what the first run keeps is included.
+    // Taken after a run, so that what the first run keeps is included.
     let weights = heap_in_use().saturating_sub(before);
-    Ok(Sized { model: engine.unbind(), sha256, inputs, outputs, scratch: usage.height, weights })
+    Ok(Sized { model: engine.unbind(), sha256, inputs, outputs, record, weights })
 }
 
 /// Measures every model that could be sized, each on a thread set up like its lane's.
@@ -120,23 +130,42 @@ fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<Mode
     for void in set_up_thread(&format!("model \"{}\"", asked.name), asked.core, LANE_PRIORITY) {
         eprintln!("{}", void.text);
     }
-    let Sized { model, sha256, inputs, outputs, scratch, weights } = sized;
+    let Sized { model, sha256, inputs, outputs, mut record, weights } = sized;
     let text = |error: BackendError| format!("model \"{}\": {error}", asked.name);
-    let memory = lay_out(&inputs, &outputs, scratch, true)?;
-    let mut engine = OnnxEngine::bind(model, memory).map_err(text)?;
+    let memory = |record: &Record| {
+        let memory = lay_out(&inputs, &outputs, true)?;
+        Ok::<_, String>(PlannedMemory { scratch: record.run_region()?, ..memory })
+    };
+    let mut engine = OnnxEngine::bind(model, memory(&record)?).map_err(text)?;
+    let mut runs = 0_u64;
+    // Each run replays a recording. One that differs grades the model down, and goes on without.
+    let mut run = |engine: OnnxEngine| -> Result<OnnxEngine, String> {
+        let mut engine = engine;
+        runs = runs.saturating_add(1);
+        match engine.run() {
+            Ok(()) => Ok(engine),
+            Err(BackendError::Refused(why)) if record.control() == MemoryControl::Planned => {
+                record.grade_down(format!("run {runs} of the measurement differed: {why}"));
+                let mut engine = OnnxEngine::bind(engine.unbind(), memory(&record)?).map_err(text)?;
+                engine.run().map_err(text)?;
+                Ok(engine)
+            }
+            Err(error) => Err(text(error)),
+        }
+    };
     for _ in 0..request.warmup_runs {
-        engine.run().map_err(text)?;
+        engine = run(engine)?;
     }
     // Written once, so that every page of it is memory of its own.
     let eviction = vec![1_u8; EVICTION_BYTES];
     let min_ns = request.min_seconds.saturating_mul(1_000_000_000);
     let (mut series, started) = (Vec::with_capacity(100_000), monotonic_ns());
     let mut told = 0_u64;
-    for run in 1_u64.. {
+    for number in 1_u64.. {
         let evicting = monotonic_ns();
         evict(&eviction);
         let began = monotonic_ns();
-        engine.run().map_err(text)?;
+        engine = run(engine)?;
         let ended = monotonic_ns();
         let length = ended.saturating_sub(began);
         series.push(length);
@@ -144,28 +173,34 @@ fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<Mode
         if elapsed / 500_000_000 > told {
             told = elapsed / 500_000_000;
             // Both conditions must hold, so the expected number follows from the slower one.
-            let by_time = u128::from(run) * u128::from(min_ns) / u128::from(elapsed.max(1));
-            let total = u64::try_from(by_time).unwrap_or(u64::MAX).max(request.min_runs).max(run);
-            eprintln!("progress {} {run} {total}", asked.name);
+            let by_time = u128::from(number) * u128::from(min_ns) / u128::from(elapsed.max(1));
+            let total = u64::try_from(by_time).unwrap_or(u64::MAX).max(request.min_runs).max(number);
+            eprintln!("progress {} {number} {total}", asked.name);
         }
-        if run >= request.min_runs && elapsed >= min_ns {
+        if number >= request.min_runs && elapsed >= min_ns {
             break;
         }
         // A real-time thread that never waits would be stopped by the kernel's throttle, and that is not the model.
         let busy = ended.saturating_sub(evicting);
         std::thread::sleep(Duration::from_nanos(busy / 4) + Duration::from_micros(50));
     }
-    if engine.scratch_use().beyond > 0 {
-        return Err(format!("model \"{}\": its runs do not all need the same scratch", asked.name));
-    }
+    // The closure borrowed the record until here.
+    let height = engine.scratch_use().height;
+    drop(engine);
+    record.reached(height);
     Ok(ModelAnswer::Measured(Box::new(Measured {
         name: asked.name.clone(),
         sha256,
         threads: 1,
         inputs: inputs.into_iter().map(told_tensor).collect(),
         outputs: outputs.into_iter().map(told_tensor).collect(),
-        weights_bytes: weights,
-        scratch_bytes: scratch,
+        // What is not planned is not in the arena either.
+        weights_bytes: weights.saturating_add(record.outside()),
+        scratch_bytes: record.height(),
+        memory: record.control().name(),
+        graded_down: record.why(),
+        load: record.load(),
+        runs: record.runs(),
         execution: Stats::of(series),
     })))
 }
@@ -201,17 +236,19 @@ fn tensor(port: &Port, shape: Vec<i64>) -> Result<Tensor, String> {
     Ok(Tensor { name: port.name.clone(), element: port.element, shape, bytes })
 }
 
-/// One arena with inputs, outputs and scratch behind each other, the inputs filled.
-fn lay_out(inputs: &[Tensor], outputs: &[Tensor], scratch: u64, locked: bool) -> Result<PlannedMemory, String> {
+/// One arena with inputs and outputs behind each other, the inputs filled; without scratch.
+fn lay_out(inputs: &[Tensor], outputs: &[Tensor], locked: bool) -> Result<PlannedMemory, String> {
     let tensors = inputs.iter().chain(outputs);
-    let total = tensors.map(|tensor| aligned(tensor.bytes)).fold(scratch, u64::saturating_add);
+    let total = tensors.map(|tensor| aligned(tensor.bytes)).fold(0, u64::saturating_add);
     let arena = Arena::map(total, locked).map_err(|error| format!("{total} bytes of memory: {error}"))?;
     let mut at = 0_u64;
     let mut inputs = inputs.iter().map(|tensor| place(tensor, &arena, &mut at)).collect::<Result<Vec<_>, _>>()?;
     let outputs = outputs.iter().map(|tensor| place(tensor, &arena, &mut at)).collect::<Result<Vec<_>, _>>()?;
-    inputs.iter_mut().for_each(fill);
-    let scratch = arena.span(at, scratch).ok_or("the layout is inconsistent")?;
-    Ok(PlannedMemory { inputs, outputs, scratch })
+    inputs.iter_mut().for_each(|input| fill(input, 0));
+    let none = || {
+        Ok::<_, String>(Region { span: arena.span(0, 0).ok_or("an arena without a start")?, sequence: Sequence::Heap })
+    };
+    Ok(PlannedMemory { inputs, outputs, persistent: none()?, scratch: none()? })
 }
 
 fn place(tensor: &Tensor, arena: &Arc<Arena>, at: &mut u64) -> Result<BoundTensor, String> {
@@ -224,10 +261,10 @@ fn aligned(bytes: u64) -> u64 {
     bytes.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX)
 }
 
-/// Fills an input: pseudo-random numbers in [0, 1) that are the same each time, or ones for integers.
+/// Fills an input: pseudo-random numbers in [0, 1) that are the same each time for a series, or ones for integers.
 #[allow(unsafe_code, reason = "writes planned memory that only the caller knows")]
-fn fill(tensor: &mut BoundTensor) {
-    let mut state = 0x2545_f491_u32;
+fn fill(tensor: &mut BoundTensor, series: u32) {
+    let mut state = 0x2545_f491_u32 ^ series.wrapping_mul(0x9e37_79b9);
     // SAFETY: `lay_out` made the arena a moment ago and shares it with nobody yet.
     unsafe {
         if let Some(values) = tensor.write::<f32>() {

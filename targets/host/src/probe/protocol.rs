@@ -129,6 +129,10 @@ pub struct Measured {
     pub(super) outputs: Vec<TensorAnswer>,
     pub(super) weights_bytes: u64,
     pub(super) scratch_bytes: u64,
+    pub(super) memory: &'static str,
+    pub(super) graded_down: Option<String>,
+    pub(super) load: Vec<i64>,
+    pub(super) runs: Vec<Vec<i64>>,
     pub(super) execution: Stats,
 }
 

@@ -28,8 +28,14 @@ pub const MODEL: ModelDesc = ModelDesc {
     file: FileDesc { name: "net", sha256: "00", version: "" },
     pool: PoolId(0),
     weights: Bytes(1_000),
+    memory: aegis_core::desc::MemoryControl::Capped,
+    tensors: aegis_core::desc::TensorLife::Kept,
+    persistent_at: ByteOffset(0),
+    persistent: Bytes(0),
+    load: &[],
     scratch_at: ByteOffset(0),
     scratch: Bytes(64),
+    runs: &[],
     inputs: &[TENSOR],
     outputs: &[TENSOR],
 };
@@ -94,6 +100,7 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
             capacity: Bytes(1 << 20),
             weights: Bytes(1_000),
             height: Bytes(128),
+            lower_bound: Bytes(128),
             private: Bytes(192),
         }],
     }))

@@ -1,0 +1,410 @@
+//! What serves the requests of one model: a recorder in the probe, the planned sequence or a region in the vehicle.
+//!
+//! ```text
+//!  probe    Recorder  first fit in a large address range, every event noted
+//!  vehicle  Planned   the k-th event must be the recorded one; its block gets its planned offset
+//!                     (until a first run has kept to one recording, the others are tried)
+//!           Region    first fit in the planned region; what does not fit is refused
+//!           Heap      the C library's heap, for a model whose memory was only measured
+//! ```
+
+use super::allocator::heap;
+use crate::arena::Span;
+use crate::backend::{ScratchUse, Sequence};
+use crate::first_fit::FirstFit;
+use aegis_core::desc::{MOST_LIVE, MemoryControl, Recording, Step, occupied};
+use aegis_core::units::Bytes;
+use std::collections::HashMap;
+use std::fmt;
+use std::ptr::NonNull;
+
+/// Why a request was refused, or a sequence is not the recorded one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    /// A request is not the recorded event.
+    Other {
+        /// The event, from 1.
+        event: usize,
+        /// The recorded event; `None` where the record is over.
+        recorded: Option<Step>,
+        /// What was requested, in bytes.
+        requested: u64,
+    },
+    /// A block was given back where another event was recorded.
+    Given {
+        /// The event, from 1.
+        event: usize,
+        /// The recorded event.
+        recorded: Option<Step>,
+    },
+    /// The sequence ended early.
+    Short {
+        /// How many events there were.
+        events: usize,
+        /// How many were recorded.
+        recorded: usize,
+    },
+    /// A request does not fit the region.
+    Full {
+        /// What was requested, in bytes.
+        requested: u64,
+        /// The region's length.
+        region: u64,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = |recorded: &Option<Step>| match recorded {
+            Some(Step::Take { size, .. }) => format!("a request of {} bytes", size.0),
+            Some(Step::Give { .. }) => "the return of another block".to_owned(),
+            None => "nothing more".to_owned(),
+        };
+        match self {
+            Self::Other { event, recorded, requested } => {
+                write!(f, "event {event} requests {requested} bytes, recorded is {}", what(recorded))
+            }
+            Self::Given { event, recorded } => {
+                write!(f, "event {event} gives a block back, recorded is {}", what(recorded))
+            }
+            Self::Short { events, recorded } => write!(f, "{events} events, recorded are {recorded}"),
+            Self::Full { requested, region } => write!(f, "{requested} bytes do not fit the region of {region} bytes"),
+        }
+    }
+}
+
+/// Serves the requests of one model's loading or runs.
+#[derive(Debug)]
+pub(super) struct Server {
+    span: Span,
+    kind: Kind,
+    usage: ScratchUse,
+    refusal: Option<Refusal>,
+    settled: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Recorder {
+        fit: FirstFit,
+        events: Vec<i64>,
+        blocks: HashMap<u64, i64>,
+        taken: i64,
+    },
+    Planned {
+        steps: &'static [Step],
+        /// The recordings that may be tried instead, until a run has kept to one.
+        others: &'static [Recording],
+        next: usize,
+        live: usize,
+        offsets: Box<[u64; MOST_LIVE]>,
+    },
+    Region(FirstFit),
+    Heap,
+}
+
+impl Kind {
+    fn planned(steps: &'static [Step], others: &'static [Recording]) -> Self {
+        Self::Planned { steps, others, next: 0, live: 0, offsets: Box::new([FREE; MOST_LIVE]) }
+    }
+}
+
+/// The offset of a slot that is not live.
+const FREE: u64 = u64::MAX;
+
+impl Server {
+    pub(super) fn new(span: Span, sequence: Sequence) -> Self {
+        let length = u64::try_from(span.length()).unwrap_or(0);
+        let kind = match sequence {
+            Sequence::Recorded => {
+                Kind::Recorder { fit: FirstFit::new(length), events: Vec::new(), blocks: HashMap::new(), taken: 0 }
+            }
+            Sequence::Load(steps) => Kind::planned(steps, &[]),
+            Sequence::Planned([first, others @ ..]) => Kind::planned(first.steps, others),
+            Sequence::Planned([]) => Kind::Region(FirstFit::new(length)),
+            Sequence::Free => Kind::Region(FirstFit::new(length)),
+            Sequence::Heap => Kind::Heap,
+        };
+        Self { span, kind, usage: ScratchUse::default(), refusal: None, settled: false }
+    }
+
+    pub(super) const fn usage(&self) -> ScratchUse {
+        self.usage
+    }
+
+    pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
+    }
+
+    /// What was recorded since the last call.
+    pub(super) fn take_events(&mut self) -> Vec<i64> {
+        let Kind::Recorder { events, blocks, taken, .. } = &mut self.kind else { return Vec::new() };
+        blocks.clear();
+        *taken = 0;
+        std::mem::take(events)
+    }
+
+    /// The blocks that are live.
+    pub(super) fn live(&self) -> usize {
+        match &self.kind {
+            Kind::Recorder { fit, .. } | Kind::Region(fit) => fit.live(),
+            Kind::Planned { live, .. } => *live,
+            Kind::Heap => 0,
+        }
+    }
+
+    /// Ends a sequence: says whether it was the recorded one, and starts over.
+    pub(super) fn end(&mut self) {
+        if let Kind::Planned { steps, next, .. } = &mut self.kind {
+            let short = Refusal::Short { events: *next, recorded: steps.len() };
+            if *next < steps.len() && self.refusal.is_none() {
+                self.refusal = Some(short);
+            }
+            *next = 0;
+        }
+    }
+
+    /// Before a run has kept to a recording: goes over to the next one, or to first fit in the region where there is none
+    /// left. False where the present way is final.
+    pub(super) fn try_another(&mut self) -> bool {
+        let Kind::Planned { others, .. } = &self.kind else { return false };
+        if self.settled {
+            return false;
+        }
+        self.usage = ScratchUse::default();
+        self.kind = match *others {
+            [next, rest @ ..] => Kind::planned(next.steps, rest),
+            [] => Kind::Region(FirstFit::new(u64::try_from(self.span.length()).unwrap_or(0))),
+        };
+        true
+    }
+
+    /// Notes that a run kept to the present way: from now on every other one is refused.
+    pub(super) const fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    /// How far requests are planned.
+    pub(super) const fn control(&self) -> MemoryControl {
+        match self.kind {
+            Kind::Planned { .. } => MemoryControl::Planned,
+            Kind::Region(_) | Kind::Recorder { .. } => MemoryControl::Capped,
+            Kind::Heap => MemoryControl::Measured,
+        }
+    }
+
+    /// Serves a request; `None` refuses it.
+    pub(super) fn take(&mut self, size: usize) -> Option<*mut u8> {
+        let bytes = u64::try_from(size).unwrap_or(u64::MAX);
+        let region = u64::try_from(self.span.length()).unwrap_or(0);
+        let at = match &mut self.kind {
+            Kind::Heap => return NonNull::new(heap(size).cast()).map(NonNull::as_ptr),
+            Kind::Recorder { fit, events, blocks, taken } => fit.take(bytes).inspect(|at| {
+                events.push(i64::try_from(bytes).unwrap_or(i64::MAX));
+                *taken = taken.saturating_add(1);
+                blocks.insert(*at, *taken);
+            }),
+            Kind::Region(fit) => fit.take(bytes),
+            // After a refusal nothing is where the plan has it: the run only winds up.
+            Kind::Planned { .. } if self.refusal.is_some() => None,
+            Kind::Planned { steps, next, live, offsets, .. } => {
+                let recorded = steps.get(*next).copied();
+                let event = next.saturating_add(1);
+                match recorded {
+                    Some(Step::Take { size, at, slot, .. }) if size.0 == bytes => {
+                        *next = event;
+                        *live = live.saturating_add(1);
+                        *offsets.get_mut(usize::from(slot))? = at.0;
+                        Some(at.0)
+                    }
+                    _ => {
+                        self.refusal = Some(Refusal::Other { event, recorded, requested: bytes });
+                        None
+                    }
+                }
+            }
+        };
+        let end = at.zip(occupied(Bytes(bytes))).and_then(|(at, length)| at.checked_add(length));
+        let Some((at, end)) = at.zip(end.filter(|end| *end <= region)) else {
+            self.usage.refused = self.usage.refused.saturating_add(1);
+            self.usage.refused_bytes = self.usage.refused_bytes.saturating_add(bytes);
+            self.refusal.get_or_insert(Refusal::Full { requested: bytes, region });
+            return None;
+        };
+        self.usage.height = self.usage.height.max(end);
+        Some(self.span.base().wrapping_add(usize::try_from(at).ok()?))
+    }
+
+    /// Takes a block back; false where the address is not in this region.
+    pub(super) fn give(&mut self, pointer: *mut u8) -> bool {
+        let at = match pointer.addr().checked_sub(self.span.base().addr()) {
+            Some(at) if at < self.span.length() => u64::try_from(at).unwrap_or(u64::MAX),
+            _ => return false,
+        };
+        match &mut self.kind {
+            Kind::Heap => false,
+            Kind::Recorder { fit, events, blocks, .. } => {
+                let given = fit.give(at);
+                if let Some(block) = blocks.remove(&at) {
+                    events.push(block.saturating_neg());
+                }
+                given
+            }
+            Kind::Region(fit) => fit.give(at),
+            Kind::Planned { steps, next, live, offsets, .. } => {
+                let recorded = steps.get(*next).copied();
+                if let Some(Step::Give { slot }) = recorded
+                    && self.refusal.is_none()
+                    && let Some(offset) = offsets.get_mut(usize::from(slot)).filter(|offset| **offset == at)
+                {
+                    *offset = FREE;
+                    *next = next.saturating_add(1);
+                    *live = live.saturating_sub(1);
+                    return true;
+                }
+                self.refusal.get_or_insert(Refusal::Given { event: next.saturating_add(1), recorded });
+                // A search only where a run is being wound up.
+                if let Some(offset) = offsets.iter_mut().find(|offset| **offset == at) {
+                    *offset = FREE;
+                    *live = live.saturating_sub(1);
+                }
+                true
+            }
+        }
+    }
+}
+
+/// A recorded sequence as steps, placed by first fit: what a probe replays, so that a run which differs is noticed.
+///
+/// `None` where more blocks are live than a plan can name.
+pub(super) fn replayable(events: &[i64], length: u64) -> Option<Recording> {
+    let mut fit = FirstFit::new(length);
+    let mut free: Vec<u16> = (0..u16::try_from(MOST_LIVE).ok()?).rev().collect();
+    let mut blocks: Vec<(u64, u16)> = Vec::new();
+    let mut steps = Vec::with_capacity(events.len());
+    for event in events {
+        if let Ok(size) = u64::try_from(*event) {
+            let (at, slot) = (fit.take(size)?, free.pop()?);
+            steps.push(Step::lowest(size, at, slot));
+            blocks.push((at, slot));
+        } else {
+            let block = usize::try_from(event.unsigned_abs()).ok()?.checked_sub(1)?;
+            let (at, slot) = *blocks.get(block)?;
+            fit.give(at);
+            free.push(slot);
+            steps.push(Step::give(slot));
+        }
+    }
+    Some(Recording { steps: Vec::leak(steps), peak: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Refusal, Server};
+    use crate::arena::Arena;
+    use crate::backend::Sequence;
+    use aegis_core::desc::{MemoryControl, Recording, Step};
+
+    const STEPS: &[Step] = &[
+        Step::lowest(100, 0, 0),
+        Step::above(8, 128, 1, 0),
+        Step::give(0),
+        Step::lowest(64, 0, 0),
+        Step::give(1),
+        Step::give(0),
+    ];
+    const RUNS: &[Recording] = &[Recording { steps: STEPS, peak: 1 }];
+
+    fn server(sequence: Sequence) -> Server {
+        Server::new(Arena::map(4_096, true).unwrap().span(1_024, 192).unwrap(), sequence)
+    }
+
+    #[test]
+    fn the_recorded_sequence_gets_its_offsets_as_often_as_it_comes() {
+        let mut server = server(Sequence::Planned(RUNS));
+        for _ in 0..3 {
+            let first = server.take(100).unwrap();
+            let second = server.take(8).unwrap();
+            assert_eq!(second.addr() - first.addr(), 128);
+            assert!(server.give(first));
+            assert_eq!(server.take(64).unwrap(), first);
+            assert!(server.give(second) && server.give(first));
+            server.end();
+            assert_eq!((server.take_refusal(), server.live(), server.usage().height), (None, 0, 192));
+        }
+    }
+
+    #[test]
+    fn another_request_is_refused_with_both_sizes_and_the_next_run_starts_over() {
+        let mut server = server(Sequence::Planned(RUNS));
+        let first = server.take(100).unwrap();
+        assert!(server.take(9).is_none() && server.take(8).is_none(), "nothing is served after a refusal");
+        assert!(server.give(first));
+        server.end();
+        let refusal = server.take_refusal().unwrap();
+        assert_eq!(refusal.to_string(), "event 2 requests 9 bytes, recorded is a request of 8 bytes");
+        assert_eq!((server.live(), server.usage().refused, server.usage().refused_bytes), (0, 2, 17));
+        assert!(server.take(100).is_some(), "the record starts from its beginning");
+    }
+
+    #[test]
+    fn too_few_events_and_another_order_of_returns_are_no_replay() {
+        let mut server = server(Sequence::Planned(RUNS));
+        let first = server.take(100).unwrap();
+        let second = server.take(8).unwrap();
+        assert!(server.give(second));
+        server.end();
+        assert!(matches!(server.take_refusal(), Some(Refusal::Given { event: 3, .. })));
+        assert!(server.give(first));
+        assert_eq!(server.live(), 0);
+        server.end();
+        // That return came first in a sequence of its own.
+        assert!(matches!(server.take_refusal(), Some(Refusal::Given { event: 1, .. })));
+        let first = server.take(100).unwrap();
+        server.end();
+        assert_eq!(server.take_refusal(), Some(Refusal::Short { events: 1, recorded: 6 }));
+        assert!(server.give(first));
+    }
+
+    /// One block and back, of this size; `true` where it was served and kept to the record.
+    fn run(server: &mut Server, size: usize) -> bool {
+        let block = server.take(size);
+        if let Some(block) = block {
+            server.give(block);
+        }
+        server.end();
+        server.take_refusal().is_none()
+    }
+
+    #[test]
+    fn recordings_are_tried_until_a_run_keeps_to_one_and_then_never_again() {
+        const TWO: &[Recording] = &[
+            Recording { steps: &[Step::lowest(5, 0, 0), Step::give(0)], peak: 0 },
+            Recording { steps: &[Step::lowest(6, 0, 0), Step::give(0)], peak: 0 },
+        ];
+        let mut server = server(Sequence::Planned(TWO));
+        assert!(!run(&mut server, 6) && server.try_another() && run(&mut server, 6));
+        server.settle();
+        assert!(!run(&mut server, 5) && !server.try_another() && run(&mut server, 6));
+        assert_eq!(server.control(), MemoryControl::Planned);
+        // No recording fits: the region is still kept to, and the grade says so.
+        let mut server = self::server(Sequence::Planned(TWO));
+        assert!(!run(&mut server, 7) && server.try_another() && !run(&mut server, 7) && server.try_another());
+        assert!(run(&mut server, 7) && !server.try_another() && !run(&mut server, 193));
+        assert_eq!(server.control(), MemoryControl::Capped);
+    }
+
+    #[test]
+    fn a_recorder_notes_sizes_and_blocks_and_a_region_refuses_what_does_not_fit() {
+        let mut recorder = server(Sequence::Recorded);
+        let (one, two) = (recorder.take(100).unwrap(), recorder.take(0).unwrap());
+        assert!(recorder.give(one) && recorder.give(two));
+        assert_eq!(recorder.take_events(), [100, 0, -1, -2]);
+        assert!(recorder.take(5).is_some());
+        assert_eq!(recorder.take_events(), [5]);
+        let mut region = server(Sequence::Free);
+        assert!(region.take(128).is_some() && region.take(65).is_none() && region.take(64).is_some());
+        assert_eq!(region.take_refusal(), Some(Refusal::Full { requested: 65, region: 192 }));
+        assert!(!region.give(std::ptr::null_mut()), "not in this region");
+    }
+}
