@@ -21,6 +21,8 @@ pub mod finding;
 pub mod lock;
 pub mod manifest;
 pub mod memory;
+#[cfg(feature = "cli")]
+pub mod onnx;
 pub mod plan;
 #[cfg(feature = "cli")]
 pub mod probe;
