@@ -32,8 +32,12 @@ pub(super) fn empty(file: &str) -> Finding {
 }
 
 pub(super) fn cycle(file: &str, place: &str, nodes: &[String]) -> Finding {
-    let first = nodes.first().cloned().unwrap_or_default();
-    let message = format!("the nodes of {place} form a cycle: {} waits for {first}", nodes.join(" waits for "));
+    let mut shown: Vec<String> = nodes.iter().take(MOST_NAMES).cloned().collect();
+    if nodes.len() > MOST_NAMES {
+        shown.push(format!("{} more", nodes.len() - MOST_NAMES));
+    }
+    shown.extend(nodes.first().cloned());
+    let message = format!("the nodes of {place} form a cycle: {}", shown.join(" waits for "));
     of(Code::GraphCycle, file, message, "a graph of a model has no cycle: a loop is a Loop or Scan node with a body")
 }
 

@@ -6,7 +6,8 @@ use aegis_codegen::finding::{Code, Finding};
 use aegis_codegen::onnx::cut::{Cut, Cutter};
 use aegis_codegen::onnx::measured::{Matched, RuntimeProfile};
 use aegis_codegen::onnx::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, type_proto,
 };
 use aegis_codegen::onnx::shapes::{Dimensions, Shapes};
 use aegis_codegen::onnx::{Checked, Model, decode, read};
@@ -287,6 +288,81 @@ fn a_subgraph_takes_what_it_uses_of_earlier_segments_as_inputs() {
     let graph = cut.segments[1].model.graph.as_ref().unwrap();
     assert_eq!(graph.initializer.len(), 1, "the subgraph's weight comes along");
     assert!(cut.segments[0].model.graph.as_ref().unwrap().initializer.is_empty());
+    loads(&cut);
+}
+
+/// The runtime accepts every segment, where there is a runtime.
+fn loads(cut: &Cut) {
+    let folder = tempfile::tempdir().unwrap();
+    for file in cut.write(folder.path()).unwrap() {
+        drop(open(&file, &How::default()));
+    }
+}
+
+#[test]
+fn outputs_that_no_node_computes_come_with_the_last_segment() {
+    let shape = &[2, 3];
+    let model = check(&changed(|graph| {
+        graph.node.push(constant("k", shape));
+        graph.output.extend(["x", "w", "k"].iter().map(|name| value(name, 1, shape)));
+    }))
+    .unwrap();
+    let cutter = Cutter::new(&model);
+    let cut = cutter.cut(&[1], &shapes(&model), None).unwrap();
+    assert_consistent(&model, &cutter, &cut, &[1]);
+    let outputs: Vec<&str> = cut.segments[1].outputs.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(outputs, ["y", "x", "w", "k"]);
+    assert_eq!(cut.boundaries[0].carried.iter().map(|of| of.name.as_str()).collect::<Vec<_>>(), ["x", "a"]);
+    loads(&cut);
+}
+
+#[test]
+fn a_carried_value_of_unknown_shape_keeps_its_element_type() {
+    let model = check(&changed(|graph| {
+        let mut open = value("a", 1, &[]);
+        let of = open.r#type.as_mut().unwrap().value.as_mut().unwrap();
+        let type_proto::Value::TensorType(tensor) = of else { panic!() };
+        tensor.shape = None;
+        graph.value_info = vec![open];
+    }))
+    .unwrap();
+    let cut = cut(&model, &["first"]).unwrap();
+    assert_eq!((cut.boundaries[0].bytes, cut.boundaries[0].carried[0].element), (None, Some("float")));
+    let outputs = &cut.segments[0].model.graph.as_ref().unwrap().output;
+    let Some(type_proto::Value::TensorType(tensor)) = &outputs[0].r#type.as_ref().unwrap().value else { panic!() };
+    assert_eq!((tensor.elem_type, &tensor.shape), (Some(1), &None));
+    loads(&cut);
+}
+
+#[test]
+fn what_belongs_to_the_whole_file_is_in_every_segment() {
+    let mut proto = small();
+    let entry = StringStringEntryProto { key: Some("license".into()), value: Some("MIT".into()) };
+    proto.metadata_props = vec![entry];
+    proto.producer_name = Some("tests".to_owned());
+    proto.functions = vec![FunctionProto {
+        name: Some("Twice".to_owned()),
+        domain: Some("own".to_owned()),
+        input: vec!["in".to_owned()],
+        output: vec!["out".to_owned()],
+        node: vec![node("Add", "", &["in", "in"], &["out"])],
+        opset_import: proto.opset_import.clone(),
+        ..FunctionProto::default()
+    }];
+    proto.opset_import.push(OperatorSetIdProto { domain: Some("own".to_owned()), version: Some(1) });
+    let graph = proto.graph.as_mut().unwrap();
+    let mut twice = node("Twice", "twice", &["y"], &["z"]);
+    twice.domain = Some("own".to_owned());
+    graph.node.push(twice);
+    graph.value_info.push(value("y", 1, &[2, 3]));
+    graph.output = vec![value("z", 1, &[2, 3])];
+    let cut = cut(&check(&proto).unwrap(), &["first", "second"]).unwrap();
+    assert_eq!(cut.segments.len(), 3);
+    for segment in &cut.segments {
+        let whole = ModelProto { graph: None, ..proto.clone() };
+        assert_eq!(ModelProto { graph: None, ..segment.model.clone() }, whole);
+    }
+    loads(&cut);
 }
 
 #[test]

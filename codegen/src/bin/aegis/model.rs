@@ -157,7 +157,11 @@ fn cut(arguments: &CutArguments) -> Outcome {
     };
     let cut = cutter.cut(&boundaries.map_err(refuse)?, &shapes, measured.as_ref()).map_err(refuse)?;
     let beside = model.folder();
-    cut.write(arguments.output.as_deref().unwrap_or(beside)).map_err(Failure::input)?;
+    let folder = arguments.output.as_deref().unwrap_or(beside);
+    cut.write(folder).map_err(Failure::input)?;
+    for path in cut.leftovers(folder) {
+        eprintln!("cut: `{}` is of an earlier cut into more segments", path.display());
+    }
     match arguments.format {
         Format::Human => print(&report::model::cut(&cut)),
         Format::Json => print_json(&cut)?,

@@ -76,7 +76,7 @@ impl Cutter<'_> {
     /// too large for a file.
     pub fn cut(&self, boundaries: &[usize], shapes: &Shapes, measured: Option<&Matched>) -> Checked<Cut> {
         let file = self.model.file();
-        let stem = Path::new(file).file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
+        let stem = stem(file);
         let starts = [0].into_iter().chain(boundaries.iter().copied());
         let ends = boundaries.iter().copied().chain([self.len()]);
         let infos = self.infos();
@@ -243,6 +243,17 @@ impl Cutter<'_> {
         }
         failed.map_or(Ok(()), Err)
     }
+}
+
+impl Cut {
+    /// What the names of the segments begin with.
+    pub(super) fn stem(&self) -> String {
+        stem(&self.file)
+    }
+}
+
+fn stem(file: &str) -> String {
+    Path::new(file).file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// What belongs to one segment.

@@ -49,4 +49,12 @@ impl Cut {
         }
         Ok(written)
     }
+
+    /// Files in `folder` that an earlier cut of the same model into more segments left there.
+    #[must_use]
+    pub fn leftovers(&self, folder: &Path) -> Vec<PathBuf> {
+        let stem = self.stem();
+        let later = (self.segments.len() + 1..).map(|number| folder.join(format!("{stem}.{number}.onnx")));
+        later.take_while(|path| path.exists()).collect()
+    }
 }
