@@ -51,7 +51,8 @@ struct Kernel {
 /// How a profile's measurements were given to a model's nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Match {
-    /// Every run executed exactly the model's nodes in one order, operators and names equal: nodes without a name too.
+    /// Every run executed exactly the model's nodes in one order, operators and names equal: nodes without a name too,
+    /// unless two orders fit.
     WholeGraph,
     /// By name, of those nodes whose name is unique in the model.
     Names,
@@ -142,7 +143,7 @@ impl RuntimeProfile {
     /// No node of the model is in the profile, or a node's shapes differ from run to run.
     pub fn of(&self, model: &Model) -> Checked<Matched> {
         let nodes = &model.graph().node;
-        let whole: Option<Vec<Vec<usize>>> = self.runs.iter().map(|run| whole_graph(nodes, run)).collect();
+        let whole: Option<Vec<Vec<Option<usize>>>> = self.runs.iter().map(|run| whole_graph(nodes, run)).collect();
         let (how, kernels) = match whole {
             Some(runs) => (Match::WholeGraph, self.by_order(nodes, &runs)),
             None => (Match::Names, self.by_name(nodes)),
@@ -170,13 +171,13 @@ impl RuntimeProfile {
         }
     }
 
-    /// The kernels of each node, where each run gives the order of its kernels.
-    fn by_order(&self, nodes: &[NodeProto], runs: &[Vec<usize>]) -> Vec<Vec<&Kernel>> {
+    /// The kernels of each node, where each run gives which of its kernels is which working node's.
+    fn by_order(&self, nodes: &[NodeProto], runs: &[Vec<Option<usize>>]) -> Vec<Vec<&Kernel>> {
         let mut all: Vec<Vec<&Kernel>> = vec![Vec::new(); nodes.len()];
         for (run, order) in self.runs.iter().zip(runs) {
             let working = all.iter_mut().zip(nodes).filter(|(_, node)| !is_constant(node)).map(|(list, _)| list);
             for (list, at) in working.zip(order) {
-                list.extend(run.get(*at));
+                list.extend(at.and_then(|at| run.get(at)));
             }
         }
         all
@@ -205,7 +206,9 @@ impl RuntimeProfile {
 ///
 /// A graph that the runtime saved has its nodes in the order of their execution; a graph that the runtime left as it was
 /// has them in the order of their indices.
-fn whole_graph(nodes: &[NodeProto], run: &[Kernel]) -> Option<Vec<usize>> {
+///
+/// Where both orders fit and a node without a name has another kernel in each, it has none: that would be a guess.
+fn whole_graph(nodes: &[NodeProto], run: &[Kernel]) -> Option<Vec<Option<usize>>> {
     let working: Vec<&NodeProto> = nodes.iter().filter(|node| !is_constant(node)).collect();
     if working.len() != run.len() {
         return None;
@@ -213,14 +216,22 @@ fn whole_graph(nodes: &[NodeProto], run: &[Kernel]) -> Option<Vec<usize>> {
     let executed: Vec<usize> = (0..run.len()).collect();
     let mut indexed = executed.clone();
     indexed.sort_by_key(|at| run.get(*at).map(|kernel| kernel.index));
-    [executed, indexed].into_iter().find(|order| {
+    let fits = |order: &Vec<usize>| {
         order.iter().zip(&working).all(|(at, node)| {
             let same = |kernel: &Kernel| {
                 kernel.measure.operator == node.op_type() && (node.name().is_empty() || kernel.node == node.name())
             };
             run.get(*at).is_some_and(same)
         })
-    })
+    };
+    match (fits(&executed), fits(&indexed)) {
+        (true, true) => {
+            Some(executed.iter().zip(&indexed).map(|(one, other)| (one == other).then_some(*one)).collect())
+        }
+        (true, false) => Some(executed.into_iter().map(Some).collect()),
+        (false, true) => Some(indexed.into_iter().map(Some).collect()),
+        (false, false) => None,
+    }
 }
 
 /// One measurement of several executions: the longest time; `None` where there is none.

@@ -429,3 +429,26 @@ fn nodes_without_a_time_and_a_profile_that_contradicts_are_refused() {
     assert_eq!(Cutter::new(&model).within(8_000, &both, &shapes(&model)).unwrap(), [1]);
     assert!(Cutter::new(&model).within(16_000, &both, &shapes(&model)).unwrap().is_empty());
 }
+
+#[test]
+fn nodes_without_a_name_are_measured_only_where_one_order_fits() {
+    let model = check(&changed(|graph| {
+        graph.node = vec![node("Relu", "", &["x"], &["a"]), node("Relu", "", &["x"], &["y"])];
+    }))
+    .unwrap();
+    let times = |indices: [u64; 2], operators: [&str; 2]| {
+        let event = |at: usize| {
+            let (index, operator) = (indices[at], operators[at]);
+            let dur = at + 1;
+            let args = format!(r#"{{"op_name":"{operator}","node_index":"{index}"}}"#);
+            format!(r#"{{"cat":"Node","name":"{operator}_{index}_kernel_time","dur":{dur},"args":{args}}}"#)
+        };
+        let text = format!("[{},{}]", event(0), event(1));
+        let matched = RuntimeProfile::parse("p.json", text.as_bytes()).unwrap().of(&model);
+        matched.map(|matched| [0, 1].map(|at| matched.node(at).map(|measure| measure.longest_ns)))
+    };
+    assert_eq!(times([0, 1], ["Relu"; 2]), Ok([Some(2_000), Some(3_000)]));
+    // Executed the other way round: which is which, the profile does not say.
+    assert!(times([1, 0], ["Relu"; 2]).is_err());
+    assert!(times([0, 1], ["Relu", "Clip"]).is_err());
+}
