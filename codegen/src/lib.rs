@@ -22,6 +22,8 @@ pub mod lock;
 pub mod manifest;
 pub mod memory;
 #[cfg(feature = "cli")]
+pub mod onnx;
+#[cfg(feature = "cli")]
 pub mod pack;
 pub mod plan;
 #[cfg(feature = "cli")]

@@ -264,6 +264,48 @@ codes! {
         "A binary needs a model with a profile for every task, a runtime for every backend, and a crate with \
          hooks. Tasks with a declared execution but no model, lanes that are GPUs or preemptive, and more than one \
          domain are for analysis and simulation.";
+    NotOnnx = "AEG505", "a file is not an ONNX model",
+        "The file cannot be read as the messages of ONNX, or lacks the version, the operator sets or the graph that \
+         every model has. A download that broke off and a file of another format look like this.";
+    EmptyGraph = "AEG506", "a model's graph has no node",
+        "A graph without nodes computes nothing, so there is no work to measure, plan or cut.";
+    GraphCycle = "AEG507", "the nodes of a graph form a cycle",
+        "Each node uses what other nodes give. Where nodes wait for each other in a circle, none of them can be first, \
+         and no runtime can execute the graph. The finding names the nodes of one such circle.";
+    UndefinedValue = "AEG508", "a value is used that nothing gives",
+        "Every input of a node, and every value that a subgraph uses of the graph around it, is the output of a node, an \
+         input of the graph or an initializer. A file that was cut or edited by hand often misses one.";
+    DuplicateValue = "AEG509", "a value is given twice",
+        "A value's name stands for one tensor. Where two nodes, or a node and an initializer or input, give the same \
+         name, it is not defined which of them a user of the value gets.";
+    UnknownElement = "AEG510", "an element type is not known",
+        "The number is not one of `TensorProto.DataType` in ONNX 1.23, so the size of the elements is not known either. A \
+         damaged file looks like this, and a file of a later ONNX version.";
+    ExternalData = "AEG511", "a tensor's external data cannot be used",
+        "A model may keep the data of its tensors in files beside it, at paths relative to its folder. The file must exist \
+         and be long enough. Absolute paths and `..` are refused: a model must not read files that lie elsewhere.";
+    TensorLength = "AEG512", "a tensor's data do not fit its shape",
+        "The data in the file are more or fewer than the tensor's dimensions and element type need. The file is \
+         truncated, damaged, or was written by a faulty tool.";
+    OpenDimension = "AEG513", "a dimension of a model's input is open",
+        "Sizes, lifespans and times hold for one shape only, so every dimension of every input must be fixed, in the file \
+         or by the caller, before memory can be planned.";
+    WrongDimensions = "AEG514", "given dimensions do not fit the model",
+        "The dimensions that were given for an input name no input of the model, are more or fewer than it has, change a \
+         dimension that the file fixes, or give one symbolic dimension two values.";
+    UnknownSize = "AEG515", "a value's size or type is not known",
+        "The file does not say the shape or element type of a value, and no profile of the runtime was given or it does \
+         not have the value. AegisRT does not guess: ONNX shape inference or a profile tells it.";
+    RuntimeProfile = "AEG516", "a runtime's profile cannot be used for a model",
+        "The profile is not one that ONNX Runtime writes, was taken of another graph, has shapes that differ from run to \
+         run or from the file's, or lacks the time of a node. A runtime changes a graph before it executes it; the graph \
+         that it executes is the one that it saves to `optimized_model_filepath`.";
+    CutRefused = "AEG517", "a model cannot be cut as asked",
+        "A cut is named by a node or by a value that a node gives, has work on both sides, and each segment must fit a file \
+         of ONNX, which holds less than 2 GiB.";
+    SegmentTooLong = "AEG518", "a node takes longer than a segment may",
+        "Segments are made of whole nodes, so the longest node is the shortest segment that can be promised. The finding \
+         names every node that is longer.";
 
     LockRefused = "AEG601", "the lock is missing, stale, edited or another vehicle's",
         "Builds render their tables from the lock, so it must be exactly what `aegis check` derives from the \

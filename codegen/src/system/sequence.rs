@@ -87,6 +87,23 @@ impl Sequence {
         &self.blocks
     }
 
+    /// The most bytes that are requested and not yet given back at once.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        let mut events: Vec<(usize, bool, u64)> = Vec::new();
+        for block in &self.blocks {
+            events.extend([(block.from, true, block.size), (block.to, false, block.size)]);
+        }
+        // Each event has a position of its own, but all that is never given back ends together.
+        events.sort_unstable();
+        let (mut live, mut most) = (0_u64, 0_u64);
+        for (_, taken, size) in events {
+            live = if taken { live.saturating_add(size) } else { live.saturating_sub(size) };
+            most = most.max(live);
+        }
+        most
+    }
+
     /// How many events there are.
     #[must_use]
     pub const fn events(&self) -> usize {
@@ -111,6 +128,7 @@ mod tests {
             sequence.blocks(),
             [Block { size: 100, from: 0, to: 2 }, Block { size: 0, from: 1, to: 4 }, Block { size: 7, from: 3, to: 4 }]
         );
+        assert_eq!((sequence.peak(), Sequence::new(&[9, 5, -1, 4, -2]).unwrap().peak()), (100, 14));
         assert_eq!((sequence.events(), Sequence::new(&[]).unwrap().is_empty()), (4, true));
     }
 

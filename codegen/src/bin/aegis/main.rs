@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod explain;
 mod measure;
+mod model;
 mod pack;
 mod run;
 mod simulate;
@@ -54,6 +55,11 @@ enum Command {
     /// Run a plan through the dispatcher in virtual time, and compare with its bounds.
     #[command(after_help = "Example:\n  aegis simulate --pattern random --seed 7 --for 600s")]
     Simulate(simulate::Arguments),
+    /// Say what an ONNX file needs: memory at least, weights, times; or cut it into segments.
+    #[command(
+        after_help = "Examples:\n  aegis model signs.onnx --dim x=1,3,320,320\n  aegis model cut lines.onnx --at Conv_12 Conv_40"
+    )]
+    Model(model::Arguments),
 }
 
 /// A command whose only argument is the manifest.
@@ -107,6 +113,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Model(arguments) => model::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
