@@ -20,6 +20,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("perception", &[]),
     ("courier", &["aegis-core", "aegis-host", "perception"]),
     ("inspector", &["aegis-core", "aegis-host", "perception"]),
+    ("sorter", &["aegis-core", "aegis-host"]),
 ];
 
 #[test]

@@ -7,19 +7,20 @@
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
+#[path = "planned_memory/local.rs"]
+mod local;
+
 use aegis_codegen::fetch::Kind;
-use aegis_codegen::lock::Lock;
-use aegis_codegen::tables;
 use aegis_core::desc::{ModelDesc, SystemDesc};
 use aegis_host::arena::{Arena, BoundTensor};
 use aegis_host::backend::{Engine, PlannedMemory, RuntimeBackend as _};
 use aegis_host::onnx::OnnxRuntime;
-use aegis_tests::fetched::{reference_file, root};
+use aegis_tests::fetched::reference_file;
 use perception::audio::{Clip, WINDOW};
 use perception::decode::{face, lines, orientation, signs, voice};
 use perception::scene::{Picture, Scene};
 
-/// The committed plan's models, each loaded into its planned place of one arena.
+/// The reference vehicle's models, each loaded into its planned place of one arena.
 struct Bench {
     system: &'static SystemDesc,
     engines: Vec<Box<dyn Engine>>,
@@ -27,12 +28,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Option<Self> {
-        let lock = Lock::read(&root().join("system.lock")).unwrap();
-        let system = tables::leak(&lock).unwrap();
+        let local = local::plan("system.toml")?;
+        let system = local.system;
         let arena = Arena::map(system.pools[0].height.0, true).unwrap();
-        let runtime = OnnxRuntime::open(&reference_file(Kind::Library, "onnxruntime")?).unwrap();
+        let runtime = OnnxRuntime::open(&local.file(Kind::Library, "onnxruntime")).unwrap();
         let load = |model: &ModelDesc| {
-            let file = reference_file(Kind::Model, model.name).unwrap();
+            let file = local.file(Kind::Model, model.name);
             runtime.load(&file, PlannedMemory::of(model, &arena).unwrap()).unwrap()
         };
         let engines = system.models.iter().map(load).collect();

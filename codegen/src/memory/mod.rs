@@ -46,10 +46,31 @@ pub struct Pool {
     pub lower_bound: Bytes,
     /// The arena's length if no two models shared a byte.
     pub private: Bytes,
+    /// What of the arena models take while they are loaded, and keep; the rest are activations.
+    pub persistent: Bytes,
     /// What backends hold outside the arena for all its models.
     pub weights: Bytes,
     /// The two models that cannot share their memory and have most of it, with the bytes that sharing would save.
     pub forbids_most: Option<(usize, usize, Bytes)>,
+}
+
+impl Pool {
+    /// By how much sharing lowers the bytes of all activations (inputs, outputs and scratch), in percent, rounded down.
+    #[must_use]
+    pub fn activations_saved_percent(&self) -> u64 {
+        percent(self.private.0.saturating_sub(self.height.0), self.private.0.saturating_sub(self.persistent.0))
+    }
+
+    /// By how much sharing lowers the arena, in percent, rounded down.
+    #[must_use]
+    pub fn saved_percent(&self) -> u64 {
+        percent(self.private.0.saturating_sub(self.height.0), self.private.0)
+    }
+}
+
+fn percent(part: u64, whole: u64) -> u64 {
+    let percent = u128::from(part).saturating_mul(100).checked_div(u128::from(whole)).unwrap_or(0);
+    u64::try_from(percent).unwrap_or(u64::MAX)
 }
 
 /// One model's place in its pool.
@@ -165,7 +186,7 @@ struct Need {
 
 fn plan_pool(system: &System, device: usize, homes: &[Option<Home>], placed: &mut [Placement]) -> Option<Pool> {
     let mut end: u64 = 0;
-    let (mut weights, mut apart, mut always) = (0_u64, 0_u64, 0_u64);
+    let (mut weights, mut persistent, mut apart, mut always) = (0_u64, 0_u64, 0_u64, 0_u64);
     let mut groups: BTreeMap<Group, Vec<Need>> = BTreeMap::new();
     for (index, (model, home)) in system.models.iter().zip(homes).enumerate() {
         let Some(home) = home.filter(|home| home.device == device) else { continue };
@@ -173,6 +194,7 @@ fn plan_pool(system: &System, device: usize, homes: &[Option<Home>], placed: &mu
         weights = weights.checked_add(model.weights.0)?;
         placement.persistent = ByteOffset(end);
         end = end.checked_add(placement.load.height.0)?;
+        persistent = persistent.checked_add(placement.load.height.0)?;
         always = always.checked_add(placement.load.lower_bound.0)?;
         let mut tensors = 0;
         let start = if model.tensors == TensorLife::Kept { &mut end } else { &mut tensors };
@@ -208,6 +230,7 @@ fn plan_pool(system: &System, device: usize, homes: &[Option<Home>], placed: &mu
         height: Bytes(end),
         lower_bound: Bytes(lower_bound),
         private: Bytes(private),
+        persistent: Bytes(persistent),
         weights: Bytes(weights),
         forbids_most: forbids_most(&groups),
     })

@@ -108,15 +108,15 @@ pub fn render(checked: &Checked) -> String {
     }
     if let Some(layout) = &checked.layout {
         for (device, pool) in system.devices.iter().zip(&layout.pools) {
-            let saved = pool.private.0.saturating_sub(pool.height.0);
-            let percent = u128::from(saved) * 100 / u128::from(pool.private.0.max(1));
             let _ = writeln!(
                 text,
-                "memory {}: arena {} (lower bound {}, private arenas {}: saves {percent} %), weights {}, of {}",
+                "memory {}: arena {} (lower bound {}, private arenas {}: saves {} %, of activations {} %), weights {}, of {}",
                 device.name,
                 bytes(pool.height.0),
                 bytes(pool.lower_bound.0),
                 bytes(pool.private.0),
+                pool.saved_percent(),
+                pool.activations_saved_percent(),
                 bytes(pool.weights.0),
                 bytes(device.memory.0),
             );

@@ -100,7 +100,8 @@ impl HostError {
             | Self::WrongContents { .. }
             | Self::NoSuchAsset(_)
             | Self::File { .. }
-            | Self::Hooks { .. } => 2,
+            | Self::Hooks { .. }
+            | Self::Backend(BackendError::Refused(_)) => 2,
             Self::AlreadyRan | Self::Memory { .. } | Self::Backend(_) | Self::Lane(_) | Self::System { .. } => 3,
         }
     }

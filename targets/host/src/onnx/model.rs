@@ -4,6 +4,7 @@ use super::OnnxRuntime;
 use super::serve::Server;
 use crate::backend::{BackendError, Region, ScratchUse};
 use aegis_core::desc::ElementType;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, ValueType};
@@ -44,7 +45,9 @@ impl OnnxModel {
         let session = load.during(|| options(runtime).and_then(|mut builder| builder.commit_from_file(path)));
         load.end();
         if let Some(refusal) = load.take_refusal() {
-            return Err(BackendError::Refused(format!("{}: {refusal}", path.display())));
+            let path = path.display();
+            let text = format!("loading {path}: {refusal}; on another processor measure again with `aegis profile`");
+            return Err(BackendError::Refused(text));
         }
         let session = session.map_err(|error| failed(error.to_string()))?;
         let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Result<Vec<_>, _>>();
@@ -83,6 +86,9 @@ fn options(runtime: &OnnxRuntime) -> ort::Result<SessionBuilder> {
     let builder = builder.with_intra_op_spinning(false)?.with_inter_op_spinning(false)?;
     // Patterns would make the first run allocate otherwise than all later ones.
     let builder = builder.with_memory_pattern(false)?.with_env_allocators()?;
+    // A refused request comes back as an error, with its reason; the runtime would print it besides, also while an order of
+    // execution is only being tried.
+    let builder = builder.with_log_level(LogLevel::Fatal)?;
     Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?)
 }
 
