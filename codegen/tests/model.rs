@@ -128,6 +128,7 @@ fn the_recorded_peak_comes_from_a_model_profile() {
     let text = text.replace(line("runs = [["), "runs = [[100, 50, -1, 60, -2, -3], [100, 60, -1, -2, 50, -3]]");
     std::fs::write(folder.path().join("own.toml"), text).unwrap();
     let shown = with("own.toml");
+    assert!(stdout(&shown).contains("0 of 3 recorded requests have a name"), "{}", stdout(&shown));
     let told = stdout(&shown).lines().find(|line| line.contains("recorded peak without inputs and outputs"));
     assert!(told.is_some_and(|line| line.contains(" 160 ")), "{}", stdout(&shown));
     let wrong = aegis(folder.path(), &["model", "chain.onnx", "--dim", "x=2,8", "--model-profile", "chain.onnx"]);

@@ -14,6 +14,7 @@ mod findings;
 pub mod graph;
 pub mod lifespans;
 pub mod measured;
+pub mod naming;
 pub mod proto;
 mod read;
 pub mod shapes;

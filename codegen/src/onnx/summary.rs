@@ -2,6 +2,7 @@
 
 use super::lifespans::{Lifespans, Peak, Role};
 use super::measured::{Match, Matched};
+use super::naming;
 use super::read::Model;
 use super::shapes::Shapes;
 use serde::Serialize;
@@ -44,12 +45,32 @@ pub struct Summary {
     pub unmerged_peak: At,
     /// What the probe recorded that one run of the model's runtime needs besides inputs and outputs.
     pub recorded_peak_bytes: Option<u64>,
+    /// The requests of one recorded run, in order, with the values that they are.
+    pub recorded_requests: Vec<Request>,
     /// The names of the values whose size is not known; they count as 0 bytes above.
     pub unknown: Vec<String>,
     /// What the runtime's profile says.
     pub measured: Option<Times>,
     /// Every activation with its lifespan.
     pub activations: Vec<Span>,
+}
+
+/// What was recorded of a model's runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    /// The most bytes at once.
+    pub peak: u64,
+    /// The sizes that one run requests, in order; empty where runs differ.
+    pub requests: Vec<u64>,
+}
+
+/// A recorded request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Request {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The first activation of the buffer that it is, by size and order; absent for what the graph does not have.
+    pub name: Option<String>,
 }
 
 /// How often an operator occurs.
@@ -130,9 +151,9 @@ pub struct Span {
 }
 
 impl Summary {
-    /// Gathers what is known of a model. `recorded` is the peak that the probe recorded of one run, in bytes.
+    /// Gathers what is known of a model.
     #[must_use]
-    pub fn of(model: &Model, shapes: &Shapes, measured: Option<&Matched>, recorded: Option<u64>) -> Self {
+    pub fn of(model: &Model, shapes: &Shapes, measured: Option<&Matched>, recorded: Option<&Recorded>) -> Self {
         let lifespans = Lifespans::of(model, shapes);
         let graph = model.graph();
         let at = |peak: Peak| At {
@@ -158,12 +179,23 @@ impl Summary {
             lower_bound: at(lifespans.lower_bound()),
             scratch_lower_bound: at(lifespans.scratch_lower_bound()),
             unmerged_peak: at(lifespans.unmerged()),
-            recorded_peak_bytes: recorded,
+            recorded_peak_bytes: recorded.map(|recorded| recorded.peak),
+            recorded_requests: recorded.map_or_else(Vec::new, |recorded| requests(recorded, &lifespans)),
             unknown: lifespans.unknown(),
             measured: measured.map(|measured| times(lifespans.nodes, measured)),
             activations: spans(&lifespans),
         }
     }
+}
+
+fn requests(recorded: &Recorded, lifespans: &Lifespans) -> Vec<Request> {
+    let first = |buffer: usize| lifespans.activations.iter().find(|activation| activation.buffer == Some(buffer));
+    let names = naming::buffers_of(&recorded.requests, lifespans);
+    let request = |(bytes, buffer): (&u64, Option<usize>)| Request {
+        bytes: *bytes,
+        name: buffer.and_then(first).map(|activation| activation.name.clone()),
+    };
+    recorded.requests.iter().zip(names).map(request).collect()
 }
 
 fn times(nodes: usize, measured: &Matched) -> Times {

@@ -68,10 +68,22 @@ pub fn summary(summary: &Summary) -> String {
     if let Some(recorded) = summary.recorded_peak_bytes {
         row("recorded peak without inputs and outputs", recorded, None);
     }
+    let named: Vec<u64> = summary.recorded_requests.iter().filter(|of| of.name.is_some()).map(|of| of.bytes).collect();
+    if !summary.recorded_requests.is_empty() {
+        let count = summary.recorded_requests.len();
+        let sum = named.iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+        row(&format!("{} of {count} recorded requests have a name", named.len()), sum, None);
+    }
     for column in memory.column_iter_mut().skip(1).take(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let _ = writeln!(text, "{memory}");
+    if summary.recorded_peak_bytes.is_some_and(|recorded| recorded < summary.scratch_lower_bound.bytes) {
+        text.push_str(
+            "the recorded peak is below this graph's lower bound: the runtime executes another graph, with constants \
+             folded or operators fused; give the model that it saves (`optimized_model_filepath`), with its profile\n",
+        );
+    }
     if !summary.unknown.is_empty() {
         let shown: Vec<&str> = summary.unknown.iter().take(MOST_UNKNOWN).map(String::as_str).collect();
         let more = summary.unknown.len().saturating_sub(shown.len());

@@ -7,7 +7,7 @@ use aegis_codegen::onnx::cut::Cutter;
 use aegis_codegen::onnx::lifespans::Lifespans;
 use aegis_codegen::onnx::measured::{Matched, RuntimeProfile};
 use aegis_codegen::onnx::shapes::{Dimensions, Shapes};
-use aegis_codegen::onnx::summary::Summary;
+use aegis_codegen::onnx::summary::{Recorded, Summary};
 use aegis_codegen::onnx::{self, Model};
 use aegis_codegen::profile::{MODEL_SCHEMA, ModelProfile};
 use aegis_codegen::report;
@@ -122,7 +122,7 @@ fn refuse(findings: Vec<Finding>) -> Failure {
 fn summarize(input: &Input, arguments: &Arguments) -> Outcome {
     let Loaded { model, shapes, measured } = Loaded::read(input)?;
     let recorded = arguments.model_profile.as_deref().map(|profile| recorded(profile, &input.file)).transpose()?;
-    let summary = Summary::of(&model, &shapes, measured.as_ref(), recorded);
+    let summary = Summary::of(&model, &shapes, measured.as_ref(), recorded.as_ref());
     // What is missing does not refuse the model: the sizes that are known are shown.
     if let Some(finding) = Lifespans::of(&model, &shapes).unknown_finding(&model) {
         show_findings(&[Finding { severity: Severity::Warning, ..finding }], "", "");
@@ -134,9 +134,9 @@ fn summarize(input: &Input, arguments: &Arguments) -> Outcome {
     Ok(())
 }
 
-/// The peak of one run that the probe recorded, in bytes: the most that is live at once, or where runs differ the size of
-/// the region that held them all.
-fn recorded(path: &Path, model: &Path) -> Result<u64, Failure> {
+/// What the probe recorded of the runs: the most that is live at once, or where runs differ the size of the region that held
+/// them all; and the requests of one.
+fn recorded(path: &Path, model: &Path) -> Result<Recorded, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| cannot_read(path, &error))?;
     let refuse =
         |why: &dyn std::fmt::Display| Failure::Input(format!("`{}` is no model profile: {why}", path.display()));
@@ -150,8 +150,10 @@ fn recorded(path: &Path, model: &Path) -> Result<u64, Failure> {
         return Err(refuse(&format!("it is of a file with SHA-256 {}, the model has {found}", profile.model.sha256)));
     }
     let runs: Result<Vec<Sequence>, _> = profile.model.runs.iter().map(|run| Sequence::new(run)).collect();
-    let peaks = runs.map_err(|error| refuse(&error))?.iter().map(Sequence::peak).max();
-    Ok(peaks.unwrap_or(profile.model.scratch_bytes))
+    let runs = runs.map_err(|error| refuse(&error))?;
+    let requests = runs.first().map(|run| run.blocks().iter().map(|block| block.size).collect());
+    let peak = runs.iter().map(Sequence::peak).max().unwrap_or(profile.model.scratch_bytes);
+    Ok(Recorded { peak, requests: requests.unwrap_or_default() })
 }
 
 fn cut(arguments: &CutArguments) -> Outcome {
