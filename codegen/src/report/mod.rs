@@ -4,6 +4,8 @@
 pub mod explain;
 #[cfg(feature = "cli")]
 pub mod json;
+#[cfg(feature = "cli")]
+pub mod memory;
 pub mod poet;
 #[cfg(feature = "cli")]
 pub mod run;
