@@ -115,11 +115,18 @@ struct Pool<'a> {
     lower_bound_bytes: u64,
     private_bytes: u64,
     optimal: bool,
-    weights_bytes: u64,
+    models: Vec<Model<'a>>,
 }
 
 #[derive(Serialize)]
-struct FindingView<'a> {
+struct Model<'a> {
+    name: &'a str,
+    control: &'a str,
+}
+
+/// A finding with its places.
+#[derive(Serialize)]
+pub struct FindingView<'a> {
     code: &'a str,
     severity: &'a str,
     message: &'a str,
@@ -161,7 +168,7 @@ pub fn render(
         },
         chains: system.map_or_else(Vec::new, |system| chains(system, checked)),
         sensitivity,
-        findings: checked.findings.iter().map(|finding| view(finding, text)).collect(),
+        findings: findings(&checked.findings, text),
     };
     let mut json = serde_json::to_string_pretty(&report)?;
     json.push('\n');
@@ -270,16 +277,33 @@ fn from_release(system: &System, analysis: &Analysis, position: usize) -> Option
 }
 
 fn pools<'a>(system: &'a System, layout: &Layout) -> Vec<Pool<'a>> {
-    let pool = |(device, pool): (&'a crate::system::Device, &crate::memory::Pool)| Pool {
+    let pool = |(position, (device, pool)): (usize, (&'a crate::system::Device, &crate::memory::Pool))| Pool {
         name: &device.name,
         capacity_bytes: device.memory.0,
         height_bytes: pool.height.0,
         lower_bound_bytes: pool.lower_bound.0,
         private_bytes: pool.private.0,
         optimal: pool.height == pool.lower_bound,
-        weights_bytes: pool.weights.0,
+        models: residents(system, position),
     };
-    system.devices.iter().zip(&layout.pools).map(pool).collect()
+    system.devices.iter().zip(&layout.pools).enumerate().map(pool).collect()
+}
+
+/// The models whose task runs on a lane of this device.
+fn residents(system: &System, device: usize) -> Vec<Model<'_>> {
+    let is_here = |model: usize| {
+        let task = system.tasks.iter().find(|task| task.model == Some(model));
+        let lane = task.and_then(|task| system.lanes.get(task.lane));
+        lane.is_some_and(|lane| lane.device == Some(device))
+    };
+    let here = system.models.iter().enumerate().filter(|(model, _)| is_here(*model));
+    here.map(|(_, model)| Model { name: &model.file.name, control: model.memory.name() }).collect()
+}
+
+/// Findings as every report shows them; `text` is the manifest's.
+#[must_use]
+pub fn findings<'a>(findings: &'a [Finding], text: &str) -> Vec<FindingView<'a>> {
+    findings.iter().map(|finding| view(finding, text)).collect()
 }
 
 fn view<'a>(finding: &'a Finding, text: &str) -> FindingView<'a> {

@@ -5,6 +5,8 @@ pub mod explain;
 #[cfg(feature = "cli")]
 pub mod json;
 #[cfg(feature = "cli")]
+pub mod memory;
+#[cfg(feature = "cli")]
 pub mod model;
 pub mod poet;
 #[cfg(feature = "cli")]

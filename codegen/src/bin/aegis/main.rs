@@ -9,6 +9,7 @@ mod explain;
 mod measure;
 mod model;
 mod pack;
+mod plan;
 mod run;
 mod simulate;
 mod vehicle;
@@ -44,6 +45,9 @@ enum Command {
     /// Measure models and overheads on this machine and write the profiles that the manifest names.
     #[command(after_help = "Example:\n  aegis profile --into profiles/orin-nano-15w")]
     Profile(measure::Arguments),
+    /// Check a manifest, show where its models lie in memory and what forbids sharing more; writes no lock.
+    #[command(after_help = "Example:\n  aegis plan --svg memory.svg")]
+    Plan(plan::Arguments),
     /// Place a table of buffers in as little memory as can be found.
     #[command(after_help = "Example:\n  aegis pack buffers.csv --capacity 1MiB -o placed.csv")]
     Pack(pack::Arguments),
@@ -109,6 +113,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => build::generate(&arguments),
         Command::Fetch(arguments) => measure::fetch(&arguments.manifest),
         Command::Profile(arguments) => measure::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

@@ -1,0 +1,297 @@
+//! The memory plan for people and machines: where everything lies, what that saves, and what forbids more.
+//!
+//! [`of`] gathers the figures, schema `aegis.plan/1`; [`text`] prints them, [`svg`] draws the map.
+
+pub mod svg;
+pub mod text;
+
+use crate::check::Checked;
+use crate::memory::{Layout, Placement};
+use crate::report::json::{FindingView, findings};
+use crate::system::{Lane, Model, Sequence, System};
+use aegis_core::desc::{ALIGNMENT, MemoryControl, TensorLife};
+use aegis_core::units::ByteOffset;
+use serde::Serialize;
+
+/// The schema's name.
+pub const SCHEMA: &str = "aegis.plan/1";
+
+/// Everything that `aegis plan` says.
+#[derive(Serialize)]
+pub struct Report<'a> {
+    schema: &'a str,
+    /// The vehicle's name, or the manifest's path where it could not be read.
+    pub system: &'a str,
+    verdict: &'a str,
+    /// One per device, in order.
+    pub pools: Vec<Pool<'a>>,
+    /// The models that have a place, in manifest order.
+    pub models: Vec<ModelView<'a>>,
+    findings: Vec<FindingView<'a>>,
+}
+
+/// One device's memory.
+#[derive(Serialize)]
+pub struct Pool<'a> {
+    /// The device's name.
+    pub name: &'a str,
+    /// What the device grants.
+    pub capacity_bytes: u64,
+    /// The arena's length.
+    pub height_bytes: u64,
+    /// No layout is lower.
+    pub lower_bound_bytes: u64,
+    /// Whether the arena is as long as the bound.
+    pub optimal: bool,
+    /// What backends hold outside the arena.
+    pub weights_bytes: u64,
+    /// The arena's length if no two models shared a byte.
+    pub private_bytes: u64,
+    /// What sharing saves.
+    pub saved_bytes: u64,
+    /// The same of `private_bytes`, rounded down.
+    pub saved_percent: u64,
+    /// What lies apart from everything: persistent regions, and inputs and outputs that are kept.
+    pub kept_bytes: u64,
+    /// What stands most in the way of saving more.
+    pub forbids_most: Option<Forbids<'a>>,
+}
+
+/// Two models that cannot share memory.
+#[derive(Serialize)]
+pub struct Forbids<'a> {
+    /// Their names.
+    pub models: [&'a str; 2],
+    /// Their lanes.
+    pub lanes: [&'a str; 2],
+    /// Why they cannot.
+    pub reason: Reason,
+    /// What would be saved if nothing of the two sides ever needed its bytes at once.
+    pub bytes: u64,
+}
+
+/// Why two models cannot share memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// They are different processes'.
+    Domains,
+    /// They run on different lanes, which work at once.
+    Lanes,
+    /// A job that gives way keeps its scratch.
+    Preemption,
+}
+
+/// One model's place.
+#[derive(Serialize)]
+pub struct ModelView<'a> {
+    /// The model's name.
+    pub name: &'a str,
+    /// The device whose arena it lies in.
+    pub pool: &'a str,
+    /// The lane that runs it.
+    pub lane: &'a str,
+    /// How far its memory is planned: `planned`, `capped` or `measured`.
+    pub control: &'a str,
+    /// What its backend holds outside the arena.
+    pub weights_bytes: u64,
+    /// What it takes while it is loaded, and holds for ever.
+    pub persistent: Region,
+    /// Its inputs and outputs.
+    pub tensors: Tensors<'a>,
+    /// What its runs use.
+    pub scratch: Region,
+    /// Its recorded runs.
+    pub runs: Vec<RunView>,
+    #[serde(skip)]
+    model: &'a Model,
+    #[serde(skip)]
+    placement: &'a Placement,
+}
+
+/// A half-open part of an arena, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Region {
+    /// The first byte.
+    pub begin: u64,
+    /// The byte after the last.
+    pub end: u64,
+}
+
+impl Region {
+    const fn from(begin: ByteOffset, length: u64) -> Self {
+        Self { begin: begin.0, end: begin.0.saturating_add(length) }
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.end.saturating_sub(self.begin)
+    }
+}
+
+/// A model's inputs and outputs.
+#[derive(Serialize)]
+pub struct Tensors<'a> {
+    /// Where they lie, with what rounds each up to the alignment.
+    pub region: Region,
+    /// Their own bytes.
+    pub bytes: u64,
+    /// `kept`, or `job`: while a job runs.
+    pub life: &'a str,
+}
+
+/// One recorded run.
+#[derive(Clone, Serialize)]
+pub struct RunView {
+    /// Requests and returns.
+    pub events: usize,
+    /// Requests.
+    pub blocks: usize,
+    /// The length that its layout takes of the scratch.
+    pub height_bytes: u64,
+    /// What is live at once at most.
+    pub peak_bytes: u64,
+    /// The event, from 1, after which that is live; null where there is none.
+    pub peak_event: Option<usize>,
+}
+
+impl ModelView<'_> {
+    /// The recorded run that needs most, the first of equals, with its position.
+    fn peak(&self) -> Option<(usize, &RunView)> {
+        self.runs.iter().enumerate().rev().max_by_key(|(_, run)| run.peak_bytes)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.model.tensors == TensorLife::Kept
+    }
+}
+
+/// Gathers the plan of a check. `name` stands for the system where the manifest could not be read; `text` is the
+/// manifest's.
+#[must_use]
+pub fn of<'a>(checked: &'a Checked, name: &'a str, text: &str) -> Report<'a> {
+    let system = checked.resolved.as_ref().map(|resolved| &resolved.system);
+    let (pools, models) = match (system, &checked.layout) {
+        (Some(system), Some(layout)) => {
+            let models = models(system, layout);
+            (pools(system, layout, &models), models)
+        }
+        _ => (Vec::new(), Vec::new()),
+    };
+    Report {
+        schema: SCHEMA,
+        system: system.map_or(name, |system| &system.name),
+        verdict: if checked.passes() { "pass" } else { "fail" },
+        pools,
+        models,
+        findings: findings(&checked.findings, text),
+    }
+}
+
+impl Report<'_> {
+    /// The report as JSON.
+    ///
+    /// # Errors
+    /// Only what the serializer says, which is an internal error.
+    pub fn json(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+fn lane_of(system: &System, model: usize) -> Option<&Lane> {
+    let task = system.tasks.iter().find(|task| task.model == Some(model))?;
+    system.lanes.get(task.lane)
+}
+
+/// The models that some task runs on a lane with a device: the others have no bytes in any arena.
+fn models<'a>(system: &'a System, layout: &'a Layout) -> Vec<ModelView<'a>> {
+    let view = |(index, (model, placement)): (usize, (&'a Model, &'a Placement))| {
+        let lane = lane_of(system, index)?;
+        let runs = model.runs.iter().zip(&placement.runs);
+        Some(ModelView {
+            name: &model.file.name,
+            pool: &system.devices.get(lane.device?)?.name,
+            lane: &lane.name,
+            control: model.memory.name(),
+            weights_bytes: model.weights.0,
+            persistent: Region::from(placement.persistent, placement.load.height.0),
+            tensors: tensors(model, placement),
+            scratch: Region::from(placement.scratch, placement.scratch_bytes.0),
+            runs: runs.map(|(run, plan)| run_view(run, plan)).collect(),
+            model,
+            placement,
+        })
+    };
+    system.models.iter().zip(&layout.models).enumerate().filter_map(view).collect()
+}
+
+fn run_view(run: &Sequence, plan: &crate::memory::SequencePlan) -> RunView {
+    RunView {
+        events: run.events(),
+        blocks: run.blocks().len(),
+        height_bytes: plan.height.0,
+        peak_bytes: plan.lower_bound.0,
+        peak_event: (!run.is_empty()).then_some(plan.peak.saturating_add(1)),
+    }
+}
+
+/// The planner places a model's inputs and outputs one after the other.
+fn tensors<'a>(model: &'a Model, placement: &Placement) -> Tensors<'a> {
+    let offsets = placement.inputs.iter().chain(&placement.outputs);
+    let sizes = model.inputs.iter().chain(&model.outputs);
+    let begin = offsets.clone().map(|offset| offset.0).min().unwrap_or(placement.persistent.0);
+    let end = |(offset, tensor): (&ByteOffset, &crate::system::Tensor)| {
+        offset.0.saturating_add(tensor.size.0.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX))
+    };
+    Tensors {
+        region: Region { begin, end: offsets.zip(sizes).map(end).max().unwrap_or(begin) },
+        bytes: crate::memory::bound_bytes(model).0,
+        life: model.tensors.name(),
+    }
+}
+
+fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> Vec<Pool<'a>> {
+    let pool = |(device, pool): (&'a crate::system::Device, &crate::memory::Pool)| {
+        let saved = pool.private.0.saturating_sub(pool.height.0);
+        let percent = u128::from(saved).saturating_mul(100).checked_div(u128::from(pool.private.0)).unwrap_or(0);
+        let here = models.iter().filter(|model| model.pool == device.name);
+        let kept = here.map(|model| {
+            let tensors = if model.is_kept() { model.tensors.region.bytes() } else { 0 };
+            model.persistent.bytes().saturating_add(tensors)
+        });
+        Pool {
+            name: &device.name,
+            capacity_bytes: device.memory.0,
+            height_bytes: pool.height.0,
+            lower_bound_bytes: pool.lower_bound.0,
+            optimal: pool.height == pool.lower_bound,
+            weights_bytes: pool.weights.0,
+            private_bytes: pool.private.0,
+            saved_bytes: saved,
+            saved_percent: u64::try_from(percent).unwrap_or(100),
+            kept_bytes: kept.fold(0, u64::saturating_add),
+            forbids_most: pool.forbids_most.and_then(|(first, second, bytes)| {
+                let (one, other) = (system.models.get(first)?, system.models.get(second)?);
+                let (lane, beside) = (lane_of(system, first)?, lane_of(system, second)?);
+                let reason = match () {
+                    () if one.domain != other.domain => Reason::Domains,
+                    () if lane.name != beside.name => Reason::Lanes,
+                    () => Reason::Preemption,
+                };
+                Some(Forbids {
+                    models: [&one.file.name, &other.file.name],
+                    lanes: [&lane.name, &beside.name],
+                    reason,
+                    bytes: bytes.0,
+                })
+            }),
+        }
+    };
+    system.devices.iter().zip(&layout.pools).map(pool).collect()
+}
+
+/// Whether the runtime's own sequence divides a model's scratch.
+fn is_capped(model: &ModelView<'_>) -> bool {
+    model.model.memory == MemoryControl::Capped
+}

@@ -1,0 +1,454 @@
+//! The memory map as SVG: events of a run to the right, offsets upwards, one column a model, one rectangle a block.
+//!
+//! Columns stand beside each other over one axis of offsets, so what lies at one height shares bytes. What is kept runs
+//! through all columns. Lengths are integers, in thousandths of a pixel until they are printed.
+
+use super::{ModelView, Pool, Region, Report, is_capped};
+use crate::report::table::bytes;
+use std::fmt::{self, Write as _};
+
+/// Fills and outlines, from Okabe and Ito's palette, which people with any colour vision tell apart. More models than
+/// colours begin again; columns have names.
+const COLORS: [(&str, &str); 8] = [
+    ("#0072b2", "#003f63"),
+    ("#e69f00", "#7f5800"),
+    ("#009e73", "#005740"),
+    ("#cc79a7", "#7a3f60"),
+    ("#56b4e9", "#236a93"),
+    ("#d55e00", "#763400"),
+    ("#f0e442", "#7d760c"),
+    ("#767676", "#3a3a3a"),
+];
+
+const LEFT: u64 = 92_000;
+const RIGHT: u64 = 28_000;
+const LEAST_WIDTH: u64 = 900_000;
+/// The height of the part that shows bytes.
+const PANEL: u64 = 560_000;
+/// Above it: title, figures, lanes and names of columns.
+const HEAD: u64 = 118_000;
+/// Below it: events and the legend's first distance.
+const FOOT: u64 = 58_000;
+const ROW: u64 = 20_000;
+/// Between columns, and more between lanes.
+const GAP: u64 = 12_000;
+const LANE_GAP: u64 = 34_000;
+/// What is shorter would not be drawn.
+const LEAST: u64 = 60;
+
+const STYLE: &str = "\
+text{font-family:sans-serif;font-size:12px;fill:#1a1a1a}\
+.title{font-size:18px;font-weight:bold}.name{font-weight:bold}.small{font-size:11px;fill:#555}\
+.middle{text-anchor:middle}.end{text-anchor:end}\
+.column{fill:#f4f4f2}.grid{stroke:#dcdcd8;stroke-width:1}.lane{stroke:#888;stroke-width:1.5}\
+.block{fill-opacity:.85;stroke-width:.7}.block.thin{stroke-width:.2}\
+.kept{fill-opacity:.28;stroke-width:.5;stroke-opacity:.55}\
+.job{fill-opacity:.42;stroke-width:.5;stroke-opacity:.55}\
+.region{fill-opacity:.07;stroke-width:.8;stroke-opacity:.7}\
+.capped{fill-opacity:.3;stroke-width:1;stroke-dasharray:5 3}\
+.height,.bound{stroke:#1a1a1a;stroke-width:1.2;stroke-dasharray:7 4}.bound{stroke:#a00000}\
+.peak{stroke:#1a1a1a;stroke-width:1.2;stroke-dasharray:2 2}.tip{fill:#1a1a1a;stroke:#fff;stroke-width:.7}";
+
+/// Thousandths of a pixel, printed as pixels.
+#[derive(Clone, Copy)]
+struct Px(u64);
+
+impl fmt::Display for Px {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:03}", self.0 / 1_000, self.0 % 1_000);
+        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+/// Text as XML takes it.
+struct Xml<'a>(&'a str);
+
+impl fmt::Display for Xml<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for letter in self.0.chars() {
+            match letter {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\u{fffe}' | '\u{ffff}' => f.write_char('\u{fffd}')?,
+                letter if letter.is_control() => f.write_char('\u{fffd}')?,
+                letter => f.write_char(letter)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `part / whole` of a length, rounded down.
+fn share(part: u64, whole: u64, length: u64) -> u64 {
+    let share = u128::from(part) * u128::from(length) / u128::from(whole.max(1));
+    u64::try_from(share).unwrap_or(length).min(length)
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Where one model's runs are drawn.
+struct Column<'a> {
+    model: &'a ModelView<'a>,
+    /// The position of its colour.
+    color: usize,
+    x: u64,
+    width: u64,
+    /// The width of each run.
+    run: u64,
+}
+
+/// One pool's map.
+struct Map<'a> {
+    pool: &'a Pool<'a>,
+    columns: Vec<Column<'a>>,
+    /// Where the panel ends to the right.
+    right: u64,
+    /// The page's `y` of the map's upper edge.
+    top: u64,
+}
+
+/// Draws every pool with models, one below the other.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    let mut maps = Vec::new();
+    let mut top = 0;
+    for pool in &report.pools {
+        let columns = columns(report, pool);
+        if let Some(right) = columns.iter().map(|column| column.x + column.width).max() {
+            let map = Map { pool, columns, right, top };
+            top += map.height();
+            maps.push(map);
+        }
+    }
+    let width = maps.iter().map(|map| map.right + RIGHT).fold(LEAST_WIDTH, u64::max);
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write_page(&mut text, report, &maps, Px(width), Px(top.max(60_000)));
+    text
+}
+
+/// Lane by lane, so that what shares bytes stands side by side.
+fn columns<'a>(report: &'a Report<'_>, pool: &Pool<'_>) -> Vec<Column<'a>> {
+    let here = report.models.iter().enumerate().filter(|(_, model)| model.pool == pool.name);
+    let mut here: Vec<(usize, &ModelView<'_>)> = here.collect();
+    let first = |lane: &str| report.models.iter().position(|model| model.lane == lane);
+    here.sort_by_key(|(index, model)| (first(model.lane), *index));
+    let mut x = LEFT + GAP;
+    let mut columns: Vec<Column<'_>> = Vec::with_capacity(here.len());
+    for (color, model) in here {
+        if let Some(before) = columns.last() {
+            x += if before.model.lane == model.lane { GAP } else { LANE_GAP };
+        }
+        let runs = number(model.runs.len()).max(1);
+        let events = model.runs.iter().map(|run| number(run.events)).max().unwrap_or(0);
+        let run = (events * 2_500).clamp((124_000 / runs).max(60_000), (420_000 / runs).max(150_000));
+        let letters = number(model.name.chars().count()) * 8_000;
+        let width = (run * runs + (runs - 1) * GAP / 2).max(letters);
+        columns.push(Column { model, color, x, width, run });
+        x += width;
+    }
+    columns
+}
+
+fn write_page(text: &mut String, report: &Report<'_>, maps: &[Map<'_>], width: Px, height: Px) -> fmt::Result {
+    writeln!(
+        text,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">"
+    )?;
+    writeln!(text, "<title>Memory plan of {}</title>", Xml(report.system))?;
+    write!(text, "<style>{STYLE}")?;
+    for (index, (fill, line)) in COLORS.iter().enumerate() {
+        write!(text, ".m{index}{{fill:{fill};stroke:{line}}}")?;
+    }
+    writeln!(text, "</style>\n<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>")?;
+    for map in maps {
+        map.write(text, report.system)?;
+    }
+    if maps.is_empty() {
+        writeln!(
+            text,
+            "<text x=\"24\" y=\"36\" class=\"title\">{}: no model in any memory</text>",
+            Xml(report.system)
+        )?;
+    }
+    writeln!(text, "</svg>")
+}
+
+impl Map<'_> {
+    /// With head, foot and legend: a row for each model, and two that explain the signs.
+    fn height(&self) -> u64 {
+        HEAD + PANEL + FOOT + ROW * (number(self.columns.len()) + 2)
+    }
+
+    fn bottom(&self) -> u64 {
+        self.top + HEAD + PANEL
+    }
+
+    /// The `y` of an offset.
+    fn y(&self, offset: u64) -> u64 {
+        self.bottom() - share(offset, self.pool.height_bytes, PANEL)
+    }
+
+    fn write(&self, text: &mut String, system: &str) -> fmt::Result {
+        writeln!(text, "<g class=\"pool\" id=\"pool-{}\">", Xml(self.pool.name))?;
+        self.write_head(text, system)?;
+        self.write_axis(text)?;
+        for column in &self.columns {
+            self.write_kept(text, column)?;
+        }
+        for column in &self.columns {
+            self.write_column(text, column)?;
+        }
+        self.write_limits(text)?;
+        self.write_legend(text)?;
+        writeln!(text, "</g>")
+    }
+
+    fn write_head(&self, text: &mut String, system: &str) -> fmt::Result {
+        let pool = self.pool;
+        let title = Px(self.top + 32_000);
+        let (system, name) = (Xml(system), Xml(pool.name));
+        writeln!(text, "<text x=\"24\" y=\"{title}\" class=\"title\">{system}: memory of {name}</text>")?;
+        let lowest = if pool.optimal {
+            ", the lowest".to_owned()
+        } else {
+            format!(", at least {}", bytes(pool.lower_bound_bytes))
+        };
+        writeln!(
+            text,
+            "<text x=\"24\" y=\"{}\" class=\"small\">arena {}{lowest} · private arenas would be {} · saves {} % · outside \
+             {} · of {} granted</text>",
+            Px(self.top + 52_000),
+            bytes(pool.height_bytes),
+            bytes(pool.private_bytes),
+            pool.saved_percent,
+            bytes(pool.weights_bytes),
+            bytes(pool.capacity_bytes),
+        )?;
+        for column in &self.columns {
+            let lane = column.model.lane;
+            let of_lane = || self.columns.iter().filter(|other| other.model.lane == lane);
+            let begin = of_lane().map(|other| other.x).min().unwrap_or(column.x);
+            if begin == column.x {
+                let end = of_lane().map(|other| other.x + other.width).max().unwrap_or(begin);
+                let (begin, end, y) = (Px(begin), Px(end), self.top + 80_000);
+                writeln!(
+                    text,
+                    "<text x=\"{begin}\" y=\"{}\" class=\"small\">lane {}</text>",
+                    Px(y - 5_000),
+                    Xml(lane)
+                )?;
+                writeln!(text, "<path d=\"M{begin} {}H{end}\" class=\"lane\"/>", Px(y))?;
+            }
+            let (x, name) = (Px(column.x), Xml(column.model.name));
+            writeln!(text, "<text x=\"{x}\" y=\"{}\" class=\"name\">{name}</text>", Px(self.top + 99_000))?;
+        }
+        Ok(())
+    }
+
+    /// Columns, and a line of the grid at each multiple of a power of two.
+    fn write_axis(&self, text: &mut String) -> fmt::Result {
+        let (top, height) = (self.y(self.pool.height_bytes), self.pool.height_bytes);
+        for column in &self.columns {
+            let (x, y) = (Px(column.x), Px(top));
+            let (width, height) = (Px(column.width), Px(PANEL));
+            writeln!(text, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" class=\"column\"/>")?;
+        }
+        let step = (height / 7).max(1).checked_next_power_of_two().unwrap_or(u64::MAX);
+        let ticks = (0..8).map(|tick: u64| tick.saturating_mul(step));
+        for tick in ticks.take_while(|tick| *tick < height) {
+            let y = self.y(tick);
+            writeln!(text, "<path d=\"M{} {}H{}\" class=\"grid\"/>", Px(LEFT), Px(y), Px(self.right))?;
+            // The height has its own label.
+            if y - top > 16_000 {
+                let size = if tick == 0 { "0".to_owned() } else { bytes(tick).replace(".00 ", " ") };
+                writeln!(
+                    text,
+                    "<text x=\"{}\" y=\"{}\" class=\"small end\">{size}</text>",
+                    Px(LEFT - 8_000),
+                    Px(y + 4_000)
+                )?;
+            }
+        }
+        let (x, y) = (Px(LEFT - 62_000), Px(top + PANEL / 2));
+        writeln!(
+            text,
+            "<text x=\"{x}\" y=\"{y}\" transform=\"rotate(-90 {x} {y})\" class=\"small middle\">offset</text>"
+        )
+    }
+
+    fn write_kept(&self, text: &mut String, column: &Column<'_>) -> fmt::Result {
+        let model = column.model;
+        let mut kept = |what: &str, region: Region| {
+            let title = format!("{}, {what}: {} bytes at offset {}, always", model.name, region.bytes(), region.begin);
+            self.write_region(text, region, (LEFT, self.right), ("kept", column.color), &title)
+        };
+        kept("persistent", model.persistent)?;
+        if model.is_kept() { kept("inputs and outputs", model.tensors.region) } else { Ok(()) }
+    }
+
+    fn write_region(
+        &self,
+        text: &mut String,
+        region: Region,
+        (from, to): (u64, u64),
+        (class, color): (&str, usize),
+        title: &str,
+    ) -> fmt::Result {
+        if region.bytes() == 0 {
+            return Ok(());
+        }
+        let y = self.y(region.end);
+        let height = (self.y(region.begin) - y).max(LEAST);
+        writeln!(
+            text,
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" class=\"{class} m{}\"><title>{}</title></rect>",
+            Px(from),
+            Px(y),
+            Px(to - from),
+            Px(height),
+            color % COLORS.len(),
+            Xml(title),
+        )
+    }
+
+    fn write_column(&self, text: &mut String, column: &Column<'_>) -> fmt::Result {
+        let model = column.model;
+        let sides = (column.x, column.x + column.width);
+        let place = |region: Region| format!("{} bytes at offset {}", region.bytes(), region.begin);
+        if !model.is_kept() {
+            let title =
+                format!("{}, inputs and outputs: {}, while a job runs", model.name, place(model.tensors.region));
+            self.write_region(text, model.tensors.region, sides, ("job", column.color), &title)?;
+        }
+        let (class, what) =
+            if is_capped(model) { ("capped", "that its runtime divides") } else { ("region", "of its runs") };
+        let title = format!("{}, scratch {what}: {}", model.name, place(model.scratch));
+        self.write_region(text, model.scratch, sides, (class, column.color), &title)?;
+        let middle = |x: u64, width: u64| Px(x + width / 2);
+        let below = Px(self.bottom() + 16_000);
+        for (run, x) in
+            (0..model.runs.len()).zip((column.x..).step_by(usize::try_from(column.run + GAP / 2).unwrap_or(1)))
+        {
+            self.write_run(text, column, run, x)?;
+            let events = model.runs.get(run).map_or(0, |run| run.events);
+            let of = if model.runs.len() > 1 { format!("run {}: ", run + 1) } else { String::new() };
+            let x = middle(x, column.run);
+            writeln!(text, "<text x=\"{x}\" y=\"{below}\" class=\"small middle\">{of}{events} events</text>")?;
+        }
+        if model.runs.is_empty() {
+            let x = middle(column.x, column.width);
+            writeln!(text, "<text x=\"{x}\" y=\"{below}\" class=\"small middle\">{}</text>", model.control)?;
+        }
+        Ok(())
+    }
+
+    fn write_run(&self, text: &mut String, column: &Column<'_>, run: usize, left: u64) -> fmt::Result {
+        let model = column.model;
+        let (Some(sequence), Some(plan)) = (model.model.runs.get(run), model.placement.runs.get(run)) else {
+            return Ok(());
+        };
+        let events = number(sequence.events());
+        let x = |event: usize| left + share(number(event), events, column.run);
+        for (index, (block, offset)) in sequence.blocks().iter().zip(&plan.offsets).enumerate() {
+            let offset = model.scratch.begin.saturating_add(offset.0);
+            let (begin, end) = (x(block.from), x(block.to));
+            let y = self.y(offset.saturating_add(block.size));
+            let (width, height) = ((end - begin).max(LEAST), (self.y(offset) - y).max(LEAST));
+            let thin = if width.min(height) < 3_000 { " thin" } else { "" };
+            let until =
+                if block.to == sequence.events() { "the end".to_owned() } else { format!("event {}", block.to + 1) };
+            write!(
+                text,
+                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" class=\"block{thin} m{}\"><title>",
+                Px(begin),
+                Px(y),
+                Px(width),
+                Px(height),
+                column.color % COLORS.len(),
+            )?;
+            writeln!(
+                text,
+                "{}, run {}, block {}: {} bytes at offset {offset}, from event {} until {until}</title></rect>",
+                Xml(model.name),
+                run + 1,
+                index + 1,
+                block.size,
+                block.from + 1,
+            )?;
+        }
+        let Some(view) = model.runs.get(run).filter(|run| run.peak_bytes > 0) else { return Ok(()) };
+        let at = Px(x(plan.peak).midpoint(x(plan.peak + 1)));
+        let high = model.scratch.begin.saturating_add(view.height_bytes);
+        let (low, high) = (Px(self.y(model.scratch.begin)), Px(self.y(high)));
+        writeln!(
+            text,
+            "<g><title>{}, run {}: most is live after event {}, {} bytes</title><path d=\"M{at} {low}V{high}\" \
+             class=\"peak\"/><path d=\"M{at} {high}l-4 -7h8z\" class=\"tip\"/></g>",
+            Xml(model.name),
+            run + 1,
+            plan.peak + 1,
+            view.peak_bytes,
+        )
+    }
+
+    fn write_limits(&self, text: &mut String) -> fmt::Result {
+        let mut line = |class: &str, size: u64, shift: u64| {
+            let y = self.y(size);
+            writeln!(text, "<path d=\"M{} {}H{}\" class=\"{class}\"/>", Px(LEFT), Px(y), Px(self.right + GAP))?;
+            let (x, y) = (Px(LEFT - 8_000), Px(y + shift));
+            writeln!(text, "<text x=\"{x}\" y=\"{y}\" class=\"name end\">{}</text>", bytes(size))
+        };
+        line("height", self.pool.height_bytes, 4_000)?;
+        if self.pool.optimal { Ok(()) } else { line("bound", self.pool.lower_bound_bytes, 18_000) }
+    }
+
+    fn write_legend(&self, text: &mut String) -> fmt::Result {
+        let mut y = self.bottom() + FOOT - ROW / 2;
+        for column in &self.columns {
+            let model = column.model;
+            let color = column.color % COLORS.len();
+            writeln!(
+                text,
+                "<rect x=\"24\" y=\"{}\" width=\"14\" height=\"12\" class=\"block m{color}\"/>",
+                Px(y - 10_000)
+            )?;
+            let peak = model.peak().map(|(_, run)| format!(", at most {} live", bytes(run.peak_bytes)));
+            writeln!(
+                text,
+                "<text x=\"46\" y=\"{}\"><tspan class=\"name\">{}</tspan> on lane {}, {}: persistent {}, inputs and outputs \
+                 {} ({}), scratch {}{}</text>",
+                Px(y),
+                Xml(model.name),
+                Xml(model.lane),
+                model.control,
+                bytes(model.persistent.bytes()),
+                bytes(model.tensors.bytes),
+                if model.is_kept() { "kept" } else { "while a job runs" },
+                bytes(model.scratch.bytes()),
+                peak.unwrap_or_default(),
+            )?;
+            y += ROW;
+        }
+        y += ROW / 2;
+        let mut x: u64 = 24_000;
+        for (class, words) in [
+            ("block", "a block of a run"),
+            ("kept", "kept, never shared"),
+            ("job", "inputs and outputs of a job"),
+            ("capped", "divided by the runtime"),
+        ] {
+            let (at, up) = (Px(x), Px(y - 10_000));
+            writeln!(text, "<rect x=\"{at}\" y=\"{up}\" width=\"22\" height=\"12\" class=\"{class} m7\"/>")?;
+            x += 30_000;
+            writeln!(text, "<text x=\"{}\" y=\"{}\" class=\"small\">{words}</text>", Px(x), Px(y))?;
+            x += number(words.len()) * 6_000 + 14_000;
+        }
+        writeln!(text, "<path d=\"M{} {}v5m0 7l-4 -7h8z\" class=\"tip\"/>", Px(x + 5_000), Px(y - 10_000))?;
+        writeln!(text, "<text x=\"{}\" y=\"{}\" class=\"small\">most is live here</text>", Px(x + 15_000), Px(y))
+    }
+}

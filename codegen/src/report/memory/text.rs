@@ -1,0 +1,105 @@
+//! The memory plan as text.
+
+use super::{Forbids, ModelView, Pool, Reason, Region, Report};
+use crate::report::table::{bytes, table};
+use comfy_table::CellAlignment;
+use std::fmt::Write as _;
+
+/// Renders pools and models; empty where nothing was planned.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    let mut text = String::new();
+    for pool in &report.pools {
+        let models: Vec<&ModelView<'_>> = report.models.iter().filter(|model| model.pool == pool.name).collect();
+        // Writing to a string does not fail.
+        let _ = write_pool(&mut text, pool, &models);
+    }
+    text
+}
+
+fn both(size: u64) -> String {
+    if size < 1_024 { format!("{size} B") } else { format!("{} ({size} B)", bytes(size)) }
+}
+
+fn region(region: Region) -> String {
+    match region.bytes() {
+        0 => "-".to_owned(),
+        size => format!("[{}, {}) {}", region.begin, region.end, bytes(size)),
+    }
+}
+
+fn write_pool(text: &mut String, pool: &Pool<'_>, models: &[&ModelView<'_>]) -> std::fmt::Result {
+    writeln!(text, "memory {}: {} granted", pool.name, both(pool.capacity_bytes))?;
+    if models.is_empty() {
+        return writeln!(text, "  no model lies here\n");
+    }
+    writeln!(text, "  arena        {}", both(pool.height_bytes))?;
+    if pool.optimal {
+        writeln!(text, "  lower bound  the same: it is the lowest, the models' witnesses need as much")?;
+    } else {
+        let gap = pool.height_bytes.saturating_sub(pool.lower_bound_bytes);
+        writeln!(text, "  lower bound  {}: a gap of {} is open", both(pool.lower_bound_bytes), both(gap))?;
+    }
+    writeln!(text, "  outside      {} that backends hold, not shared", both(pool.weights_bytes))?;
+    writeln!(text, "  private      {} if no two models shared a byte", both(pool.private_bytes))?;
+    writeln!(text, "  saved        {} %, {}", pool.saved_percent, both(pool.saved_bytes))?;
+    match &pool.forbids_most {
+        Some(forbids) => writeln!(text, "  forbids more {}", why(forbids))?,
+        None => writeln!(
+            text,
+            "  forbids more nothing that runs at once; what remains beside the largest run is kept memory, {}",
+            both(pool.kept_bytes)
+        )?,
+    }
+    let header =
+        ["model", "lane", "control", "persistent", "inputs + outputs", "scratch", "runs", "blocks", "peak live"];
+    let mut rows = table(&header);
+    for model in models {
+        rows.add_row([
+            model.name.to_owned(),
+            model.lane.to_owned(),
+            model.control.to_owned(),
+            region(model.persistent),
+            format!("{}, {}", both(model.tensors.bytes), model.tensors.life),
+            region(model.scratch),
+            model.runs.len().to_string(),
+            list(model.runs.iter().map(|run| run.blocks.to_string())),
+            peak(model),
+        ]);
+    }
+    for column in rows.column_iter_mut().skip(6).take(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    writeln!(text, "{rows}\n")
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    if items.is_empty() { "-".to_owned() } else { items.join(" + ") }
+}
+
+fn peak(model: &ModelView<'_>) -> String {
+    let Some((position, run)) = model.peak() else { return "-".to_owned() };
+    let Some(event) = run.peak_event else { return "-".to_owned() };
+    let of = if model.runs.len() > 1 { format!(" of run {}", position.saturating_add(1)) } else { String::new() };
+    format!("{} after event {event}{of}", both(run.peak_bytes))
+}
+
+/// Why two models cannot share, and what that costs.
+fn why(forbids: &Forbids<'_>) -> String {
+    let ([one, other], [lane, beside], saved) = (forbids.models, forbids.lanes, both(forbids.bytes));
+    match forbids.reason {
+        Reason::Domains => format!(
+            "{one} and {other} lie in different domains, which are processes of their own; in one domain and never at \
+             once, {saved} more would be saved"
+        ),
+        Reason::Lanes => format!(
+            "{one} (lane {lane}) and {other} (lane {beside}) can run at once; if these lanes never did, {saved} more \
+             would be saved"
+        ),
+        Reason::Preemption => format!(
+            "{one} and {other} (lane {lane}) can both have begun, and a job that gives way keeps its scratch; if they \
+             never did, {saved} more would be saved"
+        ),
+    }
+}
