@@ -83,6 +83,8 @@ fn alignment_gaps_offsets_and_powers_of_two_are_honoured() {
         "id,lower,upper,size,alignment,gaps,offset\n\
          a,-3,9,5,,-1-4 6-7,0\nb,-1,4,7,4,,0\nc,0,9,3,8,,16\nd,6,7,1,,,0\n"
     );
+    let none = table.pack(&["--capacity", "3", "--power-of-two", "4"]);
+    assert!(text(&none.stderr).contains("below the smallest size that the memory can have"), "{}", text(&none.stderr));
     // 19 bytes do not fit 31, as only 16 of these are a power of two.
     let tight = table.pack(&["--capacity", "31", "--power-of-two", "4"]);
     assert_eq!(tight.status.code(), Some(1));

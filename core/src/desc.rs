@@ -405,7 +405,8 @@ pub struct PoolDesc {
     pub weights: Bytes,
     /// The length of the arena that is taken once, at start.
     pub height: Bytes,
-    /// No layout is lower that keeps apart what can be live at once: the models' witnesses show it.
+    /// No layout of whole multiples of [`ALIGNMENT`] is lower that keeps apart what can be live at once: the models'
+    /// witnesses show it.
     pub lower_bound: Bytes,
     /// What the arena would need if no two models shared a byte.
     pub private: Bytes,

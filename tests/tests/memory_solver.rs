@@ -108,6 +108,35 @@ fn six_thousand_small_problems_in_two_pools_have_the_lowest_heights() {
     assert!(by_witness > 6_000 && by_witness < 12_000 && fits > 500 && above > 500);
 }
 
+/// Whatever the limits are, what is claimed is true: no plan below the lower bound, none above it called the lowest.
+#[test]
+fn a_search_that_is_cut_short_claims_nothing_false() {
+    let (mut open, mut by_search) = (0, 0);
+    for seed in 0..4_000 {
+        let mut random = fastrand::Rng::with_seed(seed + 1_000_000);
+        // Two parts without a conflict between them.
+        let (mut buffers, other) = (small(&mut random), small(&mut random));
+        let lowest = lowest_height(&buffers).max(lowest_height(&other));
+        buffers.extend(other.into_iter().map(|buffer| {
+            let live = buffer.live.iter().map(|range| range.start + 1_000..range.end + 1_000).collect();
+            Buffer { live, ..buffer }
+        }));
+        let capacities = [None, None, None, Some(lowest), Some(lowest.saturating_sub(1)), Some(lowest + 5)];
+        let limits = Limits {
+            nodes: [0, 1, 7, 20, 40, 60, 200, 1_000][random.usize(..8)],
+            capacity: capacities[random.usize(..6)],
+            threads: random.usize(1..4),
+            ..Limits::default()
+        };
+        let plan = planned(&buffers, limits, &format!("seed {seed}"));
+        assert!(plan.lower_bound <= lowest && lowest <= plan.height, "seed {seed}: {plan:?}, lowest {lowest}");
+        open += usize::from(plan.proof == Proof::None);
+        by_search += usize::from(plan.proof == Proof::Search);
+    }
+    println!("{open} left open, {by_search} proven by search");
+    assert!(open > 50 && by_search > 20, "{open} {by_search}");
+}
+
 /// Instances of the hardness of the published ones: no order alone puts the rectangle together.
 const RECTANGLES: [(u64, usize); 12] = [
     (1, 60),
@@ -140,6 +169,10 @@ fn cut_rectangles_are_put_together_again_and_first_plans_do_not_do_it() {
 fn the_plan_does_not_depend_on_the_number_of_threads() {
     for (seed, count) in [(11, 70), (12, 110), (13, 140)] {
         let mut buffers = cut_rectangle(seed, count, 500, 100_000);
+        buffers.extend(cut_rectangle(seed + 50, 60, 400, 90_000).into_iter().map(|buffer| {
+            let live = &buffer.live[0];
+            Buffer::new(buffer.size, live.start + 1_000..live.end + 1_000)
+        }));
         // Some slack and some alignment, so that the lowest height is not the bound.
         for buffer in buffers.iter_mut().step_by(7) {
             *buffer = buffer.clone().aligned(64);

@@ -195,7 +195,8 @@ fn plan_pool(system: &System, device: usize, homes: &[Option<Home>], placed: &mu
         placement.persistent = ByteOffset(end);
         end = end.checked_add(placement.load.height.0)?;
         persistent = persistent.checked_add(placement.load.height.0)?;
-        always = always.checked_add(placement.load.lower_bound.0)?;
+        // What loading gives back again may lie where anything will be: only what stays is always there.
+        always = always.checked_add(placement.load.at_end.0)?;
         let mut tensors = 0;
         let start = if model.tensors == TensorLife::Kept { &mut end } else { &mut tensors };
         let first = *start;

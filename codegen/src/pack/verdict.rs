@@ -78,6 +78,9 @@ impl Told {
             "witness" => format!("the lowest: {} buffers{at} need as much", self.witness.len()),
             "search" => "the lowest: everything lower was searched".to_owned(),
             _ if self.out_of_time => format!("gap {gap}; not proven: the time limit ended the search"),
+            _ if self.fits => {
+                format!("gap {gap}; not proven, and hardly searched for once it fit ({} nodes)", self.nodes)
+            }
             _ => format!("gap {gap}; not proven within {} nodes", self.nodes),
         };
         let size = match self.size_bytes {
@@ -102,7 +105,11 @@ pub fn refused(sheet: &Sheet, plan: &Plan, told: &Told, sizes: Sizes) -> Option<
     let buffers = sheet.problem.buffers();
     let size = |at: &usize| buffers.get(*at).map_or(0, |buffer| buffer.size);
     let capacity = told.capacity_bytes;
-    let usable = sizes.within(capacity).unwrap_or(0);
+    let Some(usable) = sizes.within(capacity) else {
+        let message = format!("the capacity is {capacity}, below the smallest size that the memory can have");
+        let finding = Finding::error(Code::PackExceeded, message).in_file(&sheet.file, "");
+        return Some(finding.help("give more capacity, or a smaller --power-of-two"));
+    };
     let cut = if usable == capacity { String::new() } else { format!(", of which a power of two is {usable}") };
     let mut listed: Vec<usize>;
     let (message, help);

@@ -162,7 +162,7 @@ const fn lower_bound(system: &SystemDesc, pool: usize) -> Option<u64> {
             let Some(own) = needs(model) else {
                 return None;
             };
-            let Some(running) = group(system, position, own.running) else {
+            let Some(running) = group(system, position, model.pool, own.running) else {
                 return None;
             };
             let Some(more) = own.always.checked_add(running) else {
@@ -182,13 +182,13 @@ const fn lower_bound(system: &SystemDesc, pool: usize) -> Option<u64> {
     Some(sum)
 }
 
-/// What the model's group needs while one of it runs, if the model is the group's first; otherwise nothing more.
-const fn group(system: &SystemDesc, model: usize, running: u64) -> Option<u64> {
+/// What the model's group in its pool needs while one of it runs, if the model is the group's first; otherwise nothing more.
+const fn group(system: &SystemDesc, model: usize, pool: PoolId, running: u64) -> Option<u64> {
     let mut most = running;
     let mut models = system.models;
     let mut position: usize = 0;
     while let [other, rest @ ..] = models {
-        if position != model && run_on_one_lane(system, model, position) {
+        if position != model && other.pool.0 == pool.0 && run_on_one_lane(system, model, position) {
             if position < model {
                 return Some(0);
             }

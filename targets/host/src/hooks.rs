@@ -10,7 +10,8 @@ use aegis_linux::stats::TaskStats;
 ///
 /// What a hook takes is part of the task's WCET (manifest key `hooks`). It should not wait and not use the heap.
 pub trait TaskHooks: Send + 'static {
-    /// Fills the inputs, immediately before the model runs. They hold what the model's last job left there.
+    /// Fills the inputs, immediately before the model runs. They hold what the model's last job left there; with `tensors =
+    /// "job"` in the manifest they hold anything, because others use their bytes in between: write all of every input.
     fn input(&mut self, job: &JobContext, inputs: &mut Inputs<'_>);
 
     /// Reads the outputs, immediately after the model ran. They are gone when this returns.

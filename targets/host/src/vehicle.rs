@@ -367,13 +367,19 @@ fn control(model: &ModelDesc, used: Option<&Use>) -> ModelMemory {
     let backend = match model.backend {
         Backend::OnnxRuntime => "onnxruntime".to_owned(),
     };
-    ModelMemory { name: model.name.to_owned(), backend, control: used.map_or(model.memory, |used| used.control).name() }
+    ModelMemory {
+        name: model.name.to_owned(),
+        backend,
+        planned: model.memory.name(),
+        control: used.map_or(model.memory, |used| used.control).name(),
+    }
 }
 
-/// How many allocations were not as planned.
+/// How much was not as planned: requests, and models that ran in no recorded order.
 fn beyond(memory: &MemorySummary) -> u64 {
-    let above = u64::from(memory.highest_bytes > memory.arena_bytes);
-    memory.refused_requests.saturating_add(memory.unattributed_requests).saturating_add(above)
+    let less = memory.models.iter().filter(|model| model.control != model.planned).count();
+    let less = u64::try_from(less).unwrap_or(u64::MAX);
+    memory.refused_requests.saturating_add(memory.unattributed_requests).saturating_add(less)
 }
 
 /// Says what the memory came to, and loudly what of it was not planned.
@@ -395,7 +401,13 @@ fn told(memory: &[MemorySummary]) {
             pool.private_bytes,
             controls.join(", ")
         );
-        if beyond(pool) > 0 {
+        for model in pool.models.iter().filter(|model| model.control != model.planned) {
+            let (name, planned, control) = (&model.name, model.planned, model.control);
+            log::warn!(
+                "MEMORY NOT AS PLANNED: model \"{name}\" ran in no recorded order: {control} instead of {planned}"
+            );
+        }
+        if pool.refused_requests > 0 || pool.unattributed_requests > 0 {
             log::warn!(
                 "MEMORY OUTSIDE THE PLAN: pool \"{}\", {} requests refused, {} of no model",
                 pool.pool,

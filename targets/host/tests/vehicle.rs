@@ -259,7 +259,10 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     let memory = &summary["memory"][0];
     assert_eq!((&memory["refused_requests"], &memory["unattributed_requests"]), (&json!(0), &json!(0)), "{summary}");
     assert_eq!(memory["highest_bytes"], memory["arena_bytes"], "{summary}");
-    assert_eq!(memory["models"][0], json!({"name": "face", "backend": "onnxruntime", "control": "capped"}));
+    assert_eq!(
+        memory["models"][0],
+        json!({"name": "face", "backend": "onnxruntime", "planned": "capped", "control": "capped"})
+    );
     assert_eq!(models_answer[0]["memory"], json!("planned"), "{models_answer}");
     let count = |task: usize, key: &str| summary["tasks"][task][key].as_u64().unwrap();
     assert_eq!((count(0, "jobs") + count(0, "rejected"), count(1, "jobs") + count(1, "rejected")), (50, 20));

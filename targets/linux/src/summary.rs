@@ -121,7 +121,8 @@ pub struct MemorySummary {
     pub locked: bool,
     /// No layout is lower, by the witnesses in the plan.
     pub lower_bound_bytes: u64,
-    /// The end of the highest block that was handed out, rounded up to the alignment; never above `arena_bytes`.
+    /// The end of the highest block that was handed out, rounded up to the alignment; never above
+    /// `arena_bytes`, because every request is compared with its region.
     pub highest_bytes: u64,
     /// Requests of backends that were not the planned ones and were refused.
     pub refused_requests: u64,
@@ -138,7 +139,9 @@ pub struct ModelMemory {
     pub name: String,
     /// Its backend's name.
     pub backend: String,
-    /// `planned`, `capped` or `measured`.
+    /// `planned`, `capped` or `measured`: as the plan has it.
+    pub planned: &'static str,
+    /// The same as it ran: `capped` instead of `planned` where it ran in no recorded order.
     pub control: &'static str,
 }
 

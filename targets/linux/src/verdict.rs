@@ -19,7 +19,7 @@ pub struct Findings {
     pub explained: u64,
     /// Jobs that failed alone.
     pub failed: u64,
-    /// Backend allocations outside the plan: refused, unattributed, or above the planned height.
+    /// Requests for memory that were refused or belong to no model, and models that ran in no recorded order.
     pub beyond_plan: u64,
     /// Reasons why the guarantee does not hold on this machine.
     pub voids: usize,
@@ -71,7 +71,10 @@ pub fn judge(findings: &Findings) -> Verdict {
         return verdict(1, format!("{exceeded} of {jobs} {what}"));
     }
     if beyond_plan > 0 {
-        return verdict(1, format!("{beyond_plan} backend allocations were not the planned ones"));
+        return verdict(
+            1,
+            format!("{beyond_plan} requests for memory, or orders of execution, were not the planned ones"),
+        );
     }
     if voids > 0 && !findings.allow_void {
         let reasons = if voids == 1 { "one reason".to_owned() } else { format!("{voids} reasons") };

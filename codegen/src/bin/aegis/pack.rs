@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
     /// Where the rows with their offsets go; without it to the standard output, and the figures to the standard error.
     #[arg(short, long, value_name = "OUT.csv")]
     output: Option<PathBuf>,
-    /// How much is searched at most. The same number gives the same offsets on every machine.
+    /// How much is searched at most: all of it to fit the capacity, a small part to go below it. The same number gives the
+    /// same offsets on every machine.
     #[arg(long, default_value_t = Limits::default().nodes)]
     nodes: u64,
     /// A wall-clock limit such as 10s. Where it ends the search, that is said, and another run may find another plan.

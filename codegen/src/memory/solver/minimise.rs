@@ -276,16 +276,19 @@ impl Planner<'_> {
         // Somewhere between: the gap is halved with few nodes for each height, then again with more.
         let mut allowed = u64::try_from(members.len() * orders.first()).unwrap_or(u64::MAX).saturating_mul(8);
         while nodes > 0 && part.height > floor.max(part.lower) && !self.workshop.stop.load(Ordering::Relaxed) {
-            let lower = floor.max(part.lower);
-            let step = (part.height - lower) / 64;
-            let mut hopeless = lower;
-            while nodes > 0 && part.height - hopeless > step + 1 {
+            let mut hopeless = floor.max(part.lower);
+            let step = (part.height - hopeless) / 64;
+            // A plan may be lower than what it was asked for, and so than a height that was given up.
+            while nodes > 0 && part.height > hopeless && part.height - hopeless > step + 1 {
                 let goal = hopeless + (part.height - hopeless) / 2;
                 if !decide(part, goal, allowed, &mut nodes) {
                     hopeless = goal.max(part.lower);
                 }
             }
-            decide(part, lower.max(part.lower), allowed, &mut nodes);
+            let goal = floor.max(part.lower);
+            if part.height > goal {
+                decide(part, goal, allowed, &mut nodes);
+            }
             allowed = allowed.saturating_mul(2);
         }
         part.members = members;

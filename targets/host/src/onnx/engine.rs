@@ -70,7 +70,8 @@ impl OnnxEngine {
         let refusal = scratch.take_refusal();
         if kept > 0 {
             // Another model may use the same bytes next, so this cannot go on.
-            return Err(BackendError::Run(format!("{kept} blocks of the shared scratch were not given back")));
+            let why = refusal.map_or_else(String::new, |refusal| format!(", after {refusal}"));
+            return Err(BackendError::Run(format!("{kept} blocks of the shared scratch were not given back{why}")));
         }
         match refusal {
             Some(refusal) => Err(BackendError::Refused(refusal.to_string())),
