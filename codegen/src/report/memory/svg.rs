@@ -3,22 +3,10 @@
 //! Columns stand beside each other over one axis of offsets, so what lies at one height shares bytes. What is kept runs
 //! through all columns. Lengths are integers, in thousandths of a pixel until they are printed.
 
+use super::ink::{COLORS, Px, STYLE, Xml, number, share};
 use super::{ModelView, Pool, Region, Report, is_capped};
 use crate::report::table::bytes;
 use std::fmt::{self, Write as _};
-
-/// Fills and outlines, from Okabe and Ito's palette, which people with any colour vision tell apart. More models than
-/// colours begin again; columns have names.
-const COLORS: [(&str, &str); 8] = [
-    ("#0072b2", "#003f63"),
-    ("#e69f00", "#7f5800"),
-    ("#009e73", "#005740"),
-    ("#cc79a7", "#7a3f60"),
-    ("#56b4e9", "#236a93"),
-    ("#d55e00", "#763400"),
-    ("#f0e442", "#7d760c"),
-    ("#767676", "#3a3a3a"),
-];
 
 const LEFT: u64 = 92_000;
 const RIGHT: u64 = 28_000;
@@ -35,60 +23,6 @@ const GAP: u64 = 12_000;
 const LANE_GAP: u64 = 34_000;
 /// What is shorter would not be drawn.
 const LEAST: u64 = 60;
-
-const STYLE: &str = "\
-text{font-family:sans-serif;font-size:12px;fill:#1a1a1a}\
-.title{font-size:18px;font-weight:bold}.name{font-weight:bold}.small{font-size:11px;fill:#555}\
-.middle{text-anchor:middle}.end{text-anchor:end}\
-.column{fill:#f4f4f2}.grid{stroke:#dcdcd8;stroke-width:1}.lane{stroke:#888;stroke-width:1.5}\
-.block{fill-opacity:.85;stroke-width:.7}.block.thin{stroke-width:.2}\
-.kept{fill-opacity:.28;stroke-width:.5;stroke-opacity:.55}\
-.job{fill-opacity:.42;stroke-width:.5;stroke-opacity:.55}\
-.region{fill-opacity:.07;stroke-width:.8;stroke-opacity:.7}\
-.capped{fill-opacity:.3;stroke-width:1;stroke-dasharray:5 3}\
-.height,.bound{stroke:#1a1a1a;stroke-width:1.2;stroke-dasharray:7 4}.bound{stroke:#a00000}\
-.peak{stroke:#1a1a1a;stroke-width:1.2;stroke-dasharray:2 2}.tip{fill:#1a1a1a;stroke:#fff;stroke-width:.7}";
-
-/// Thousandths of a pixel, printed as pixels.
-#[derive(Clone, Copy)]
-struct Px(u64);
-
-impl fmt::Display for Px {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{}.{:03}", self.0 / 1_000, self.0 % 1_000);
-        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
-    }
-}
-
-/// Text as XML takes it.
-struct Xml<'a>(&'a str);
-
-impl fmt::Display for Xml<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for letter in self.0.chars() {
-            match letter {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\u{fffe}' | '\u{ffff}' => f.write_char('\u{fffd}')?,
-                letter if letter.is_control() => f.write_char('\u{fffd}')?,
-                letter => f.write_char(letter)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `part / whole` of a length, rounded down.
-fn share(part: u64, whole: u64, length: u64) -> u64 {
-    let share = u128::from(part) * u128::from(length) / u128::from(whole.max(1));
-    u64::try_from(share).unwrap_or(length).min(length)
-}
-
-fn number(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
-}
 
 /// Where one model's runs are drawn.
 struct Column<'a> {
@@ -285,7 +219,13 @@ impl Map<'_> {
         let model = column.model;
         let mut kept = |what: &str, region: Region| {
             let title = format!("{}, {what}: {} bytes at offset {}, always", model.name, region.bytes(), region.begin);
-            self.write_region(text, region, (LEFT, self.right), ("kept", column.color), &title)
+            self.write_region(text, region, (LEFT, self.right), ("kept", column.color), &title)?;
+            let (low, high) = (self.y(region.begin), self.y(region.end));
+            if low - high < 13_000 {
+                return Ok(());
+            }
+            let (x, y) = (Px(LEFT + GAP + 6_000), Px(low.midpoint(high) + 4_000));
+            writeln!(text, "<text x=\"{x}\" y=\"{y}\" class=\"note\">{}: {what}, kept</text>", Xml(model.name))
         };
         kept("persistent", model.persistent)?;
         if model.is_kept() { kept("inputs and outputs", model.tensors.region) } else { Ok(()) }
