@@ -58,11 +58,29 @@ pub fn render(report: &Report<'_>) -> String {
             maps.push(map);
         }
     }
-    let width = maps.iter().map(|map| map.right + RIGHT).fold(LEAST_WIDTH, u64::max);
+    let letters = |model: &ModelView<'_>| number(model.name.chars().count() + legend(model).chars().count());
+    // Of a page's fonts the widest take about so much for a letter.
+    let legends = report.models.iter().map(|model| letters(model) * 7_200 + 70_000);
+    let width = maps.iter().map(|map| map.right + RIGHT).chain(legends).fold(LEAST_WIDTH, u64::max);
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = write_page(&mut text, report, &maps, Px(width), Px(top.max(60_000)));
     text
+}
+
+/// What the legend says of a model behind its name.
+fn legend(model: &ModelView<'_>) -> String {
+    let peak = model.peak().map(|(_, run)| format!(", at most {} live", bytes(run.peak_bytes)));
+    format!(
+        "on lane {}, {}: persistent {}, inputs and outputs {} ({}), scratch {}{}",
+        model.lane,
+        model.control,
+        bytes(model.persistent.bytes()),
+        bytes(model.tensors.bytes),
+        if model.is_kept() { "kept" } else { "while a job runs" },
+        bytes(model.scratch.bytes()),
+        peak.unwrap_or_default(),
+    )
 }
 
 /// Lane by lane, so that what shares bytes stands side by side.
@@ -79,7 +97,7 @@ fn columns<'a>(report: &'a Report<'_>, pool: &Pool<'_>) -> Vec<Column<'a>> {
         }
         let runs = number(model.runs.len()).max(1);
         let events = model.runs.iter().map(|run| number(run.events)).max().unwrap_or(0);
-        let run = (events * 2_500).clamp((124_000 / runs).max(60_000), (420_000 / runs).max(150_000));
+        let run = (events * 2_500).clamp((180_000 / runs).max(100_000), (420_000 / runs).max(150_000));
         let letters = number(model.name.chars().count()) * 8_000;
         let width = (run * runs + (runs - 1) * GAP / 2).max(letters);
         columns.push(Column { model, color, x, width, run });
@@ -348,33 +366,21 @@ impl Map<'_> {
     }
 
     fn write_legend(&self, text: &mut String) -> fmt::Result {
-        let mut y = self.bottom() + FOOT - ROW / 2;
+        let mut at = self.bottom() + FOOT - ROW / 2;
         for column in &self.columns {
             let model = column.model;
             let color = column.color % COLORS.len();
             writeln!(
                 text,
                 "<rect x=\"24\" y=\"{}\" width=\"14\" height=\"12\" class=\"block m{color}\"/>",
-                Px(y - 10_000)
+                Px(at - 10_000)
             )?;
-            let peak = model.peak().map(|(_, run)| format!(", at most {} live", bytes(run.peak_bytes)));
-            writeln!(
-                text,
-                "<text x=\"46\" y=\"{}\"><tspan class=\"name\">{}</tspan> on lane {}, {}: persistent {}, inputs and outputs \
-                 {} ({}), scratch {}{}</text>",
-                Px(y),
-                Xml(model.name),
-                Xml(model.lane),
-                model.control,
-                bytes(model.persistent.bytes()),
-                bytes(model.tensors.bytes),
-                if model.is_kept() { "kept" } else { "while a job runs" },
-                bytes(model.scratch.bytes()),
-                peak.unwrap_or_default(),
-            )?;
-            y += ROW;
+            let (name, words) = (Xml(model.name), legend(model));
+            let y = Px(at);
+            writeln!(text, "<text x=\"46\" y=\"{y}\"><tspan class=\"name\">{name}</tspan> {}</text>", Xml(&words))?;
+            at += ROW;
         }
-        y += ROW / 2;
+        let y = at + ROW / 2;
         let mut x: u64 = 24_000;
         for (class, words) in [
             ("block", "a block of a run"),
