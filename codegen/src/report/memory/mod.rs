@@ -2,6 +2,7 @@
 //!
 //! [`of`] gathers the figures, schema `aegis.plan/1`; [`text`] prints them, [`svg`] draws the map.
 
+mod ink;
 pub mod svg;
 pub mod text;
 

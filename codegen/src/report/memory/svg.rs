@@ -3,22 +3,10 @@
 //! Columns stand beside each other over one axis of offsets, so what lies at one height shares bytes. What is kept runs
 //! through all columns. Lengths are integers, in thousandths of a pixel until they are printed.
 
+use super::ink::{COLORS, Px, STYLE, Xml, number, share};
 use super::{ModelView, Pool, Region, Report, is_capped};
 use crate::report::table::bytes;
 use std::fmt::{self, Write as _};
-
-/// Fills and outlines, from Okabe and Ito's palette, which people with any colour vision tell apart. More models than
-/// colours begin again; columns have names.
-const COLORS: [(&str, &str); 8] = [
-    ("#0072b2", "#003f63"),
-    ("#e69f00", "#7f5800"),
-    ("#009e73", "#005740"),
-    ("#cc79a7", "#7a3f60"),
-    ("#56b4e9", "#236a93"),
-    ("#d55e00", "#763400"),
-    ("#f0e442", "#7d760c"),
-    ("#767676", "#3a3a3a"),
-];
 
 const LEFT: u64 = 92_000;
 const RIGHT: u64 = 28_000;
@@ -35,60 +23,6 @@ const GAP: u64 = 12_000;
 const LANE_GAP: u64 = 34_000;
 /// What is shorter would not be drawn.
 const LEAST: u64 = 60;
-
-const STYLE: &str = "\
-text{font-family:sans-serif;font-size:12px;fill:#1a1a1a}\
-.title{font-size:18px;font-weight:bold}.name{font-weight:bold}.small{font-size:11px;fill:#555}\
-.middle{text-anchor:middle}.end{text-anchor:end}\
-.column{fill:#f4f4f2}.grid{stroke:#dcdcd8;stroke-width:1}.lane{stroke:#888;stroke-width:1.5}\
-.block{fill-opacity:.85;stroke-width:.7}.block.thin{stroke-width:.2}\
-.kept{fill-opacity:.28;stroke-width:.5;stroke-opacity:.55}\
-.job{fill-opacity:.42;stroke-width:.5;stroke-opacity:.55}\
-.region{fill-opacity:.07;stroke-width:.8;stroke-opacity:.7}\
-.capped{fill-opacity:.3;stroke-width:1;stroke-dasharray:5 3}\
-.height,.bound{stroke:#1a1a1a;stroke-width:1.2;stroke-dasharray:7 4}.bound{stroke:#a00000}\
-.peak{stroke:#1a1a1a;stroke-width:1.2;stroke-dasharray:2 2}.tip{fill:#1a1a1a;stroke:#fff;stroke-width:.7}";
-
-/// Thousandths of a pixel, printed as pixels.
-#[derive(Clone, Copy)]
-struct Px(u64);
-
-impl fmt::Display for Px {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{}.{:03}", self.0 / 1_000, self.0 % 1_000);
-        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
-    }
-}
-
-/// Text as XML takes it.
-struct Xml<'a>(&'a str);
-
-impl fmt::Display for Xml<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for letter in self.0.chars() {
-            match letter {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\u{fffe}' | '\u{ffff}' => f.write_char('\u{fffd}')?,
-                letter if letter.is_control() => f.write_char('\u{fffd}')?,
-                letter => f.write_char(letter)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `part / whole` of a length, rounded down.
-fn share(part: u64, whole: u64, length: u64) -> u64 {
-    let share = u128::from(part) * u128::from(length) / u128::from(whole.max(1));
-    u64::try_from(share).unwrap_or(length).min(length)
-}
-
-fn number(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
-}
 
 /// Where one model's runs are drawn.
 struct Column<'a> {
@@ -124,11 +58,29 @@ pub fn render(report: &Report<'_>) -> String {
             maps.push(map);
         }
     }
-    let width = maps.iter().map(|map| map.right + RIGHT).fold(LEAST_WIDTH, u64::max);
+    let letters = |model: &ModelView<'_>| number(model.name.chars().count() + legend(model).chars().count());
+    // Of a page's fonts the widest take about so much for a letter.
+    let legends = report.models.iter().map(|model| letters(model) * 7_200 + 70_000);
+    let width = maps.iter().map(|map| map.right + RIGHT).chain(legends).fold(LEAST_WIDTH, u64::max);
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = write_page(&mut text, report, &maps, Px(width), Px(top.max(60_000)));
     text
+}
+
+/// What the legend says of a model behind its name.
+fn legend(model: &ModelView<'_>) -> String {
+    let peak = model.peak().map(|(_, run)| format!(", at most {} live", bytes(run.peak_bytes)));
+    format!(
+        "on lane {}, {}: persistent {}, inputs and outputs {} ({}), scratch {}{}",
+        model.lane,
+        model.control,
+        bytes(model.persistent.bytes()),
+        bytes(model.tensors.bytes),
+        if model.is_kept() { "kept" } else { "while a job runs" },
+        bytes(model.scratch.bytes()),
+        peak.unwrap_or_default(),
+    )
 }
 
 /// Lane by lane, so that what shares bytes stands side by side.
@@ -145,7 +97,7 @@ fn columns<'a>(report: &'a Report<'_>, pool: &Pool<'_>) -> Vec<Column<'a>> {
         }
         let runs = number(model.runs.len()).max(1);
         let events = model.runs.iter().map(|run| number(run.events)).max().unwrap_or(0);
-        let run = (events * 2_500).clamp((124_000 / runs).max(60_000), (420_000 / runs).max(150_000));
+        let run = (events * 2_500).clamp((180_000 / runs).max(100_000), (420_000 / runs).max(150_000));
         let letters = number(model.name.chars().count()) * 8_000;
         let width = (run * runs + (runs - 1) * GAP / 2).max(letters);
         columns.push(Column { model, color, x, width, run });
@@ -285,7 +237,13 @@ impl Map<'_> {
         let model = column.model;
         let mut kept = |what: &str, region: Region| {
             let title = format!("{}, {what}: {} bytes at offset {}, always", model.name, region.bytes(), region.begin);
-            self.write_region(text, region, (LEFT, self.right), ("kept", column.color), &title)
+            self.write_region(text, region, (LEFT, self.right), ("kept", column.color), &title)?;
+            let (low, high) = (self.y(region.begin), self.y(region.end));
+            if low - high < 13_000 {
+                return Ok(());
+            }
+            let (x, y) = (Px(LEFT + GAP + 6_000), Px(low.midpoint(high) + 4_000));
+            writeln!(text, "<text x=\"{x}\" y=\"{y}\" class=\"note\">{}: {what}, kept</text>", Xml(model.name))
         };
         kept("persistent", model.persistent)?;
         if model.is_kept() { kept("inputs and outputs", model.tensors.region) } else { Ok(()) }
@@ -408,33 +366,21 @@ impl Map<'_> {
     }
 
     fn write_legend(&self, text: &mut String) -> fmt::Result {
-        let mut y = self.bottom() + FOOT - ROW / 2;
+        let mut at = self.bottom() + FOOT - ROW / 2;
         for column in &self.columns {
             let model = column.model;
             let color = column.color % COLORS.len();
             writeln!(
                 text,
                 "<rect x=\"24\" y=\"{}\" width=\"14\" height=\"12\" class=\"block m{color}\"/>",
-                Px(y - 10_000)
+                Px(at - 10_000)
             )?;
-            let peak = model.peak().map(|(_, run)| format!(", at most {} live", bytes(run.peak_bytes)));
-            writeln!(
-                text,
-                "<text x=\"46\" y=\"{}\"><tspan class=\"name\">{}</tspan> on lane {}, {}: persistent {}, inputs and outputs \
-                 {} ({}), scratch {}{}</text>",
-                Px(y),
-                Xml(model.name),
-                Xml(model.lane),
-                model.control,
-                bytes(model.persistent.bytes()),
-                bytes(model.tensors.bytes),
-                if model.is_kept() { "kept" } else { "while a job runs" },
-                bytes(model.scratch.bytes()),
-                peak.unwrap_or_default(),
-            )?;
-            y += ROW;
+            let (name, words) = (Xml(model.name), legend(model));
+            let y = Px(at);
+            writeln!(text, "<text x=\"46\" y=\"{y}\"><tspan class=\"name\">{name}</tspan> {}</text>", Xml(&words))?;
+            at += ROW;
         }
-        y += ROW / 2;
+        let y = at + ROW / 2;
         let mut x: u64 = 24_000;
         for (class, words) in [
             ("block", "a block of a run"),

@@ -1,0 +1,243 @@
+//! `aegis plan`: what it prints, and that the map shows the plan and nothing else.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use aegis_codegen::check::{Checked, Options, check};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn aegis(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_aegis")).arg("plan").args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// The lab vehicle, two planned models on one lane; the third, on another lane, is capped.
+fn lab() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let from = root().join("tests/fixtures/profiles/valid");
+    std::fs::create_dir(folder.path().join("profiles")).unwrap();
+    for name in ["system.toml", "profiles/face.toml", "profiles/lane-main.toml", "profiles/sign.toml"] {
+        std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
+    }
+    let voice = std::fs::read_to_string(from.join("profiles/voice.toml")).unwrap();
+    let capped = voice.replace("memory = \"planned\"\nruns = [[60000, -1]]", "memory = \"capped\"");
+    assert_ne!(voice, capped);
+    std::fs::write(folder.path().join("profiles/voice.toml"), capped).unwrap();
+    folder
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_plan_says_what_is_saved_and_what_forbids_more() {
+    let lab = lab();
+    let output = aegis(lab.path(), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/plan/lab.txt");
+    if std::env::var_os("AEGIS_BLESS").is_some() {
+        std::fs::write(&path, &output.stdout).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(expected, text(&output.stdout), "AEGIS_BLESS=1 rewrites it");
+    assert_eq!(names(lab.path()), ["profiles", "system.toml"], "no lock is written");
+    let output = aegis(&root(), &[]);
+    assert!(text(&output.stdout).contains("  forbids more nothing that runs at once"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn json_has_its_keys_and_adds_up() {
+    let lab = lab();
+    let output = aegis(lab.path(), &["--format", "json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let sorted = |words: &str| {
+        let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    assert_eq!((&report["schema"], &report["verdict"]), (&"aegis.plan/1".into(), &"pass".into()));
+    assert_eq!(keys(&report), sorted("schema system verdict pools models findings"));
+    let pool = &report["pools"][0];
+    let expected = "name capacity_bytes height_bytes lower_bound_bytes optimal weights_bytes private_bytes saved_bytes \
+                    saved_percent kept_bytes forbids_most";
+    assert_eq!(keys(pool), sorted(expected));
+    assert_eq!(keys(&pool["forbids_most"]), sorted("models lanes reason bytes"));
+    assert_eq!(pool["forbids_most"]["lanes"], serde_json::json!(["main", "side"]));
+    let number = |value: &Value| value.as_u64().unwrap();
+    assert_eq!(number(&pool["private_bytes"]) - number(&pool["saved_bytes"]), number(&pool["height_bytes"]));
+    for model in report["models"].as_array().unwrap() {
+        assert_eq!(
+            keys(model),
+            sorted("name pool lane control weights_bytes persistent tensors scratch runs"),
+            "{model}"
+        );
+        assert_eq!(keys(&model["tensors"]), sorted("region bytes life"));
+        assert!(number(&model["scratch"]["end"]) <= number(&pool["height_bytes"]));
+        for run in model["runs"].as_array().unwrap() {
+            assert_eq!(keys(run), sorted("events blocks height_bytes peak_bytes peak_event"));
+        }
+    }
+    let grades: Vec<&Value> = report["models"].as_array().unwrap().iter().map(|model| &model["control"]).collect();
+    assert_eq!(grades, ["planned", "planned", "capped"]);
+    assert!(!text(&output.stdout).contains('.') || !contains_float(&report));
+}
+
+fn contains_float(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(items) => items.iter().any(contains_float),
+        Value::Object(fields) => fields.values().any(contains_float),
+        _ => false,
+    }
+}
+
+#[test]
+fn what_cannot_be_planned_read_or_written_has_its_status_and_leaves_nothing() {
+    let lab = lab();
+    let manifest = lab.path().join("system.toml");
+    let sound = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::create_dir(lab.path().join("taken")).unwrap();
+    for unwritable in ["taken", "no-such-folder/map.svg"] {
+        let output = aegis(lab.path(), &["--svg", unwritable]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(&format!("--svg: cannot write `{unwritable}`")));
+        assert_eq!(names(lab.path()), ["profiles", "system.toml", "taken"]);
+    }
+    // Too little memory: a finding, and the plan that does not fit is shown.
+    std::fs::write(&manifest, sound.replace("memory = \"1MiB\"", "memory = \"100KiB\"")).unwrap();
+    let output = aegis(lab.path(), &["--svg", "map.svg"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("error[AEG") && text(&output.stdout).contains("  arena "));
+    assert!(lab.path().join("map.svg").exists());
+    std::fs::write(&manifest, "nonsense").unwrap();
+    let output = aegis(lab.path(), &["--svg", "other.svg"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    assert!(!lab.path().join("other.svg").exists());
+    assert_eq!(aegis(lab.path(), &["missing.toml"]).status.code(), Some(2));
+}
+
+/// An element's name, attributes and text.
+type Element = (String, BTreeMap<String, String>, String);
+
+/// Splits XML into its tags and texts; panics where elements do not nest, attributes are not quoted or text is not escaped.
+fn elements(xml: &str) -> Vec<Element> {
+    let (mut open, mut found): (Vec<usize>, Vec<Element>) = (Vec::new(), Vec::new());
+    let mut rest = xml.trim();
+    while let Some(at) = rest.find('<') {
+        let (words, tag) = rest.split_at(at);
+        assert!(!words.contains('>'), "{words}");
+        if let Some(inside) = open.last() {
+            found[*inside].2.push_str(words);
+        }
+        let (tag, after) = tag[1..].split_once('>').unwrap();
+        rest = after;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(found[open.pop().unwrap()].0, name);
+            continue;
+        }
+        assert!(found.is_empty() || !open.is_empty(), "one root");
+        let (name, mut pairs) = tag.trim_end_matches('/').split_once(' ').unwrap_or((tag.trim_end_matches('/'), ""));
+        let mut attributes = BTreeMap::new();
+        while let Some((key, value)) = pairs.trim_start().split_once("=\"") {
+            let (value, more) = value.split_once('"').unwrap();
+            assert!(attributes.insert(key.to_owned(), value.to_owned()).is_none(), "{key} stands twice in {tag}");
+            pairs = more;
+        }
+        assert_eq!(pairs.trim(), "", "{tag}");
+        found.push((name.to_owned(), attributes, String::new()));
+        if !tag.ends_with('/') {
+            open.push(found.len() - 1);
+        }
+    }
+    assert!(open.is_empty() && rest.is_empty());
+    let entity = |part: &str| ["amp;", "lt;", "gt;", "quot;"].iter().any(|entity| part.starts_with(entity));
+    assert!(xml.split('&').skip(1).all(entity));
+    found
+}
+
+fn checked(folder: &Path) -> Checked {
+    let file = folder.join("system.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    check(file.to_str().unwrap(), text, Options::default()).unwrap()
+}
+
+/// What each block's rectangle must say, and its lower and upper offset.
+fn expected_blocks(checked: &Checked) -> BTreeMap<String, (u64, u64)> {
+    let (system, layout) = (&checked.resolved.as_ref().unwrap().system, checked.layout.as_ref().unwrap());
+    let mut blocks = BTreeMap::new();
+    for (model, placement) in system.models.iter().zip(&layout.models) {
+        for (run, (sequence, plan)) in model.runs.iter().zip(&placement.runs).enumerate() {
+            assert_eq!(sequence.blocks().len(), plan.offsets.len());
+            for (index, (block, offset)) in sequence.blocks().iter().zip(&plan.offsets).enumerate() {
+                let offset = placement.scratch.0 + offset.0;
+                let until =
+                    if block.to == sequence.events() { "the end".into() } else { format!("event {}", block.to + 1) };
+                let title = format!(
+                    "{}, run {}, block {}: {} bytes at offset {offset}, from event {} until {until}",
+                    model.file.name,
+                    run + 1,
+                    index + 1,
+                    block.size,
+                    block.from + 1
+                );
+                assert!(blocks.insert(title, (offset, offset + block.size)).is_none());
+            }
+        }
+    }
+    blocks
+}
+
+#[test]
+fn the_map_has_one_rectangle_for_each_block_where_the_plan_puts_it() {
+    let lab = lab();
+    let outside = tempfile::tempdir().unwrap();
+    for (folder, least) in [(lab.path().to_owned(), 9), (root(), 500)] {
+        let path = outside.path().join("map.svg");
+        let draw = || {
+            let output = aegis(&folder, &["--svg", path.to_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            std::fs::read_to_string(&path).unwrap()
+        };
+        let map = draw();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(map, draw(), "the same plan gives the same bytes");
+        let elements = elements(&map);
+        let checked = checked(&folder);
+        let mut expected = expected_blocks(&checked);
+        assert!(expected.len() >= least, "{}", expected.len());
+        let height = checked.layout.as_ref().unwrap().pools[0].height.0;
+        let column =
+            elements.iter().find(|(_, attributes, _)| attributes.get("class").is_some_and(|class| class == "column"));
+        let of = |attributes: &BTreeMap<String, String>, key: &str| attributes[key].parse::<f64>().unwrap();
+        let (top, length) = column.map(|(_, column, _)| (of(column, "y"), of(column, "height"))).unwrap();
+        let y = |offset: u64| top + length - offset as f64 * length / height as f64;
+        for pair in elements.windows(2) {
+            let [(name, rectangle, _), (_, _, title)] = pair else { continue };
+            let is_block = rectangle.get("class").is_some_and(|class| class.starts_with("block"));
+            // The legend's have no title.
+            if name != "rect" || !is_block || pair[1].0 != "title" {
+                continue;
+            }
+            let (low, high) =
+                expected.remove(title).unwrap_or_else(|| panic!("`{title}` is not of the plan, or twice"));
+            let (upper, tall) = (of(rectangle, "y"), of(rectangle, "height"));
+            assert!((upper - y(high)).abs() < 0.01, "{title}: {upper} instead of {}", y(high));
+            assert!((tall - (y(low) - y(high))).abs() < 0.1, "{title}: {tall} tall");
+        }
+        assert!(expected.is_empty(), "not drawn: {expected:?}");
+    }
+}
