@@ -289,7 +289,7 @@ mod tests {
             state % below
         };
         let mut accepted = 0;
-        for _ in 0..200_000 {
+        for _ in 0..400_000 {
             let steps: Vec<Step> = (0..random(7))
                 .map(|_| {
                     let slot = u16::try_from(random(4)).unwrap();
@@ -306,7 +306,7 @@ mod tests {
                 assert!(naive(&steps, 384), "{steps:?}");
             }
         }
-        assert!(accepted > 1_000, "{accepted}");
+        assert!(accepted > 100, "{accepted}");
     }
 
     fn naive(steps: &[Step], size: u64) -> bool {
