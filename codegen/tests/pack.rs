@@ -174,6 +174,7 @@ fn bad_tables_are_refused_with_everything_that_is_wrong() {
         ("id,lower,size\na,0,1\n", &["AEG303", "there is no column `upper`; there are: id, lower, size"]),
         ("id,lower,upper,size,size\na,0,1,1,1\n", &["AEG303", "the column `size` is there twice"]),
         ("id,lower,upper,size\na,0,1\nb,0,1,4,5\n", &["AEG303", "a row has 3 fields", "a row has 5 fields"]),
+        ("id,lower,upper,size\na,0,1\nb,3,3,4\n", &["AEG303", "a row has 3 fields", "AEG304", "[3, 3)"]),
         ("id,lower,upper,size\na,0,1,4\na,0,1,4\n", &["AEG305", "two buffers are called `a`"]),
         ("id,lower,upper,size\n,0,1,4\n", &["AEG304", "a buffer has no id"]),
         ("id,lower,upper,size\na,3,3,4\nb,5,2,4\n", &["AEG304", "[3, 3)", "[5, 2)", "holds no instant"]),

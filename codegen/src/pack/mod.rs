@@ -39,9 +39,9 @@ impl Sheet {
     /// # Errors
     /// Everything that is wrong with it, at most 100 findings and one that says how many more.
     pub fn read(file: &str, text: &str) -> Result<Self, Vec<Finding>> {
-        let (header, rows, spans) = records(file, text)?;
+        let (header, rows, spans, mut found) = records(file, text)?;
         let columns = rows::Columns::of(file, &header, line(text, 0)).map_err(capped)?;
-        if rows.is_empty() {
+        if rows.is_empty() && found.is_empty() {
             return Err(vec![
                 Finding::error(Code::PackTable, "the table has no row")
                     .in_file(file, "")
@@ -56,7 +56,6 @@ impl Sheet {
                     .help("plan parts that are never live together on their own: they may have the same bytes"),
             ]);
         }
-        let mut found = Vec::new();
         let mut buffers = Vec::with_capacity(rows.len());
         for (row, span) in rows.iter().zip(&spans) {
             buffers.push(columns.buffer(row, &mut rows::Told { file, span, found: &mut found }));
@@ -102,7 +101,8 @@ impl Sheet {
     }
 }
 
-type Records = (StringRecord, Vec<StringRecord>, Vec<Range<usize>>);
+/// The header, the rows that have its number of fields with their places, and what is wrong with the others.
+type Records = (StringRecord, Vec<StringRecord>, Vec<Range<usize>>, Vec<Finding>);
 
 fn records(file: &str, text: &str) -> Result<Records, Vec<Finding>> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
@@ -122,11 +122,12 @@ fn records(file: &str, text: &str) -> Result<Records, Vec<Finding>> {
                     .at(file, span.clone(), "this row")
                     .help("separate fields by one comma each, and leave none out"),
             );
+            continue;
         }
         rows.push(row);
         spans.push(span);
     }
-    if found.is_empty() { Ok((header, rows, spans)) } else { Err(capped(found)) }
+    Ok((header, rows, spans, found))
 }
 
 /// The line that begins at or after `byte`, without its end.

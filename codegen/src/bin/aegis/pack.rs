@@ -44,7 +44,8 @@ pub(crate) struct Arguments {
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
-    text.parse().or_else(|_| units::size(text).map(|size| size.0))
+    let sized = |_| units::size(text).map(|size| size.0);
+    text.parse().or_else(sized).map_err(|why| format!("{why}; give bytes, or kB, MB, GB, KiB, MiB or GiB"))
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {

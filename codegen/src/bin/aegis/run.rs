@@ -60,7 +60,19 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let (profiles, checked) = if measure::is_of(&committed, &answer) {
         (None, committed)
     } else {
-        print(&format!("no committed profile is of this machine ({}, {} cores)\n", machine.cpu_model, machine.cores));
+        if committed.resolved.is_some() {
+            print(&format!(
+                "no committed profile is of this machine ({}, {} cores)\n",
+                machine.cpu_model, machine.cores
+            ));
+        } else {
+            for finding in committed.findings.iter().filter(|finding| finding.is_error()) {
+                print(&format!("not used: {}\n", finding.message));
+            }
+            print(
+                "the profiles that the manifest names cannot be used, so this run has its own; `aegis profile` renews them\n",
+            );
+        }
         let mut checked = check_loaded(&loaded, findings.clone(), locally).map_err(Failure::internal)?;
         if !measure::is_of(&checked, &answer) {
             measure::measure(&loaded, &program, Some(&local))?;
