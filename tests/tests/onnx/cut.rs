@@ -359,7 +359,12 @@ fn what_belongs_to_the_whole_file_is_in_every_segment() {
     let cut = cut(&check(&proto).unwrap(), &["first", "second"]).unwrap();
     assert_eq!(cut.segments.len(), 3);
     for segment in &cut.segments {
-        let whole = ModelProto { graph: None, ..proto.clone() };
+        let mut whole = ModelProto { graph: None, ..proto.clone() };
+        // And what is said of the whole model's inputs and outputs.
+        for (key, names) in [("aegis.inputs", "[\"x\"]"), ("aegis.outputs", "[\"z\"]")] {
+            let (key, value) = (Some(key.to_owned()), Some(names.to_owned()));
+            whole.metadata_props.push(StringStringEntryProto { key, value });
+        }
         assert_eq!(ModelProto { graph: None, ..segment.model.clone() }, whole);
     }
     loads(&cut);

@@ -1,10 +1,12 @@
 //! From boundaries to one model per segment.
 
 use super::Cutter;
-use crate::onnx::graph::{inputs, is_constant, outputs, uses};
+use crate::onnx::graph::{inputs, outputs, uses};
 use crate::onnx::measured::Matched;
 use crate::onnx::proto::tensor_shape_proto::{Dimension, dimension};
-use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
+use crate::onnx::proto::{
+    GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+};
 use crate::onnx::shapes::{Shapes, tensor_type};
 use crate::onnx::summary::Tensor;
 use crate::onnx::{Checked, findings, tensors};
@@ -19,6 +21,11 @@ pub const SCHEMA: &str = "aegis.cut/1";
 
 /// The longest file of ONNX in bytes: a message of protobuf has at most 2^31 - 1.
 const MOST_BYTES: u64 = 2_147_483_647;
+
+/// The key of a segment's metadata that lists the whole model's inputs, as a JSON array of names.
+const INPUTS: &str = "aegis.inputs";
+/// The key that lists its outputs.
+const OUTPUTS: &str = "aegis.outputs";
 
 /// A model cut into segments.
 #[derive(Clone, Debug, Serialize)]
@@ -92,6 +99,7 @@ impl Cutter<'_> {
             let (ins, outs) = (typed(&parts.inputs), typed(&parts.outputs));
             let graph = self.graph(index + 1, &parts, ins, outs);
             let mut model = ModelProto { graph: Some(graph), training_info: Vec::new(), ..self.model.head().clone() };
+            self.declare(&mut model);
             let name = format!("{stem}.{}.onnx", index + 1);
             match self.inline(&name, &mut model) {
                 Ok(()) => {}
@@ -119,6 +127,19 @@ impl Cutter<'_> {
         }
         let boundaries = boundaries.iter().map(|boundary| self.boundary(*boundary, shapes)).collect();
         Ok(Cut { schema: SCHEMA, file: file.to_owned(), segments, boundaries })
+    }
+
+    /// Notes the whole model's inputs and outputs, in their order: what runs the segments has to give and to read these, and
+    /// an output may be one that a later segment reads, too.
+    fn declare(&self, model: &mut ModelProto) {
+        let graph = self.model.graph();
+        let ins: Vec<&str> = self.model.inputs().map(|input| input.name()).collect();
+        let outs: Vec<&str> = graph.output.iter().map(|output| output.name()).collect();
+        for (key, names) in [(INPUTS, ins), (OUTPUTS, outs)] {
+            model.metadata_props.retain(|entry| entry.key.as_deref() != Some(key));
+            let value = Some(serde_json::Value::from(names).to_string());
+            model.metadata_props.push(StringStringEntryProto { key: Some(key.to_owned()), value });
+        }
     }
 
     fn boundary(&self, boundary: usize, shapes: &Shapes) -> Boundary {
@@ -154,6 +175,12 @@ impl Cutter<'_> {
         let passed = |name: &str| is_last && self.values.get(name).is_none_or(|crossing| crossing.given.is_none());
         let mut results: Vec<&str> = wanted.filter(|name| given.contains(name) || passed(name)).collect();
         used.extend(results.iter().filter(|name| !given.contains(*name)));
+        // What gives a weight that is used may use others.
+        for node in self.constants().rev() {
+            if outputs(node).any(|name| used.contains(name)) {
+                used.extend(uses(node));
+            }
+        }
         let kept: HashSet<&str> = results.iter().copied().collect();
         let crosses = |name: &&str| {
             let last = self.values.get(name).and_then(|crossing| crossing.last);
@@ -175,11 +202,10 @@ impl Cutter<'_> {
     ) -> GraphProto {
         let graph = self.model.graph();
         let is_used = |name: &str| parts.used.contains(name);
-        let constants = graph.node.iter().filter(|node| is_constant(node) && outputs(node).any(is_used));
+        let constants = self.constants().filter(|node| outputs(node).any(is_used));
         let node: Vec<NodeProto> = constants.chain(parts.nodes.iter().copied()).cloned().collect();
         // An initializer may be listed as an input too, and has to be in files of an early version.
-        let weights = self.weights();
-        let listed: HashSet<&str> = inputs(graph).filter(|name| weights.contains(name) && is_used(name)).collect();
+        let listed: HashSet<&str> = inputs(graph).filter(|name| self.weights.contains(name) && is_used(name)).collect();
         let defaults = graph.input.iter().filter(|input| listed.contains(input.name())).cloned();
         let ports: HashSet<&str> = parts.inputs.iter().chain(&parts.outputs).copied().collect();
         let is_inner = |name: &str| !ports.contains(name) && (parts.given.contains(name) || is_used(name));

@@ -1,7 +1,8 @@
 //! Cuts a graph into consecutive segments, each a model of its own.
 //!
-//! Constant nodes are no work: each segment gets the ones that it uses, as it gets initializers. The other nodes, in the
-//! model's order, are the work, and a boundary is the number of working nodes before it.
+//! Constant nodes are no work: each segment gets the ones that it uses, as it gets initializers; and so are nodes that only
+//! give constants another form, which runtimes fold while loading. The other nodes, in the model's order, are the work,
+//! and a boundary is the number of working nodes before it.
 //!
 //! A value that a later segment uses is an output of the segment that computes it and an input of every segment that uses
 //! it; the segments between do not see it. The vehicle keeps it alive meanwhile.
@@ -29,6 +30,8 @@ pub struct Cutter<'m> {
     model: &'m Model,
     /// The positions of the working nodes in the graph.
     work: Vec<usize>,
+    /// The names of the weights: initializers, and what constant nodes give.
+    weights: HashSet<&'m str>,
     /// Every value that can cross a boundary: graph inputs that must be given, and what working nodes give.
     values: BTreeMap<&'m str, Crossing>,
     /// What the graph's inputs and nodes give, in their order.
@@ -58,8 +61,16 @@ impl<'m> Cutter<'m> {
     #[must_use]
     pub fn new(model: &'m Model) -> Self {
         let nodes = &model.graph().node;
-        let working = nodes.iter().enumerate().filter(|(_, node)| !is_constant(node));
-        let work: Vec<usize> = working.map(|(position, _)| position).collect();
+        let given: HashSet<&str> = model.inputs().map(|input| input.name()).collect();
+        let mut weights: HashSet<&str> = weights(model.graph()).filter(|name| !given.contains(name)).collect();
+        let mut work = Vec::with_capacity(nodes.len());
+        for (position, node) in nodes.iter().enumerate() {
+            if is_constant(node) || forms_constants(node) && uses(node).iter().all(|name| weights.contains(name)) {
+                weights.extend(outputs(node));
+            } else {
+                work.push(position);
+            }
+        }
         let (mut values, mut order) = (BTreeMap::new(), Vec::new());
         for name in model.inputs().map(|input| input.name()) {
             values.insert(name, Crossing { given: None, last: None });
@@ -82,7 +93,7 @@ impl<'m> Cutter<'m> {
                 crossing.last = work.len().checked_sub(1);
             }
         }
-        Self { model, work, values, order }
+        Self { model, work, weights, values, order }
     }
 
     /// The number of working nodes.
@@ -126,9 +137,8 @@ impl<'m> Cutter<'m> {
                 return Err((why, "name a value that the node gives: values have one name each".to_owned()));
             }
             ([], None) => {
-                let nodes = &self.model.graph().node;
-                let is_constants = |node: &&NodeProto| node.name() == name || outputs(node).any(|value| value == name);
-                if nodes.iter().filter(|node| is_constant(node)).any(|node| is_constants(&node)) {
+                let is_constants = |node: &NodeProto| node.name() == name || outputs(node).any(|value| value == name);
+                if self.constants().any(is_constants) {
                     let why = format!("`{name}` is a constant, which goes into every segment that uses it");
                     return Err((why, "name a node that computes something".to_owned()));
                 }
@@ -199,9 +209,16 @@ impl<'m> Cutter<'m> {
         if unknown.is_empty() { Ok(sizes) } else { Err(vec![findings::unknown_size(self.model.file(), &unknown)]) }
     }
 
-    /// The names of the weights: initializers and what constants give.
-    fn weights(&self) -> HashSet<&'m str> {
-        let graph = self.model.graph();
-        weights(graph).chain(graph.node.iter().filter(|node| is_constant(node)).flat_map(outputs)).collect()
+    /// The nodes that give weights, in the model's order.
+    fn constants(&self) -> impl DoubleEndedIterator<Item = &'m NodeProto> {
+        let nodes = self.model.graph().node.iter().enumerate();
+        nodes.filter(|(position, _)| self.work.binary_search(position).is_err()).map(|(_, node)| node)
     }
+}
+
+/// Whether a node only gives its inputs another form, or fills a tensor: of constants it makes constants.
+fn forms_constants(node: &NodeProto) -> bool {
+    const FORMS: [&str; 8] =
+        ["Cast", "Concat", "ConstantOfShape", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"];
+    matches!(node.domain(), "" | "ai.onnx") && FORMS.contains(&node.op_type())
 }
