@@ -3,15 +3,14 @@
 //! It copies what the analysis found; it proves nothing and shares no code with `aegis_core::verify`, which re-proves
 //! the result.
 
+mod memory;
+
 use crate::analysis::{Analysis, LaneResult, Proof};
-use crate::memory::{Layout, SequencePlan};
+use crate::memory::Layout;
 use crate::plan;
-use crate::system::{Lane, Sequence, System, Tensor};
-use aegis_core::desc::{Backend, OnOverrun};
+use crate::system::{Lane, System};
+use aegis_core::desc::OnOverrun;
 use aegis_core::time::Duration;
-use aegis_core::units::ByteOffset;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
 
 /// Why there is nothing to certify.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -61,45 +60,30 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
     let lanes = system.lanes.iter().zip(&analysis.lanes).map(|(desc, result)| lane(desc, result, &places, claim));
     let tasks = order.iter().map(|(_, _, index)| task(system, analysis, *index, &places, claim));
     let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
-    let pools = system.devices.iter().zip(&layout.pools).map(|(device, pool)| plan::Pool {
-        name: device.name.clone(),
-        capacity_bytes: device.memory.0,
-        weights_bytes: pool.weights.0,
-        height_bytes: pool.height.0,
-        lower_bound_bytes: pool.lower_bound.0,
-        private_bytes: pool.private.0,
-    });
-    let models = system.models.iter().zip(&layout.models).map(|(model, placement)| {
-        Ok(plan::Model {
-            name: model.file.name.clone(),
-            sha256: model.file.sha256.clone(),
-            backend: match model.backend {
-                Backend::OnnxRuntime => "onnxruntime".to_owned(),
-            },
-            pool: index(placement.pool)?,
-            weights_bytes: model.weights.0,
-            memory: model.memory.name().to_owned(),
-            tensors: model.tensors.name().to_owned(),
-            persistent_at: placement.persistent.0,
-            persistent_bytes: placement.load.height.0,
-            load: steps(&model.load, &placement.load)?,
-            scratch_at: placement.scratch.0,
-            scratch_bytes: placement.scratch_bytes.0,
-            runs: model.runs.iter().zip(&placement.runs).map(recording).collect::<Result<_, _>>()?,
-            inputs: tensors(&model.inputs, &placement.inputs),
-            outputs: tensors(&model.outputs, &placement.outputs),
+    let pools = system.devices.iter().zip(&layout.pools).map(|(device, pool)| {
+        Ok(plan::Pool {
+            name: device.name.clone(),
+            capacity_bytes: device.memory.0,
+            shares: device.shares.map(index).transpose()?,
+            weights_bytes: pool.weights.0,
+            height_bytes: pool.height.0,
+            lower_bound_bytes: pool.lower_bound.0,
+            private_bytes: pool.private.0,
         })
     });
+    let levels = system.levels.iter().zip(&layout.levels);
+    let levels = levels.map(|(desc, level)| memory::level(system, analysis, (desc, level), &places));
     Ok(plan::Plan {
         name: system.name.clone(),
         orchestration_core: system.orchestration_core,
         machine: system.machine.clone(),
         libraries: system.libraries.clone(),
         assets: system.assets.clone(),
-        pools: pools.collect(),
+        pools: pools.collect::<Result<_, _>>()?,
         lanes: lanes.collect::<Result<_, _>>()?,
-        models: models.collect::<Result<_, _>>()?,
+        models: memory::models(system, &layout.models)?,
         tasks,
+        levels: levels.collect::<Result<_, _>>()?,
     })
 }
 
@@ -200,60 +184,6 @@ fn certificate(proof: &Proof) -> Option<plan::Certificate> {
     })
 }
 
-fn recording((sequence, plan): (&Sequence, &SequencePlan)) -> Result<plan::Recording, NotCertifiable> {
-    let peak = u32::try_from(plan.peak).map_err(|_| NotCertifiable::Tables)?;
-    Ok(plan::Recording { peak, steps: steps(sequence, plan)? })
-}
-
-/// A sequence with its offsets, and for each request what a checker needs to insert it: a slot, and the slot below.
-fn steps(sequence: &Sequence, plan: &SequencePlan) -> Result<Vec<plan::Step>, NotCertifiable> {
-    // What happens at each event: the block, and whether it is taken.
-    let mut events: Vec<Option<(usize, bool)>> = vec![None; sequence.events()];
-    for (position, block) in sequence.blocks().iter().enumerate() {
-        *events.get_mut(block.from).ok_or(NotCertifiable::Tables)? = Some((position, true));
-        if let Some(event) = events.get_mut(block.to) {
-            *event = Some((position, false));
-        }
-    }
-    let mut slots: Vec<usize> = vec![0; sequence.blocks().len()];
-    let mut free = BinaryHeap::new();
-    let mut used = 0;
-    // Slots by offset.
-    let mut live: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut steps = Vec::with_capacity(events.len());
-    let number = |value: u64| i64::try_from(value).map_err(|_| NotCertifiable::Tables);
-    let short = |slot: usize| index(slot).map(i64::from);
-    for event in events {
-        let (position, taken) = event.ok_or(NotCertifiable::Tables)?;
-        let block = sequence.blocks().get(position).ok_or(NotCertifiable::Tables)?;
-        let offset = plan.offsets.get(position).ok_or(NotCertifiable::Tables)?.0;
-        let slot = slots.get_mut(position).ok_or(NotCertifiable::Tables)?;
-        if taken {
-            *slot = free.pop().map_or(used, |Reverse(slot)| slot);
-            used = used.max(slot.checked_add(1).ok_or(NotCertifiable::Tables)?);
-            let below = live.range(..offset).next_back().map_or(Ok(-1), |(_, slot)| short(*slot))?;
-            live.insert(offset, *slot);
-            steps.push(vec![short(*slot)?, number(block.size)?, number(offset)?, below]);
-        } else {
-            live.remove(&offset);
-            free.push(Reverse(*slot));
-            steps.push(vec![short(*slot)?]);
-        }
-    }
-    Ok(steps)
-}
-
 fn index(position: usize) -> Result<u16, NotCertifiable> {
     u16::try_from(position).map_err(|_| NotCertifiable::Tables)
-}
-
-fn tensors(tensors: &[Tensor], offsets: &[ByteOffset]) -> Vec<plan::Tensor> {
-    let placed = tensors.iter().zip(offsets).map(|(tensor, at)| plan::Tensor {
-        name: tensor.name.clone(),
-        element: tensor.element.name().to_owned(),
-        shape: tensor.shape.clone(),
-        at: at.0,
-        bytes: tensor.size.0,
-    });
-    placed.collect()
 }

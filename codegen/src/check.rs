@@ -114,7 +114,8 @@ pub fn check_loaded(loaded: &Loaded, mut findings: Vec<Finding>, options: Option
     let mut analysis = analysis::analyse(system);
     exactly(system, &mut analysis, options.exact);
     findings.extend(judge::judge(system, &analysis));
-    let layout = match memory::plan(system) {
+    let priorities: Vec<_> = analysis.tasks.iter().map(|task| task.priority).collect();
+    let layout = match memory::plan(system, &priorities) {
         Ok(layout) => Some(layout),
         Err(error) => {
             let device = system.devices.get(error.device);

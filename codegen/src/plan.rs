@@ -34,6 +34,9 @@ pub struct Plan {
     /// The tasks, grouped by lane, the most important first.
     #[serde(rename = "task")]
     pub tasks: Vec<Task>,
+    /// The answers to memory pressure.
+    #[serde(rename = "level", default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<Level>,
 }
 
 /// A memory pool.
@@ -44,6 +47,9 @@ pub struct Pool {
     pub name: String,
     /// What the device grants.
     pub capacity_bytes: u64,
+    /// The position of the pool whose capacity it draws on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<u16>,
     /// What backends hold besides the arena.
     pub weights_bytes: u64,
     /// The arena's length.
@@ -95,24 +101,78 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// An answer to memory pressure.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Level {
+    /// The name.
+    pub name: String,
+    /// The positions of the tasks that stop.
+    pub shed: Vec<u16>,
+    /// The positions of the tasks whose arrivals are refused.
+    pub reject: Vec<u16>,
+    /// The kept tensors that move, if it compacts.
+    pub copied_bytes: u64,
+    /// Until its memory is all that is in use.
+    pub settles_ns: u64,
+    /// What is left of each pool.
+    #[serde(rename = "pool", default)]
+    pub pools: Vec<LevelPool>,
+    /// Where everything lies, if it compacts.
+    #[serde(rename = "model", default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
+}
+
+/// What is left of a pool at a level.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LevelPool {
+    /// What backends hold besides the arena.
+    pub weights_bytes: u64,
+    /// Nothing above is in use.
+    pub height_bytes: u64,
+    /// No plan of what stays is lower.
+    pub lower_bound_bytes: u64,
+}
+
 /// A model.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Model {
     /// The name.
     pub name: String,
-    /// The file's checksum.
-    pub sha256: String,
     /// The backend's name.
     pub backend: String,
     /// The pool's position.
     pub pool: u16,
     /// Held by the backend outside the arena.
     pub weights_bytes: u64,
-    /// How far its memory is planned.
-    pub memory: String,
     /// How long its inputs and outputs hold their contents.
     pub tensors: String,
+    /// Its inputs.
+    #[serde(rename = "input", default)]
+    pub inputs: Vec<Tensor>,
+    /// Its outputs.
+    #[serde(rename = "output", default)]
+    pub outputs: Vec<Tensor>,
+    /// What segments hand to later ones.
+    #[serde(rename = "carried", default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<Tensor>,
+    /// Its segments.
+    #[serde(rename = "segment")]
+    pub segments: Vec<Segment>,
+}
+
+/// A segment of a model.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Segment {
+    /// The model's name, with the segment's number where it has more than one.
+    pub name: String,
+    /// The file's checksum.
+    pub sha256: String,
+    /// How far its memory is planned.
+    pub memory: String,
     /// Where the memory lies that loading takes and keeps.
     pub persistent_at: u64,
     /// Its length.
@@ -124,15 +184,13 @@ pub struct Model {
     pub scratch_at: u64,
     /// How much of it one run uses.
     pub scratch_bytes: u64,
+    /// What it reads: positions among inputs, outputs and carried tensors, one after the other.
+    pub reads: Vec<u16>,
+    /// What it writes, likewise.
+    pub writes: Vec<u16>,
     /// The requests of one run, for each order of execution.
     #[serde(rename = "run", default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Recording>,
-    /// Its inputs.
-    #[serde(rename = "input", default)]
-    pub inputs: Vec<Tensor>,
-    /// Its outputs.
-    #[serde(rename = "output", default)]
-    pub outputs: Vec<Tensor>,
 }
 
 /// One event of a planned sequence: `[slot, size, offset, slot below or -1]` for a request, `[slot]` where its block is
@@ -149,7 +207,7 @@ pub struct Recording {
     pub steps: Vec<Step>,
 }
 
-/// An input or output.
+/// A tensor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Tensor {

@@ -1,10 +1,10 @@
 //! The target's plan-free probe program: what only the target can tell.
 //!
 //! It gets one JSON request on its standard input and answers with one JSON object; progress comes on its standard
-//! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/1`.
+//! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/2`.
 
 use crate::profile::{
-    Conditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelFacts, ModelProfile, Statistics, TensorFacts,
+    Conditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelFacts, ModelProfile, SegmentFacts, Statistics, TensorFacts,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The protocol's version.
-pub const SCHEMA: &str = "aegis.probe/1";
+pub const SCHEMA: &str = "aegis.probe/2";
 
 /// What the probe is asked.
 #[derive(Clone, Debug, Serialize)]
@@ -62,8 +62,8 @@ pub struct LaneRequest {
 pub struct ModelRequest {
     /// Its name.
     pub name: String,
-    /// Its file.
-    pub file: PathBuf,
+    /// Its files, one per segment, in order.
+    pub files: Vec<PathBuf>,
     /// Its backend.
     pub backend: &'static str,
     /// The core it runs on.
@@ -159,14 +159,24 @@ pub struct ModelAnswer {
 /// What was learnt of a model.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Measured {
-    /// The file's checksum.
-    pub sha256: String,
     /// The threads of one run.
     pub threads: u16,
     /// The inputs.
     pub inputs: Vec<TensorFacts>,
     /// The outputs.
     pub outputs: Vec<TensorFacts>,
+    /// What segments hand to later ones.
+    #[serde(default)]
+    pub carried: Vec<TensorFacts>,
+    /// The segments, in order.
+    pub segments: Vec<SegmentAnswer>,
+}
+
+/// What was learnt of a segment.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SegmentAnswer {
+    /// The file's checksum.
+    pub sha256: String,
     /// Occupied across runs.
     pub weights_bytes: u64,
     /// Used by one run at most at a time.
@@ -179,6 +189,10 @@ pub struct Measured {
     pub load: Vec<i64>,
     /// The requests of one run, for each order of execution.
     pub runs: Vec<Vec<i64>>,
+    /// The tensors that it reads, by name.
+    pub reads: Vec<String>,
+    /// The tensors that it writes, by name.
+    pub writes: Vec<String>,
     /// Execution times.
     pub execution: Statistics,
 }
@@ -254,6 +268,23 @@ fn parse_progress(line: &str) -> Option<(&str, u64, u64)> {
     Some((words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
+impl SegmentAnswer {
+    fn facts(&self) -> SegmentFacts {
+        SegmentFacts {
+            sha256: self.sha256.clone(),
+            weights_bytes: self.weights_bytes,
+            scratch_bytes: self.scratch_bytes,
+            memory: self.memory.clone(),
+            graded_down: self.graded_down.clone(),
+            load: self.load.clone(),
+            runs: self.runs.clone(),
+            reads: self.reads.clone(),
+            writes: self.writes.clone(),
+            execution: self.execution,
+        }
+    }
+}
+
 impl Answer {
     fn conditions(&self, core: u16, threads: u16, runtime: String) -> Conditions {
         Conditions {
@@ -298,17 +329,11 @@ impl Answer {
             conditions: self.conditions(model.core, measured.threads, runtime.unwrap_or_default()),
             model: ModelFacts {
                 name: answer.name.clone(),
-                sha256: measured.sha256.clone(),
-                weights_bytes: measured.weights_bytes,
-                scratch_bytes: measured.scratch_bytes,
-                memory: measured.memory.clone(),
-                graded_down: measured.graded_down.clone(),
-                load: measured.load.clone(),
-                runs: measured.runs.clone(),
                 inputs: measured.inputs.clone(),
                 outputs: measured.outputs.clone(),
+                carried: measured.carried.clone(),
             },
-            execution: measured.execution,
+            segments: measured.segments.iter().map(SegmentAnswer::facts).collect(),
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::system::Machine;
 use serde::{Deserialize, Serialize};
 
 /// The format of a model's profile.
-pub const MODEL_SCHEMA: &str = "aegis.profile/2";
+pub const MODEL_SCHEMA: &str = "aegis.profile/3";
 /// The format of a lane's profile.
 pub const LANE_SCHEMA: &str = "aegis.lane-profile/1";
 
@@ -21,8 +21,9 @@ pub struct ModelProfile {
     pub conditions: Conditions,
     /// What was learnt of the model.
     pub model: ModelFacts,
-    /// The execution times of whole runs.
-    pub execution: Statistics,
+    /// What was learnt of each of its segments, in their order; a model that is not cut has one.
+    #[serde(rename = "segment")]
+    pub segments: Vec<SegmentFacts>,
 }
 
 /// A lane's profile: what the machine and AegisRT itself cost.
@@ -76,12 +77,27 @@ impl Conditions {
     }
 }
 
-/// What the probe learnt of a model.
+/// What the probe learnt of a model as a whole.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ModelFacts {
     /// The name in the manifest.
     pub name: String,
+    /// The inputs in the model's order.
+    #[serde(rename = "input", default)]
+    pub inputs: Vec<TensorFacts>,
+    /// The outputs in the model's order.
+    #[serde(rename = "output", default)]
+    pub outputs: Vec<TensorFacts>,
+    /// What segments hand to later ones.
+    #[serde(rename = "carried", default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<TensorFacts>,
+}
+
+/// What the probe learnt of a segment.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SegmentFacts {
     /// The file's checksum.
     pub sha256: String,
     /// What stays occupied across runs outside the recorded requests, in bytes.
@@ -99,15 +115,15 @@ pub struct ModelFacts {
     /// The requests of one run, likewise: one list for each order in which the runtime was seen to execute the model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Vec<i64>>,
-    /// The inputs in the model's order.
-    #[serde(rename = "input", default)]
-    pub inputs: Vec<TensorFacts>,
-    /// The outputs in the model's order.
-    #[serde(rename = "output", default)]
-    pub outputs: Vec<TensorFacts>,
+    /// The tensors that it reads, by name, in its file's order.
+    pub reads: Vec<String>,
+    /// The tensors that it writes, likewise.
+    pub writes: Vec<String>,
+    /// Its execution times.
+    pub execution: Statistics,
 }
 
-/// One input or output.
+/// One tensor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TensorFacts {

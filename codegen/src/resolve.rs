@@ -3,12 +3,14 @@
 //! All problems are reported at once, each at the place in the manifest that names the profile or file.
 
 mod facts;
+mod models;
 
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
-use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelProfile};
-use crate::system::{Chain, Device, File, Lane, Machine, Model, System, Task};
+use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
+use crate::system::{Chain, Device, File, Lane, Level, Machine, Model, System, Task};
+use aegis_core::desc::Preemption;
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use std::path::{Path, PathBuf};
@@ -140,6 +142,7 @@ impl Resolver<'_> {
             models: kept,
             tasks,
             chains: manifest.chains.iter().map(chain).collect(),
+            levels: manifest.pressure.iter().map(level).collect(),
         })
     }
 
@@ -153,7 +156,7 @@ impl Resolver<'_> {
             Overheads::Declared { dispatch, wakeup } => (*dispatch.get_ref(), *wakeup.get_ref()),
             Overheads::Profile(path) => {
                 let profile: LaneProfile = self.read_profile(path, LANE_SCHEMA, |profile: &LaneProfile| {
-                    (profile.schema.clone(), profile.conditions.clone(), vec![profile.dispatch, profile.wakeup])
+                    (profile.conditions.clone(), vec![profile.dispatch, profile.wakeup])
                 })?;
                 self.compare_core(path, &profile.conditions, lane);
                 self.compare_device(path, &profile.conditions, lane.device);
@@ -217,19 +220,19 @@ impl Resolver<'_> {
 
     fn task(&mut self, task: &manifest::Task) -> (Option<Task>, Option<Model>) {
         let mut model = None;
-        let execution = match &task.execution {
-            Execution::Wcet(wcet) => Some(*wcet.get_ref()),
-            Execution::Segments(segments) => {
-                segments.iter().try_fold(Duration::ZERO, |sum, segment| sum.checked_add(*segment.get_ref()))
-            }
+        let pieces: Option<Vec<Duration>> = match &task.execution {
+            Execution::Wcet(wcet) => Some(vec![*wcet.get_ref()]),
+            Execution::Segments(segments) => Some(segments.iter().map(|segment| *segment.get_ref()).collect()),
             Execution::Profile(path) => {
                 let found = self.profiled(task, path);
                 model = found.as_ref().and_then(|(_, model)| model.clone());
-                found.map(|(execution, _)| execution)
+                found.map(|(pieces, _)| pieces)
             }
         };
-        let Some(execution) = execution else { return (None, model) };
-        let Some(wcet) = execution.checked_add(task.hooks) else {
+        let Some(mut pieces) = pieces else { return (None, model) };
+        let gives_way =
+            self.loaded.manifest.lanes.get(task.lane).is_some_and(|lane| lane.preemption == Preemption::Segments);
+        let Some(wcet) = with_hooks(&mut pieces, task.hooks, gives_way) else {
             let message = format!("the WCET and hooks of task `{}` sum to more than 2^64 - 1 ns", task.name.get_ref());
             self.error(Code::ProfileUnreadable, &task.span, message, "this task", "shorten one of them");
             return (None, model);
@@ -259,12 +262,7 @@ impl Resolver<'_> {
             after: task.after,
             bcet: task.bcet.as_ref().map_or(Duration::ZERO, |bcet| (*bcet.get_ref()).min(wcet)),
             wcet,
-            segments: match &task.execution {
-                Execution::Segments(segments) if segments.len() > 1 => {
-                    segments.iter().map(|segment| *segment.get_ref()).collect()
-                }
-                _ => Vec::new(),
-            },
+            segments: if gives_way && pieces.len() > 1 { pieces } else { Vec::new() },
             region: task.region.as_ref().map_or(Duration::ZERO, |region| *region.get_ref()),
             suspension: task.suspension.as_ref().map_or(Duration::ZERO, |suspension| *suspension.get_ref()),
             budget,
@@ -273,42 +271,6 @@ impl Resolver<'_> {
             deadline_span: task.deadline.span(),
         };
         (Some(resolved), model)
-    }
-
-    /// A task's execution with margin, and its model where the profile fits it.
-    fn profiled(&mut self, task: &manifest::Task, path: &Spanned<String>) -> Option<(Duration, Option<Model>)> {
-        let manifest = &self.loaded.manifest;
-        let profile: ModelProfile = self.read_profile(path, MODEL_SCHEMA, |profile: &ModelProfile| {
-            (profile.schema.clone(), profile.conditions.clone(), vec![profile.execution])
-        })?;
-        let lane = manifest.lanes.get(task.lane)?;
-        self.compare_core(path, &profile.conditions, lane);
-        self.compare_device(path, &profile.conditions, lane.device);
-        self.compare_runtime(path, &profile.conditions);
-        let execution = self.with_margin(path, profile.execution.with_margin(task.margin_ppm))?;
-        let Some(model) = task.model.and_then(|model| manifest.models.get(model)) else {
-            return Some((execution, None));
-        };
-        let file = self.file(&model.name, &model.source, "")?;
-        if file.sha256 != profile.model.sha256 {
-            let message = format!(
-                "profile `{}` was measured with another file: the manifest's model `{}` has SHA-256 {}, the profile's {}",
-                path.get_ref(),
-                model.name.get_ref(),
-                file.sha256,
-                profile.model.sha256
-            );
-            self.error(
-                Code::ProfileOfAnotherModel,
-                &path.span(),
-                message,
-                "its times and sizes are another model's",
-                "measure again with `aegis profile`",
-            );
-            return None;
-        }
-        let resolved = self.facts(path, &profile.model, file, model)?;
-        Some((execution, Some(resolved)))
     }
 
     fn libraries(&mut self, machine: &Machine) -> Vec<File> {
@@ -339,9 +301,47 @@ impl Resolver<'_> {
     }
 }
 
+/// Adds the hooks' time to a job's pieces, and returns the sum of all.
+///
+/// A job that does not give way runs both hooks in one go. One that does runs the input hook in its first piece and the output
+/// hook in its last; `hooks` bounds both together, so each of the two pieces is given all of it.
+fn with_hooks(pieces: &mut Vec<Duration>, hooks: Duration, gives_way: bool) -> Option<Duration> {
+    if !gives_way || pieces.len() < 2 {
+        let sum = pieces.iter().try_fold(hooks, |sum, piece| sum.checked_add(*piece))?;
+        *pieces = vec![sum];
+        return Some(sum);
+    }
+    for end in [0, pieces.len().saturating_sub(1)] {
+        let piece = pieces.get_mut(end)?;
+        *piece = piece.checked_add(hooks)?;
+    }
+    pieces.iter().try_fold(Duration::ZERO, |sum, piece| sum.checked_add(*piece))
+}
+
 fn device(device: &manifest::Device) -> Device {
     let memory: Bytes = *device.memory.get_ref();
-    Device { name: device.name.get_ref().clone(), memory, span: device.span.clone() }
+    Device {
+        name: device.name.get_ref().clone(),
+        memory,
+        shares: device.shares,
+        copy_per_mib: device.copy_per_mib.as_ref().map(|time| *time.get_ref()),
+        span: device.span.clone(),
+    }
+}
+
+fn level(pressure: &manifest::Pressure) -> Level {
+    let tasks = |ranges: &[std::ops::RangeInclusive<usize>]| {
+        let mut tasks: Vec<usize> = ranges.iter().cloned().flatten().collect();
+        tasks.sort_unstable();
+        tasks
+    };
+    Level {
+        name: pressure.name.get_ref().clone(),
+        shed: tasks(&pressure.shed),
+        reject: tasks(&pressure.reject),
+        compact: pressure.compact,
+        span: pressure.span.clone(),
+    }
 }
 
 fn chain(chain: &manifest::Chain) -> Chain {

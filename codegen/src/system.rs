@@ -41,6 +41,8 @@ pub struct System {
     pub tasks: Vec<Task>,
     /// The cause-effect chains.
     pub chains: Vec<Chain>,
+    /// The answers to memory pressure.
+    pub levels: Vec<Level>,
 }
 
 /// The conditions of the measurements; empty where nothing was measured.
@@ -74,8 +76,12 @@ pub struct File {
 pub struct Device {
     /// The name in the manifest.
     pub name: String,
-    /// What it grants; unlimited where the manifest says nothing.
+    /// What it grants: its own, or that of the device that it shares.
     pub memory: Bytes,
+    /// The device whose memory it draws on, if it has none of its own: both have one budget.
+    pub shares: Option<usize>,
+    /// What copying a MiB in it takes, at most, where the manifest says so.
+    pub copy_per_mib: Option<Duration>,
     /// Where it stands.
     pub span: Span,
 }
@@ -184,39 +190,69 @@ pub struct Task {
     pub deadline_span: Span,
 }
 
+/// An answer to memory pressure.
+#[derive(Clone, Debug)]
+pub struct Level {
+    /// The name in the manifest.
+    pub name: String,
+    /// The tasks that stop, ascending; all stages of each.
+    pub shed: Vec<usize>,
+    /// The tasks whose arrivals are refused, likewise.
+    pub reject: Vec<usize>,
+    /// Whether what stays is laid out anew.
+    pub compact: bool,
+    /// Where it stands.
+    pub span: Span,
+}
+
 /// A model with what the probe learnt of it.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The model's name and checksum.
-    pub file: File,
+    /// The name in the manifest.
+    pub name: String,
     /// The runtime that executes it.
     pub backend: Backend,
     /// The fault domain that it lies in: models of different ones are different processes' and never share memory.
     pub domain: Option<usize>,
+    /// How long its inputs and outputs hold their contents.
+    pub tensors: TensorLife,
+    /// Its inputs in the model's order.
+    pub inputs: Vec<Tensor>,
+    /// Its outputs in the model's order.
+    pub outputs: Vec<Tensor>,
+    /// What segments hand to later ones.
+    pub carried: Vec<Tensor>,
+    /// Its segments in order; one where it is not cut.
+    pub segments: Vec<Segment>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One of a model's files with what the probe learnt of it.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// The model's name, with the segment's number where it is cut, and the checksum.
+    pub file: File,
     /// What the backend holds across runs outside the arena.
     pub weights: Bytes,
     /// How far its memory is planned.
     pub memory: MemoryControl,
-    /// How long its inputs and outputs hold their contents.
-    pub tensors: TensorLife,
     /// The requests of loading it; empty where they are not planned.
     pub load: Sequence,
     /// The requests of one run, for each order of execution; empty unless planned.
     pub runs: Vec<Sequence>,
     /// What one run uses at most at a time, where the runtime's own sequence places it.
     pub scratch: Bytes,
-    /// Its inputs in the model's order.
-    pub inputs: Vec<Tensor>,
-    /// Its outputs in the model's order.
-    pub outputs: Vec<Tensor>,
-    /// Where it stands.
-    pub span: Span,
+    /// What it reads: positions among the model's inputs, outputs and carried tensors, one after the other.
+    pub reads: Vec<usize>,
+    /// What it writes, likewise; never an input, and no tensor twice.
+    pub writes: Vec<usize>,
 }
 
-/// One input or output.
+/// One tensor.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tensor {
-    /// The name in the model's file.
+    /// The name in the model's files.
     pub name: String,
     /// The element type.
     pub element: ElementType,
@@ -224,4 +260,43 @@ pub struct Tensor {
     pub shape: Vec<u32>,
     /// The length.
     pub size: Bytes,
+}
+
+impl Model {
+    /// All tensors: inputs, outputs, and what is carried.
+    pub fn all_tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.inputs.iter().chain(&self.outputs).chain(&self.carried)
+    }
+
+    /// For each tensor the segments from whose beginning and to whose end it is live, both included; `None` where it is
+    /// always. Inputs are filled before the first segment and outputs read after the last.
+    #[must_use]
+    pub fn lives(&self) -> Vec<Option<(usize, usize)>> {
+        let end = self.segments.len().saturating_sub(1);
+        let (inputs, kept) = (self.inputs.len(), self.inputs.len().saturating_add(self.outputs.len()));
+        let reads = |tensor: usize| self.segments.iter().rposition(|segment| segment.reads.contains(&tensor));
+        let written = |tensor: usize| self.segments.iter().position(|segment| segment.writes.contains(&tensor));
+        let life = |tensor: usize| {
+            if tensor < kept && self.tensors == TensorLife::Kept {
+                return None;
+            }
+            let from = if tensor < inputs { 0 } else { written(tensor).unwrap_or(0) };
+            let last = if tensor < inputs || tensor >= kept { reads(tensor).unwrap_or(from) } else { end };
+            Some((from, last.max(from)))
+        };
+        (0..self.all_tensors().count()).map(life).collect()
+    }
+
+    /// What the backend holds of all segments across runs outside the arena; `None` beyond 2⁶⁴ − 1.
+    #[must_use]
+    pub fn weights(&self) -> Option<Bytes> {
+        let mut sizes = self.segments.iter().map(|segment| segment.weights.0);
+        sizes.try_fold(0, u64::checked_add).map(Bytes)
+    }
+
+    /// How far its memory is planned: as far as that of its least planned segment.
+    #[must_use]
+    pub fn memory(&self) -> MemoryControl {
+        self.segments.iter().fold(MemoryControl::Planned, |least, segment| least.and(segment.memory))
+    }
 }

@@ -3,9 +3,9 @@
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc,
-    OnOverrun, Point, Policy, PoolDesc, Preemption, Recording, Release, Slot, StageDesc, Start, Step, SystemDesc,
-    TaskDesc, TensorDesc, TensorLife,
+    Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc, MachineDesc,
+    MemoryControl, ModelDesc, OnOverrun, Point, Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot,
+    StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -27,6 +27,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
     let lanes = plan.lanes.iter().map(lane).collect::<Result<Vec<_>, _>>()?;
     let tasks = plan.tasks.iter().map(task).collect::<Result<Vec<_>, _>>()?;
     let models = plan.models.iter().map(model).collect::<Result<Vec<_>, _>>()?;
+    let levels = plan.levels.iter().map(level).collect::<Result<Vec<_>, _>>()?;
     Ok(Box::leak(Box::new(SystemDesc {
         layout: TABLE_LAYOUT,
         name: text(&plan.name),
@@ -41,6 +42,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         tasks: slice(tasks),
         models: slice(models),
         pools: slice(plan.pools.iter().map(pool).collect()),
+        levels: slice(levels),
     })))
 }
 
@@ -189,19 +191,46 @@ fn model(model: &crate::plan::Model) -> Result<ModelDesc, Unknown> {
     Ok(ModelDesc {
         name: text(&model.name),
         backend,
-        file: FileDesc { name: text(&model.name), sha256: text(&model.sha256), version: "" },
         pool: PoolId(model.pool),
         weights: Bytes(model.weights_bytes),
-        memory: control(&model.memory)?,
         tensors: tensor_life(&model.tensors)?,
-        persistent_at: ByteOffset(model.persistent_at),
-        persistent: Bytes(model.persistent_bytes),
-        load: steps(&model.load)?,
-        scratch_at: ByteOffset(model.scratch_at),
-        scratch: Bytes(model.scratch_bytes),
-        runs: slice(model.runs.iter().map(recording).collect::<Result<_, _>>()?),
-        inputs: slice(model.inputs.iter().map(tensor).collect::<Result<_, _>>()?),
-        outputs: slice(model.outputs.iter().map(tensor).collect::<Result<_, _>>()?),
+        inputs: tensors(&model.inputs)?,
+        outputs: tensors(&model.outputs)?,
+        carried: tensors(&model.carried)?,
+        segments: slice(model.segments.iter().map(segment).collect::<Result<_, _>>()?),
+    })
+}
+
+fn segment(segment: &crate::plan::Segment) -> Result<SegmentDesc, Unknown> {
+    Ok(SegmentDesc {
+        file: FileDesc { name: text(&segment.name), sha256: text(&segment.sha256), version: "" },
+        memory: control(&segment.memory)?,
+        persistent_at: ByteOffset(segment.persistent_at),
+        persistent: Bytes(segment.persistent_bytes),
+        load: steps(&segment.load)?,
+        scratch_at: ByteOffset(segment.scratch_at),
+        scratch: Bytes(segment.scratch_bytes),
+        runs: slice(segment.runs.iter().map(recording).collect::<Result<_, _>>()?),
+        reads: slice(segment.reads.clone()),
+        writes: slice(segment.writes.clone()),
+    })
+}
+
+fn level(level: &crate::plan::Level) -> Result<LevelDesc, Unknown> {
+    let tasks = |tasks: &[u16]| slice(tasks.iter().copied().map(TaskId).collect());
+    let pool = |pool: &crate::plan::LevelPool| LevelPoolDesc {
+        weights: Bytes(pool.weights_bytes),
+        height: Bytes(pool.height_bytes),
+        lower_bound: Bytes(pool.lower_bound_bytes),
+    };
+    Ok(LevelDesc {
+        name: text(&level.name),
+        shed: tasks(&level.shed),
+        reject: tasks(&level.reject),
+        pools: slice(level.pools.iter().map(pool).collect()),
+        models: slice(level.models.iter().map(model).collect::<Result<_, _>>()?),
+        copied: Bytes(level.copied_bytes),
+        settles: Duration::from_ns(level.settles_ns),
     })
 }
 
@@ -239,6 +268,10 @@ fn steps(steps: &[crate::plan::Step]) -> Result<&'static [Step], Unknown> {
     Ok(slice(steps.iter().map(step).collect::<Result<_, _>>()?))
 }
 
+fn tensors(tensors: &[Tensor]) -> Result<&'static [TensorDesc], Unknown> {
+    Ok(slice(tensors.iter().map(tensor).collect::<Result<_, _>>()?))
+}
+
 fn tensor(tensor: &Tensor) -> Result<TensorDesc, Unknown> {
     Ok(TensorDesc {
         name: text(&tensor.name),
@@ -253,6 +286,7 @@ fn pool(pool: &crate::plan::Pool) -> PoolDesc {
     PoolDesc {
         name: text(&pool.name),
         capacity: Bytes(pool.capacity_bytes),
+        shares: pool.shares.map(PoolId),
         weights: Bytes(pool.weights_bytes),
         height: Bytes(pool.height_bytes),
         lower_bound: Bytes(pool.lower_bound_bytes),

@@ -35,6 +35,47 @@ fn lab() -> tempfile::TempDir {
     folder
 }
 
+/// The lab vehicle with one of its models cut into three segments on a lane that preempts between them, and two levels of
+/// pressure.
+fn cut() -> tempfile::TempDir {
+    let folder = lab();
+    let manifest = folder.path().join("system.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let (before, after) = text.split_once("[model.sign]").unwrap();
+    let (_, after) = after.split_once("[model.voice]").unwrap();
+    let text = format!(
+        "{before}[model.sign]\nbackend = \"onnxruntime\"\nfiles = [\"1.onnx\", \"2.onnx\", \"3.onnx\"]\ntensors = \
+         \"job\"\n\n[model.voice]{after}\n[pressure.high]\nshed = [\"listen\"]\nreject = [\"log\"]\n\n\
+         [pressure.critical]\nshed = [\"see\", \"listen\"]\ncompact = true\n"
+    );
+    let text = text.replace("[lane.main]", "[lane.main]\npreemption = \"segments\"");
+    let text = text.replace("memory = \"1MiB\"", "memory = \"1MiB\"\ncopy-per-mib = \"300us\"");
+    std::fs::write(&manifest, text).unwrap();
+    let path = folder.path().join("profiles/sign.toml");
+    let profile = std::fs::read_to_string(&path).unwrap();
+    let (head, segment) = profile.split_once("[[segment]]").unwrap();
+    let (_, execution) = segment.split_once("[segment.execution]").unwrap();
+    let mut profile = head.to_owned();
+    for (name, bytes) in [("early", 24_000), ("late", 5_000)] {
+        profile.push_str(&format!(
+            "[[model.carried]]\nname = \"{name}\"\ndtype = \"u8\"\nshape = [{bytes}]\nbytes = {bytes}\n\n"
+        ));
+    }
+    let wires = [("\"image\"", "\"early\""), ("\"early\"", "\"late\""), ("\"late\", \"early\"", "\"class\"")];
+    for (number, (reads, writes)) in (1..).zip(wires) {
+        let file = format!("{number}.onnx");
+        std::fs::write(folder.path().join(&file), &file).unwrap();
+        let sha256 = aegis_codegen::lock::sha256(file.as_bytes());
+        profile.push_str(&format!(
+            "[[segment]]\nsha256 = \"{sha256}\"\nweights-bytes = 9000\nscratch-bytes = 0\nmemory = \"planned\"\n\
+             load = [100]\nruns = [[{number}0000, 20000, -1, 30000, -2, -3]]\nreads = [{reads}]\nwrites = [{writes}]\n\n\
+             [segment.execution]{execution}\n"
+        ));
+    }
+    std::fs::write(&path, profile).unwrap();
+    folder
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -44,16 +85,18 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn the_plan_says_what_is_saved_and_what_forbids_more() {
-    let lab = lab();
-    let output = aegis(lab.path(), &[]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/plan/lab.txt");
-    if std::env::var_os("AEGIS_BLESS").is_some() {
-        std::fs::write(&path, &output.stdout).unwrap();
+    for (name, vehicle) in [("lab", lab()), ("cut", cut())] {
+        let before = names(vehicle.path());
+        let output = aegis(vehicle.path(), &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/plan").join(format!("{name}.txt"));
+        if std::env::var_os("AEGIS_BLESS").is_some() {
+            std::fs::write(&path, &output.stdout).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(expected, text(&output.stdout), "AEGIS_BLESS=1 rewrites it");
+        assert_eq!(names(vehicle.path()), before, "no lock is written");
     }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(expected, text(&output.stdout), "AEGIS_BLESS=1 rewrites it");
-    assert_eq!(names(lab.path()), ["profiles", "system.toml"], "no lock is written");
     let output = aegis(&root(), &[]);
     assert!(text(&output.stdout).contains("  forbids more nothing that runs at once"), "{}", text(&output.stdout));
 }
@@ -69,8 +112,8 @@ fn json_has_its_keys_and_adds_up() {
         words.sort();
         words
     };
-    assert_eq!((&report["schema"], &report["verdict"]), (&"aegis.plan/1".into(), &"pass".into()));
-    assert_eq!(keys(&report), sorted("schema system verdict pools models findings"));
+    assert_eq!((&report["schema"], &report["verdict"]), (&"aegis.plan/2".into(), &"pass".into()));
+    assert_eq!(keys(&report), sorted("schema system verdict pools models levels findings"));
     let pool = &report["pools"][0];
     let expected = "name capacity_bytes height_bytes lower_bound_bytes optimal weights_bytes private_bytes saved_bytes \
                     saved_percent kept_bytes forbids_most";
@@ -80,18 +123,32 @@ fn json_has_its_keys_and_adds_up() {
     let number = |value: &Value| value.as_u64().unwrap();
     assert_eq!(number(&pool["private_bytes"]) - number(&pool["saved_bytes"]), number(&pool["height_bytes"]));
     for model in report["models"].as_array().unwrap() {
-        assert_eq!(
-            keys(model),
-            sorted("name pool lane control weights_bytes persistent tensors scratch runs"),
-            "{model}"
-        );
-        assert_eq!(keys(&model["tensors"]), sorted("region bytes life"));
-        assert!(number(&model["scratch"]["end"]) <= number(&pool["height_bytes"]));
-        for run in model["runs"].as_array().unwrap() {
-            assert_eq!(keys(run), sorted("events blocks height_bytes peak_bytes peak_event"));
+        assert_eq!(keys(model), sorted("name pool lane weights_bytes tensors segments"), "{model}");
+        for tensor in model["tensors"].as_array().unwrap() {
+            assert_eq!(keys(tensor), sorted("name role region bytes segments"));
+            assert!(number(&tensor["region"]["end"]) <= number(&pool["height_bytes"]));
+        }
+        for segment in model["segments"].as_array().unwrap() {
+            assert_eq!(keys(segment), sorted("name control persistent scratch runs"));
+            assert!(number(&segment["scratch"]["end"]) <= number(&pool["height_bytes"]));
+            for run in segment["runs"].as_array().unwrap() {
+                assert_eq!(keys(run), sorted("events blocks height_bytes peak_bytes peak_event"));
+            }
         }
     }
-    let grades: Vec<&Value> = report["models"].as_array().unwrap().iter().map(|model| &model["control"]).collect();
+    assert_eq!(report["levels"], serde_json::json!([]));
+    let output = aegis(cut().path(), &["--format", "json"]);
+    let cut: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let level = &cut["levels"][1];
+    assert_eq!(keys(level), sorted("name shed reject compact copied_bytes settles_ns pools"));
+    let expected = "name height_bytes lower_bound_bytes weights_bytes given_back_bytes";
+    assert_eq!(keys(&level["pools"][0]), sorted(expected));
+    assert!(number(&level["pools"][0]["height_bytes"]) < number(&cut["pools"][0]["height_bytes"]));
+    let sign = &cut["models"][1];
+    let lives: Vec<&Value> = sign["tensors"].as_array().unwrap().iter().map(|tensor| &tensor["segments"]).collect();
+    assert_eq!(serde_json::json!(lives), serde_json::json!([[0, 0], [2, 2], [0, 2], [1, 2]]));
+    let grades: Vec<&Value> =
+        report["models"].as_array().unwrap().iter().map(|model| &model["segments"][0]["control"]).collect();
     assert_eq!(grades, ["planned", "planned", "capped"]);
     assert!(!text(&output.stdout).contains('.') || !contains_float(&report));
 }
@@ -179,16 +236,18 @@ fn checked(folder: &Path) -> Checked {
 fn expected_blocks(checked: &Checked) -> BTreeMap<String, (u64, u64)> {
     let (system, layout) = (&checked.resolved.as_ref().unwrap().system, checked.layout.as_ref().unwrap());
     let mut blocks = BTreeMap::new();
-    for (model, placement) in system.models.iter().zip(&layout.models) {
-        for (run, (sequence, plan)) in model.runs.iter().zip(&placement.runs).enumerate() {
+    let segments = system.models.iter().zip(&layout.models);
+    let segments = segments.flat_map(|(model, placement)| model.segments.iter().zip(&placement.segments));
+    for (segment, place) in segments {
+        for (run, (sequence, plan)) in segment.runs.iter().zip(&place.runs).enumerate() {
             assert_eq!(sequence.blocks().len(), plan.offsets.len());
             for (index, (block, offset)) in sequence.blocks().iter().zip(&plan.offsets).enumerate() {
-                let offset = placement.scratch.0 + offset.0;
+                let offset = place.scratch.0 + offset.0;
                 let until =
                     if block.to == sequence.events() { "the end".into() } else { format!("event {}", block.to + 1) };
                 let title = format!(
                     "{}, run {}, block {}: {} bytes at offset {offset}, from event {} until {until}",
-                    model.file.name,
+                    segment.file.name,
                     run + 1,
                     index + 1,
                     block.size,
@@ -203,9 +262,9 @@ fn expected_blocks(checked: &Checked) -> BTreeMap<String, (u64, u64)> {
 
 #[test]
 fn the_map_has_one_rectangle_for_each_block_where_the_plan_puts_it() {
-    let lab = lab();
+    let (lab, cut) = (lab(), cut());
     let outside = tempfile::tempdir().unwrap();
-    for (folder, least) in [(lab.path().to_owned(), 9), (root(), 500)] {
+    for (folder, least) in [(lab.path().to_owned(), 9), (cut.path().to_owned(), 12), (root(), 500)] {
         let path = outside.path().join("map.svg");
         let draw = || {
             let output = aegis(&folder, &["--svg", path.to_str().unwrap()]);

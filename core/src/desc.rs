@@ -3,11 +3,15 @@
 //! A generated file contains one [`SystemDesc`] built of `'static` slices. Descriptors are read-only; what
 //! changes at run time lives in [`crate::dispatch::State`].
 
+mod level;
 mod memory;
+mod model;
 
 use crate::time::Duration;
-use crate::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
+use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
+pub use level::{LevelDesc, LevelPoolDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
+pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
 
 /// One vehicle's whole plan.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,8 @@ pub struct SystemDesc {
     pub models: &'static [ModelDesc],
     /// The memory pools with their planned regions.
     pub pools: &'static [PoolDesc],
+    /// What is done under memory pressure, from the mildest level to the severest as the manifest lists them.
+    pub levels: &'static [LevelDesc],
 }
 
 /// The conditions under which the plan's execution times were measured.
@@ -336,71 +342,15 @@ impl ElementType {
     }
 }
 
-/// One input or output of a model, bound in place to planned memory.
-#[derive(Clone, Copy, Debug)]
-pub struct TensorDesc {
-    /// The name in the model's file.
-    pub name: &'static str,
-    /// The element type.
-    pub element: ElementType,
-    /// The fixed dimensions.
-    pub shape: &'static [u32],
-    /// Where it lies in its pool.
-    pub at: ByteOffset,
-    /// Its length.
-    pub size: Bytes,
-}
-
-/// The runtime that executes a model.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Backend {
-    /// ONNX Runtime on the CPU.
-    OnnxRuntime,
-}
-
-/// A model with its files and its planned memory.
-#[derive(Clone, Copy, Debug)]
-pub struct ModelDesc {
-    /// The name in the manifest.
-    pub name: &'static str,
-    /// The runtime that executes it.
-    pub backend: Backend,
-    /// The model's file.
-    pub file: FileDesc,
-    /// The pool that holds all its memory.
-    pub pool: PoolId,
-    /// Bytes that stay occupied across runs and that the backend holds outside the arena: weights.
-    pub weights: Bytes,
-    /// How far its memory is planned.
-    pub memory: MemoryControl,
-    /// How long its inputs and outputs hold their contents.
-    pub tensors: TensorLife,
-    /// Where the memory lies that it takes once while it is loaded and keeps.
-    pub persistent_at: ByteOffset,
-    /// The length of that region.
-    pub persistent: Bytes,
-    /// The requests of loading it, with offsets from `persistent_at`; empty unless planned.
-    pub load: &'static [Step],
-    /// Where its scratch lies; models of one lane may share it.
-    pub scratch_at: ByteOffset,
-    /// The length of its scratch, used only while it runs.
-    pub scratch: Bytes,
-    /// The requests of one run, with offsets from `scratch_at`: one recording for each order in which the runtime was seen
-    /// to execute the model; a loaded model keeps to one. Empty unless planned.
-    pub runs: &'static [Recording],
-    /// Its inputs, in the model's order.
-    pub inputs: &'static [TensorDesc],
-    /// Its outputs, in the model's order.
-    pub outputs: &'static [TensorDesc],
-}
-
 /// One memory budget and the arena inside it.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolDesc {
     /// The device's name in the manifest.
     pub name: &'static str,
-    /// What the device grants.
+    /// What the device grants: its own, or that of the device that it shares.
     pub capacity: Bytes,
+    /// The pool whose capacity it draws on, if it has none of its own: what both take together fits that.
+    pub shares: Option<PoolId>,
     /// What the backends hold besides the arena: the weights of all models.
     pub weights: Bytes,
     /// The length of the arena that is taken once, at start.

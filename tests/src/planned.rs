@@ -74,6 +74,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         models: Vec::new(),
         tasks,
         chains: Vec::new(),
+        levels: Vec::new(),
     }
 }
 
@@ -88,7 +89,8 @@ pub fn lock(system: &System) -> Option<Lock> {
     if !lanes_settle || (0..system.tasks.len()).any(|task| !is_schedulable(system, &analysis, task)) {
         return None;
     }
-    let layout = memory::plan(system).expect("sizes sum");
+    let priorities: Vec<_> = analysis.tasks.iter().map(|task| task.priority).collect();
+    let layout = memory::plan(system, &priorities).expect("sizes sum");
     let plan = certify(system, &analysis, &layout).expect("what is schedulable can be certified");
     let input = Input { path: "system.toml".to_owned(), sha256: sha256(b"") };
     Some(Lock::new(plan, vec![input]).expect("a plan is TOML"))
@@ -146,6 +148,7 @@ pub fn unproven(policy: Policy, loads: &[Load]) -> &'static SystemDesc {
         tasks: tasks.leak(),
         models: &[],
         pools: &[],
+        levels: &[],
     }))
 }
 

@@ -34,7 +34,7 @@ impl Bench {
         let runtime = OnnxRuntime::open(&local.file(Kind::Library, "onnxruntime")).unwrap();
         let load = |model: &ModelDesc| {
             let file = local.file(Kind::Model, model.name);
-            runtime.load(&file, PlannedMemory::of(model, &arena).unwrap()).unwrap()
+            runtime.load(&file, PlannedMemory::of(model, &model.segments[0], true, &arena).unwrap()).unwrap()
         };
         let engines = system.models.iter().map(load).collect();
         Some(Self { system, engines })

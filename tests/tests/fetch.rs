@@ -255,6 +255,28 @@ fn only_models_that_tasks_use_are_fetched() {
 }
 
 #[test]
+fn every_segment_of_a_model_is_fetched_under_its_own_name() {
+    let machine = Machine::new();
+    for name in ["see.1.onnx", "see.3.onnx"] {
+        fs::write(machine.root.path().join("vehicle").join(name), name).unwrap();
+    }
+    let loaded = machine.vehicle(
+        "[model.see]\nbackend = \"onnxruntime\"\nfiles = [\"see.1.onnx\", \"see.2.onnx\", \"see.3.onnx\"]\n\n\
+         [task.see]\nlane = \"main\"\nperiod = \"1ms\"\nwcet = \"20us\"\nmodel = \"see\"\n",
+    );
+    let outcome = fetch_all(&machine, &loaded);
+    let messages: Vec<_> = outcome.findings.iter().map(|finding| finding.message.as_str()).collect();
+    assert!(
+        matches!(messages.as_slice(), [missing] if missing.starts_with("cannot read `see.2.onnx`")),
+        "{messages:?}"
+    );
+    let named: Vec<_> = outcome.files.iter().map(|file| (file.name.as_str(), file.origin.as_str())).collect();
+    assert_eq!(named, [("see.1", "file see.1.onnx"), ("see.3", "file see.3.onnx")]);
+    let last = outcome.file(Kind::Model, "see.3").unwrap();
+    assert_eq!(fs::read(&last.path).unwrap(), b"see.3.onnx");
+}
+
+#[test]
 fn a_file_beside_the_manifest_is_copied_and_follows_its_edits() {
     let machine = Machine::new();
     let original = machine.root.path().join("vehicle/portrait.jpg");

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use aegis_codegen::finding::{Code, Finding, any_error};
 use aegis_codegen::manifest::{
-    Client, Communication, Execution, LaneKind, Manifest, Overheads, Source, parse, unbuildable,
+    Client, Communication, Execution, LaneKind, Manifest, Model, Overheads, Source, parse, unbuildable,
 };
 use aegis_codegen::report::terminal::render;
 use aegis_core::desc::{Policy, Preemption};
 use aegis_tests::golden::Goldens;
 
 /// The twins that fixtures share.
-const TWINS: [&str; 2] = ["valid", "valid-parts"];
+const TWINS: [&str; 3] = ["valid", "valid-parts", "valid-memory"];
 
 /// The most lines in which a fixture may differ from its twin.
 const MOST_CHANGED_LINES: usize = 3;
@@ -37,6 +37,10 @@ fn valid() -> String {
 
 fn valid_parts() -> String {
     read(&folder().join("valid-parts.toml"))
+}
+
+fn valid_memory() -> String {
+    read(&folder().join("valid-memory.toml"))
 }
 
 /// All fixtures by their names, without the twins.
@@ -106,7 +110,7 @@ fn a_valid_manifest_means_what_it_says_and_defaults_are_filled_in() {
     assert_eq!((control.device, control.policy), (None, Policy::FixedPriority));
     assert!(matches!(control.overheads, Overheads::Zero));
     let face = &manifest.models[0];
-    assert!(matches!(&face.source, Source::Package { client: Client::Npm, .. }));
+    assert!(matches!(&face.sources[0], Source::Package { client: Client::Npm, .. }));
     assert_eq!((face.inputs[0].0.get_ref().as_str(), &face.inputs[0].1), ("input", &vec![1, 128, 128, 3]));
     let names: Vec<_> = manifest.tasks.iter().map(|task| task.name.get_ref().as_str()).collect();
     assert_eq!(names, ["detect", "listen", "brake", "steer"], "in file order");
@@ -187,6 +191,64 @@ fn parts_chains_and_domains_mean_what_they_say() {
 }
 
 #[test]
+fn a_cut_model_has_one_file_for_each_segment() {
+    let manifest = parse_checked("valid-memory.toml", &valid_memory()).0.unwrap();
+    let [scene, voice] = manifest.models.as_slice() else { panic!("two models in file order") };
+    let paths = |model: &Model| {
+        let path = |source: &Source| match source {
+            Source::File { path } => path.get_ref().clone(),
+            Source::Package { .. } => panic!("no package here"),
+        };
+        model.sources.iter().map(path).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(scene), ["parts/scene.1.onnx", "parts/scene.2.onnx", "parts/scene.3.onnx"]);
+    assert_eq!((scene.segment_name(0).as_str(), scene.segment_name(2).as_str()), ("scene.1", "scene.3"));
+    assert_eq!((paths(voice), voice.segment_name(0).as_str()), (vec!["voice.onnx".to_owned()], "voice"));
+    assert!(matches!(&manifest.tasks[0].execution, Execution::Profile(_)) && !manifest.tasks[0].hooks.is_zero());
+    // The lane gives way between files, so nothing but the runtime and a profile is missing.
+    let messages: Vec<_> =
+        unbuildable("valid-memory.toml", &manifest).into_iter().map(|finding| finding.message).collect();
+    assert!(!messages.iter().any(|message| message.contains("preemption")), "{messages:#?}");
+}
+
+#[test]
+fn devices_that_share_a_memory_have_one_budget() {
+    let text = valid_memory();
+    let manifest = parse_checked("valid-memory.toml", &text).0.unwrap();
+    let [cpu, gpu] = manifest.devices.as_slice() else { panic!("two devices in file order") };
+    assert_eq!((cpu.shares, gpu.shares), (None, Some(0)));
+    assert_eq!(cpu.memory.get_ref(), gpu.memory.get_ref());
+    assert_eq!((&text[cpu.memory.span()], &text[gpu.memory.span()]), ("\"256MiB\"", "\"cpu0\""));
+    let copy = [cpu, gpu].map(|device| device.copy_per_mib.as_ref().map(|time| time.get_ref().as_ns()));
+    assert_eq!(copy, [Some(400_000), Some(100_000)]);
+}
+
+#[test]
+fn pressure_levels_name_tasks_with_all_their_stages() {
+    let text = valid_memory();
+    let manifest = parse_checked("valid-memory.toml", &text).0.unwrap();
+    let names: Vec<_> = manifest.tasks.iter().map(|task| task.name.get_ref().as_str()).collect();
+    assert_eq!(names, ["scene", "listen", "brake", "track.1", "track.2", "log"]);
+    let [high, severe] = manifest.pressure.as_slice() else { panic!("two levels in file order") };
+    assert_eq!((high.name.get_ref().as_str(), &text[high.span.clone()]), ("high", "[pressure.high]"));
+    assert_eq!((&high.shed, &high.reject, high.compact), (&vec![5..=5], &vec![], false));
+    assert_eq!((&severe.shed, &severe.reject, severe.compact), (&vec![5..=5, 0..=0], &vec![3..=4], true));
+}
+
+#[test]
+fn the_greatest_number_of_pressure_levels_is_kept() {
+    let most = Manifest::MAX_LEVELS;
+    for (count, expected) in [(most, vec![]), (most + 1, vec![Code::TooMany])] {
+        let mut text = crowd(2, 1);
+        for level in 1..=count {
+            writeln!(text, "[pressure.p{level}]\nshed = [\"t1\"]").unwrap();
+        }
+        let (_, findings) = parse_checked("levels.toml", &text);
+        assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn stages_may_be_tables_of_their_own() {
     let text = "[system]\nname = \"a\"\npolicy = \"edf\"\n[lane.l]\nkind = \"cpu\"\ncore = 1\n[task.t]\nperiod = \"9ms\"\n\
                 [[task.t.stages]]\nlane = \"l\"\nwcet = \"1ms\"\n[[task.t.stages]]\nlane = \"l\"\nwcet = \"2ms\"\n";
@@ -211,13 +273,12 @@ fn what_no_binary_can_be_is_said_all_at_once() {
     let findings = unbuildable("parts.toml", &manifest);
     assert!(findings.iter().all(|finding| finding.code == Code::NotBuildable && finding.is_error()));
     let messages: Vec<_> = findings.iter().map(|finding| finding.message.as_str()).collect();
-    let (of_lanes, rest) = messages.split_at(6);
+    let (of_lanes, rest) = messages.split_at(5);
     assert_eq!(
         of_lanes,
         [
             "lane `vision` is a GPU, which no target of this version drives",
-            "lane `vision` has preemption \"segments\", but a started model cannot be stopped",
-            "lane `control` has preemption \"full\", but a started model cannot be stopped",
+            "lane `control` has preemption \"full\", but a started model gives way only between its files",
             "lane `spare` is a GPU, which no target of this version drives",
             "lane `other` is a GPU, which no target of this version drives",
             "the manifest has 2 domains, and a binary is one process",
@@ -353,7 +414,7 @@ fn all_syntax_errors_are_reported_at_once_and_nothing_else_is() {
 }
 
 /// The texts that are damaged, and at every how manieth place.
-const DAMAGED: [(fn() -> String, usize); 2] = [(valid, 1), (valid_parts, 5)];
+const DAMAGED: [(fn() -> String, usize); 3] = [(valid, 1), (valid_parts, 5), (valid_memory, 3)];
 
 /// Reads and renders a damaged text, which must neither panic nor break what always holds.
 fn survive(text: &str) {

@@ -48,7 +48,7 @@ const CASES: &[Case] = &[
     ("profile-condition-missing", &[(SIGN, "cpu-model = \"Lab CPU\"\n", Some(""))], &[Code::ProfileUnreadable]),
     (
         "profile-schema-of-another-version",
-        &[(VOICE, "aegis.profile/2", Some("aegis.profile/1"))],
+        &[(VOICE, "aegis.profile/3", Some("aegis.profile/2"))],
         &[Code::ProfileUnreadable],
     ),
     (
@@ -58,7 +58,7 @@ const CASES: &[Case] = &[
     ),
     (
         "lane-schema-in-a-model-profile",
-        &[(FACE, "aegis.profile/2", Some("aegis.lane-profile/1"))],
+        &[(FACE, "aegis.profile/3", Some("aegis.lane-profile/1"))],
         &[Code::ProfileUnreadable],
     ),
     ("quantiles-out-of-order", &[(FACE, "p99-ns = 4900000", Some("p99-ns = 5100000"))], &[Code::ProfileUnreadable]),
@@ -99,6 +99,40 @@ const CASES: &[Case] = &[
     ("memory-planned-without-runs", &[(VOICE, "runs = [[60000, -1]]", Some(""))], &[Code::ProfileUnreadable]),
     ("memory-sequence-contradicts-itself", &[(VOICE, "60000, -1", Some("60000, -2"))], &[Code::ProfileUnreadable]),
     ("memory-run-leaves-blocks", &[(VOICE, "60000, -1", Some("60000, 64, -1"))], &[Code::ProfileUnreadable]),
+    (
+        "another-number-of-segments",
+        &[(
+            SIGN,
+            "max-ns = 6800000",
+            Some(
+                "max-ns = 6800000\n\n[[segment]]\nsha256 = \"5555555555555555555555555555555555555555555555555555555555555555\"\nweights-bytes = 0\nscratch-bytes = 0\nmemory = \"planned\"\nruns = [[]]\nreads = [\"class\"]\nwrites = []\n\n[segment.execution]\nruns = 500\nmin-ns = 1\nmean-ns = 1\np50-ns = 1\np99-ns = 1\np999-ns = 1\nmax-ns = 1",
+            ),
+        )],
+        &[Code::ProfileOfAnotherModel],
+    ),
+    (
+        "segment-reads-what-no-segment-writes",
+        &[(SIGN, "reads = [\"image\"]", Some("reads = [\"picture\"]"))],
+        &[Code::ProfileUnreadable],
+    ),
+    (
+        "segment-writes-an-input",
+        &[(SIGN, "writes = [\"class\"]", Some("writes = [\"image\"]"))],
+        &[Code::ProfileUnreadable],
+    ),
+    ("two-tensors-of-one-name", &[(SIGN, "name = \"class\"", Some("name = \"image\""))], &[Code::ProfileUnreadable]),
+    (
+        "shared-memory-exceeded",
+        &[
+            (MANIFEST, "memory = \"1MiB\"", Some("memory = \"800kB\"")),
+            (
+                MANIFEST,
+                "[lane.side]\ndevice = \"cpu0\"",
+                Some("[device.cpu1]\nkind = \"cpu\"\nshares = \"cpu0\"\n\n[lane.side]\ndevice = \"cpu1\""),
+            ),
+        ],
+        &[Code::MemoryExceeded],
+    ),
     ("memory-exceeded", &[(MANIFEST, "memory = \"1MiB\"", Some("memory = \"500kB\""))], &[Code::MemoryExceeded]),
     (
         "memory-overflows",

@@ -63,7 +63,8 @@ fn random_system(rng: &mut Rng, policy: Policy, preemption: Preemption, with_ove
 }
 
 fn drafted(system: &System, analysis: &Analysis) -> &'static SystemDesc {
-    let plan = draft(system, analysis, &memory::plan(system).unwrap()).unwrap();
+    let priorities: Vec<_> = analysis.tasks.iter().map(|task| task.priority).collect();
+    let plan = draft(system, analysis, &memory::plan(system, &priorities).unwrap()).unwrap();
     tables::leak(&Lock::new(plan, Vec::new()).unwrap()).unwrap()
 }
 

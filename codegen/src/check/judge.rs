@@ -299,11 +299,17 @@ fn missed(system: &System, analysis: &Analysis, position: usize, bound: Duration
     finding.help(advice)
 }
 
-/// Findings of the memory plan: one a device that its models exceed.
+/// Findings of the memory plan: one a device that its models exceed, with those of the devices that share its memory.
 pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (position, (device, pool)) in system.devices.iter().zip(&layout.pools).enumerate() {
-        let needed = u128::from(pool.height.0).saturating_add(u128::from(pool.weights.0));
+    for (position, device) in system.devices.iter().enumerate().filter(|(_, device)| device.shares.is_none()) {
+        let draws = |other: usize| {
+            other == position || system.devices.get(other).is_some_and(|device| device.shares == Some(position))
+        };
+        let drawing = layout.pools.iter().enumerate().filter(|(other, _)| draws(*other));
+        let needed = drawing.clone().fold(0_u128, |sum, (_, pool)| {
+            sum.saturating_add(u128::from(pool.height.0)).saturating_add(u128::from(pool.weights.0))
+        });
         if needed <= u128::from(device.memory.0) {
             continue;
         }
@@ -311,16 +317,27 @@ pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
             "the models need {needed} bytes of device `{}`, which grants {} bytes",
             device.name, device.memory.0
         );
-        let text = format!("arena {} bytes, weights {} bytes", pool.height.0, pool.weights.0);
-        let mut finding = Finding::error(Code::MemoryExceeded, message).at(&system.file, device.span.clone(), text);
-        let residents = system.models.iter().zip(&layout.models).filter(|(_, placement)| placement.pool == position);
+        let mut finding = Finding::error(Code::MemoryExceeded, message);
+        for (other, pool) in drawing {
+            let Some(own) = system.devices.get(other) else { continue };
+            let text = format!("arena {} bytes, weights {} bytes", pool.height.0, pool.weights.0);
+            finding = if other == position {
+                finding.at(&system.file, own.span.clone(), text)
+            } else {
+                finding.also(&system.file, own.span.clone(), format!("shares it: {text}"))
+            };
+        }
+        let residents = system.models.iter().zip(&layout.models).filter(|(_, placement)| draws(placement.pool));
         for (model, placement) in residents {
+            let sum = |part: fn(&memory::SegmentPlace) -> u64| {
+                placement.segments.iter().map(part).fold(0, u64::saturating_add)
+            };
             let text = format!(
                 "weights {}, kept {}, inputs and outputs {}, scratch {} bytes",
-                model.weights.0,
-                placement.load.height.0,
+                model.weights().map_or(u64::MAX, |weights| weights.0),
+                sum(|segment| segment.load.height.0),
                 memory::bound_bytes(model).0,
-                placement.scratch_bytes.0
+                placement.segments.iter().map(|segment| segment.scratch_bytes.0).max().unwrap_or(0)
             );
             finding = finding.also(&system.file, model.span.clone(), text);
         }

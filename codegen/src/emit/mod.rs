@@ -5,7 +5,7 @@
 
 use crate::lock::{Lock, TOOL};
 use crate::tables;
-use aegis_core::desc::{Certificate, Step, SystemDesc, TaskDesc};
+use aegis_core::desc::{Certificate, ModelDesc, SegmentDesc, Step, SystemDesc, TaskDesc};
 use askama::Template;
 
 /// Beyond this many terms the schedule is not re-proven inside rustc, which evaluates about 40,000 a second, but at the
@@ -65,12 +65,26 @@ pub fn terms(system: &SystemDesc) -> u64 {
     schedule_terms(system).saturating_add(memory_terms(system))
 }
 
-/// Each step is played three times, and inserted or removed by some ten comparisons.
+/// Each step is played three times, and inserted or removed by some ten comparisons; besides it is compared with tensors of
+/// its lane. That once for the system, and once more for each level that compacts.
 fn memory_terms(system: &SystemDesc) -> u64 {
-    let runs = system.models.iter().flat_map(|model| model.runs).map(|recording| recording.steps.len());
-    let steps = system.models.iter().map(|model| model.load.len()).chain(runs).fold(0, usize::saturating_add);
-    let steps = u64::try_from(steps).unwrap_or(u64::MAX);
-    steps.saturating_mul(30)
+    let layouts = system.levels.iter().map(|level| level.models).chain([system.models]);
+    layouts.map(layout_terms).fold(0, u64::saturating_add)
+}
+
+fn layout_terms(models: &[ModelDesc]) -> u64 {
+    let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let segments = || models.iter().flat_map(|model| model.segments);
+    let steps = |segment: &SegmentDesc| {
+        let runs = segment.runs.iter().map(|recording| recording.steps.len());
+        runs.fold(segment.load.len(), usize::saturating_add)
+    };
+    let carried = models.iter().map(|model| model.carried.len()).fold(0, usize::saturating_add);
+    let steps = segments().map(steps).fold(0, usize::saturating_add);
+    let tensors = models.iter().map(|model| model.inputs.len().saturating_add(model.outputs.len()));
+    let pieces = tensors.fold(carried, usize::saturating_add).saturating_add(segments().count().saturating_mul(2));
+    let pairs = count(pieces).saturating_mul(count(pieces));
+    count(steps).saturating_mul(count(carried).saturating_add(30)).saturating_add(pairs)
 }
 
 fn schedule_terms(system: &SystemDesc) -> u64 {

@@ -74,7 +74,7 @@ pub(super) fn package(loaded: &Loaded, package: Package<'_>, files: &[Pending<'_
     let mut names: Vec<String> = Vec::new();
     for (count, pending) in files.iter().enumerate() {
         if let Source::Package { package, .. } = pending.wanted.source {
-            let named = format!("wanted for {} `{}`", pending.wanted.kind.name(), pending.wanted.name.get_ref());
+            let named = format!("wanted for {} `{}`", pending.wanted.kind.name(), pending.wanted.called());
             finding = if count == 0 {
                 finding.at(&loaded.file, package.span(), named.clone())
             } else {

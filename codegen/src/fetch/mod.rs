@@ -27,7 +27,7 @@ use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 
 use crate::finding::{Finding, any_error};
-use crate::manifest::{Manifest, Source};
+use crate::manifest::{Manifest, Model, Source};
 use crate::resolve::Loaded;
 use archive::ArchiveError;
 use cache::{Entry, NoFolder, Received, Store};
@@ -107,7 +107,8 @@ pub enum State {
 /// A file that is there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetched {
-    /// The name of its table in the manifest.
+    /// The name of its table in the manifest; that of a segment's file is the model's with the segment's number from 1
+    /// after a point.
     pub name: String,
     /// What it is.
     pub kind: Kind,
@@ -139,7 +140,7 @@ impl Outcome {
         !any_error(&self.findings)
     }
 
-    /// The file of the table `name`.
+    /// The file that is called `name`: as its table, or as [`Model::segment_name`] says.
     #[must_use]
     pub fn file(&self, kind: Kind, name: &str) -> Option<&Fetched> {
         self.files.iter().find(|file| file.kind == kind && file.name == name)
@@ -164,9 +165,22 @@ pub fn fetch(loaded: &Loaded, arch: &str, context: &Context, progress: &dyn Prog
 /// A file that a manifest asks for.
 #[derive(Clone, Copy, Debug)]
 struct Wanted<'a> {
+    /// The name of its table.
     name: &'a Spanned<String>,
+    /// The model that it is a segment of, with the segment's position.
+    segment: Option<(&'a Model, usize)>,
     kind: Kind,
     source: &'a Source,
+}
+
+impl Wanted<'_> {
+    /// What reports call it.
+    fn called(&self) -> String {
+        match self.segment {
+            Some((model, position)) => model.segment_name(position),
+            None => self.name.get_ref().clone(),
+        }
+    }
 }
 
 /// All files that a vehicle on `arch` needs.
@@ -175,9 +189,14 @@ fn wanted<'a>(manifest: &'a Manifest, arch: &str) -> Vec<Wanted<'a>> {
     let runtimes = manifest.runtimes.iter();
     let libraries = runtimes.map(|runtime| (&runtime.name, Kind::Library, runtime.source_for(arch)));
     let models = used.iter().filter_map(|&model| manifest.models.get(model));
-    let models = models.map(|model| (&model.name, Kind::Model, &model.source));
-    let assets = manifest.assets.iter().map(|asset| (&asset.name, Kind::Asset, &asset.source));
-    libraries.chain(models).chain(assets).map(|(name, kind, source)| Wanted { name, kind, source }).collect()
+    let models = models.flat_map(|model| {
+        let segments = model.sources.iter().enumerate();
+        segments.map(move |(position, source)| (&model.name, Kind::Model, source, Some((model, position))))
+    });
+    let libraries = libraries.map(|(name, kind, source)| (name, kind, source, None));
+    let assets = manifest.assets.iter().map(|asset| (&asset.name, Kind::Asset, &asset.source, None));
+    let all = libraries.chain(models).chain(assets);
+    all.map(|(name, kind, source, segment)| Wanted { name, segment, kind, source }).collect()
 }
 
 /// A file that has to come from a package.
@@ -269,7 +288,7 @@ impl<'a> Run<'a> {
             }
             Entry::Damaged { reason } => {
                 let place = self.context.entry(sha256);
-                let name = wanted.name.get_ref();
+                let name = wanted.called();
                 self.progress.warn(&format!(
                     "`{name}` in the cache is damaged and will be replaced: {}: {reason}",
                     place.display()
@@ -383,7 +402,7 @@ impl<'a> Run<'a> {
         state: State,
         origin: &str,
     ) {
-        let name = wanted.name.get_ref().clone();
+        let name = wanted.called();
         let (sha256, origin) = (sha256.to_owned(), origin.to_owned());
         let file = Fetched { name, kind: wanted.kind, sha256, bytes, path, state, origin };
         self.progress.finished(&file);

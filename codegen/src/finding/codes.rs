@@ -74,8 +74,8 @@ codes! {
         "In generated Rust code a hyphen becomes an underscore, so two names that differ only in these would \
          become one constant, and so does the point in the name of a stage, such as `detect.1`. Rename one of them.";
     UnknownReference = "AEG103", "a name refers to nothing",
-        "Tasks name their lane and model, lanes name their device, tasks and models their domain, chains their tasks. \
-         The named table must exist in the same manifest, under exactly this name.";
+        "Tasks name their lane and model, lanes name their device, tasks and models their domain, chains and pressure levels their tasks, \
+         devices the one whose memory they share. The named table must exist in the same manifest, under exactly this name.";
     BadTime = "AEG104", "a time cannot be read",
         "A time is a string of a decimal number and a unit without a space: \"33ms\", \"1.5ms\", \"250us\". The \
          units are ns, us (or µs), ms and s. It is held in whole nanoseconds, at most 2^64 - 1 of them, and \
@@ -124,8 +124,8 @@ codes! {
     SharedModel = "AEG118", "two tasks use one model",
         "A model's inputs and outputs lie at one planned place, which each job of its task uses in place. Two \
          tasks would overwrite each other's. Declare the model a second time under another name.";
-    TooMany = "AEG119", "more tasks or lanes than a plan can hold",
-        "A plan holds at most 1,024 tasks, each stage counted, and 64 lanes. The dispatcher's step looks at every task for every \
+    TooMany = "AEG119", "more tasks, lanes or pressure levels than a plan can hold",
+        "A plan holds at most 1,024 tasks, each stage counted, 64 lanes and 16 pressure levels. The dispatcher's step looks at every task for every \
          lane, and its cost is a term of every bound.";
     UnusedLane = "AEG120", "a lane has no task",
         "The lane takes a core and has nothing to run. Remove it, or give a task to it.";
@@ -171,6 +171,28 @@ codes! {
     LetRefused = "AEG135", "a chain communicates by logical execution time through a task that cannot",
         "Under logical execution time a job reads at its arrival and writes at its deadline, so the deadline must \
          not exceed the period, and there is no place in between for stages to read and write.";
+    RepeatedFile = "AEG136", "a model has a file twice",
+        "The files of a model are the segments that it was cut into, each in its place. `aegis model cut` writes each of \
+         them once.";
+    CutWithoutProfile = "AEG137", "a task declares one execution for a model whose segments are preempted between",
+        "On a lane of preemption \"segments\" a job can lose its lane between the files of its model, so the longest \
+         execution of each file is a term of bounds. A declared wcet has one for all: measure the files with `aegis \
+         profile` and name the profile, or use a lane of another preemption.";
+    SharesRefused = "AEG138", "a device shares a memory that is not another's own",
+        "Devices that share a memory have one budget, which the device that owns it states with `memory`. So `shares` \
+         names that device itself: neither one that shares another's, nor the device where it stands.";
+    RepeatedInLevel = "AEG139", "a pressure level names a task twice",
+        "A level sheds a task, which gives its memory back, or rejects its arrivals, and its memory stays. One of the two \
+         holds for each task that the level names, and it is said once.";
+    NothingRemains = "AEG140", "a pressure level sheds every task",
+        "A level gives up tasks so that others keep their memory and their deadlines. Where all are shed no task is left \
+         that this could be for.";
+    NoCopyTime = "AEG141", "a pressure level compacts memory whose copying time is not known",
+        "Compaction moves what stays to lower addresses, and the time of the copy is a term of what entering the level \
+         takes. So each device whose lanes run models says with copy-per-mib how long one MiB takes at most.";
+    NoBoundAtLevel = "AEG142", "a chain has no bound at a pressure level",
+        "A chain's reaction and age count on each of its tasks arriving every period. While a level sheds or rejects one \
+         of them nothing passes there, so no reaction and no age is claimed; at the other levels the bounds hold.";
 
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
@@ -262,8 +284,8 @@ codes! {
          does not fix with `inputs`. The finding carries the runtime's own words.";
     NotBuildable = "AEG504", "the manifest describes no vehicle that can be built",
         "A binary needs a model with a profile for every task, a runtime for every backend, and a crate with \
-         hooks. Tasks with a declared execution but no model, lanes that are GPUs or preemptive, and more than one \
-         domain are for analysis and simulation.";
+         hooks. Tasks with a declared execution but no model, lanes that are GPUs or lose jobs anywhere, and more \
+         than one domain are for analysis and simulation.";
     NotOnnx = "AEG505", "a file is not an ONNX model",
         "The file cannot be read as the messages of ONNX, or lacks the version, the operator sets or the graph that \
          every model has. A download that broke off and a file of another format look like this.";

@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 
 use aegis_core::time::Duration;
-use aegis_core::units::Priority;
+use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
 
 use super::check::{Links, is_optimal, kind_of, policy_of};
-use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Model, Runtime, Task};
+use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Model, Pressure, Runtime, Task};
 use super::raw::{self, Member, Raw};
 
 /// The validated manifest; `None` where something was reported as an error.
@@ -43,6 +43,21 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         let tasks = members.collect::<Option<Vec<_>>>()?;
         chains.push(build_chain(chain, tasks)?);
     }
+    let mut pressure = Vec::new();
+    for (level, found) in raw.pressure.into_iter().zip(&links.pressure) {
+        let ranges = |found: &Option<Vec<usize>>| {
+            found.as_ref()?.iter().map(|member| stages(raw.members.get(*member)?)).collect::<Option<Vec<_>>>()
+        };
+        pressure.push(build_pressure(level, ranges(&found.shed)?, ranges(&found.reject)?)?);
+    }
+    let owned: Vec<_> =
+        raw.devices.iter().map(|device| device.memory.as_ref().map(|memory| *memory.get_ref())).collect();
+    let mut devices = Vec::new();
+    for (device, shares) in raw.devices.into_iter().zip(&links.shares) {
+        let of_owner = || Some(Spanned::new(device.shares.as_ref()?.span(), owned.get((*shares)?).copied().flatten()?));
+        let memory = device.memory.clone().or_else(of_owner)?;
+        devices.push(build_device(device, memory, *shares)?);
+    }
     let system = raw.system?;
     let mut tasks = Vec::new();
     let all = raw.tasks.into_iter().zip(&links.lanes).zip(&links.models).zip(&links.domains);
@@ -60,13 +75,14 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         orchestration_core: system.orchestration_core?.0,
         margin_ppm: system.margin_ppm,
         runtimes: raw.runtimes.into_iter().map(build_runtime).collect::<Option<_>>()?,
-        devices: raw.devices.into_iter().map(build_device).collect::<Option<_>>()?,
+        devices,
         lanes,
         models,
         assets: raw.assets.into_iter().map(build_asset).collect::<Option<_>>()?,
         domains: raw.domains.into_iter().map(|domain| Domain { name: domain.name, span: domain.span }).collect(),
         tasks,
         chains,
+        pressure,
     })
 }
 
@@ -86,6 +102,14 @@ fn build_chain(raw: raw::Chain, tasks: Vec<RangeInclusive<usize>>) -> Option<Cha
     })
 }
 
+fn build_pressure(
+    raw: raw::Pressure,
+    shed: Vec<RangeInclusive<usize>>,
+    reject: Vec<RangeInclusive<usize>>,
+) -> Option<Pressure> {
+    Some(Pressure { name: raw.name, shed, reject, compact: raw.compact?.0, span: raw.span })
+}
+
 fn build_runtime(raw: raw::Runtime) -> Option<Runtime> {
     Some(Runtime {
         name: raw.name,
@@ -96,12 +120,14 @@ fn build_runtime(raw: raw::Runtime) -> Option<Runtime> {
     })
 }
 
-fn build_device(raw: raw::Device) -> Option<Device> {
+fn build_device(raw: raw::Device, memory: Spanned<Bytes>, shares: Option<usize>) -> Option<Device> {
     Some(Device {
         name: raw.name,
         kind: raw.kind?,
         domain_switch: raw.domain_switch.map_or(Duration::ZERO, Spanned::into_inner),
-        memory: raw.memory?,
+        memory,
+        shares,
+        copy_per_mib: raw.copy_per_mib,
         cpu_model: raw.cpu_model,
         governor: raw.governor,
         span: raw.span,
@@ -111,7 +137,7 @@ fn build_device(raw: raw::Device) -> Option<Device> {
 fn build_model(raw: raw::Model, domain: Option<usize>) -> Option<Model> {
     Some(Model {
         name: raw.name,
-        source: raw.source?,
+        sources: raw.sources?,
         backend: raw.backend?,
         domain,
         inputs: raw.inputs,

@@ -18,12 +18,12 @@ pub fn unbuildable(file: &str, manifest: &Manifest) -> Vec<Finding> {
             let message = format!("lane `{name}` is a GPU, which no target of this version drives");
             refuse(message, &lane.span, "use a CPU lane; GPU lanes are for analysis and simulation only");
         }
-        if lane.preemption != Preemption::None {
-            let message = format!(
-                "lane `{name}` has preemption \"{}\", but a started model cannot be stopped",
-                lane.preemption.name()
-            );
-            refuse(message, &lane.span, "use preemption = \"none\"; others are for analysis and simulation only");
+        if lane.preemption == Preemption::Full {
+            let message =
+                format!("lane `{name}` has preemption \"full\", but a started model gives way only between its files");
+            let help = "use \"none\" or \"segments\", which gives way between a model's files; \"full\" is for analysis \
+                        and simulation only";
+            refuse(message, &lane.span, help);
         }
     }
     if let [_, second, ..] = manifest.domains.as_slice() {

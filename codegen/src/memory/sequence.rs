@@ -22,24 +22,47 @@ pub struct SequencePlan {
 
 /// Divides a region among the blocks of a sequence; `None` where sizes leave the solver's range.
 pub(super) fn divide(sequence: &Sequence) -> Option<SequencePlan> {
-    let instant = |event: usize| i64::try_from(event).ok();
-    let mut buffers = Vec::with_capacity(sequence.blocks().len());
+    let buffers = buffers(sequence, 0)?;
+    let plan = minimise(&Problem::new(buffers).ok()?, Limits::default(), None);
+    placed(sequence, plan.offsets, Bytes(plan.height))
+}
+
+/// A buffer for each block, live from its request until it is given back; the first event is at an instant.
+///
+/// Sizes are whole multiples of the alignment, so that every offset is one, and a region of the height holds them.
+pub(super) fn buffers(sequence: &Sequence, first: i64) -> Option<Vec<Buffer>> {
+    let instant = |event: usize| i64::try_from(event).ok()?.checked_add(first);
+    let buffer = |block: &crate::system::Block| {
+        Some(Buffer::new(occupied(Bytes(block.size))?, instant(block.from)?..instant(block.to)?))
+    };
+    sequence.blocks().iter().map(buffer).collect()
+}
+
+/// The plan of a sequence whose blocks lie at these offsets; `None` where sizes leave the range.
+pub(super) fn placed(sequence: &Sequence, offsets: Vec<u64>, height: Bytes) -> Option<SequencePlan> {
+    let mut changes: Vec<(usize, bool, u64)> = Vec::with_capacity(sequence.blocks().len().saturating_mul(2));
     let mut at_end: u64 = 0;
     for block in sequence.blocks() {
-        // Whole multiples of the alignment, so that every offset is one, and a region of the height holds them.
         let size = occupied(Bytes(block.size))?;
+        changes.push((block.from, true, size));
         if block.to == sequence.events() {
             at_end = at_end.checked_add(size)?;
+        } else {
+            changes.push((block.to, false, size));
         }
-        buffers.push(Buffer::new(size, instant(block.from)?..instant(block.to)?));
     }
-    let problem = Problem::new(buffers).ok()?;
-    let plan = minimise(&problem, Limits::default(), None);
-    let peak = plan.bound.instant.and_then(|instant| usize::try_from(instant).ok()).unwrap_or(0);
+    changes.sort_unstable();
+    let (mut live, mut most, mut peak) = (0_u64, 0, 0);
+    for (event, taken, size) in changes {
+        live = if taken { live.checked_add(size)? } else { live.saturating_sub(size) };
+        if live > most {
+            (most, peak) = (live, event);
+        }
+    }
     Some(SequencePlan {
-        offsets: plan.offsets.into_iter().map(ByteOffset).collect(),
-        height: Bytes(plan.height),
-        lower_bound: Bytes(plan.bound.height),
+        offsets: offsets.into_iter().map(ByteOffset).collect(),
+        height,
+        lower_bound: Bytes(most),
         at_end: Bytes(at_end),
         peak,
     })

@@ -297,7 +297,7 @@ fn residents(system: &System, device: usize) -> Vec<Model<'_>> {
         lane.is_some_and(|lane| lane.device == Some(device))
     };
     let here = system.models.iter().enumerate().filter(|(model, _)| is_here(*model));
-    here.map(|(_, model)| Model { name: &model.file.name, control: model.memory.name() }).collect()
+    here.map(|(_, model)| Model { name: &model.name, control: model.memory().name() }).collect()
 }
 
 /// Findings as every report shows them; `text` is the manifest's.

@@ -4,10 +4,7 @@ use super::Resolver;
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest;
-use crate::profile::{Conditions, ModelFacts, Statistics, TensorFacts};
-use crate::system::{File, Model, Sequence, Tensor};
-use aegis_core::desc::MemoryControl;
-use aegis_core::units::Bytes;
+use crate::profile::{Conditions, Statistics};
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
@@ -18,7 +15,7 @@ impl Resolver<'_> {
         &mut self,
         path: &Spanned<String>,
         expected: &str,
-        parts: impl Fn(&T) -> (String, Conditions, Vec<Statistics>),
+        parts: impl Fn(&T) -> (Conditions, Vec<Statistics>),
     ) -> Option<T> {
         let given = path.get_ref();
         let file = self.loaded.profile_file(given, self.substitute);
@@ -35,19 +32,22 @@ impl Resolver<'_> {
         if !self.inputs.iter().any(|input| input.path == recorded) {
             self.inputs.push(Input { path: recorded, sha256: sha256(text.as_bytes()) });
         }
-        if let Ok(table) = text.parse::<toml::Table>()
-            && !table.contains_key("conditions")
-        {
-            let message = format!("profile `{given}` does not say under what it was measured");
-            let text = "a time without its conditions bounds nothing";
-            self.error(
-                Code::ProfileWithoutConditions,
-                &path.span(),
-                message,
-                text,
-                "measure again with `aegis profile`",
-            );
-            return None;
+        let again = "measure it again with `aegis profile`";
+        if let Ok(table) = text.parse::<toml::Table>() {
+            if !table.contains_key("conditions") {
+                let message = format!("profile `{given}` does not say under what it was measured");
+                let text = "a time without its conditions bounds nothing";
+                self.error(Code::ProfileWithoutConditions, &path.span(), message, text, again);
+                return None;
+            }
+            // Before what it has: another version has other keys.
+            if let Some(schema) = table.get("schema").and_then(toml::Value::as_str).filter(|schema| *schema != expected)
+            {
+                let message =
+                    format!("profile `{given}` has the schema `{schema}`, here this version reads `{expected}`");
+                self.error(Code::ProfileUnreadable, &path.span(), message, "named here", again);
+                return None;
+            }
         }
         let profile: T = match toml::from_str(&text) {
             Ok(profile) => profile,
@@ -55,31 +55,15 @@ impl Resolver<'_> {
                 let span = error.span().unwrap_or(0..0);
                 let line = crate::finding::Position::of(&text, span.start).line;
                 let message = format!("`{given}` is not a profile: line {line}: {}", error.message());
-                self.error(
-                    Code::ProfileUnreadable,
-                    &path.span(),
-                    message,
-                    "named here",
-                    "measure it again with `aegis profile`",
-                );
+                self.error(Code::ProfileUnreadable, &path.span(), message, "named here", again);
                 return None;
             }
         };
-        let (schema, conditions, distributions) = parts(&profile);
-        let known = schema == expected;
-        if !known || distributions.iter().any(|distribution| !distribution.is_consistent()) {
-            let message = if known {
-                format!("the numbers of profile `{given}` are no distribution: no runs, or quantiles out of order")
-            } else {
-                format!("profile `{given}` has the schema `{schema}`, here this version reads `{expected}`")
-            };
-            self.error(
-                Code::ProfileUnreadable,
-                &path.span(),
-                message,
-                "named here",
-                "measure it again with `aegis profile`",
-            );
+        let (conditions, distributions) = parts(&profile);
+        if distributions.iter().any(|distribution| !distribution.is_consistent()) {
+            let message =
+                format!("the numbers of profile `{given}` are no distribution: no runs, or quantiles out of order");
+            self.error(Code::ProfileUnreadable, &path.span(), message, "named here", again);
             return None;
         }
         self.compare_profiles(path, &conditions);
@@ -101,7 +85,7 @@ impl Resolver<'_> {
         self.warn_of(Code::ProfileConditions, path, message, help);
     }
 
-    fn warn_of(&mut self, code: Code, path: &Spanned<String>, message: String, help: &str) {
+    pub(super) fn warn_of(&mut self, code: Code, path: &Spanned<String>, message: String, help: &str) {
         let finding = Finding::warning(code, message);
         self.findings.push(finding.at(&self.loaded.file, path.span(), "this profile").help(help));
     }
@@ -195,136 +179,6 @@ impl Resolver<'_> {
             }
         }
     }
-
-    /// A model with its tensors, where the profile's facts are consistent.
-    pub(super) fn facts(
-        &mut self,
-        path: &Spanned<String>,
-        facts: &ModelFacts,
-        file: File,
-        model: &manifest::Model,
-    ) -> Option<Model> {
-        for (name, shape) in &model.inputs {
-            let measured = facts.inputs.iter().find(|input| input.name == *name.get_ref());
-            if measured.map(|input| &input.shape) != Some(shape) {
-                let found = measured.map_or_else(|| "no such input".to_owned(), |input| format!("{:?}", input.shape));
-                let message = format!(
-                    "profile `{}` has {found} for input `{}`, the manifest gives it the shape {shape:?}",
-                    path.get_ref(),
-                    name.get_ref()
-                );
-                let help = "measure it again with `aegis profile`";
-                self.error(Code::ProfileOfAnotherModel, &name.span(), message, "this input", help);
-                return None;
-            }
-        }
-        let inputs = self.tensors(path, &facts.inputs)?;
-        let outputs = self.tensors(path, &facts.outputs)?;
-        let load = self.sequence(path, "load", &facts.load)?;
-        let runs: Vec<Option<Sequence>> = facts.runs.iter().map(|run| self.sequence(path, "runs", run)).collect();
-        let runs = runs.into_iter().collect::<Option<Vec<Sequence>>>()?;
-        let memory = self.grade(path, facts, &runs, model)?;
-        Some(Model {
-            file,
-            backend: model.backend,
-            domain: model.domain,
-            weights: Bytes(facts.weights_bytes),
-            memory,
-            tensors: model.tensors,
-            load,
-            runs: if memory == MemoryControl::Planned { runs } else { Vec::new() },
-            scratch: Bytes(facts.scratch_bytes),
-            inputs,
-            outputs,
-            span: model.span.clone(),
-        })
-    }
-
-    /// A recorded sequence.
-    fn sequence(&mut self, path: &Spanned<String>, what: &str, events: &[i64]) -> Option<Sequence> {
-        Sequence::new(events)
-            .map_err(|error| {
-                let message = format!("profile `{}` has a `{what}` that is no sequence: {error}", path.get_ref());
-                let help = "measure it again with `aegis profile`";
-                self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
-            })
-            .ok()
-    }
-
-    /// How far the model's memory is planned; what is less than planned is said.
-    fn grade(
-        &mut self,
-        path: &Spanned<String>,
-        facts: &ModelFacts,
-        runs: &[Sequence],
-        model: &manifest::Model,
-    ) -> Option<MemoryControl> {
-        let Ok(grade) = crate::tables::control(&facts.memory) else {
-            let message = format!("profile `{}` has the unknown memory grade `{}`", path.get_ref(), facts.memory);
-            let help = "measure it again with `aegis profile`";
-            self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
-            return None;
-        };
-        let leaves = |run: &Sequence| run.blocks().iter().any(|block| block.to == run.events());
-        if let Some(position) = runs.iter().position(leaves) {
-            let message = format!(
-                "profile `{}` has a recorded run, number {}, that does not give back all its blocks",
-                path.get_ref(),
-                position.saturating_add(1)
-            );
-            let help = "measure it again with `aegis profile`";
-            self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
-            return None;
-        }
-        if grade == MemoryControl::Planned && facts.runs.is_empty() {
-            let message = format!("profile `{}` says `planned`, but has no recorded run", path.get_ref());
-            let help = "measure it again with `aegis profile`";
-            self.error(Code::ProfileUnreadable, &path.span(), message, "named here", help);
-            return None;
-        }
-        if grade != MemoryControl::Planned {
-            let why = facts.graded_down.as_deref().unwrap_or("the profile does not say why");
-            let message = format!(
-                "the memory of model `{}` is {}, not planned block by block: {why}",
-                model.name.get_ref(),
-                grade.name()
-            );
-            let help = "fix all dimensions, or accept that its scratch is one region of the measured size";
-            self.warn_of(Code::MemoryGrade, path, message, help);
-        }
-        Some(grade)
-    }
-
-    fn tensors(&mut self, path: &Spanned<String>, facts: &[TensorFacts]) -> Option<Vec<Tensor>> {
-        let tensors: Option<Vec<Tensor>> = facts.iter().map(tensor).collect();
-        if tensors.is_none() {
-            let message = format!(
-                "profile `{}` has a tensor of unknown element type, of no bytes, or whose length is not its shape's",
-                path.get_ref()
-            );
-            self.error(
-                Code::ProfileUnreadable,
-                &path.span(),
-                message,
-                "named here",
-                "measure it again with `aegis profile`",
-            );
-        }
-        tensors
-    }
-}
-
-fn tensor(facts: &TensorFacts) -> Option<Tensor> {
-    let element = crate::tables::element(&facts.dtype).ok()?;
-    let shape =
-        facts.shape.iter().try_fold(element.size().0, |size, dimension| size.checked_mul(u64::from(*dimension)));
-    let size = Bytes(facts.bytes);
-    (shape == Some(facts.bytes) && facts.bytes > 0).then(|| Tensor {
-        name: facts.name.clone(),
-        element,
-        shape: facts.shape.clone(),
-        size,
-    })
 }
 
 /// A machine in a few words.

@@ -26,6 +26,16 @@ impl MemoryControl {
             Self::Measured => "measured",
         }
     }
+
+    /// The lesser of two grades.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Measured, _) | (_, Self::Measured) => Self::Measured,
+            (Self::Capped, _) | (_, Self::Capped) => Self::Capped,
+            (Self::Planned, Self::Planned) => Self::Planned,
+        }
+    }
 }
 
 /// How long a model's inputs and outputs hold their contents.

@@ -1,31 +1,31 @@
 //! Re-proves the memory plan: alignment, capacity, one task a model, that only what is never used at once shares bytes,
-//! every planned sequence, and the lower bound.
+//! every planned sequence, the lower bound, and the same of every level of pressure.
 
 use super::blocks::play;
-use super::terms::lane_of;
-use crate::desc::{ALIGNMENT, MemoryControl, ModelDesc, Preemption, SystemDesc, TensorDesc, TensorLife};
-use crate::units::PoolId;
+use super::levels::level_holds;
+use super::sharing::{Layout, Meeting, meeting, nothing_collides, piece};
+use super::tensors::tensors_hold;
+use crate::desc::{ALIGNMENT, Life, MemoryControl, ModelDesc, SegmentDesc, SystemDesc};
+use crate::units::Bytes;
 
-/// Whether every region is aligned and inside its arena, only scratch and job tensors of one lane overlap, every planned
-/// sequence holds in its region, no model is run by two tasks, each pool fits, and its lower bound is what the models'
-/// witnesses show.
+/// Whether every region is aligned and inside its arena, nothing that can be live at once overlaps, every planned
+/// sequence holds in its region, no model is run by two tasks, jobs have their models' boundaries, each pool fits, its lower
+/// bound is what the models' witnesses show, and all of this holds for each level.
 #[must_use]
 pub const fn memory_holds(system: &SystemDesc) -> bool {
-    if !models_have_one_task(system) {
+    let layout = Layout { system, models: system.models, shed: &[] };
+    if !models_have_one_task(system)
+        || !pieces_are_segments(system)
+        || !models_hold(system.models)
+        || !nothing_collides(layout)
+    {
         return false;
     }
     let mut pools = system.pools;
     let mut position: usize = 0;
     while let [pool, rest @ ..] = pools {
-        match pool.height.0.checked_add(pool.weights.0) {
-            Some(total) if total <= pool.capacity.0 => {}
-            _ => return false,
-        }
-        let bound = lower_bound(system, position);
-        if !weights_hold(system, position) || pool.lower_bound.0 > pool.height.0 {
-            return false;
-        }
-        if !matches!(bound, Some(bound) if bound == pool.lower_bound.0) {
+        if !budget_holds(system, position) || !pool_holds(layout, position, pool.weights, pool.height, pool.lower_bound)
+        {
             return false;
         }
         let Some(next) = position.checked_add(1) else {
@@ -34,23 +34,90 @@ pub const fn memory_holds(system: &SystemDesc) -> bool {
         position = next;
         pools = rest;
     }
-    let mut models = system.models;
-    let mut position: usize = 0;
-    while let [model, rest @ ..] = models {
-        if !tensors_are_sized(model.inputs)
-            || !tensors_are_sized(model.outputs)
-            || needs(model).is_none()
-            || !regions_hold(system, position, model, rest)
-        {
+    let mut levels = system.levels;
+    while let [level, rest @ ..] = levels {
+        if !level_holds(system, level) {
             return false;
         }
-        let Some(next) = position.checked_add(1) else {
-            return false;
+        levels = rest;
+    }
+    true
+}
+
+/// Whether a pool and all that share its capacity take no more together; one that shares another's must not be shared itself.
+const fn budget_holds(system: &SystemDesc, position: usize) -> bool {
+    let mut sum: u64 = 0;
+    let mut number: usize = 0;
+    let mut capacity = None;
+    let mut pools = system.pools;
+    while let [pool, rest @ ..] = pools {
+        let draws = match pool.shares {
+            None => number == position,
+            Some(other) => other.index() == position,
         };
-        position = next;
+        if draws {
+            let Some(total) = pool.height.0.checked_add(pool.weights.0) else {
+                return false;
+            };
+            match sum.checked_add(total) {
+                Some(added) => sum = added,
+                None => return false,
+            }
+        }
+        if number == position {
+            if let Some(other) = pool.shares {
+                return matches!(system.pools.split_at_checked(other.index()), Some((_, [shared, ..])) if shared.shares.is_none());
+            }
+            capacity = Some(pool.capacity.0);
+        }
+        number = number.saturating_add(1);
+        pools = rest;
+    }
+    matches!(capacity, Some(capacity) if sum <= capacity)
+}
+
+/// Whether each model's tensors and sequences hold in themselves.
+pub(super) const fn models_hold(models: &[ModelDesc]) -> bool {
+    let mut models = models;
+    while let [model, rest @ ..] = models {
+        if !tensors_hold(model) || needs(model).is_none() {
+            return false;
+        }
         models = rest;
     }
     true
+}
+
+/// Whether all that lies in a pool ends below its height, the backends hold as much as it says, and its bound is shown.
+pub(super) const fn pool_holds(
+    layout: Layout<'_>,
+    pool: usize,
+    weights: Bytes,
+    height: Bytes,
+    lower_bound: Bytes,
+) -> bool {
+    let mut sum: u64 = 0;
+    let mut position: usize = 0;
+    while position < layout.models.len() {
+        if let Some(model) = layout.model(position)
+            && model.pool.index() == pool
+        {
+            let mut number: usize = 0;
+            while let Some(piece) = piece(model, number) {
+                if !piece.lies_below(height) {
+                    return false;
+                }
+                number = number.saturating_add(1);
+            }
+            match sum.checked_add(model.weights.0) {
+                Some(added) => sum = added,
+                None => return false,
+            }
+        }
+        position = position.saturating_add(1);
+    }
+    let bound = bound(layout, pool);
+    sum == weights.0 && lower_bound.0 <= height.0 && matches!(bound, Some(bound) if bound == lower_bound.0)
 }
 
 /// Whether no two tasks run one model: its tensors are used in place, and its scratch only by one job at a time.
@@ -71,101 +138,147 @@ const fn models_have_one_task(system: &SystemDesc) -> bool {
     true
 }
 
-/// Whether a pool's `weights` is the sum over its models.
-const fn weights_hold(system: &SystemDesc, pool: usize) -> bool {
-    let mut sum: u64 = 0;
-    let mut models = system.models;
-    while let [model, rest @ ..] = models {
-        if model.pool.index() == pool {
-            let Some(added) = sum.checked_add(model.weights.0) else {
-                return false;
-            };
-            sum = added;
+/// Whether each task's jobs run in one piece or in their models' segments: what is live at a boundary of other pieces, no
+/// description of the model says.
+const fn pieces_are_segments(system: &SystemDesc) -> bool {
+    let mut tasks = system.tasks;
+    while let [task, rest @ ..] = tasks {
+        if let Some(id) = task.model
+            && let Some((_, [model, ..])) = system.models.split_at_checked(id.index())
+            && task.segments.len() > 1
+            && task.segments.len() != model.segments.len()
+        {
+            return false;
         }
-        models = rest;
+        tasks = rest;
     }
-    matches!(system.pools.split_at_checked(pool), Some((_, [desc, ..])) if desc.weights.0 == sum)
+    true
 }
 
 /// What a model needs at least.
 struct Needs {
     /// Always.
     always: u64,
-    /// While it runs, besides.
+    /// While one of its segments runs, besides.
     running: u64,
 }
 
 /// Plays the model's sequences; `None` where one does not hold in its region, or the model's parts contradict each other.
 const fn needs(model: &ModelDesc) -> Option<Needs> {
-    let planned = matches!(model.memory, MemoryControl::Planned);
-    let Some(load) = play(model.load, model.persistent, 0) else {
+    let (Some(mut always), mut running) = (tensors(model, Which::Kept), 0) else {
         return None;
     };
-    if planned == model.runs.is_empty() {
+    let mut segments: &[SegmentDesc] = model.segments;
+    while let [earlier @ .., segment] = segments {
+        let Some(load) = play(segment.load, segment.persistent, 0) else {
+            return None;
+        };
+        let (Some(scratch), Some(live)) = (scratch(segment), tensors(model, Which::During(earlier.len()))) else {
+            return None;
+        };
+        let (Some(kept), Some(all)) = (always.checked_add(load.at_end), scratch.checked_add(live)) else {
+            return None;
+        };
+        always = kept;
+        if all > running {
+            running = all;
+        }
+        segments = earlier;
+    }
+    Some(Needs { always, running })
+}
+
+/// What a segment's scratch needs at least.
+const fn scratch(segment: &SegmentDesc) -> Option<u64> {
+    let planned = matches!(segment.memory, MemoryControl::Planned);
+    if planned == segment.runs.is_empty() {
         return None;
     }
-    let mut scratch = if planned { 0 } else { model.scratch.0 };
-    let mut runs = model.runs;
+    let mut most = if planned { 0 } else { segment.scratch.0 };
+    let mut runs = segment.runs;
     while let [recording, rest @ ..] = runs {
-        match play(recording.steps, model.scratch, recording.peak) {
-            // What a run leaves behind, the next model would overwrite.
+        match play(recording.steps, segment.scratch, recording.peak) {
+            // What a run leaves behind, the next segment would overwrite.
             Some(run) if run.at_end == 0 => {
-                if run.at_witness > scratch {
-                    scratch = run.at_witness;
+                if run.at_witness > most {
+                    most = run.at_witness;
                 }
             }
             _ => return None,
         }
         runs = rest;
     }
-    let (Some(inputs), Some(outputs)) = (aligned_sum(model.inputs), aligned_sum(model.outputs)) else {
-        return None;
-    };
-    let Some(tensors) = inputs.checked_add(outputs) else {
-        return None;
-    };
-    let (kept, job) = match model.tensors {
-        TensorLife::Kept => (tensors, 0),
-        TensorLife::Job => (0, tensors),
-    };
-    let (Some(always), Some(running)) = (load.at_end.checked_add(kept), scratch.checked_add(job)) else {
-        return None;
-    };
-    Some(Needs { always, running })
+    Some(most)
 }
 
-/// The sum of the tensors' lengths, each rounded up to the alignment.
-const fn aligned_sum(tensors: &[TensorDesc]) -> Option<u64> {
+/// Some of a model's tensors.
+#[derive(Clone, Copy)]
+enum Which {
+    /// Those that are always live.
+    Kept,
+    /// Those of a job that are live while this segment runs.
+    During(usize),
+    /// Those of them that are live at some boundary, too.
+    Carried(usize),
+}
+
+/// The bytes of some of a model's tensors, each rounded up to the alignment.
+const fn tensors(model: &ModelDesc, which: Which) -> Option<u64> {
     let mut sum: u64 = 0;
-    let mut tensors = tensors;
-    while let [tensor, rest @ ..] = tensors {
-        let Some(length) = tensor.size.0.checked_next_multiple_of(ALIGNMENT.0) else {
-            return None;
+    let mut number: usize = 0;
+    while let Some(tensor) = model.tensor(number) {
+        let counts = match (model.life(number), which) {
+            (Some(Life::Kept), Which::Kept) => true,
+            (Some(Life::Job { from, last }), Which::During(segment)) => from <= segment && segment <= last,
+            (Some(Life::Job { from, last }), Which::Carried(segment)) => {
+                from < last && from <= segment && segment <= last
+            }
+            (Some(_), _) => false,
+            (None, _) => return None,
         };
-        match sum.checked_add(length) {
-            Some(added) => sum = added,
-            None => return None,
+        if counts {
+            let Some(length) = tensor.size.0.checked_next_multiple_of(ALIGNMENT.0) else {
+                return None;
+            };
+            match sum.checked_add(length) {
+                Some(added) => sum = added,
+                None => return None,
+            }
         }
-        tensors = rest;
+        number = number.saturating_add(1);
     }
     Some(sum)
 }
 
-/// What a pool needs at least: what each model needs always, and for each lane what its most demanding model needs while
-/// it runs. A model on a lane that preempts is a group by itself.
-const fn lower_bound(system: &SystemDesc, pool: usize) -> Option<u64> {
+/// The most bytes that a waiting job keeps apart from what runs meanwhile: tensors that are live at some boundary, and at once
+/// in one segment. Each two of them meet, though not all of them need be live at one boundary.
+const fn kept_waiting(model: &ModelDesc) -> Option<u64> {
+    let mut most: u64 = 0;
+    let mut number: usize = 0;
+    while number < model.segments.len() {
+        match tensors(model, Which::Carried(number)) {
+            Some(live) if live > most => most = live,
+            Some(_) => {}
+            None => return None,
+        }
+        number = number.saturating_add(1);
+    }
+    Some(most)
+}
+
+/// What a pool needs at least: what each model needs always, and for each lane the most that one of its segments needs while it
+/// runs, with what jobs that it may go before keep meanwhile. Of all that each two meet, so no layout has less.
+const fn bound(layout: Layout<'_>, pool: usize) -> Option<u64> {
     let mut sum: u64 = 0;
-    let mut models = system.models;
     let mut position: usize = 0;
-    while let [model, rest @ ..] = models {
-        if model.pool.index() == pool {
-            let Some(own) = needs(model) else {
+    while position < layout.models.len() {
+        if let Some(model) = layout.model(position)
+            && model.pool.index() == pool
+        {
+            let (Some(own), Some(lane)) = (needs(model), lane_needs(layout, position, pool)) else {
                 return None;
             };
-            let Some(running) = group(system, position, model.pool, own.running) else {
-                return None;
-            };
-            let Some(more) = own.always.checked_add(running) else {
+            let Some(more) = own.always.checked_add(lane) else {
                 return None;
             };
             match sum.checked_add(more) {
@@ -173,206 +286,60 @@ const fn lower_bound(system: &SystemDesc, pool: usize) -> Option<u64> {
                 None => return None,
             }
         }
-        let Some(next) = position.checked_add(1) else {
-            return None;
-        };
-        position = next;
-        models = rest;
+        position = position.saturating_add(1);
     }
     Some(sum)
 }
 
-/// What the model's group in its pool needs while one of it runs, if the model is the group's first; otherwise nothing more.
-const fn group(system: &SystemDesc, model: usize, pool: PoolId, running: u64) -> Option<u64> {
-    let mut most = running;
-    let mut models = system.models;
+/// What the models of a model's lane need while a segment runs, if the model is the first of them; otherwise nothing more.
+const fn lane_needs(layout: Layout<'_>, first: usize, pool: usize) -> Option<u64> {
+    let mut most: u64 = 0;
     let mut position: usize = 0;
-    while let [other, rest @ ..] = models {
-        if position != model && other.pool.0 == pool.0 && run_on_one_lane(system, model, position) {
-            if position < model {
+    while position < layout.models.len() {
+        if let Some(model) = layout.model(position)
+            && model.pool.index() == pool
+            && is_of_lane(layout, first, position)
+        {
+            if position < first {
                 return Some(0);
             }
-            let Some(other) = needs(other) else {
+            let (Some(own), Some(waiting)) = (needs(model), waiting(layout, position, pool)) else {
                 return None;
             };
-            if other.running > most {
-                most = other.running;
+            match own.running.checked_add(waiting) {
+                Some(all) if all > most => most = all,
+                Some(_) => {}
+                None => return None,
             }
         }
-        let Some(next) = position.checked_add(1) else {
-            return None;
-        };
-        position = next;
-        models = rest;
+        position = position.saturating_add(1);
     }
     Some(most)
 }
 
-/// A range of bytes in a pool's arena.
-#[derive(Clone, Copy)]
-struct Region {
-    pool: PoolId,
-    at: u64,
-    size: u64,
-    /// Whether it is in use only while its model runs.
-    while_running: bool,
+const fn is_of_lane(layout: Layout<'_>, first: usize, other: usize) -> bool {
+    first == other || matches!(meeting(layout.system, first, other), Meeting::AtBoundaries { .. })
 }
 
-impl Region {
-    /// The regions of a model by number: persistent, scratch, inputs, outputs.
-    const fn of(model: &ModelDesc, number: usize) -> Option<Self> {
-        let pool = model.pool;
-        match number {
-            0 => {
-                return Some(Self { pool, at: model.persistent_at.0, size: model.persistent.0, while_running: false });
-            }
-            1 => return Some(Self { pool, at: model.scratch_at.0, size: model.scratch.0, while_running: true }),
-            _ => {}
-        }
-        let Some(number) = number.checked_sub(2) else {
-            return None;
-        };
-        let tensor = match number.checked_sub(model.inputs.len()) {
-            None => model.inputs.split_at_checked(number),
-            Some(number) => model.outputs.split_at_checked(number),
-        };
-        let Some((_, [tensor, ..])) = tensor else {
-            return None;
-        };
-        let while_running = matches!(model.tensors, TensorLife::Job);
-        Some(Self { pool, at: tensor.at.0, size: tensor.size.0, while_running })
-    }
-
-    const fn lies_in(self, system: &SystemDesc) -> bool {
-        let Some((_, [pool, ..])) = system.pools.split_at_checked(self.pool.index()) else {
-            return false;
-        };
-        matches!(self.at.checked_rem(ALIGNMENT.0), Some(0))
-            && matches!(self.at.checked_add(self.size), Some(end) if end <= pool.height.0)
-    }
-
-    const fn overlaps(self, other: Self) -> bool {
-        let (Some(end), Some(other_end)) = (self.at.checked_add(self.size), other.at.checked_add(other.size)) else {
-            return true;
-        };
-        let both_hold_bytes = self.size > 0 && other.size > 0;
-        both_hold_bytes && self.pool.0 == other.pool.0 && self.at < other_end && other.at < end
-    }
-}
-
-/// Whether each region of a model lies in its arena and overlaps no other one, except those of other models of its lane
-/// where both are in use only while their models run.
-const fn regions_hold(system: &SystemDesc, position: usize, model: &ModelDesc, later: &[ModelDesc]) -> bool {
-    let mut number: usize = 0;
-    while let Some(region) = Region::of(model, number) {
-        let Some(next) = number.checked_add(1) else {
-            return false;
-        };
-        number = next;
-        if !region.lies_in(system) || overlaps_any(region, model, number) {
-            return false;
-        }
-        let Some(mut other_position) = position.checked_add(1) else {
-            return false;
-        };
-        let mut others = later;
-        while let [other, rest @ ..] = others {
-            if !is_beside(system, region, other, (position, other_position)) {
-                return false;
-            }
-            let Some(next) = other_position.checked_add(1) else {
-                return false;
-            };
-            other_position = next;
-            others = rest;
-        }
-    }
-    true
-}
-
-/// Whether a region overlaps one of a model's, from a number on.
-const fn overlaps_any(region: Region, model: &ModelDesc, from: usize) -> bool {
-    let mut number = from;
-    while let Some(other) = Region::of(model, number) {
-        if region.overlaps(other) {
-            return true;
-        }
-        let Some(next) = number.checked_add(1) else {
-            return true;
-        };
-        number = next;
-    }
-    false
-}
-
-/// Whether a region overlaps none of another model, or only what may share its bytes.
-const fn is_beside(system: &SystemDesc, region: Region, other: &ModelDesc, models: (usize, usize)) -> bool {
-    let mut number: usize = 0;
-    while let Some(theirs) = Region::of(other, number) {
-        let may_share = region.while_running && theirs.while_running;
-        if region.overlaps(theirs) && !(may_share && run_on_one_lane(system, models.0, models.1)) {
-            return false;
-        }
-        let Some(next) = number.checked_add(1) else {
-            return false;
-        };
-        number = next;
-    }
-    true
-}
-
-/// Whether each tensor holds bytes, and has the length that its shape gives.
-const fn tensors_are_sized(tensors: &[TensorDesc]) -> bool {
-    let mut tensors = tensors;
-    while let [tensor, rest @ ..] = tensors {
-        if tensor.size.0 == 0 || !matches!(byte_length(tensor), Some(length) if length == tensor.size.0) {
-            return false;
-        }
-        tensors = rest;
-    }
-    true
-}
-
-const fn byte_length(tensor: &TensorDesc) -> Option<u64> {
-    let mut length = tensor.element.size().0;
-    let mut shape = tensor.shape;
-    while let [dimension, rest @ ..] = shape {
-        // Widening.
-        #[allow(clippy::as_conversions)]
-        let dimension = *dimension as u64;
-        match length.checked_mul(dimension) {
-            Some(product) => length = product,
-            None => return None,
-        }
-        shape = rest;
-    }
-    Some(length)
-}
-
-/// Whether two models are run, and only by tasks of one lane on which a job that has begun runs to completion.
-const fn run_on_one_lane(system: &SystemDesc, model: usize, other: usize) -> bool {
-    let mut lane: Option<u16> = None;
-    let (mut runs_model, mut runs_other) = (false, false);
-    let mut tasks = system.tasks;
-    while let [task, rest @ ..] = tasks {
-        if let Some(runs) = task.model
-            && (runs.index() == model || runs.index() == other)
+/// The most that waiting jobs keep while a segment of a model runs.
+const fn waiting(layout: Layout<'_>, model: usize, pool: usize) -> Option<u64> {
+    let mut sum: u64 = 0;
+    let mut position: usize = 0;
+    while position < layout.models.len() {
+        if let Some(other) = layout.model(position)
+            && position != model
+            && other.pool.index() == pool
+            && matches!(meeting(layout.system, model, position), Meeting::AtBoundaries { first_runs: true, .. })
         {
-            let Some(desc) = lane_of(system, task) else {
-                return false;
+            let Some(kept) = kept_waiting(other) else {
+                return None;
             };
-            if !matches!(desc.preemption, Preemption::None) {
-                return false;
-            }
-            runs_model = runs_model || runs.index() == model;
-            runs_other = runs_other || runs.index() == other;
-            match lane {
-                None => lane = Some(task.lane.0),
-                Some(first) if first == task.lane.0 => {}
-                Some(_) => return false,
+            match sum.checked_add(kept) {
+                Some(added) => sum = added,
+                None => return None,
             }
         }
-        tasks = rest;
+        position = position.saturating_add(1);
     }
-    runs_model && runs_other
+    Some(sum)
 }

@@ -24,15 +24,20 @@
 //!   Microprocessing and Microprogramming 40 (1994).
 //!
 //! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each point and each start; a table
-//! O(slots) for each task, O(slots²) at worst; memory O(b²) pairs for b regions (not blocks) of all models, and a few steps for each request of each
-//! model's sequences, at most three times.
+//! O(slots) for each task, O(slots²) at worst; memory O(b²) pairs for b regions and tensors (not blocks) of all models, a few
+//! steps for each request of each model's sequences, three times, and one for each request of a segment and tensor that
+//! lies inside the segment's scratch; the same for each level that compacts.
 
 mod blocks;
 mod edf;
 mod fixed_priority;
+mod levels;
 mod memory;
+mod same;
 mod schedule;
+mod sharing;
 mod table;
+mod tensors;
 mod terms;
 
 use crate::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
@@ -40,6 +45,7 @@ use crate::layout::TABLE_LAYOUT;
 pub use edf::points_hold;
 pub use memory::memory_holds;
 pub use schedule::responses_hold;
+pub use sharing::scratch_is_its_own;
 pub use table::slots_hold;
 use terms::{Count, arrivals};
 

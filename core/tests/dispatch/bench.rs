@@ -100,6 +100,7 @@ pub fn system(lanes: Vec<LaneDesc>, tasks: Vec<TaskDesc>) -> &'static SystemDesc
         tasks: tasks.leak(),
         models: &[],
         pools: &[],
+        levels: &[],
     }))
 }
 

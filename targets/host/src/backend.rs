@@ -1,7 +1,7 @@
-//! What AegisRT asks of a runtime: load a model, bind planned memory, run one segment to its end.
+//! What AegisRT asks of a runtime: load a segment of a model, bind planned memory, run it to its end.
 
 use crate::arena::{Arena, BoundTensor, Span};
-use aegis_core::desc::{MemoryControl, ModelDesc, Recording, Step, TensorDesc};
+use aegis_core::desc::{MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,12 +68,12 @@ pub enum BackendError {
     Run(String),
 }
 
-/// The planned memory of one model.
+/// The planned memory of one segment: of a whole model where it is not cut.
 #[derive(Debug)]
 pub struct PlannedMemory {
-    /// Its inputs.
+    /// What it reads.
     pub inputs: Vec<BoundTensor>,
-    /// Its outputs.
+    /// What it writes.
     pub outputs: Vec<BoundTensor>,
     /// Where what it takes while it is loaded lies.
     pub persistent: Region,
@@ -82,37 +82,45 @@ pub struct PlannedMemory {
 }
 
 impl PlannedMemory {
-    /// A model's regions in its pool's arena; `None` where one is not inside.
+    /// A segment's regions and tensors in its pool's arena; `None` where one is not inside. `owns_scratch` says whether it may
+    /// use all of its scratch: [`aegis_core::verify::scratch_is_its_own`].
     #[must_use]
-    pub fn of(model: &ModelDesc, arena: &Arc<Arena>) -> Option<Self> {
-        let tensor = |tensor: &TensorDesc| {
-            Some(BoundTensor {
-                name: tensor.name.to_owned(),
-                element: tensor.element,
-                shape: tensor.shape.iter().copied().map(i64::from).collect(),
-                span: arena.span(tensor.at.0, tensor.size.0)?,
-            })
+    pub fn of(model: &ModelDesc, segment: &SegmentDesc, owns_scratch: bool, arena: &Arc<Arena>) -> Option<Self> {
+        let tensors = |positions: &[u16]| {
+            let bound = positions.iter().map(|position| bound(model.tensor(usize::from(*position))?, arena));
+            bound.collect::<Option<Vec<_>>>()
         };
         Some(Self {
-            inputs: model.inputs.iter().map(tensor).collect::<Option<_>>()?,
-            outputs: model.outputs.iter().map(tensor).collect::<Option<_>>()?,
+            inputs: tensors(segment.reads)?,
+            outputs: tensors(segment.writes)?,
             persistent: Region {
-                span: arena.span(model.persistent_at.0, model.persistent.0)?,
-                sequence: match model.memory {
-                    MemoryControl::Planned | MemoryControl::Capped => Sequence::Load(model.load),
+                span: arena.span(segment.persistent_at.0, segment.persistent.0)?,
+                sequence: match segment.memory {
+                    MemoryControl::Planned | MemoryControl::Capped => Sequence::Load(segment.load),
                     MemoryControl::Measured => Sequence::Heap,
                 },
             },
             scratch: Region {
-                span: arena.span(model.scratch_at.0, model.scratch.0)?,
-                sequence: match model.memory {
-                    MemoryControl::Planned => Sequence::Planned(model.runs),
+                span: arena.span(segment.scratch_at.0, segment.scratch.0)?,
+                sequence: match segment.memory {
+                    MemoryControl::Planned => Sequence::Planned { runs: segment.runs, owns_region: owns_scratch },
                     MemoryControl::Capped => Sequence::Free,
                     MemoryControl::Measured => Sequence::Heap,
                 },
             },
         })
     }
+}
+
+/// A planned tensor in its pool's arena; `None` where it is not inside.
+#[must_use]
+pub fn bound(tensor: &TensorDesc, arena: &Arc<Arena>) -> Option<BoundTensor> {
+    Some(BoundTensor {
+        name: tensor.name.to_owned(),
+        element: tensor.element,
+        shape: tensor.shape.iter().copied().map(i64::from).collect(),
+        span: arena.span(tensor.at.0, tensor.size.0)?,
+    })
 }
 
 /// Bytes, and how they are divided.
@@ -130,7 +138,13 @@ pub enum Sequence {
     /// By first fit, and noted: in a probe.
     Recorded,
     /// Each as planned, others are refused; by the first of these recordings that a run keeps to.
-    Planned(&'static [Recording]),
+    Planned {
+        /// The recordings, in the order in which they are tried.
+        runs: &'static [Recording],
+        /// Whether nothing else is ever live inside the region meanwhile. Only then is a run that keeps to none of the
+        /// recordings served by first fit; otherwise it is refused, because tensors of other jobs may lie inside.
+        owns_region: bool,
+    },
     /// Each as planned, in the one recorded order; others are refused.
     Load(&'static [Step]),
     /// By first fit; what does not fit is refused.
@@ -155,16 +169,16 @@ pub trait RuntimeBackend {
     /// What it can do.
     fn describe(&self) -> Description;
 
-    /// Loads a model and binds its planned memory.
+    /// Loads a file and binds its planned memory.
     ///
     /// # Errors
-    /// [`BackendError`]; other models are not affected.
+    /// [`BackendError`]; what else is loaded is not affected.
     fn load(&self, file: &Path, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError>;
 }
 
-/// One model, loaded and bound: all that a lane needs of it.
+/// One segment, loaded and bound: all that a lane needs of it.
 pub trait Engine: Send {
-    /// Runs the model once on the calling thread, from the bound inputs to the bound outputs.
+    /// Runs it once on the calling thread, from the bound inputs to the bound outputs.
     ///
     /// # Errors
     /// [`BackendError::Refused`] where only this run failed, [`BackendError::Run`].

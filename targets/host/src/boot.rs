@@ -1,14 +1,15 @@
 //! The start of a vehicle: proof, files, memory, models, in this order; nothing runs before all of it holds.
 
-use crate::arena::Arena;
-use crate::backend::{Engine, PlannedMemory, RuntimeBackend as _};
+use crate::arena::{Arena, BoundTensor};
+use crate::backend::{Engine, PlannedMemory, RuntimeBackend as _, bound};
 use crate::cache::{Cache, sha256};
 use crate::error::HostError;
 use crate::hooks::TaskHooks;
 use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::OnnxRuntime;
-use aegis_core::desc::{Backend, Release, SystemDesc, TensorLife};
+use aegis_core::desc::{Backend, ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc, TensorLife};
 use aegis_core::trace::VoidReason;
+use aegis_core::verify::scratch_is_its_own;
 use aegis_core::{LaneId, ModelId, TaskId};
 use aegis_linux::machine::Void;
 use std::path::PathBuf;
@@ -24,8 +25,11 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
         return refuse(violation.to_string());
     }
     for task in system.tasks {
-        if task.model.is_none() {
+        let Some(model) = task.model.and_then(|model| system.models.get(model.index())) else {
             return refuse(format!("task \"{}\" has no model, which is legal only in an analysis", task.name));
+        };
+        if let Some(text) = other_segments(task, model) {
+            return refuse(text);
         }
         if task.release == Release::Submitted {
             return refuse(format!(
@@ -35,6 +39,14 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
         }
     }
     Ok(())
+}
+
+/// Why a task's jobs cannot be handed over as its table has it: in pieces that are not the model's segments.
+fn other_segments(task: &TaskDesc, model: &ModelDesc) -> Option<String> {
+    let (pieces, segments) = (task.segments.len(), model.segments.len());
+    let ((task, model), fits) = ((task.name, model.name), pieces <= 1 || pieces == segments);
+    let text = || format!("task \"{task}\" runs in {pieces} segments, its model \"{model}\" has {segments}");
+    (!fits).then(text)
 }
 
 /// Loads the one library of the plan, if a model needs it; `ORT_DYLIB_PATH` goes before the cache.
@@ -92,14 +104,23 @@ pub(crate) fn build_lane(
     let mut work = HostLane { name, tasks: Vec::new(), failure: None, failed_jobs: Vec::new() };
     for (task, number) in system.tasks.iter().zip(0_u16..) {
         let Some(model) = task.model.filter(|_| task.lane == lane) else { continue };
-        let engine = load(system, model, runtime, cache, arenas)?;
+        let Loaded { engines, inputs, outputs } = load(system, model, runtime, cache, arenas)?;
         let id = TaskId(number);
         let hooks = hooks.get_mut(id.index()).and_then(Option::take);
         let life = system.models.get(model.index()).map(|model| model.tensors);
         let zeroes = hooks.is_none() && life == Some(TensorLife::Job);
-        work.tasks.push(LaneTask { id, name: task.name, model, engine, hooks, zeroes });
+        let name = task.name;
+        work.tasks.push(LaneTask { id, name, model, engines, inputs, outputs, hooks, zeroes, begun: None });
     }
     Ok(work)
+}
+
+/// A model in planned memory.
+struct Loaded {
+    /// One for each segment, in order.
+    engines: Vec<Box<dyn Engine>>,
+    inputs: Vec<BoundTensor>,
+    outputs: Vec<BoundTensor>,
 }
 
 fn load(
@@ -108,12 +129,92 @@ fn load(
     runtime: Option<&OnnxRuntime>,
     cache: &Cache,
     arenas: &[Arc<Arena>],
-) -> Result<Box<dyn Engine>, HostError> {
+) -> Result<Loaded, HostError> {
     let missing = || HostError::Refused(format!("model {} or its runtime is not in the plan", id.0));
     let model = system.models.get(id.index()).ok_or_else(missing)?;
-    let file = cache.find(&format!("model \"{}\"", model.name), &model.file)?;
+    let runtime = runtime.ok_or_else(missing)?;
     let outside = || HostError::Refused(format!("a region of model \"{}\" lies outside its pool", model.name));
-    let memory =
-        arenas.get(model.pool.index()).and_then(|arena| PlannedMemory::of(model, arena)).ok_or_else(outside)?;
-    Ok(runtime.ok_or_else(missing)?.load(&file, memory)?)
+    let arena = arenas.get(model.pool.index()).ok_or_else(outside)?;
+    let mut engines = Vec::new();
+    for (number, segment) in model.segments.iter().enumerate() {
+        let what = match model.segments {
+            [_] => format!("model \"{}\"", model.name),
+            _ => format!("segment {} of model \"{}\"", number.saturating_add(1), model.name),
+        };
+        let file = cache.find(&what, &segment.file)?;
+        let owns_scratch = scratch_is_its_own(system, id.index(), number);
+        let memory = PlannedMemory::of(model, segment, owns_scratch, arena).ok_or_else(outside)?;
+        engines.push(runtime.load(&file, memory)?);
+    }
+    let tensors = |tensors: &[TensorDesc]| {
+        let bound = tensors.iter().map(|tensor| bound(tensor, arena)).collect::<Option<Vec<_>>>();
+        bound.ok_or_else(outside)
+    };
+    Ok(Loaded { engines, inputs: tensors(model.inputs)?, outputs: tensors(model.outputs)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::other_segments;
+    use aegis_core::desc::{
+        Backend, Certificate, FileDesc, MemoryControl, ModelDesc, OnOverrun, Release, SegmentDesc, TaskDesc, TensorLife,
+    };
+    use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority};
+
+    const SEGMENT: SegmentDesc = SegmentDesc {
+        file: FileDesc { name: "net", sha256: "", version: "" },
+        memory: MemoryControl::Capped,
+        persistent_at: ByteOffset(0),
+        persistent: Bytes(0),
+        load: &[],
+        scratch_at: ByteOffset(0),
+        scratch: Bytes(64),
+        runs: &[],
+        reads: &[],
+        writes: &[],
+    };
+    const MODEL: ModelDesc = ModelDesc {
+        name: "net",
+        backend: Backend::OnnxRuntime,
+        pool: PoolId(0),
+        weights: Bytes(0),
+        tensors: TensorLife::Kept,
+        inputs: &[],
+        outputs: &[],
+        carried: &[],
+        segments: &[SEGMENT, SEGMENT],
+    };
+
+    #[test]
+    fn a_task_runs_all_segments_at_once_or_one_with_each_piece() {
+        const MS: Duration = Duration::from_ns(1_000_000);
+        let with = |segments| {
+            let task = TaskDesc {
+                name: "face",
+                lane: LaneId(0),
+                model: Some(ModelId(0)),
+                release: Release::Timer,
+                priority: Priority(0),
+                period: MS,
+                deadline: MS,
+                phase: Duration::ZERO,
+                jitter: Duration::ZERO,
+                stage: None,
+                bcet: Duration::ZERO,
+                wcet: MS,
+                segments,
+                region: Duration::ZERO,
+                budget: MS,
+                on_overrun: OnOverrun::Continue,
+                queue: 1,
+                response_bound: MS,
+                certificate: Certificate::Unproven,
+            };
+            other_segments(&task, &MODEL)
+        };
+        let fitting: [&[Duration]; 3] = [&[], &[MS], &[MS, MS]];
+        assert_eq!(fitting.map(with), [None, None, None]);
+        let told = "task \"face\" runs in 3 segments, its model \"net\" has 2";
+        assert_eq!(with(&[MS, MS, MS]).as_deref(), Some(told));
+    }
 }

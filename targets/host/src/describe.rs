@@ -1,7 +1,7 @@
 //! The plan inside a vehicle's binary, in words.
 
 use aegis_core::Duration;
-use aegis_core::desc::{ModelDesc, SystemDesc, TensorDesc};
+use aegis_core::desc::{Life, ModelDesc, SegmentDesc, SystemDesc, TensorDesc};
 use aegis_linux::summary::hex;
 use std::fmt::Write as _;
 
@@ -35,18 +35,24 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
                 task.model.and_then(|model| system.models.get(model.index())).map_or("no model", |model| model.name);
             let _ = writeln!(
                 text,
-                "  {:<16} {model:<16} period {:>12}  deadline {:>12}  priority {:>3}  wcet {:>12}  bound {:>12}",
+                "  {:<16} {model:<16} period {:>12}  deadline {:>12}  priority {:>3}  wcet {:>12}  bound {:>12}{}",
                 task.name,
                 ms(task.period),
                 ms(task.deadline),
                 task.priority.0,
                 ms(task.wcet),
-                ms(task.response_bound)
+                ms(task.response_bound),
+                pieces(task.segments.len())
             );
         }
     }
     memory(&mut text, system);
     text
+}
+
+/// What a task's line says of the pieces of its jobs; nothing where they are one piece.
+fn pieces(segments: usize) -> String {
+    if segments > 1 { format!("  in {segments} segments") } else { String::new() }
 }
 
 fn memory(text: &mut String, system: &SystemDesc) {
@@ -69,17 +75,31 @@ fn regions(model: &ModelDesc) -> Vec<(u64, u64, String)> {
     let region = |at: u64, size: u64, what: String| (at, at.saturating_add(size), format!("{} {what}", model.name));
     let tensor =
         |kind: &str, tensor: &TensorDesc| region(tensor.at.0, tensor.size.0, format!("{kind} {}", tensor.name));
-    let mut regions = vec![region(
-        model.scratch_at.0,
-        model.scratch.0,
-        format!("scratch, {}, {} recorded runs", model.memory.name(), model.runs.len()),
-    )];
-    if model.persistent.0 > 0 {
-        regions.push(region(model.persistent_at.0, model.persistent.0, "persistent".to_owned()));
-    }
+    let of_segment = |(position, segment): (usize, &SegmentDesc)| {
+        let which = if model.segments.len() > 1 { format!("segment {} ", number(position)) } else { String::new() };
+        let (control, runs) = (segment.memory.name(), segment.runs.len());
+        let scratch = format!("{which}scratch, {control}, {runs} recorded runs");
+        let persistent = (segment.persistent.0 > 0)
+            .then(|| region(segment.persistent_at.0, segment.persistent.0, format!("{which}persistent")));
+        [Some(region(segment.scratch_at.0, segment.scratch.0, scratch)), persistent].into_iter().flatten()
+    };
+    let mut regions: Vec<_> = model.segments.iter().enumerate().flat_map(of_segment).collect();
     regions.extend(model.inputs.iter().map(|input| tensor("input", input)));
     regions.extend(model.outputs.iter().map(|output| tensor("output", output)));
+    let before = model.inputs.len().saturating_add(model.outputs.len());
+    regions.extend(model.carried.iter().enumerate().map(|(position, carried)| {
+        let life = match model.life(before.saturating_add(position)) {
+            Some(Life::Job { from, last }) => format!(" from segment {} to {}", number(from), number(last)),
+            Some(Life::Kept) | None => String::new(),
+        };
+        region(carried.at.0, carried.size.0, format!("carried {}{life}", carried.name))
+    }));
     regions
+}
+
+/// People count from 1.
+const fn number(position: usize) -> usize {
+    position.saturating_add(1)
 }
 
 fn ms(value: Duration) -> String {

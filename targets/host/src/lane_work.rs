@@ -1,11 +1,17 @@
-//! What a lane of this target does with a job: input hook, engine, output hook.
+//! What a lane of this target does with a job: input hook, the engines of the model's segments, output hook.
+//!
+//! ```text
+//!  one piece       input hook ─▶ segment 0 ─▶ segment 1 ─▶ … ─▶ output hook
+//!  several pieces  input hook ─▶ segment 0 │ segment 1 │ … │ last segment ─▶ output hook     (│: others may run here)
+//! ```
 // Hooks get planned memory as slices; here is why nobody else uses it meanwhile.
 #![allow(unsafe_code)]
 
+use crate::arena::BoundTensor;
 use crate::backend::{BackendError, Engine, ScratchUse};
 use crate::hooks::{Inputs, Outputs, TaskHooks};
 use aegis_core::desc::MemoryControl;
-use aegis_core::{ModelId, TaskId};
+use aegis_core::{Instant, ModelId, TaskId};
 use aegis_linux::clock::monotonic_ns;
 use aegis_linux::lane::{Fault, JobContext, LaneWork};
 use std::any::Any;
@@ -21,16 +27,34 @@ pub(crate) struct LaneTask {
     /// Its name in the manifest.
     pub(crate) name: &'static str,
     pub(crate) model: ModelId,
-    pub(crate) engine: Box<dyn Engine>,
+    /// One for each of the model's segments, in order.
+    pub(crate) engines: Vec<Box<dyn Engine>>,
+    /// The model's inputs.
+    pub(crate) inputs: Vec<BoundTensor>,
+    /// The model's outputs.
+    pub(crate) outputs: Vec<BoundTensor>,
     pub(crate) hooks: Option<Box<dyn TaskHooks>>,
     /// Whether its inputs are zeroed before each job: nothing fills them, and others of the lane use their bytes.
     pub(crate) zeroes: bool,
+    /// The latest job that began.
+    pub(crate) begun: Option<Begun>,
 }
 
-/// What a model took of its memory.
+/// A job of which at least one piece ran.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    request: u64,
+    began: Instant,
+    /// It delivers nothing: the rest of it is not run.
+    failed: bool,
+}
+
+/// What a segment of a model took of its memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Use {
     pub(crate) model: ModelId,
+    /// Its position.
+    pub(crate) segment: usize,
     pub(crate) persistent: ScratchUse,
     pub(crate) scratch: ScratchUse,
     /// How far it is planned as it ran.
@@ -54,42 +78,81 @@ const MOST_TOLD: usize = 8;
 type Failure = (Fault, String);
 
 impl HostLane {
-    /// What each model took of its memory.
+    /// What each segment of each model took of its memory.
     pub(crate) fn uses(&self) -> impl Iterator<Item = Use> + '_ {
-        self.tasks.iter().map(|task| Use {
-            model: task.model,
-            persistent: task.engine.persistent_use(),
-            scratch: task.engine.scratch_use(),
-            control: task.engine.control(),
+        self.tasks.iter().flat_map(|task| {
+            task.engines.iter().enumerate().map(|(segment, engine)| Use {
+                model: task.model,
+                segment,
+                persistent: engine.persistent_use(),
+                scratch: engine.scratch_use(),
+                control: engine.control(),
+            })
         })
     }
 
     fn execute(&mut self, job: &JobContext) -> Result<(), Failure> {
-        let foreign = || (Fault::BackendFailed, "the job belongs to another lane".to_owned());
-        let LaneTask { engine, hooks, zeroes, .. } =
-            self.tasks.iter_mut().find(|task| task.id == job.task).ok_or_else(foreign)?;
-        if let Some(hooks) = hooks {
-            // SAFETY: nothing that may be in use while this job runs shares bytes with an input, and no two tasks share a
-            // model: the tables' checker proved both at boot.
-            let fill = || hooks.input(job, &mut unsafe { Inputs::new(engine.inputs()) });
-            guarded("the application's input hook", fill)?;
+        let broken = |text: &str| (Fault::BackendFailed, text.to_owned());
+        let task = self.tasks.iter_mut().find(|task| task.id == job.task);
+        let task = task.ok_or_else(|| broken("the job belongs to another lane"))?;
+        if job.is_first() {
+            task.begun = Some(Begun { request: job.request, began: job.began, failed: false });
         }
-        if *zeroes {
-            for tensor in engine.inputs() {
-                // SAFETY: as above.
-                unsafe { tensor.zero() };
+        let begun = task.begun.filter(|begun| begun.request == job.request);
+        let begun = begun.ok_or_else(|| broken("the job did not begin with its first piece"))?;
+        if begun.failed {
+            return Ok(());
+        }
+        let result = task.piece(&JobContext { began: begun.began, ..*job });
+        if matches!(result, Err((Fault::JobFailed, _))) {
+            task.begun = Some(Begun { failed: true, ..begun });
+        }
+        result
+    }
+}
+
+impl LaneTask {
+    /// Runs one piece of a job: all segments, or the one of its number.
+    fn piece(&mut self, job: &JobContext) -> Result<(), Failure> {
+        let Self { engines, inputs, outputs, hooks, zeroes, .. } = self;
+        if job.is_first() {
+            if let Some(hooks) = hooks {
+                // SAFETY: nothing that may be in use from here to the last segment that reads an input shares bytes with it,
+                // and no two tasks share a model: the tables' checker proved both at boot.
+                let fill = || hooks.input(job, &mut unsafe { Inputs::new(inputs) });
+                guarded("the application's input hook", fill)?;
+            }
+            if *zeroes {
+                zero(inputs);
             }
         }
-        let result = guarded("the engine", || engine.run())?;
-        result.map_err(|error| match error {
-            BackendError::Refused(_) => (Fault::JobFailed, error.to_string()),
-            other => (Fault::BackendFailed, other.to_string()),
-        })?;
-        if let Some(hooks) = hooks {
-            // SAFETY: as above; the engine is not running.
-            guarded("the application's output hook", || hooks.output(job, &unsafe { Outputs::new(engine.outputs()) }))?;
+        if job.pieces <= 1 {
+            engines.iter_mut().try_for_each(run)?;
+        } else {
+            let missing = || (Fault::BackendFailed, format!("the model has no segment {}", job.piece));
+            run(engines.get_mut(usize::from(job.piece)).ok_or_else(missing)?)?;
+        }
+        if let Some(hooks) = hooks.as_mut().filter(|_| job.is_last()) {
+            // SAFETY: as above, from the segment that writes an output to the end of the job; no engine is running.
+            guarded("the application's output hook", || hooks.output(job, &unsafe { Outputs::new(outputs) }))?;
         }
         Ok(())
+    }
+}
+
+/// Runs one segment.
+fn run(engine: &mut Box<dyn Engine>) -> Result<(), Failure> {
+    guarded("the engine", || engine.run())?.map_err(|error| match error {
+        BackendError::Refused(_) => (Fault::JobFailed, error.to_string()),
+        other => (Fault::BackendFailed, other.to_string()),
+    })
+}
+
+/// Sets the inputs of a job that is about to run its first segment to zero.
+fn zero(inputs: &mut [BoundTensor]) {
+    for tensor in inputs {
+        // SAFETY: as for the input hook in `LaneTask::piece`.
+        unsafe { tensor.zero() };
     }
 }
 
@@ -109,15 +172,12 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
 impl LaneWork for HostLane {
     fn prepare(&mut self) -> Result<(), String> {
         for task in &mut self.tasks {
-            for tensor in task.engine.inputs() {
-                // SAFETY: as in `execute`.
-                unsafe { tensor.zero() };
-            }
             for _ in 0..WARM_UP_RUNS {
+                // Each time: a later segment may use an input's bytes.
+                zero(&mut task.inputs);
                 let began = monotonic_ns();
-                let result = guarded("the engine", || task.engine.run()).map_err(|(_, text)| text);
-                let result = result.and_then(|result| result.map_err(|error| error.to_string()));
-                result.map_err(|text| format!("task \"{}\": {text}", task.name))?;
+                let result = task.engines.iter_mut().try_for_each(run);
+                result.map_err(|(_, text)| format!("task \"{}\": {text}", task.name))?;
                 let length = monotonic_ns().saturating_sub(began);
                 // As the probe does: the first arrivals shall not meet a throttle that the warm-up has used up.
                 std::thread::sleep(Duration::from_nanos(length / 4) + Duration::from_micros(50));
@@ -142,7 +202,7 @@ impl LaneWork for HostLane {
 
 #[cfg(test)]
 mod tests {
-    use super::{HostLane, LaneTask};
+    use super::{HostLane, LaneTask, WARM_UP_RUNS};
     use crate::arena::{Arena, BoundTensor};
     use crate::backend::{BackendError, Engine, ScratchUse};
     use crate::hooks::{Inputs, Outputs, TaskHooks};
@@ -219,27 +279,55 @@ mod tests {
 
         fn output(&mut self, job: &JobContext, outputs: &Outputs<'_>) {
             assert!(self.1 != Act::OutputPanics, "no hand");
+            assert_eq!(job.began, Instant::START, "a hook is told when the job began");
             self.0.lock().unwrap().push(format!("output {} {}", job.request, outputs.f32(0).unwrap()[0]));
         }
     }
 
     fn lane(act: Act, hooked: bool) -> (HostLane, Log) {
+        lane_of(1, 1, act, hooked)
+    }
+
+    /// A lane whose one model has one segment or two, of which `acts_in`, counted from 1, goes wrong.
+    fn lane_of(segments: usize, acts_in: usize, act: Act, hooked: bool) -> (HostLane, Log) {
         let log = Log::default();
         let arena = Arena::map(4_096, true).unwrap();
         let tensor = |name: &str, at| {
             let span = arena.span(at, 4).unwrap();
             BoundTensor { name: name.into(), element: ElementType::F32, shape: vec![1], span }
         };
-        let engine = Doubler { inputs: [tensor("in", 0)], outputs: [tensor("out", 64)], act, log: Arc::clone(&log) };
+        let tensors = [tensor("in", 0), tensor("between", 128), tensor("out", 64)];
+        let chain: &[usize] = if segments == 1 { &[0, 2] } else { &[0, 1, 2] };
+        let engines = chain.windows(2).enumerate().map(|(number, ends)| {
+            let act = if number + 1 == acts_in { act } else { Act::Nothing };
+            let [inputs, outputs] = [0, 1].map(|end: usize| [tensors[ends[end]].clone()]);
+            Box::new(Doubler { inputs, outputs, act, log: Arc::clone(&log) }) as Box<dyn Engine>
+        });
         let hooks = hooked.then(|| Box::new(Recording(Arc::clone(&log), act)) as Box<dyn TaskHooks>);
-        let task =
-            LaneTask { id: TaskId(0), name: "face", model: ModelId(0), engine: Box::new(engine), hooks, zeroes: false };
+        let [input, _, output] = tensors.clone();
+        let task = LaneTask {
+            id: TaskId(0),
+            name: "face",
+            model: ModelId(0),
+            engines: engines.collect(),
+            inputs: vec![input],
+            outputs: vec![output],
+            hooks,
+            zeroes: false,
+            begun: None,
+        };
         (HostLane { name: "main", tasks: vec![task], failure: None, failed_jobs: Vec::new() }, log)
     }
 
     fn job(task: u16, request: u64) -> JobContext {
         let (arrival, deadline, began) = (Instant::START, Instant::START, Instant::START);
-        JobContext { task: TaskId(task), name: "face", request, arrival, deadline, began }
+        JobContext { task: TaskId(task), name: "face", request, arrival, deadline, piece: 0, pieces: 1, began }
+    }
+
+    /// A piece of two, which began at 100 ns for each.
+    fn piece(request: u64, piece: u16) -> JobContext {
+        let began = Instant::from_ns(u64::from(piece) * 100);
+        JobContext { piece, pieces: 2, began, ..job(0, request) }
     }
 
     #[test]
@@ -287,10 +375,69 @@ mod tests {
         lane.tasks[0].zeroes = true;
         for request in 1..=2 {
             // SAFETY: the test uses the arena on one thread.
-            unsafe { lane.tasks[0].engine.inputs()[0].write::<f32>() }.unwrap()[0] = 5.0;
+            unsafe { lane.tasks[0].inputs[0].write::<f32>() }.unwrap()[0] = 5.0;
             lane.run(&job(0, request)).unwrap();
         }
         assert_eq!(*log.lock().unwrap(), ["run 0", "run 0"]);
+    }
+
+    #[test]
+    fn a_job_runs_all_segments_at_once_or_one_with_each_piece_and_hooks_run_around_them() {
+        let (mut lane, log) = lane_of(2, 1, Act::Nothing, true);
+        lane.prepare().unwrap();
+        assert_eq!(log.lock().unwrap().len(), 2 * WARM_UP_RUNS);
+        log.lock().unwrap().clear();
+        lane.run(&job(0, 7)).unwrap();
+        let expected = ["input 7", "run 21", "run 42", "output 7 84"];
+        assert_eq!(*log.lock().unwrap(), expected);
+        for (number, told) in [(0, &expected[..2]), (1, &expected[2..])] {
+            log.lock().unwrap().clear();
+            lane.run(&piece(7, number)).unwrap();
+            assert_eq!(*log.lock().unwrap(), told);
+        }
+        assert_eq!(lane.uses().map(|used| used.segment).collect::<Vec<_>>(), [0, 1]);
+        // Zeroing comes before the first segment only; the second one reads what the first one wrote.
+        let (mut lane, log) = lane_of(2, 1, Act::Nothing, false);
+        lane.tasks[0].zeroes = true;
+        for number in 0..2 {
+            // SAFETY: the test uses the arena on one thread.
+            unsafe { lane.tasks[0].inputs[0].write::<f32>() }.unwrap()[0] = 5.0;
+            lane.run(&piece(1, number)).unwrap();
+        }
+        // SAFETY: as above.
+        assert_eq!(unsafe { lane.tasks[0].inputs[0].read::<f32>() }.unwrap()[0], 5.0);
+        assert_eq!(*log.lock().unwrap(), ["run 0", "run 0"]);
+    }
+
+    #[test]
+    fn a_job_fails_once_and_nothing_of_it_runs_afterwards() {
+        let (mut lane, log) = lane_of(2, 1, Act::EngineRefuses, true);
+        for request in 1..=2 {
+            log.lock().unwrap().clear();
+            assert_eq!(lane.run(&piece(request, 0)), Err(Fault::JobFailed));
+            assert_eq!(lane.run(&piece(request, 1)), Ok(()), "it has failed already");
+            assert_eq!(*log.lock().unwrap(), [format!("input {request}"), "run 21".to_owned()]);
+        }
+        assert_eq!((&lane.failure, lane.failed_jobs.len()), (&None, 2));
+        // In one piece as well.
+        log.lock().unwrap().clear();
+        assert_eq!(lane.run(&job(0, 3)), Err(Fault::JobFailed));
+        assert_eq!(*log.lock().unwrap(), ["input 3", "run 21"]);
+        // In the last segment there is no more to skip than the output hook.
+        let (mut lane, log) = lane_of(2, 2, Act::EngineRefuses, true);
+        assert_eq!((lane.run(&piece(1, 0)), lane.run(&piece(1, 1))), (Ok(()), Err(Fault::JobFailed)));
+        assert_eq!(*log.lock().unwrap(), ["input 1", "run 21", "run 42"]);
+    }
+
+    #[test]
+    fn a_piece_without_the_one_before_it_is_an_internal_error() {
+        let (mut lane, _) = lane_of(2, 1, Act::Nothing, true);
+        assert_eq!(lane.run(&piece(1, 1)), Err(Fault::BackendFailed));
+        lane.run(&piece(2, 0)).unwrap();
+        assert_eq!(lane.run(&piece(3, 1)), Err(Fault::BackendFailed));
+        let beyond = JobContext { piece: 2, pieces: 3, ..piece(2, 0) };
+        assert_eq!(lane.run(&beyond), Err(Fault::BackendFailed));
+        assert!(lane.failure.unwrap().ends_with("the model has no segment 2"));
     }
 
     #[test]

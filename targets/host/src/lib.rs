@@ -24,6 +24,7 @@ mod error;
 pub mod first_fit;
 pub mod hooks;
 mod lane_work;
+mod memory_use;
 pub mod onnx;
 pub mod probe;
 mod vehicle;

@@ -5,9 +5,9 @@ use crate::cache::{Assets, Cache};
 use crate::describe::describe;
 use crate::error::HostError;
 use crate::hooks::TaskHooks;
-use crate::lane_work::{HostLane, Use, panic_text};
-use crate::onnx::unattributed;
-use aegis_core::desc::{Backend, ModelDesc, SystemDesc, occupied};
+use crate::lane_work::{HostLane, panic_text};
+use crate::memory_use::{beyond, told, used};
+use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Reader, Recorder, Ring, Sink as _, VoidReason, Writer};
 use aegis_core::{Duration, Instant, LaneId, TaskId};
@@ -23,7 +23,7 @@ use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_u
 use aegis_linux::signals::Signals;
 use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
-use aegis_linux::summary::{MemorySummary, ModelMemory, Parts, TraceSummary, build, write_file};
+use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
 use aegis_linux::table::render;
 use aegis_linux::verdict::{Findings, judge};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -144,7 +144,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let trace = args.trace.as_deref().map(|path| TraceFile::create(path).map_err(file_error("the trace", path)));
         let mut ran = self.drive(args, &machine, trace.transpose()?)?;
         let panicked = closing(system, &mut ran);
-        let memory = memory(system, &ran);
+        let memory = used(system, &ran.lanes, ran.memory_locked);
         told(&memory);
         let mut findings = findings(&ran, &memory, args.allow_void);
         findings.internal = findings.internal.or(panicked);
@@ -321,100 +321,6 @@ fn internal_error<const LANES: usize>(ran: &Ran<LANES>) -> Option<String> {
         Some(broken) => Some(format!("the orchestration loop ended: {broken:?}")),
         None if !ran.report.drained => Some("a job was still running 10 s after the stop".to_owned()),
         None => None,
-    }
-}
-
-fn memory<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> Vec<MemorySummary> {
-    let uses: Vec<_> = ran.lanes.iter().flatten().flat_map(HostLane::uses).collect();
-    let pools = system.pools.iter().enumerate();
-    let summary = |(position, pool): (usize, &aegis_core::desc::PoolDesc)| {
-        let residents = system.models.iter().enumerate().filter(|(_, model)| model.pool.index() == position);
-        let residents: Vec<_> = residents.collect();
-        let own = |model: usize| uses.iter().filter(move |used| used.model.index() == model);
-        let highest = residents.iter().flat_map(|(number, model)| {
-            let ends = own(*number).flat_map(|used| {
-                [(model.persistent_at.0, used.persistent.height), (model.scratch_at.0, used.scratch.height)]
-            });
-            let tensors = model
-                .inputs
-                .iter()
-                .chain(model.outputs)
-                .map(|tensor| (tensor.at.0, occupied(tensor.size).unwrap_or(u64::MAX)));
-            ends.filter(|(_, height)| *height > 0).chain(tensors).map(|(at, length)| at.saturating_add(length))
-        });
-        let refused = residents.iter().flat_map(|(number, _)| own(*number));
-        let refused = refused.map(|used| used.persistent.refused.saturating_add(used.scratch.refused));
-        MemorySummary {
-            pool: pool.name.to_owned(),
-            capacity_bytes: pool.capacity.0,
-            arena_bytes: pool.height.0,
-            private_bytes: pool.private.0,
-            weights_bytes: pool.weights.0,
-            locked: ran.memory_locked,
-            lower_bound_bytes: pool.lower_bound.0,
-            highest_bytes: highest.max().unwrap_or(0),
-            refused_requests: refused.fold(0, u64::saturating_add),
-            // The process's; they belong to no pool, so the first one tells them.
-            unattributed_requests: if position == 0 { unattributed() } else { 0 },
-            models: residents.iter().map(|(number, model)| control(model, own(*number).next())).collect(),
-        }
-    };
-    pools.map(summary).collect()
-}
-
-/// How far a model's memory was planned; a lane that did not end in time tells nothing, so the plan does.
-fn control(model: &ModelDesc, used: Option<&Use>) -> ModelMemory {
-    let backend = match model.backend {
-        Backend::OnnxRuntime => "onnxruntime".to_owned(),
-    };
-    ModelMemory {
-        name: model.name.to_owned(),
-        backend,
-        planned: model.memory.name(),
-        control: used.map_or(model.memory, |used| used.control).name(),
-    }
-}
-
-/// How much was not as planned: requests, and models that ran in no recorded order.
-fn beyond(memory: &MemorySummary) -> u64 {
-    let less = memory.models.iter().filter(|model| model.control != model.planned).count();
-    let less = u64::try_from(less).unwrap_or(u64::MAX);
-    memory.refused_requests.saturating_add(memory.unattributed_requests).saturating_add(less)
-}
-
-/// Says what the memory came to, and loudly what of it was not planned.
-fn told(memory: &[MemorySummary]) {
-    for pool in memory {
-        let mut controls: Vec<(&str, usize)> = Vec::new();
-        for model in &pool.models {
-            match controls.iter_mut().find(|(control, _)| *control == model.control) {
-                Some((_, count)) => *count = count.saturating_add(1),
-                None => controls.push((model.control, 1)),
-            }
-        }
-        let controls: Vec<String> = controls.iter().map(|(control, count)| format!("{count} {control}")).collect();
-        println!(
-            "memory {}: highest byte handed out {} of an arena of {} (private arenas: {}); models: {}",
-            pool.pool,
-            pool.highest_bytes,
-            pool.arena_bytes,
-            pool.private_bytes,
-            controls.join(", ")
-        );
-        for model in pool.models.iter().filter(|model| model.control != model.planned) {
-            let (name, planned, control) = (&model.name, model.planned, model.control);
-            log::warn!(
-                "MEMORY NOT AS PLANNED: model \"{name}\" ran in no recorded order: {control} instead of {planned}"
-            );
-        }
-        if pool.refused_requests > 0 || pool.unattributed_requests > 0 {
-            log::warn!(
-                "MEMORY OUTSIDE THE PLAN: pool \"{}\", {} requests refused, {} of no model",
-                pool.pool,
-                pool.refused_requests,
-                pool.unattributed_requests
-            );
-        }
     }
 }
 

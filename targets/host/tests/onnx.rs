@@ -42,6 +42,10 @@ impl<'a> Place<'a> {
     }
 }
 
+const fn planned(runs: &'static [Recording]) -> Sequence {
+    Sequence::Planned { runs, owns_region: true }
+}
+
 fn load(runtime: &OnnxRuntime, file: &Path, place: &Place<'_>) -> Result<OnnxEngine, BackendError> {
     let span = place.arena.span(place.at, MIB).unwrap();
     let model = OnnxModel::load(runtime, file, Region { span, sequence: place.load })?;
@@ -162,11 +166,8 @@ fn a_recorded_model_is_replayed_and_another_models_record_is_not_taken_for_its_o
     let arena = Arena::map(64 * MIB, true).unwrap();
     // The other model's record first: it is given up within the first run.
     let runs: &'static [Recording] = vec![other, run].leak();
-    let place = Place {
-        load: Sequence::Load(loading.steps),
-        run: Sequence::Planned(runs),
-        ..Place::free(&arena, height, 32 * MIB)
-    };
+    let place =
+        Place { load: Sequence::Load(loading.steps), run: planned(runs), ..Place::free(&arena, height, 32 * MIB) };
     let mut engine = load(runtime, &face, &place).unwrap();
     for _ in 0..4 {
         assert_eq!(outputs(&mut engine), expected);
@@ -177,9 +178,17 @@ fn a_recorded_model_is_replayed_and_another_models_record_is_not_taken_for_its_o
     assert_eq!((engine.control(), engine.scratch_use().height), (MemoryControl::Planned, height));
     // No record is its own: it keeps to its region by first fit, and says that it is only that.
     let none: &'static [Recording] = &[][..];
-    let place = Place { run: Sequence::Planned(none), load: Sequence::Load(loading.steps), ..place };
+    let place = Place { run: planned(none), load: Sequence::Load(loading.steps), ..place };
     let mut engine = load(runtime, &face, &place).unwrap();
     assert_eq!((outputs(&mut engine), engine.control()), (expected, MemoryControl::Capped));
+    // Where live tensors lie inside the region, first fit is no way out, and the error says so.
+    let run = Sequence::Planned { runs: vec![other].leak(), owns_region: false };
+    let mut engine = load(runtime, &face, &Place { run, ..place }).unwrap();
+    for _ in 0..2 {
+        let error = engine.run().unwrap_err();
+        let told = "no recording fits, and first fit is not tried, because live tensors lie inside the region";
+        assert!(matches!(&error, BackendError::Refused(why) if why.ends_with(told)), "{error}");
+    }
     // Loading has one record, and another one is refused.
     let place = Place { load: Sequence::Load(other_loading.steps), ..place };
     let error = load(runtime, &face, &place).unwrap_err().to_string();

@@ -7,7 +7,7 @@ mod common;
 
 use aegis_core::desc::{
     Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnOverrun, Policy,
-    PoolDesc, Preemption, Release, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    PoolDesc, Preemption, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority, TaskId, layout};
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, TaskStats, Vehicle};
@@ -39,7 +39,7 @@ fn probe(request: &Value) -> (Option<i32>, Value) {
 }
 
 fn request(command: &str, library: &Value, models: &Value) -> Value {
-    json!({"schema": "aegis.probe/1", "command": command, "library": library, "orchestration_core": 0,
+    json!({"schema": "aegis.probe/2", "command": command, "library": library, "orchestration_core": 0,
         "lanes": [{"name": "main", "core": 1}], "models": models,
         "min_runs": 20, "min_seconds": 0, "warmup_runs": 2})
 }
@@ -47,7 +47,7 @@ fn request(command: &str, library: &Value, models: &Value) -> Value {
 #[test]
 fn the_probe_tells_the_machine_and_refuses_what_it_does_not_understand() {
     let (status, answer) = probe(&request("machine", &Value::Null, &json!([])));
-    assert_eq!((status, &answer["schema"]), (Some(0), &json!("aegis.probe/1")));
+    assert_eq!((status, &answer["schema"]), (Some(0), &json!("aegis.probe/2")));
     assert_eq!(answer["machine"]["cpu_model"], json!(Machine::read().cpu_model));
     assert_eq!((&answer["lanes"], &answer["runtime"]), (&json!([]), &Value::Null));
     assert!(answer["realtime"]["fifo"].is_boolean() && answer["realtime"]["throttle_period_us"].is_i64());
@@ -60,9 +60,10 @@ fn the_probe_tells_the_machine_and_refuses_what_it_does_not_understand() {
 
 /// The descriptors of one probed model; its tensors begin at `at`.
 fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut u64) -> ModelDesc {
+    let segment = &answer["segments"][0];
     // Everything that loading takes stays, so blocks lie above each other.
     let (persistent_at, mut persistent, mut load) = (*at, 0, Vec::new());
-    for (size, slot) in answer["load"].as_array().unwrap().iter().zip(0_u16..) {
+    for (size, slot) in segment["load"].as_array().unwrap().iter().zip(0_u16..) {
         let size = size.as_u64().unwrap();
         load.push(
             slot.checked_sub(1).map_or(Step::lowest(size, 0, 0), |below| Step::above(size, persistent, slot, below)),
@@ -89,22 +90,32 @@ fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut u64)
         values.as_array().unwrap().iter().map(tensor).collect::<Vec<_>>().leak()
     };
     let load: &'static [Step] = load.leak();
+    let (inputs, outputs) = (tensors(&answer["inputs"]), tensors(&answer["outputs"]));
+    let positions = |first: usize, count: usize| -> &'static [u16] {
+        (first..first + count).map(|position| u16::try_from(position).unwrap()).collect::<Vec<_>>().leak()
+    };
     ModelDesc {
         name,
         backend: Backend::OnnxRuntime,
-        file: FileDesc { name, sha256, version: "" },
         pool: PoolId(0),
-        weights: Bytes(answer["weights_bytes"].as_u64().unwrap()),
-        memory: MemoryControl::Capped,
+        weights: Bytes(segment["weights_bytes"].as_u64().unwrap()),
         tensors: TensorLife::Kept,
-        persistent_at: ByteOffset(persistent_at),
-        persistent: Bytes(persistent),
-        load,
-        scratch_at: ByteOffset(0),
-        scratch: Bytes(answer["scratch_bytes"].as_u64().unwrap()),
-        runs: &[],
-        inputs: tensors(&answer["inputs"]),
-        outputs: tensors(&answer["outputs"]),
+        inputs,
+        outputs,
+        carried: &[],
+        segments: vec![SegmentDesc {
+            file: FileDesc { name, sha256, version: "" },
+            memory: MemoryControl::Capped,
+            persistent_at: ByteOffset(persistent_at),
+            persistent: Bytes(persistent),
+            load,
+            scratch_at: ByteOffset(0),
+            scratch: Bytes(segment["scratch_bytes"].as_u64().unwrap()),
+            runs: &[],
+            reads: positions(0, inputs.len()),
+            writes: positions(inputs.len(), outputs.len()),
+        }]
+        .leak(),
     }
 }
 
@@ -183,6 +194,7 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
         pools: vec![PoolDesc {
             name: "ram",
             capacity: Bytes(1 << 30),
+            shares: None,
             weights,
             height: Bytes(height),
             // All scratch is as large as the larger one, and everything else lies apart.
@@ -190,6 +202,7 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
             private: Bytes(height),
         }]
         .leak(),
+        levels: &[],
     }))
 }
 
@@ -224,18 +237,18 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     let (Some(library), Some(face), Some(turn)) = (cached(LIBRARY), cached(FACE), cached(ORIENTATION)) else { return };
     let library = json!({"path": library, "version": "1.32.0"});
     let asked = json!([
-        {"name": "face", "file": face, "backend": "onnxruntime", "core": 1, "inputs": []},
-        {"name": "broken", "file": "/dev/null", "backend": "onnxruntime", "core": 1, "inputs": []},
-        {"name": "turn", "file": turn, "backend": "onnxruntime", "core": 1,
+        {"name": "face", "files": [face], "backend": "onnxruntime", "core": 1, "inputs": []},
+        {"name": "broken", "files": ["/dev/null"], "backend": "onnxruntime", "core": 1, "inputs": []},
+        {"name": "turn", "files": [turn], "backend": "onnxruntime", "core": 1,
          "inputs": [{"name": "x", "shape": [1, 3, 224, 224]}]}]);
     let (status, answer) = probe(&request("profile", &library, &asked));
     assert_eq!((status, &answer["runtime"]["version"]), (Some(0), &json!("1.32.0")));
     let models = &answer["models"];
     assert!(models[1]["error"].as_str().unwrap().contains("broken"), "{models}");
-    assert!(models[0]["execution"]["runs"].as_u64() >= Some(20), "{models}");
+    assert!(models[0]["segments"][0]["execution"]["runs"].as_u64() >= Some(20), "{models}");
     assert!(answer["lanes"][0]["dispatch"]["max_ns"].as_u64() > Some(0), "{answer}");
 
-    let scratch = |model: &Value| model["scratch_bytes"].as_u64().unwrap();
+    let scratch = |model: &Value| model["segments"][0]["scratch_bytes"].as_u64().unwrap();
     let mut at = scratch(&models[0]).max(scratch(&models[2]));
     assert_eq!(at % 64, 0, "first fit rounds up");
     let models_answer = models.clone();
@@ -263,7 +276,7 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
         memory["models"][0],
         json!({"name": "face", "backend": "onnxruntime", "planned": "capped", "control": "capped"})
     );
-    assert_eq!(models_answer[0]["memory"], json!("planned"), "{models_answer}");
+    assert_eq!(models_answer[0]["segments"][0]["memory"], json!("planned"), "{models_answer}");
     let count = |task: usize, key: &str| summary["tasks"][task][key].as_u64().unwrap();
     assert_eq!((count(0, "jobs") + count(0, "rejected"), count(1, "jobs") + count(1, "rejected")), (50, 20));
     assert_eq!(INPUTS.load(Ordering::Relaxed), count(0, "jobs"));

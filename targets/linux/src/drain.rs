@@ -20,8 +20,8 @@ use std::time::Duration;
 
 /// How many records the ring between the orchestration thread and the drain holds, less one.
 ///
-/// A record has 72 bytes, so the ring takes 4.5 MiB of locked memory. A job makes at most 9 records, so 65,535
-/// records are about 7,000 jobs: 70 s of a vehicle with 100 jobs a second while nothing is drained.
+/// A record has 72 bytes, so the ring takes 4.5 MiB of locked memory. A job makes at most 9 records, and 4 more
+/// for each time that it loses its lane, so 65,535 records are about 7,000 jobs of one piece: 70 s of a vehicle with 100 jobs a second while nothing is drained.
 pub const RING_RECORDS: usize = 65_536;
 
 /// How often the ring is drained and steal is sampled.
@@ -108,13 +108,14 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
         let mut count = 0_u64;
         while let Some(record) = self.reader.dequeue() {
             count = count.saturating_add(1);
+            let before = self.tally.executed_before(&record.kind);
             self.tally.observe(&record.kind);
             self.latest = self.latest.max(record.at);
             if let Some(file) = &mut self.file
                 && self.failure.is_none()
             {
                 self.line.clear();
-                trace_line::write(&mut self.line, self.system, &record);
+                trace_line::write(&mut self.line, self.system, &record, before);
                 self.failure = file.writer.write_all(self.line.as_bytes()).err();
             }
         }

@@ -14,9 +14,10 @@
 #![allow(unsafe_code)]
 
 use crate::clock::thread_cpu_ns;
+use crate::stats::sum;
 use aegis_core::{Duration, Instant};
 
-/// What a lane thread measured around one job.
+/// What a lane thread measured around one piece of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Execution {
     /// When it began, by the lane's own clock reading.
@@ -85,7 +86,7 @@ impl ThreadCounters {
 pub struct Evidence {
     /// Measured lateness of the wake-up that began the interval.
     pub wakeup_latency: Duration,
-    /// What of that wake-up, and of each job's hand-over and notice together, was beyond the plan.
+    /// What of that wake-up, and of the hand-over and notice of each piece of a job together, was beyond the plan.
     pub wakeup_excess: Duration,
     /// Time that the lane's thread was ready but not on the core.
     pub off_core: Duration,
@@ -108,11 +109,11 @@ impl Evidence {
         self.wakeup_excess = sum(self.wakeup_excess, lateness.saturating_sub(planned));
     }
 
-    /// Adds one job: its hand-over at `handed`, its execution, and the moment when its end was seen.
+    /// Adds one piece of a job: its hand-over at `handed`, its execution, and the moment when its end was seen.
     pub fn add_job(&mut self, handed: Instant, execution: &Execution, seen: Instant, overhead: Duration) {
         let hand_over = execution.began.saturating_since(handed);
         let notice = seen.saturating_since(execution.ended);
-        // The plan allows for both together.
+        // The plan allows for both together, for each piece.
         let excess = sum(hand_over, notice).saturating_sub(overhead);
         self.wakeup_excess = sum(self.wakeup_excess, excess);
         self.off_core = sum(self.off_core, execution.off_core());
@@ -132,10 +133,6 @@ impl Evidence {
     pub fn explains(&self, steal: Duration, excess: Duration) -> bool {
         sum(self.wakeup_excess, self.off_core.max(steal)) >= excess
     }
-}
-
-fn sum(a: Duration, b: Duration) -> Duration {
-    a.checked_add(b).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]

@@ -31,8 +31,27 @@ pub struct JobContext {
     pub arrival: Instant,
     /// The absolute deadline.
     pub deadline: Instant,
-    /// When the execution began.
+    /// Which of its pieces runs, from 0. On a lane that preempts between segments, each segment is a piece that is handed
+    /// over by itself; elsewhere a job is one piece, whatever its model consists of.
+    pub piece: u16,
+    /// How many pieces it has, at least 1.
+    pub pieces: u16,
+    /// When the execution of this piece began. A task's hooks are told that of the first one.
     pub began: Instant,
+}
+
+impl JobContext {
+    /// Whether no piece of the job ran before.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        self.piece == 0
+    }
+
+    /// Whether the job ends with this piece.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        self.piece.saturating_add(1) >= self.pieces
+    }
 }
 
 /// What went wrong with a job.
@@ -56,10 +75,11 @@ pub trait LaneWork: Send + 'static {
     /// A sentence that says why the lane cannot run.
     fn prepare(&mut self) -> Result<(), String>;
 
-    /// Runs one job to its end.
+    /// Runs one piece of a job to its end. Other tasks' pieces may run between two of one job; none of the same task do.
     ///
     /// # Errors
-    /// A [`Fault`]; every one but [`Fault::JobFailed`] ends the run.
+    /// A [`Fault`]; every one but [`Fault::JobFailed`] ends the run. After that one the job's later pieces still come: they
+    /// are to end at once, without another fault, because a job fails once.
     fn run(&mut self, job: &JobContext) -> Result<(), Fault>;
 }
 
@@ -91,10 +111,11 @@ pub enum LaneError {
 struct Handed {
     job: Job,
     name: &'static str,
+    pieces: u16,
     clock: Clock,
 }
 
-/// The end of one job, as the lane saw it.
+/// The end of one piece of a job, as the lane saw it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Done {
     /// Stamps and evidence.
@@ -111,16 +132,18 @@ pub struct LaneLink {
 }
 
 impl LaneLink {
-    /// Hands a job over. No heap; wakes the lane's thread.
+    /// Hands a piece of a job over. No heap; wakes the lane's thread.
     ///
     /// # Errors
     /// [`Full`] where the lane still has a job or was closed.
     pub fn start(&self, system: &SystemDesc, job: Job, clock: Clock) -> Result<(), Full> {
-        let name = system.tasks.get(job.task.index()).map_or("", |task| task.name);
-        self.jobs.put(Handed { job, name, clock })
+        let task = system.tasks.get(job.task.index());
+        let (name, pieces) = task.map_or(("", 1), |task| (task.name, task.segments.len().max(1)));
+        let pieces = u16::try_from(pieces).unwrap_or(u16::MAX);
+        self.jobs.put(Handed { job, name, pieces, clock })
     }
 
-    /// The end of the job, once the bell has rung for it.
+    /// The end of the piece, once the bell has rung for it.
     pub fn done(&self) -> Option<Done> {
         self.done.try_take()
     }
@@ -179,7 +202,7 @@ impl<W: LaneWork> Lane<W> {
         Arc::clone(&self.link)
     }
 
-    /// Ends the thread after its present job and gives the work back; `None` where the job takes longer than
+    /// Ends the thread after its present piece of a job and gives the work back; `None` where the job takes longer than
     /// `limit`: the thread is left to itself then.
     pub fn close(self, limit: Duration) -> Option<W> {
         const PAUSE: Duration = Duration::from_millis(1);
@@ -194,11 +217,11 @@ impl<W: LaneWork> Lane<W> {
 }
 
 fn serve<W: LaneWork>(link: &LaneLink, bell: &Bell, work: &mut W) {
-    while let Some(Handed { job, name, clock }) = link.jobs.take() {
+    while let Some(Handed { job, name, pieces, clock }) = link.jobs.take() {
         let began = clock.now();
         let before = ThreadCounters::read();
-        let (task, request) = (job.task, job.request);
-        let context = JobContext { task, name, request, arrival: job.arrival, deadline: job.deadline, began };
+        let Job { task, request, arrival, deadline, segment: piece } = job;
+        let context = JobContext { task, name, request, arrival, deadline, piece, pieces, began };
         let result = catch_unwind(AssertUnwindSafe(|| work.run(&context)));
         let after = ThreadCounters::read();
         let execution = after.since(&before, began, clock.now());

@@ -1,7 +1,7 @@
 //! The orchestration loop: one thread that waits for time and for lanes, and drives the pure dispatcher.
 //!
 //! ```text
-//!  poll(timer, bell) ─▶ now ─▶ ends of jobs: step(Completed) ─▶ stop asked: step(Stop, now)
+//!  poll(timer, bell) ─▶ now ─▶ ends of pieces: step(Completed) ─▶ stop asked: step(Stop, now)
 //!        ▲                                                      ─▶ timer due: step(Timer)
 //!        └──────────── arm the timer ◀── hand chosen jobs to their lanes ◀──┘
 //! ```
@@ -62,7 +62,7 @@ pub struct Setup<'a, const LANES: usize> {
     pub clock: Clock,
     /// The lanes, in the plan's order.
     pub lanes: [Arc<LaneLink>; LANES],
-    /// Rings for each end of a job and for a stop request.
+    /// Rings for each end of a piece of a job and for a stop request.
     pub bell: &'a Bell,
     /// The stop request.
     pub stop: &'a Stop,
@@ -79,10 +79,10 @@ pub struct Setup<'a, const LANES: usize> {
 pub struct LaneReport {
     /// Completed jobs.
     pub jobs: u64,
-    /// The sum of all execution times.
+    /// The sum of all execution times, those of unfinished jobs' pieces included.
     pub busy: Duration,
-    /// The longest hand-over and notice of one job together. It begins after the dispatcher's step that chose the job
-    /// and ends before the step that takes its end; the planned dispatch overhead includes both steps.
+    /// The longest hand-over and notice of one piece of a job together. It begins after the dispatcher's step that chose the
+    /// job and ends before the step that takes its end; the planned dispatch overhead includes both steps.
     pub max_dispatch: Duration,
 }
 
@@ -213,7 +213,7 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     sink: &'a mut S,
     report: Report<LANES>,
     evidence: [Evidence; LANES],
-    /// When each lane's present job was handed over.
+    /// When each lane's present piece of a job was handed over.
     handed: [Instant; LANES],
     wake_at: Option<Instant>,
 }
@@ -283,9 +283,13 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let job = self.state.running(lane);
         let execution = &done.execution;
         let desc = self.setup.system.lanes.get(lane.index());
+        let task = job.and_then(|job| Some((job, self.setup.system.tasks.get(job.task.index())?)));
+        // Otherwise the job only loses its lane, and nothing is known of its response yet.
+        let completes =
+            task.is_none_or(|(job, task)| usize::from(job.segment).saturating_add(1) >= task.segments.len());
         let handed = self.handed.get(lane.index()).copied().unwrap_or(execution.began);
         if let (Some(report), Some(desc)) = (self.report.lanes.get_mut(lane.index()), desc) {
-            report.add(handed, execution, now);
+            report.add(handed, execution, now, completes);
             if let Some(evidence) = self.evidence.get_mut(lane.index()) {
                 evidence.add_job(handed, execution, now, desc.segment_overhead().unwrap_or(Duration::MAX));
             }
@@ -300,8 +304,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             Some(fault) => return Err(Broken::Lane { lane, fault }),
         }
         self.step(Event::Completed { lane, began: execution.began, ended: execution.ended }, now)?;
-        let task = job.and_then(|job| Some((job, self.setup.system.tasks.get(job.task.index())?)));
-        if let (Some((job, task)), Some(desc)) = (task, desc) {
+        if let (Some((job, task)), Some(desc), true) = (task, desc, completes) {
             let response = execution.ended.min(now).saturating_since(job.arrival);
             let excess = response.saturating_sub(task.response_bound);
             if !excess.is_zero() {
@@ -346,11 +349,12 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
 }
 
 impl LaneReport {
-    fn add(&mut self, handed: Instant, execution: &crate::evidence::Execution, seen: Instant) {
+    /// Adds one piece of a job.
+    fn add(&mut self, handed: Instant, execution: &crate::evidence::Execution, seen: Instant, completes: bool) {
         let there = execution.began.saturating_since(handed);
         let back = seen.saturating_since(execution.ended);
         let length = execution.ended.saturating_since(execution.began);
-        self.jobs = self.jobs.saturating_add(1);
+        self.jobs = self.jobs.saturating_add(u64::from(completes));
         self.busy = self.busy.checked_add(length).unwrap_or(Duration::MAX);
         self.max_dispatch = self.max_dispatch.max(there.checked_add(back).unwrap_or(Duration::MAX));
     }

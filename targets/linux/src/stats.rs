@@ -26,7 +26,7 @@ pub struct TaskStats {
     pub max_response: Duration,
     /// The sum of all responses, for the mean.
     pub total_response: Duration,
-    /// The longest execution.
+    /// The longest execution of a job, all its pieces together.
     pub max_execution: Duration,
 }
 
@@ -56,13 +56,21 @@ impl TaskStats {
 #[derive(Clone, Debug)]
 pub struct Tally<const TASKS: usize> {
     tasks: [TaskStats; TASKS],
+    begun: [Begun; TASKS],
+}
+
+/// What the pieces of a task's job that has begun executed so far; a task has at most one such job.
+#[derive(Clone, Copy, Debug, Default)]
+struct Begun {
+    request: u64,
+    executed: Duration,
 }
 
 impl<const TASKS: usize> Tally<TASKS> {
     /// Nothing happened yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { tasks: [TaskStats::default(); TASKS] }
+        Self { tasks: [TaskStats::default(); TASKS], begun: [Begun::default(); TASKS] }
     }
 
     /// The counts in the plan's order.
@@ -71,11 +79,27 @@ impl<const TASKS: usize> Tally<TASKS> {
         &self.tasks
     }
 
+    /// What the earlier pieces of an event's job executed, for the end of a piece that was not observed yet; zero elsewhere.
+    #[must_use]
+    pub fn executed_before(&self, kind: &Kind) -> Duration {
+        let (Kind::Paused { job, .. } | Kind::Completed { job, .. }) = *kind else { return Duration::ZERO };
+        // Another request's is what is left where records were lost.
+        let own = self.begun.get(job.task.index()).filter(|begun| begun.request == job.request);
+        own.map_or(Duration::ZERO, |begun| begun.executed)
+    }
+
     /// Counts one event.
     pub fn observe(&mut self, kind: &Kind) {
         match *kind {
+            Kind::Paused { job, began, ended, .. } => {
+                let executed = sum(self.executed_before(kind), ended.saturating_since(began));
+                if let Some(begun) = self.begun.get_mut(job.task.index()) {
+                    *begun = Begun { request: job.request, executed };
+                }
+            }
             Kind::Completed { job, began, ended, response, .. } => {
-                self.with(job.task, |task| task.complete(response, ended.saturating_since(began)));
+                let executed = sum(self.executed_before(kind), ended.saturating_since(began));
+                self.with(job.task, |task| task.complete(response, executed));
             }
             Kind::Failed { job, .. } => self.with(job.task, |task| task.failed = task.failed.saturating_add(1)),
             Kind::Missed { job, .. } => self.with(job.task, |task| task.misses = task.misses.saturating_add(1)),
@@ -93,7 +117,6 @@ impl<const TASKS: usize> Tally<TASKS> {
             | Kind::Submitted { .. }
             | Kind::Decided { .. }
             | Kind::Bound { .. }
-            | Kind::Paused { .. }
             | Kind::Started { .. } => {}
         }
     }
@@ -103,6 +126,11 @@ impl<const TASKS: usize> Tally<TASKS> {
             change(stats);
         }
     }
+}
+
+/// The longest time there is stands for every longer one.
+pub(crate) fn sum(a: Duration, b: Duration) -> Duration {
+    a.checked_add(b).unwrap_or(Duration::MAX)
 }
 
 impl<const TASKS: usize> Default for Tally<TASKS> {
@@ -158,5 +186,28 @@ mod tests {
         assert_eq!((stats.max_response.as_ns(), stats.mean_response().as_ns()), (50, 40));
         assert_eq!((stats.max_execution.as_ns(), stats.ratio_ppm(bound)), (30, 1_250_000));
         assert_eq!(tally.tasks()[0], Default::default());
+    }
+
+    #[test]
+    fn the_execution_of_a_job_in_pieces_is_their_sum() {
+        let mut tally: Tally<2> = Tally::new();
+        let (lane, response) = (LaneId(0), Duration::from_ns(900));
+        let at = Instant::from_ns;
+        let job = |request| JobRef { task: TaskId(0), request };
+        let other = JobRef { task: TaskId(1), request: 2 };
+        let paused =
+            |request, began, ended| Kind::Paused { job: job(request), lane, began: at(began), ended: at(ended) };
+        tally.observe(&paused(1, 0, 100));
+        tally.observe(&Kind::Completed { job: other, lane, began: at(100), ended: at(107), response });
+        tally.observe(&paused(1, 107, 150));
+        let end = Kind::Completed { job: job(1), lane, began: at(150), ended: at(151), response };
+        assert_eq!(tally.executed_before(&end).as_ns(), 143);
+        assert_eq!(tally.tasks()[0].max_execution, Duration::ZERO, "it has not completed");
+        tally.observe(&end);
+        assert_eq!([0, 1].map(|task: usize| tally.tasks()[task].max_execution.as_ns()), [144, 7]);
+        // The next job of the task starts from nothing, even where the end of the former one was lost.
+        tally.observe(&paused(3, 200, 210));
+        tally.observe(&Kind::Completed { job: job(4), lane, began: at(300), ended: at(400), response });
+        assert_eq!((tally.tasks()[0].max_execution.as_ns(), tally.tasks()[0].jobs), (144, 2));
     }
 }

@@ -96,7 +96,7 @@ pub struct LaneSummary {
     pub max_wakeup_latency_ns: u64,
     /// What the plan allows for it.
     pub planned_wakeup_latency_ns: u64,
-    /// The longest hand-over and notice of one job together, without the dispatcher's steps before and after.
+    /// The longest hand-over and notice of one piece of a job together, without the dispatcher's steps before and after.
     pub max_dispatch_ns: u64,
     /// What the plan allows for it, the dispatcher's steps included.
     pub planned_dispatch_overhead_ns: u64,
@@ -139,10 +139,13 @@ pub struct ModelMemory {
     pub name: String,
     /// Its backend's name.
     pub backend: String,
-    /// `planned`, `capped` or `measured`: as the plan has it.
+    /// `planned`, `capped` or `measured`: as the plan has it; of several segments the least.
     pub planned: &'static str,
     /// The same as it ran: `capped` instead of `planned` where it ran in no recorded order.
     pub control: &'static str,
+    /// How many of its segments ran in no recorded order.
+    #[serde(skip)]
+    pub unplanned: u64,
 }
 
 /// The trace's counts.

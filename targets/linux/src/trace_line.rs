@@ -1,5 +1,6 @@
 //! One trace record as one JSON line, with the plan's names instead of table positions.
 
+use crate::stats::sum;
 use aegis_core::desc::{ModelDesc, SystemDesc, TaskDesc, TensorDesc};
 use aegis_core::trace::{JobRef, Kind, Record};
 use aegis_core::{Duration, Instant, LaneId, TaskId};
@@ -7,9 +8,10 @@ use std::fmt::{Display, Write as _};
 
 /// Appends the record's line, with its newline.
 ///
-/// Every line has `event`, `timestamp` (nanoseconds since the schedule's start) and `sequence`.
-pub fn write(out: &mut String, system: &SystemDesc, record: &Record) {
-    let mut line = Line { out, system };
+/// Every line has `event`, `timestamp` (nanoseconds since the schedule's start) and `sequence`. `before` is what the earlier
+/// pieces of the record's job executed: the line of a completion tells the whole job's execution.
+pub fn write(out: &mut String, system: &SystemDesc, record: &Record, before: Duration) {
+    let mut line = Line { out, system, before };
     line.event(&record.kind);
     line.number("timestamp", record.at.as_ns());
     line.number("sequence", record.sequence);
@@ -19,6 +21,7 @@ pub fn write(out: &mut String, system: &SystemDesc, record: &Record) {
 struct Line<'a> {
     out: &'a mut String,
     system: &'a SystemDesc,
+    before: Duration,
 }
 
 impl Line<'_> {
@@ -85,7 +88,7 @@ impl Line<'_> {
                 self.instant("began", began);
                 self.instant("ended", ended);
                 self.duration("response_ns", response);
-                self.duration("execution_ns", ended.saturating_since(began));
+                self.duration("execution_ns", sum(self.before, ended.saturating_since(began)));
                 self.limits(job);
             }
             Kind::Failed { job, lane } => {
@@ -144,16 +147,40 @@ impl Line<'_> {
     fn memory(&mut self, model: &ModelDesc) {
         self.text("model", model.name);
         self.text("memory_pool", self.system.pools.get(model.pool.index()).map_or("", |pool| pool.name));
-        self.number("scratch_offset", model.scratch_at.0);
-        self.number("scratch_bytes", model.scratch.0);
+        if let [segment] = model.segments {
+            self.number("scratch_offset", segment.scratch_at.0);
+            self.number("scratch_bytes", segment.scratch.0);
+        } else {
+            self.number("segments", "[");
+            for (position, segment) in model.segments.iter().enumerate() {
+                let (at, size) = (segment.scratch_at.0, segment.scratch.0);
+                let _ = write!(self.out, "{}{{\"scratch_offset\":{at},\"scratch_bytes\":{size}", comma(position));
+                self.names("reads", model, segment.reads);
+                self.names("writes", model, segment.writes);
+                self.out.push('}');
+            }
+            self.out.push(']');
+        }
         self.tensors("inputs", model.inputs);
         self.tensors("outputs", model.outputs);
+        if !model.carried.is_empty() {
+            self.tensors("carried", model.carried);
+        }
+    }
+
+    fn names(&mut self, key: &str, model: &ModelDesc, positions: &[u16]) {
+        self.number(key, "[");
+        for (number, position) in positions.iter().enumerate() {
+            let name = model.tensor(usize::from(*position)).map_or("", |tensor| tensor.name);
+            let _ = write!(self.out, "{}{}", comma(number), Json(name));
+        }
+        self.out.push(']');
     }
 
     fn tensors(&mut self, key: &str, tensors: &[TensorDesc]) {
         self.number(key, "[");
         for (position, tensor) in tensors.iter().enumerate() {
-            let comma = if position > 0 { "," } else { "" };
+            let comma = comma(position);
             let (name, at, size) = (Json(tensor.name), tensor.at.0, tensor.size.0);
             let _ = write!(self.out, "{comma}{{\"name\":{name},\"offset\":{at},\"bytes\":{size}}}");
         }
@@ -211,6 +238,11 @@ impl Line<'_> {
     }
 }
 
+/// What goes before an element of an array.
+const fn comma(position: usize) -> &'static str {
+    if position > 0 { "," } else { "" }
+}
+
 /// A text in JSON's quotes; names from a manifest rarely need an escape, so that is the quick path.
 struct Json<'a>(&'a str);
 
@@ -227,13 +259,18 @@ impl Display for Json<'_> {
 mod tests {
     use super::write;
     use crate::fixture;
+    use aegis_core::desc::SystemDesc;
     use aegis_core::trace::{JobRef, Kind, Reason, Record, VoidReason};
     use aegis_core::{Duration, Instant, LaneId, ModelId, TaskId};
 
     fn line(kind: Kind) -> String {
+        line_of(fixture::system(&[(10, 2), (20, 3)]), kind, Duration::ZERO)
+    }
+
+    fn line_of(system: &SystemDesc, kind: Kind, before: Duration) -> String {
         let mut out = String::new();
         let record = Record { sequence: 9, at: Instant::from_ns(1_234_567_890), kind };
-        write(&mut out, fixture::system(&[(10, 2), (20, 3)]), &record);
+        write(&mut out, system, &record, before);
         let value: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!((value["timestamp"].as_u64(), value["sequence"].as_u64()), (Some(1_234_567_890), Some(9)));
         out
@@ -271,6 +308,28 @@ mod tests {
              \"model\":\"net\",\"memory_pool\":\"ram\",\"scratch_offset\":0,\"scratch_bytes\":64,\
              \"inputs\":[{\"name\":\"x\",\"offset\":64,\"bytes\":64}],\
              \"outputs\":[{\"name\":\"x\",\"offset\":64,\"bytes\":64}],\"timestamp\":1234567890,\"sequence\":9}\n"
+        );
+    }
+
+    #[test]
+    fn a_model_in_segments_shows_each_of_them_and_what_they_hand_on_and_its_jobs_tell_their_whole_execution() {
+        let system = fixture::in_segments(&[(10, &[2]), (20, &[3, 4])]);
+        let job = JobRef { task: TaskId(1), request: 7 };
+        let bound = line_of(system, Kind::Bound { job, lane: LaneId(0), model: ModelId(1) }, Duration::ZERO);
+        let memory = "\"segments\":[{\"scratch_offset\":0,\"scratch_bytes\":64,\"reads\":[\"x\"],\"writes\":[\"h\"]},\
+                      {\"scratch_offset\":0,\"scratch_bytes\":64,\"reads\":[\"h\"],\"writes\":[\"y\"]}],\
+                      \"inputs\":[{\"name\":\"x\",\"offset\":64,\"bytes\":64}],\
+                      \"outputs\":[{\"name\":\"y\",\"offset\":192,\"bytes\":64}],\
+                      \"carried\":[{\"name\":\"h\",\"offset\":128,\"bytes\":64}],\"timestamp\"";
+        assert!(bound.contains(memory), "{bound}");
+        let (began, ended) = (Instant::from_ns(100), Instant::from_ns(400));
+        let paused = line_of(system, Kind::Paused { job, lane: LaneId(0), began, ended }, Duration::from_ns(50));
+        assert!(paused.contains("\"execution_ns\":300,"), "{paused}");
+        let completed = Kind::Completed { job, lane: LaneId(0), began, ended, response: Duration::from_ns(900) };
+        let completed = line_of(system, completed, Duration::from_ns(50));
+        assert!(
+            completed.contains("\"began\":100,\"ended\":400,\"response_ns\":900,\"execution_ns\":350,"),
+            "{completed}"
         );
     }
 

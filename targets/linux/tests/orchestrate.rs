@@ -2,8 +2,9 @@
 
 mod common;
 
-use aegis_core::trace::Kind;
-use aegis_core::{Duration, LaneId};
+use aegis_core::desc::SystemDesc;
+use aegis_core::trace::{Kind, Record};
+use aegis_core::{Duration, LaneId, TaskId};
 use aegis_linux::lane::Fault;
 use aegis_linux::orchestrate::Broken;
 use aegis_linux::realtime;
@@ -16,7 +17,7 @@ fn jobs_arrive_on_time_and_all_complete() {
     // Arrivals at 0, 10, … 490 and 0, 20, … 480; the arrival at 500 belongs to the next run.
     assert_eq!((ran.stats[0].jobs + ran.stats[0].rejected, ran.stats[1].jobs + ran.stats[1].rejected), (50, 25));
     assert!(ran.stats[0].max_execution >= Duration::from_ns(1_000_000));
-    assert_eq!(u64::try_from(ran.requests.len()), Ok(ran.report.lanes[0].jobs));
+    assert_eq!(u64::try_from(ran.ran.len()), Ok(ran.report.lanes[0].jobs));
     assert!(ran.report.lanes[0].busy >= fixture::ms(ran.report.lanes[0].jobs), "{:?}", ran.report);
     assert!(ran.report.wakeups > 0, "{:?}", ran.report);
     for (position, record) in ran.records.iter().enumerate() {
@@ -83,6 +84,63 @@ fn a_job_that_fails_alone_is_counted_and_its_lane_goes_on() {
     assert_eq!((stats.jobs + stats.rejected, stats.failed), (20, stats.jobs), "{stats:?}");
     let failed = ran.records.iter().filter(|record| matches!(record.kind, Kind::Failed { .. })).count();
     assert_eq!(u64::try_from(failed), Ok(stats.failed));
+}
+
+/// A lane with two tasks: the first one's job arrives while the first segment of the second one's runs, and goes before the
+/// second segment.
+fn giving_way(bound_ms: u64) -> &'static SystemDesc {
+    let system = fixture::in_segments(&[(20, &[5]), (40, &[5, 5])]);
+    let mut tasks = system.tasks.to_vec();
+    tasks[0].phase = fixture::ms(2);
+    tasks[1].response_bound = fixture::ms(bound_ms);
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }))
+}
+
+#[test]
+fn a_job_in_two_pieces_gives_way_between_them_and_its_execution_is_their_sum() {
+    let ran = drive::<2>(giving_way(40), Act::Spin(4_000), Some(400), None);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    let (short, long) = (ran.stats[0], ran.stats[1]);
+    assert!(long.jobs >= 8 && long.jobs + long.rejected == 10, "{long:?}");
+    assert!(long.max_execution >= fixture::ms(8) && long.max_execution > short.max_execution, "{long:?}");
+    // Both pieces of every job, in order; a lane counts jobs, and the time of both pieces.
+    let of_long = |request: u64| ran.ran.iter().filter(move |(own, _)| *own == request).map(|(_, piece)| *piece);
+    let is_in_two = |request: &u64| of_long(*request).eq([0, 1]);
+    let requests: Vec<u64> = ran.ran.iter().map(|(request, _)| *request).collect();
+    let in_two = requests.iter().filter(|request| is_in_two(request)).count();
+    assert_eq!(u64::try_from(in_two), Ok(long.jobs * 2), "{:?}", ran.ran);
+    assert_eq!(ran.report.lanes[0].jobs, short.jobs + long.jobs);
+    assert!(ran.report.lanes[0].busy >= fixture::ms(4 * (short.jobs + 2 * long.jobs)), "{:?}", ran.report);
+    // Another request ran between the pieces, at least where the machine let the arrival be seen in time.
+    let between = ran.ran.windows(3).filter(|runs| runs[0].0 == runs[2].0 && runs[1].0 != runs[0].0).count();
+    assert!(between > 0, "{:?}", ran.ran);
+    let paused = ran.records.iter().filter(|record| matches!(record.kind, Kind::Paused { .. })).count();
+    assert_eq!(u64::try_from(paused), Ok(long.jobs));
+}
+
+#[test]
+fn a_job_in_two_pieces_exceeds_its_bound_once_and_fails_once() {
+    // The bound has passed at the end of the first piece already.
+    let ran = drive::<2>(giving_way(1), Act::Spin(4_000), Some(400), None);
+    let long = ran.stats[1];
+    assert!(long.jobs > 0 && long.exceeded == long.jobs && long.explained <= long.exceeded, "{long:?}");
+    let of_long = |record: &&Record| matches!(record.kind, Kind::Disturbed { job, .. } if job.task == TaskId(1));
+    assert_eq!(u64::try_from(ran.records.iter().filter(of_long).count()), Ok(long.exceeded));
+
+    let ran = drive::<2>(giving_way(40), Act::FailFirst(Fault::JobFailed), Some(400), None);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    let long = ran.stats[1];
+    assert_eq!((long.failed, long.jobs + long.rejected), (long.jobs, 10), "{long:?}");
+}
+
+#[test]
+fn an_overrun_of_both_pieces_together_is_seen_although_neither_exceeds_the_budget() {
+    let system = giving_way(40);
+    let mut tasks = system.tasks.to_vec();
+    tasks[1].budget = fixture::ms(6);
+    let system = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }));
+    let long = drive::<2>(system, Act::Spin(4_000), Some(400), None).stats[1];
+    assert!(long.jobs > 0 && long.overruns == long.jobs, "{long:?}");
 }
 
 #[test]

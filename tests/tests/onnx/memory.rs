@@ -173,7 +173,7 @@ fn the_bound_is_at_most_what_the_probe_recorded() {
         if recorded["conditions"]["arch"].as_str() != Some(std::env::consts::ARCH) {
             continue;
         }
-        let recorded = recorded["model"]["scratch-bytes"].as_integer().unwrap();
+        let recorded = recorded["segment"][0]["scratch-bytes"].as_integer().unwrap();
         let Some((model, matched, _)) = executed(&real, true, folder.path()) else { return };
         let shapes = Shapes::of(&model, &real.dimensions, Some(&matched)).unwrap();
         let bound = Lifespans::of(&model, &shapes).scratch_lower_bound().bytes;

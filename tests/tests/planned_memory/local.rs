@@ -64,7 +64,9 @@ fn record(loaded: &Loaded, files: &Outcome, into: &Path) {
         let inputs = model.inputs.iter();
         let request = ModelRequest {
             name: model.name.get_ref().clone(),
-            file: files.file(Kind::Model, model.name.get_ref()).unwrap().path.clone(),
+            files: (0..model.sources.len())
+                .map(|number| files.file(Kind::Model, &model.segment_name(number)).unwrap().path.clone())
+                .collect(),
             backend: "onnxruntime",
             core: 0,
             inputs: inputs
@@ -93,13 +95,17 @@ fn record(loaded: &Loaded, files: &Outcome, into: &Path) {
         let measured = answer.model_profile(request).unwrap();
         let text = std::fs::read_to_string(loaded.profile_file(path, None)).unwrap();
         let committed: profile::ModelProfile = toml::from_str(&text).unwrap();
-        let own = profile::ModelProfile { model: measured.model, ..committed };
+        let mut own = measured;
+        own.conditions = committed.conditions;
+        for (segment, committed) in own.segments.iter_mut().zip(&committed.segments) {
+            segment.execution = committed.execution;
+        }
         std::fs::write(loaded.profile_file(path, Some(into)), toml::to_string(&own).unwrap()).unwrap();
     }
 }
 
 /// The probe of this build.
-fn probe_program() -> PathBuf {
+pub(crate) fn probe_program() -> PathBuf {
     let build = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--package=aegis-host", "--bin=aegis-host-probe"])
         .current_dir(root())

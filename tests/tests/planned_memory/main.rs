@@ -38,7 +38,8 @@ fn run(engine: &mut dyn Engine, series: u32) -> Vec<u8> {
 fn poison(system: &SystemDesc, arena: &Arc<Arena>, byte: u8) {
     let mut kept: Vec<(u64, u64)> = Vec::new();
     for model in system.models {
-        kept.push((model.persistent_at.0, model.persistent_at.0 + model.persistent.0));
+        let loaded = model.segments.iter();
+        kept.extend(loaded.map(|part| (part.persistent_at.0, part.persistent_at.0 + part.persistent.0)));
         if model.tensors == TensorLife::Kept {
             let tensors = model.inputs.iter().chain(model.outputs);
             kept.extend(tensors.map(|tensor| (tensor.at.0, tensor.at.0 + tensor.size.0)));
@@ -58,7 +59,8 @@ fn poison(system: &SystemDesc, arena: &Arc<Arena>, byte: u8) {
 }
 
 fn engine(runtime: &OnnxRuntime, local: &Local, model: &ModelDesc, arena: &Arc<Arena>) -> Box<dyn Engine> {
-    runtime.load(&local.file(Kind::Model, model.name), PlannedMemory::of(model, arena).unwrap()).unwrap()
+    let memory = PlannedMemory::of(model, &model.segments[0], true, arena).unwrap();
+    runtime.load(&local.file(Kind::Model, model.name), memory).unwrap()
 }
 
 /// The end of everything that was handed out.
@@ -67,7 +69,8 @@ fn highest(system: &SystemDesc, engines: &[Box<dyn Engine>]) -> u64 {
         let (load, run) = (engine.persistent_use().height, engine.scratch_use().height);
         let tensors =
             model.inputs.iter().chain(model.outputs).map(|tensor| tensor.at.0 + occupied(tensor.size).unwrap());
-        let regions = [(model.persistent_at.0, load), (model.scratch_at.0, run)];
+        let segment = &model.segments[0];
+        let regions = [(segment.persistent_at.0, load), (segment.scratch_at.0, run)];
         tensors.chain(regions.into_iter().filter(|(_, height)| *height > 0).map(|(at, height)| at + height))
     });
     ends.max().unwrap()
@@ -99,7 +102,7 @@ fn compare(runtime: &OnnxRuntime, local: &Local, same_for_all_inputs: &[&str]) {
     assert_eq!(constant, *same_for_all_inputs, "outputs that do not depend on the inputs");
     for (engine, model) in together.iter().zip(system.models) {
         assert_eq!(
-            (engine.control(), model.memory),
+            (engine.control(), model.memory()),
             (MemoryControl::Planned, MemoryControl::Planned),
             "{}",
             model.name
@@ -121,7 +124,7 @@ fn models_that_share_one_arena_compute_what_they_compute_alone() {
     assert_eq!(unattributed(), before, "every request has a model");
     // Four models that never run at once: at least 60 % less for activations than private arenas take.
     let pool = &sorter.system.pools[0];
-    let persistent: u64 = sorter.system.models.iter().map(|model| model.persistent.0).sum();
+    let persistent: u64 = sorter.system.models.iter().map(|model| model.segments[0].persistent.0).sum();
     let (shared, private) = (pool.height.0 - persistent, pool.private.0 - persistent);
     println!("activations: {shared} bytes shared, {private} private, {} % less", 100 - shared * 100 / private);
     assert!(shared * 100 <= private * 40, "{shared} of {private}");

@@ -1,14 +1,14 @@
 //! Whether an accepted plan keeps its promises: by the generator's analysis of the plan's own numbers, by walking tables,
-//! and by comparing regions pair by pair.
+//! and by what of the memory can be live at once.
 
 use aegis_codegen::analysis::{Load, analyse_in_order};
-use aegis_codegen::plan::{self, Plan};
+use aegis_codegen::plan::{self, Level, LevelPool, Plan};
 use aegis_codegen::system::{Lane, System, Task};
 use aegis_codegen::tables;
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
-use aegis_tests::planned;
+use aegis_tests::{live, planned};
 
 fn ns(ns: u64) -> Duration {
     Duration::from_ns(ns)
@@ -120,43 +120,122 @@ fn walk(plan: &Plan, lane: &plan::Lane, position: usize, what: &str) {
     }
 }
 
-/// Pool, begin, end, and for what is used only while its model runs: the model, and the lane that shares it.
-type Region = (u16, u64, u64, Option<(usize, u16)>);
-
+/// Judges the memory by what can be live at once, in the plan's own layout and in each level's.
 fn memory_sound(plan: &Plan, what: &str) {
-    let lane_of = |model: usize| {
+    for model in 0..plan.models.len() {
         let users = plan.tasks.iter().filter(|task| task.model.map(usize::from) == Some(model));
-        let lanes: Vec<u16> = users.map(|task| task.lane).collect();
-        assert!(lanes.len() <= 1, "{what}: {} tasks use model {model} in place", lanes.len());
-        lanes.first().copied()
-    };
-    let mut regions: Vec<Region> = Vec::new();
-    for (index, model) in plan.models.iter().enumerate() {
-        let shared = lane_of(index).map(|lane| (index, lane));
-        for tensor in model.inputs.iter().chain(&model.outputs) {
-            let shared = shared.filter(|_| model.tensors == "job");
-            regions.push((model.pool, tensor.at, tensor.at + tensor.bytes, shared));
-        }
-        regions.push((model.pool, model.scratch_at, model.scratch_at + model.scratch_bytes, shared));
-        regions.push((model.pool, model.persistent_at, model.persistent_at + model.persistent_bytes, None));
-        assert_eq!(model.memory == "planned", !model.runs.is_empty(), "{what}");
-        let kept = blocks_sound(&model.load, model.persistent_bytes, what);
-        assert!(kept <= model.persistent_bytes, "{what}");
-        for run in &model.runs {
-            assert_eq!(blocks_sound(&run.steps, model.scratch_bytes, what), 0, "{what}: a run leaves blocks behind");
+        let users: Vec<_> = users.collect();
+        assert!(users.len() <= 1, "{what}: {} tasks use model {model} in place", users.len());
+        let (pieces, segments) =
+            (users.first().map_or(0, |task| task.segments_ns.len()), plan.models[model].segments.len());
+        assert!(pieces <= 1 || pieces == segments, "{what}: {pieces} pieces of {segments} segments");
+    }
+    for model in &plan.models {
+        model_sound(model, what);
+    }
+    let pools: Vec<LevelPool> = plan.pools.iter().map(own_part).collect();
+    layout_sound(plan, None, &pools, what);
+    for (number, pool) in plan.pools.iter().enumerate() {
+        let shares = |other: &plan::Pool| other.shares.map(usize::from) == Some(number);
+        let takes = |pool: &plan::Pool| u128::from(pool.height_bytes) + u128::from(pool.weights_bytes);
+        let sharing: u128 = plan.pools.iter().filter(|other| shares(other)).map(takes).sum();
+        assert!(pool.shares.is_none() || sharing == 0, "{what}: a chain of devices that share");
+        let own = takes(pool) + sharing;
+        assert!(pool.shares.is_some() || own <= pool.capacity_bytes.into(), "{what}: {own} bytes of {}", pool.name);
+    }
+    for level in &plan.levels {
+        level_sound(plan, level, &format!("{what}, at {}", level.name));
+    }
+}
+
+const fn own_part(pool: &plan::Pool) -> LevelPool {
+    LevelPool {
+        weights_bytes: pool.weights_bytes,
+        height_bytes: pool.height_bytes,
+        lower_bound_bytes: pool.lower_bound_bytes,
+    }
+}
+
+/// What lies in each pool: below its height, apart where it must be, and as much at once as the bound says.
+fn layout_sound(plan: &Plan, level: Option<&Level>, pools: &[LevelPool], what: &str) {
+    let things = live::things(plan, level);
+    assert_eq!(pools.len(), plan.pools.len(), "{what}");
+    for (number, pool) in (0_u16..).zip(pools) {
+        let here = plan.models.iter().enumerate().filter(|(_, model)| model.pool == number);
+        let stays = here.filter(|(model, _)| !level.is_some_and(|level| live::is_shed(plan, level, *model)));
+        assert_eq!(stays.map(|(_, model)| model.weights_bytes).sum::<u64>(), pool.weights_bytes, "{what}");
+        let demand = live::demand(plan, level, &things, number);
+        assert_eq!(demand, pool.lower_bound_bytes, "{what}: what is live at once in pool {number}");
+        assert!(demand <= pool.height_bytes, "{what}: {demand} bytes at once");
+    }
+    for (index, one) in things.iter().enumerate() {
+        assert!(one.end <= pools[usize::from(one.pool)].height_bytes && one.at % 64 == 0, "{what}: {one:?}");
+        for other in &things[index + 1..] {
+            assert!(!one.overlaps(other) || !live::meet(plan, one, other), "{what}: {one:?} and {other:?} overlap");
         }
     }
-    for (index, one) in regions.iter().enumerate() {
-        let pool = &plan.pools[usize::from(one.0)];
-        assert!(one.2 <= pool.height_bytes && pool.height_bytes + pool.weights_bytes <= pool.capacity_bytes, "{what}");
-        assert!(one.1 % 64 == 0, "{what}");
-        for other in &regions[index + 1..] {
-            let overlap = one.0 == other.0 && one.1.max(other.1) < one.2.min(other.2);
-            let shared =
-                matches!((one.3, other.3), (Some((one, lane)), Some((two, same))) if one != two && lane == same);
-            assert!(!overlap || shared, "{what}: {one:?} and {other:?} overlap");
+}
+
+fn level_sound(plan: &Plan, level: &Level, what: &str) {
+    let ascending = |tasks: &[u16]| tasks.windows(2).all(|pair| pair[0] < pair[1]);
+    let known = |task: &u16| usize::from(*task) < plan.tasks.len();
+    assert!(ascending(&level.shed) && ascending(&level.reject), "{what}");
+    assert!(level.shed.iter().chain(&level.reject).all(known) && level.shed.len() < plan.tasks.len(), "{what}");
+    assert!(level.shed.iter().all(|task| !level.reject.contains(task)), "{what}: a task is shed and rejected");
+    for (position, task) in (0_u16..).zip(&plan.tasks) {
+        if let Some(stage) = &task.stage {
+            for list in [&level.shed, &level.reject] {
+                assert_eq!(list.contains(&position), list.contains(&stage.after), "{what}: a part of a task");
+            }
         }
     }
+    layout_sound(plan, Some(level), &level.pools, what);
+    for (pool, left) in plan.pools.iter().zip(&level.pools) {
+        assert!(left.height_bytes <= pool.height_bytes, "{what}: a higher arena than was taken");
+    }
+    let mut copied = 0;
+    for (number, (moved, own)) in level.models.iter().zip(&plan.models).enumerate() {
+        if live::is_shed(plan, level, number) {
+            continue;
+        }
+        model_sound(moved, what);
+        assert_eq!((&moved.tensors, moved.weights_bytes), (&own.tensors, own.weights_bytes), "{what}");
+        for (moved, own) in moved.segments.iter().zip(&own.segments) {
+            let loaded = |segment: &plan::Segment| (segment.persistent_at, segment.persistent_bytes);
+            assert_eq!(loaded(moved), loaded(own), "{what}: what the runtime has addresses of moves");
+            let places = |segment: &plan::Segment| {
+                segment.load.iter().map(|step| step[..step.len().min(3)].to_vec()).collect::<Vec<_>>()
+            };
+            assert_eq!(places(moved), places(own), "{what}: a block of loading moves");
+        }
+        for ((one, other), life) in live::tensors(moved).zip(live::tensors(own)).zip(live::lives(own)) {
+            assert_eq!((&one.shape, one.bytes), (&other.shape, other.bytes), "{what}");
+            if life == live::When::Kept && one.at != other.at {
+                copied += one.bytes.next_multiple_of(64);
+            }
+        }
+    }
+    assert_eq!(copied, level.copied_bytes, "{what}");
+}
+
+/// Whether a model's segments read what is there, and its sequences keep to their regions.
+fn model_sound(model: &plan::Model, what: &str) {
+    let count = live::tensors(model).count();
+    let mut there: Vec<usize> = (0..model.inputs.len()).collect();
+    for segment in &model.segments {
+        let named = |list: &[u16]| list.iter().map(|tensor| usize::from(*tensor)).collect::<Vec<_>>();
+        assert!(named(&segment.reads).iter().all(|tensor| there.contains(tensor)), "{what}: reads what is not there");
+        for tensor in named(&segment.writes) {
+            assert!(tensor < count && !there.contains(&tensor), "{what}: writes what is there, or nothing");
+            there.push(tensor);
+        }
+        assert_eq!(segment.memory == "planned", !segment.runs.is_empty(), "{what}");
+        blocks_sound(&segment.load, segment.persistent_bytes, what);
+        for run in &segment.runs {
+            assert_eq!(blocks_sound(&run.steps, segment.scratch_bytes, what), 0, "{what}: a run leaves blocks behind");
+        }
+    }
+    assert_eq!(there.len(), count, "{what}: nothing writes a tensor");
 }
 
 /// Compares every new block with every live one; returns the bytes that are live at the end.

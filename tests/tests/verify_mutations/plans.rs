@@ -1,13 +1,15 @@
-//! The plan that is mutated: a lane for each policy with each preemption, stages over lanes, regions, a table.
+//! The plan that is mutated: a lane for each policy with each preemption, stages over lanes, regions, a table, and the models of
+//! `models.rs`.
 
+use super::models;
 use aegis_codegen::analysis::{Load, analyse};
 use aegis_codegen::lock::Lock;
 use aegis_codegen::plan::{Certificate, Plan};
-use aegis_codegen::system::{Device, File, Lane, Model, Sequence, System, Task, Tensor};
+use aegis_codegen::system::{Lane, System, Task};
 use aegis_codegen::tables;
-use aegis_core::desc::{Backend, ElementType, MemoryControl, Policy, Preemption, SystemDesc, TensorLife};
+use aegis_core::desc::{Policy, Preemption, SystemDesc};
 use aegis_core::time::Duration;
-use aegis_core::units::{Bytes, Priority};
+use aegis_core::units::Priority;
 use aegis_tests::planned::{lane, lock, system, task};
 use fastrand::Rng;
 use std::sync::OnceLock;
@@ -47,7 +49,7 @@ fn lanes() -> Vec<Lane> {
     in_table.thread_wait = ns(1);
     let starts = lane("edf-starts", Policy::EarliestDeadlineFirst, 0, 0);
     let mut lanes = vec![main, side, edf, segmented, full, by_segments, by_regions, in_table, starts];
-    for (lane, device) in [(0, 0), (1, 1), (2, 0)] {
+    for (lane, device) in [(0, 0), (1, 1), (2, 0), (3, 2), (5, 1)] {
         lanes[lane].device = Some(device);
     }
     lanes
@@ -131,49 +133,15 @@ fn vehicle() -> System {
     let mut tasks = tasks();
     tasks.extend(needs_starts());
     let mut vehicle = system(lanes(), tasks);
-    let tensor = |name: &str, elements: u32| Tensor {
-        name: name.to_owned(),
-        element: ElementType::F32,
-        shape: vec![elements, 3],
-        size: Bytes(u64::from(elements) * 12),
-    };
-    let model = |name: &str, weights, scratch, elements| Model {
-        file: File { name: name.to_owned(), sha256: "0".repeat(64), version: String::new() },
-        backend: Backend::OnnxRuntime,
-        domain: None,
-        weights: Bytes(weights),
-        memory: MemoryControl::Capped,
-        tensors: TensorLife::Kept,
-        load: Sequence::default(),
-        runs: Vec::new(),
-        scratch: Bytes(scratch),
-        inputs: vec![tensor("in", elements), tensor("more", 16)],
-        outputs: vec![tensor("out", elements + 1)],
-        span: 0..0,
-    };
-    vehicle.models = vec![
-        model("one", 1_000, 640, 10),
-        model("two", 500, 3_000, 33),
-        model("three", 77, 128, 16),
-        model("four", 9, 1_000, 5),
-        model("five", 1, 900, 6),
-    ];
-    let sequence = |events: &[i64]| Sequence::new(events).unwrap();
-    let planned = |model: &mut Model, load: &[i64], runs: &[&[i64]]| {
-        model.memory = MemoryControl::Planned;
-        model.load = sequence(load);
-        model.runs = runs.iter().map(|run| sequence(run)).collect();
-    };
-    planned(&mut vehicle.models[0], &[8, 100, 8], &[&[200, 64, -1, 128, 1, -2, -3, -4]]);
-    planned(&mut vehicle.models[1], &[], &[&[700, 700, -1, 300, -2, -3], &[700, 300, -2, -1, 700, -3]]);
-    planned(&mut vehicle.models[3], &[64], &[&[100, 200, -2, -1]]);
-    vehicle.models[1].tensors = TensorLife::Job;
-    vehicle.models[4].tensors = TensorLife::Job;
-    for (model, task) in [0, 1, 3, 5, 6].into_iter().enumerate() {
+    // A short one on the lane of jobs in segments, more important than all of them.
+    vehicle.tasks.push(task("short", 3, Load::whole(2, 100, 60, 0)));
+    let short = vehicle.tasks.len() - 1;
+    vehicle.models = models::models();
+    for (model, task) in [0, 1, 3, 5, 6, 8, short, 9, 14, 15].into_iter().enumerate() {
         vehicle.tasks[task].model = Some(model);
     }
-    let device = |name: &str, memory| Device { name: name.to_owned(), memory: Bytes(memory), span: 0..0 };
-    vehicle.devices = vec![device("cpu0", 20_000), device("cpu1", 4_000)];
+    vehicle.devices = models::devices();
+    vehicle.levels = models::levels();
     vehicle
 }
 

@@ -134,7 +134,14 @@ pub(crate) fn measure(loaded: &Loaded, program: &Path, into: Option<&Path>) -> O
     for (model, path, span) in &models {
         match answer.model_profile(model) {
             Ok(profile) => {
-                describe(&model.name, &profile.execution);
+                for (number, segment) in (1..).zip(&profile.segments) {
+                    let name = if profile.segments.len() > 1 {
+                        format!("{}.{number}", model.name)
+                    } else {
+                        model.name.clone()
+                    };
+                    describe(&name, &segment.execution);
+                }
                 write(&loaded.profile_file(path, into), &profile)?;
             }
             Err(words) => {
@@ -179,14 +186,18 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
         let model = task.model.and_then(|model| manifest.models.get(model));
         let (Some(model), Some(lane)) = (model, manifest.lanes.get(task.lane)) else { continue };
         let name = model.name.get_ref();
-        let file = find(fetched, name, fetch::Kind::Model)?;
+        let file = |number| {
+            let file = find(fetched, &model.segment_name(number), fetch::Kind::Model);
+            file.map(|file| file.path.clone())
+        };
+        let files: Vec<PathBuf> = (0..model.sources.len()).map(file).collect::<Result<_, Failure>>()?;
         let inputs = model
             .inputs
             .iter()
             .map(|(name, shape)| ShapeRequest { name: name.get_ref().clone(), shape: shape.clone() });
         let request = ModelRequest {
             name: name.clone(),
-            file: file.path.clone(),
+            files,
             backend: "onnxruntime",
             core: *lane.core.get_ref(),
             inputs: inputs.collect(),

@@ -146,13 +146,14 @@ fn recorded(path: &Path, model: &Path) -> Result<Recorded, Failure> {
     }
     let file = std::fs::read(model).map_err(|error| cannot_read(model, &error))?;
     let found = aegis_codegen::lock::sha256(&file);
-    if found != profile.model.sha256 {
-        return Err(refuse(&format!("it is of a file with SHA-256 {}, the model has {found}", profile.model.sha256)));
-    }
-    let runs: Result<Vec<Sequence>, _> = profile.model.runs.iter().map(|run| Sequence::new(run)).collect();
+    let Some(segment) = profile.segments.iter().find(|segment| segment.sha256 == found) else {
+        let files: Vec<&str> = profile.segments.iter().map(|segment| segment.sha256.as_str()).collect();
+        return Err(refuse(&format!("it is of a file with SHA-256 {}, the model has {found}", files.join(", "))));
+    };
+    let runs: Result<Vec<Sequence>, _> = segment.runs.iter().map(|run| Sequence::new(run)).collect();
     let runs = runs.map_err(|error| refuse(&error))?;
     let requests = runs.first().map(|run| run.blocks().iter().map(|block| block.size).collect());
-    let peak = runs.iter().map(Sequence::peak).max().unwrap_or(profile.model.scratch_bytes);
+    let peak = runs.iter().map(Sequence::peak).max().unwrap_or(segment.scratch_bytes);
     Ok(Recorded { peak, requests: requests.unwrap_or_default() })
 }
 

@@ -106,8 +106,9 @@ pub(super) fn task(name: Spanned<String>, section: &mut Section<'_>) -> Declared
     section.none_beside("model", &["domain"], "the task lies in its model's domain");
     section.none_beside("model", &["suspension"], "a model is one execution, which does not suspend itself");
     if section.has("model") && section.has("segments") {
-        section
-            .planned(&["segments"], "this version runs a model as one segment: remove `model`, or declare its `wcet`");
+        let help = "a model's segments are files: cut it with `aegis model cut`, name them in its `files`, and give the \
+                    task a `profile`";
+        section.planned(&["segments"], help);
     }
     let whole = whole(name.clone(), section);
     let tasks = if staged {

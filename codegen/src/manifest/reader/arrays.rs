@@ -1,5 +1,7 @@
 //! Reads the values that are arrays.
 
+use std::ops::RangeInclusive;
+
 use aegis_core::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -38,21 +40,31 @@ impl<'a> Section<'a> {
 
     /// An array of names, at least one; `example` shows it.
     pub(crate) fn names(&mut self, key: &'static str, example: &str) -> Option<Vec<Spanned<String>>> {
-        let items = self.array(key, &format!("an array of names such as {example}"), 1, usize::MAX)?;
+        let items = self.array(key, &format!("an array of names such as {example}"), 1..=usize::MAX, "")?;
         let called = format!("each entry of {}", self.call(key));
-        let read = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+        whole(items.iter().map(|item| self.string_of(&called, item)))
+    }
+
+    /// An array of 2 to `most` paths, none of them empty; `help` tells what stands for fewer.
+    pub(crate) fn paths(&mut self, key: &'static str, most: usize, help: &str) -> Option<Vec<Spanned<String>>> {
+        let items = self.array(key, "an array of paths such as [\"a.1.onnx\", \"a.2.onnx\"]", 2..=most, help)?;
+        let called = format!("each entry of {}", self.call(key));
+        whole(items.iter().map(|item| self.not_empty(&called, self.string_of(&called, item)?)))
+    }
+
+    fn string_of(&self, called: &str, item: &Spanned<DeValue<'_>>) -> Option<Spanned<String>> {
+        match item.get_ref() {
             DeValue::String(text) => Some(Spanned::new(item.span(), text.to_string())),
             other => {
-                self.wrong_type_of(&called, other, item.span(), "a string");
+                self.wrong_type_of(called, other, item.span(), "a string");
                 None
             }
-        };
-        whole(items.iter().map(read))
+        }
     }
 
     /// An array of 1 to `most` times, none of them zero, which together are a time.
     pub(crate) fn durations(&mut self, key: &'static str, most: usize) -> Option<Vec<Spanned<Duration>>> {
-        let items = self.array(key, "an array of times such as [\"2ms\", \"3ms\"]", 1, most)?;
+        let items = self.array(key, "an array of times such as [\"2ms\", \"3ms\"]", 1..=most, "")?;
         let called = format!("each entry of {}", self.call(key));
         let read = |item| {
             let time = self.quantity_of(&called, item, Code::BadTime, "time", "2ms", units::parse_duration)?;
@@ -76,7 +88,8 @@ impl<'a> Section<'a> {
         most: usize,
         title: impl Fn(&str, usize) -> String,
     ) -> Option<Vec<Self>> {
-        let items = self.array(key, "an array of tables such as [{ lane = \"main\", wcet = \"2ms\" }]", least, most)?;
+        let expected = "an array of tables such as [{ lane = \"main\", wcet = \"2ms\" }]";
+        let items = self.array(key, expected, least..=most, "")?;
         let called = format!("each entry of {}", self.call(key));
         let table = |(number, item): (usize, &'a Spanned<DeValue<'a>>)| match item.get_ref() {
             DeValue::Table(table) => Some(Self::new(self.sink, item.span(), title(&self.title, number), table)),
@@ -88,27 +101,30 @@ impl<'a> Section<'a> {
         whole((1..).zip(items.iter()).map(table))
     }
 
-    /// An array of `least` to `most` values; `expected` says what it is.
+    /// An array of as many values as `count` has; `expected` says what it is, and `help`, if it is not empty, what to
+    /// give where there are more or fewer.
     fn array(
         &mut self,
         key: &'static str,
         expected: &str,
-        least: usize,
-        most: usize,
+        count: RangeInclusive<usize>,
+        help: &str,
     ) -> Option<&'a [Spanned<DeValue<'a>>]> {
         let (_, value) = self.entry(key)?;
         let DeValue::Array(items) = value.get_ref() else {
             self.wrong_type(key, value.get_ref(), value.span(), expected);
             return None;
         };
-        if (least..=most).contains(&items.len()) {
+        if count.contains(&items.len()) {
             return Some(items);
         }
+        let (least, most) = count.into_inner();
         let range = if most == usize::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
         let entries = if range == "at least 1" { "entry" } else { "entries" };
         let message = format!("{} must have {range} {entries}, not {}", self.call(key), items.len());
         let finding = Finding::error(Code::NumberOutOfRange, message);
-        self.sink.push(finding.at(self.sink.file, value.span(), format!("this has {}", items.len())));
+        let finding = finding.at(self.sink.file, value.span(), format!("this has {}", items.len()));
+        self.sink.push(if help.is_empty() { finding } else { finding.help(help) });
         None
     }
 }

@@ -1,21 +1,23 @@
 //! The memory plan for people and machines: where everything lies, what that saves, and what forbids more.
 //!
-//! [`of`] gathers the figures, schema `aegis.plan/1`; [`text`] prints them, [`svg`] draws the map.
+//! [`of`] gathers the figures, schema `aegis.plan/2`; [`text`] prints them, [`svg`] draws the map.
 
 mod ink;
+mod levels;
 pub mod svg;
 pub mod text;
 
 use crate::check::Checked;
-use crate::memory::{Layout, Placement};
+use crate::memory::{Layout, Placement, SegmentPlace};
 use crate::report::json::{FindingView, findings};
-use crate::system::{Lane, Model, Sequence, System};
-use aegis_core::desc::{ALIGNMENT, MemoryControl, TensorLife};
+use crate::system::{Lane, Model, Segment, Sequence, System};
+use aegis_core::desc::{ALIGNMENT, MemoryControl};
 use aegis_core::units::ByteOffset;
+pub use levels::LevelView;
 use serde::Serialize;
 
 /// The schema's name.
-pub const SCHEMA: &str = "aegis.plan/1";
+pub const SCHEMA: &str = "aegis.plan/2";
 
 /// Everything that `aegis plan` says.
 #[derive(Serialize)]
@@ -28,6 +30,8 @@ pub struct Report<'a> {
     pub pools: Vec<Pool<'a>>,
     /// The models that have a place, in manifest order.
     pub models: Vec<ModelView<'a>>,
+    /// What is left under memory pressure, in manifest order.
+    pub levels: Vec<LevelView<'a>>,
     findings: Vec<FindingView<'a>>,
 }
 
@@ -79,7 +83,7 @@ pub enum Reason {
     Domains,
     /// They run on different lanes, which work at once.
     Lanes,
-    /// A job that gives way keeps its scratch.
+    /// A job that gives way keeps its scratch, or both have begun at once.
     Preemption,
 }
 
@@ -92,22 +96,46 @@ pub struct ModelView<'a> {
     pub pool: &'a str,
     /// The lane that runs it.
     pub lane: &'a str,
-    /// How far its memory is planned: `planned`, `capped` or `measured`.
-    pub control: &'a str,
     /// What its backend holds outside the arena.
     pub weights_bytes: u64,
+    /// Its inputs, outputs, and what its segments hand to later ones.
+    pub tensors: Vec<TensorView<'a>>,
+    /// Its segments; one where it is not cut.
+    pub segments: Vec<SegmentView<'a>>,
+}
+
+/// One segment's place.
+#[derive(Serialize)]
+pub struct SegmentView<'a> {
+    /// The model's name, with the segment's number where there are more.
+    pub name: &'a str,
+    /// How far its memory is planned: `planned`, `capped` or `measured`.
+    pub control: &'a str,
     /// What it takes while it is loaded, and holds for ever.
     pub persistent: Region,
-    /// Its inputs and outputs.
-    pub tensors: Tensors<'a>,
-    /// What its runs use.
+    /// What its runs use. Tensors that are live meanwhile may lie inside, where no block does.
     pub scratch: Region,
     /// Its recorded runs.
     pub runs: Vec<RunView>,
     #[serde(skip)]
-    model: &'a Model,
+    segment: &'a Segment,
     #[serde(skip)]
-    placement: &'a Placement,
+    place: &'a SegmentPlace,
+}
+
+/// One tensor's place.
+#[derive(Serialize)]
+pub struct TensorView<'a> {
+    /// The name in the model's files.
+    pub name: &'a str,
+    /// `input`, `output` or `carried`.
+    pub role: &'a str,
+    /// Where it lies, with what rounds it up to the alignment.
+    pub region: Region,
+    /// Its own bytes.
+    pub bytes: u64,
+    /// The positions of the segments of a job from whose beginning and to whose end it is live; null: always.
+    pub segments: Option<(usize, usize)>,
 }
 
 /// A half-open part of an arena, in bytes.
@@ -131,17 +159,6 @@ impl Region {
     }
 }
 
-/// A model's inputs and outputs.
-#[derive(Serialize)]
-pub struct Tensors<'a> {
-    /// Where they lie, with what rounds each up to the alignment.
-    pub region: Region,
-    /// Their own bytes.
-    pub bytes: u64,
-    /// `kept`, or `job`: while a job runs.
-    pub life: &'a str,
-}
-
 /// One recorded run.
 #[derive(Clone, Serialize)]
 pub struct RunView {
@@ -157,14 +174,30 @@ pub struct RunView {
     pub peak_event: Option<usize>,
 }
 
-impl ModelView<'_> {
+impl SegmentView<'_> {
     /// The recorded run that needs most, the first of equals, with its position.
     fn peak(&self) -> Option<(usize, &RunView)> {
         self.runs.iter().enumerate().rev().max_by_key(|(_, run)| run.peak_bytes)
     }
 
-    fn is_kept(&self) -> bool {
-        self.model.tensors == TensorLife::Kept
+    /// Whether the runtime's own sequence divides its scratch.
+    fn is_capped(&self) -> bool {
+        self.segment.memory == MemoryControl::Capped
+    }
+}
+
+impl ModelView<'_> {
+    /// The bytes of tensors of some roles.
+    fn bytes_of(&self, roles: &[&str]) -> u64 {
+        let those = self.tensors.iter().filter(|tensor| roles.contains(&tensor.role));
+        those.map(|tensor| tensor.bytes).fold(0, u64::saturating_add)
+    }
+
+    /// What it keeps always, and never shares.
+    fn kept(&self) -> u64 {
+        let tensors = self.tensors.iter().filter(|tensor| tensor.segments.is_none()).map(|tensor| tensor.region);
+        let regions = self.segments.iter().map(|segment| segment.persistent).chain(tensors);
+        regions.map(Region::bytes).fold(0, u64::saturating_add)
     }
 }
 
@@ -173,12 +206,14 @@ impl ModelView<'_> {
 #[must_use]
 pub fn of<'a>(checked: &'a Checked, name: &'a str, text: &str) -> Report<'a> {
     let system = checked.resolved.as_ref().map(|resolved| &resolved.system);
-    let (pools, models) = match (system, &checked.layout) {
+    let (pools, models, levels) = match (system, &checked.layout) {
         (Some(system), Some(layout)) => {
             let models = models(system, layout);
-            (pools(system, layout, &models), models)
+            let settles = checked.lock.as_ref().map(|lock| lock.plan.levels.iter().map(|level| level.settles_ns));
+            let settles: Vec<u64> = settles.into_iter().flatten().collect();
+            (pools(system, layout, &models), models, levels::of(system, layout, &settles))
         }
-        _ => (Vec::new(), Vec::new()),
+        _ => (Vec::new(), Vec::new(), Vec::new()),
     };
     Report {
         schema: SCHEMA,
@@ -186,6 +221,7 @@ pub fn of<'a>(checked: &'a Checked, name: &'a str, text: &str) -> Report<'a> {
         verdict: if checked.passes() { "pass" } else { "fail" },
         pools,
         models,
+        levels,
         findings: findings(&checked.findings, text),
     }
 }
@@ -209,22 +245,28 @@ fn lane_of(system: &System, model: usize) -> Option<&Lane> {
 fn models<'a>(system: &'a System, layout: &'a Layout) -> Vec<ModelView<'a>> {
     let view = |(index, (model, placement)): (usize, (&'a Model, &'a Placement))| {
         let lane = lane_of(system, index)?;
-        let runs = model.runs.iter().zip(&placement.runs);
         Some(ModelView {
-            name: &model.file.name,
+            name: &model.name,
             pool: &system.devices.get(lane.device?)?.name,
             lane: &lane.name,
-            control: model.memory.name(),
-            weights_bytes: model.weights.0,
-            persistent: Region::from(placement.persistent, placement.load.height.0),
+            weights_bytes: model.weights()?.0,
             tensors: tensors(model, placement),
-            scratch: Region::from(placement.scratch, placement.scratch_bytes.0),
-            runs: runs.map(|(run, plan)| run_view(run, plan)).collect(),
-            model,
-            placement,
+            segments: model.segments.iter().zip(&placement.segments).map(segment).collect(),
         })
     };
     system.models.iter().zip(&layout.models).enumerate().filter_map(view).collect()
+}
+
+fn segment<'a>((segment, place): (&'a Segment, &'a SegmentPlace)) -> SegmentView<'a> {
+    SegmentView {
+        name: &segment.file.name,
+        control: segment.memory.name(),
+        persistent: Region::from(place.persistent, place.load.height.0),
+        scratch: Region::from(place.scratch, place.scratch_bytes.0),
+        runs: segment.runs.iter().zip(&place.runs).map(|(run, plan)| run_view(run, plan)).collect(),
+        segment,
+        place,
+    }
 }
 
 fn run_view(run: &Sequence, plan: &crate::memory::SequencePlan) -> RunView {
@@ -237,19 +279,22 @@ fn run_view(run: &Sequence, plan: &crate::memory::SequencePlan) -> RunView {
     }
 }
 
-/// The planner places a model's inputs and outputs one after the other.
-fn tensors<'a>(model: &'a Model, placement: &Placement) -> Tensors<'a> {
-    let offsets = placement.inputs.iter().chain(&placement.outputs);
-    let sizes = model.inputs.iter().chain(&model.outputs);
-    let begin = offsets.clone().map(|offset| offset.0).min().unwrap_or(placement.persistent.0);
-    let end = |(offset, tensor): (&ByteOffset, &crate::system::Tensor)| {
-        offset.0.saturating_add(tensor.size.0.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX))
-    };
-    Tensors {
-        region: Region { begin, end: offsets.zip(sizes).map(end).max().unwrap_or(begin) },
-        bytes: crate::memory::bound_bytes(model).0,
-        life: model.tensors.name(),
-    }
+fn tensors<'a>(model: &'a Model, placement: &Placement) -> Vec<TensorView<'a>> {
+    let (inputs, kept) = (model.inputs.len(), model.inputs.len().saturating_add(model.outputs.len()));
+    let places = model.all_tensors().zip(&placement.tensors).zip(model.lives()).enumerate();
+    let view =
+        |(position, ((tensor, at), segments)): (usize, ((&'a crate::system::Tensor, &ByteOffset), _))| TensorView {
+            name: &tensor.name,
+            role: match position {
+                _ if position < inputs => "input",
+                _ if position < kept => "output",
+                _ => "carried",
+            },
+            region: Region::from(*at, tensor.size.0.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX)),
+            bytes: tensor.size.0,
+            segments,
+        };
+    places.map(view).collect()
 }
 
 fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> Vec<Pool<'a>> {
@@ -257,10 +302,7 @@ fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> V
         let saved = pool.private.0.saturating_sub(pool.height.0);
         let percent = u128::from(saved).saturating_mul(100).checked_div(u128::from(pool.private.0)).unwrap_or(0);
         let here = models.iter().filter(|model| model.pool == device.name);
-        let kept = here.map(|model| {
-            let tensors = if model.is_kept() { model.tensors.region.bytes() } else { 0 };
-            model.persistent.bytes().saturating_add(tensors)
-        });
+        let kept = here.map(ModelView::kept);
         Pool {
             name: &device.name,
             capacity_bytes: device.memory.0,
@@ -281,7 +323,7 @@ fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> V
                     () => Reason::Preemption,
                 };
                 Some(Forbids {
-                    models: [&one.file.name, &other.file.name],
+                    models: [&one.name, &other.name],
                     lanes: [&lane.name, &beside.name],
                     reason,
                     bytes: bytes.0,
@@ -290,9 +332,4 @@ fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> V
         }
     };
     system.devices.iter().zip(&layout.pools).map(pool).collect()
-}
-
-/// Whether the runtime's own sequence divides a model's scratch.
-fn is_capped(model: &ModelView<'_>) -> bool {
-    model.model.memory == MemoryControl::Capped
 }

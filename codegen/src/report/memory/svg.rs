@@ -4,7 +4,7 @@
 //! through all columns. Lengths are integers, in thousandths of a pixel until they are printed.
 
 use super::ink::{COLORS, Px, STYLE, Xml, number, share};
-use super::{ModelView, Pool, Region, Report, is_capped};
+use super::{ModelView, Pool, Region, Report, SegmentView, TensorView};
 use crate::report::table::bytes;
 use std::fmt::{self, Write as _};
 
@@ -33,6 +33,47 @@ struct Column<'a> {
     width: u64,
     /// The width of each run.
     run: u64,
+}
+
+impl<'a> Column<'a> {
+    /// Each segment's recorded runs with their left sides, one place where a segment has none.
+    fn parts(&self) -> impl Iterator<Item = (usize, &'a SegmentView<'a>, Option<usize>, u64)> + use<'a> {
+        let runs = self.model.segments.iter().enumerate().flat_map(|(position, segment)| {
+            let none = segment.runs.is_empty().then_some(None);
+            (0..segment.runs.len()).map(Some).chain(none).map(move |run| (position, segment, run))
+        });
+        let (left, step) = (self.x, self.run + GAP / 2);
+        runs.zip(0_u64..).map(move |((position, segment, run), number)| (position, segment, run, left + number * step))
+    }
+
+    /// The sides of the parts of some segments, both included.
+    fn sides(&self, first: usize, last: usize) -> (u64, u64) {
+        let of = || self.parts().filter(|(position, ..)| (first..=last).contains(position)).map(|(_, _, _, x)| x);
+        let (first, last) = (of().min().unwrap_or(self.x), of().max().unwrap_or(self.x));
+        // A column can be wider than its parts, for its name.
+        let is_all = self.parts().count() == of().count();
+        (first, if is_all { self.x + self.width } else { last + self.run })
+    }
+}
+
+/// Tensors with what they are, their place, and the segments in which they are live if not always.
+type Tensors = (&'static str, Region, Option<(usize, usize)>);
+
+/// Tensors of one life that lie next to each other, as one.
+fn merged(tensors: &[TensorView<'_>]) -> Vec<Tensors> {
+    let mut all: Vec<Tensors> = Vec::new();
+    for tensor in tensors {
+        let what = if tensor.role == "carried" { "carried" } else { "inputs and outputs" };
+        match all.last_mut() {
+            Some((before, region, life))
+                if *before == what && *life == tensor.segments && region.end == tensor.region.begin =>
+            {
+                region.end = tensor.region.end;
+            }
+            _ => all.push((what, tensor.region, tensor.segments)),
+        }
+    }
+    all
 }
 
 /// One pool's map.
@@ -70,15 +111,28 @@ pub fn render(report: &Report<'_>) -> String {
 
 /// What the legend says of a model behind its name.
 fn legend(model: &ModelView<'_>) -> String {
-    let peak = model.peak().map(|(_, run)| format!(", at most {} live", bytes(run.peak_bytes)));
+    let peak = model.segments.iter().filter_map(SegmentView::peak).map(|(_, run)| run.peak_bytes).max();
+    let peak = peak.map(|peak| format!(", at most {} live", bytes(peak)));
+    let least = model.segments.iter().map(|segment| segment.control).max_by_key(|control| match *control {
+        "measured" => 2,
+        "capped" => 1,
+        _ => 0,
+    });
+    let sum = |part: fn(&SegmentView<'_>) -> u64| model.segments.iter().map(part).fold(0, u64::saturating_add);
+    let scratch = model.segments.iter().map(|segment| segment.scratch.bytes()).max().unwrap_or(0);
+    let kept = model.tensors.iter().any(|tensor| tensor.segments.is_none());
+    let carried = match model.bytes_of(&["carried"]) {
+        0 => String::new(),
+        carried => format!(", {} segments, carried {}", model.segments.len(), bytes(carried)),
+    };
     format!(
-        "on lane {}, {}: persistent {}, inputs and outputs {} ({}), scratch {}{}",
+        "on lane {}, {}: persistent {}, inputs and outputs {} ({}){carried}, scratch {}{}",
         model.lane,
-        model.control,
-        bytes(model.persistent.bytes()),
-        bytes(model.tensors.bytes),
-        if model.is_kept() { "kept" } else { "while a job runs" },
-        bytes(model.scratch.bytes()),
+        least.unwrap_or_default(),
+        bytes(sum(|segment| segment.persistent.bytes())),
+        bytes(model.bytes_of(&["input", "output"])),
+        if kept { "kept" } else { "while a job runs" },
+        bytes(scratch),
         peak.unwrap_or_default(),
     )
 }
@@ -95,8 +149,10 @@ fn columns<'a>(report: &'a Report<'_>, pool: &Pool<'_>) -> Vec<Column<'a>> {
         if let Some(before) = columns.last() {
             x += if before.model.lane == model.lane { GAP } else { LANE_GAP };
         }
-        let runs = number(model.runs.len()).max(1);
-        let events = model.runs.iter().map(|run| number(run.events)).max().unwrap_or(0);
+        let parts = model.segments.iter().map(|segment| number(segment.runs.len()).max(1));
+        let runs = parts.sum::<u64>().max(1);
+        let events = model.segments.iter().flat_map(|segment| &segment.runs).map(|run| number(run.events));
+        let events = events.max().unwrap_or(0);
         let run = (events * 2_500).clamp((180_000 / runs).max(100_000), (420_000 / runs).max(150_000));
         let letters = number(model.name.chars().count()) * 8_000;
         let width = (run * runs + (runs - 1) * GAP / 2).max(letters);
@@ -245,8 +301,15 @@ impl Map<'_> {
             let (x, y) = (Px(LEFT + GAP + 6_000), Px(low.midpoint(high) + 4_000));
             writeln!(text, "<text x=\"{x}\" y=\"{y}\" class=\"note\">{}: {what}, kept</text>", Xml(model.name))
         };
-        kept("persistent", model.persistent)?;
-        if model.is_kept() { kept("inputs and outputs", model.tensors.region) } else { Ok(()) }
+        for segment in &model.segments {
+            kept("persistent", segment.persistent)?;
+        }
+        for (what, region, life) in merged(&model.tensors) {
+            if life.is_none() {
+                kept(what, region)?;
+            }
+        }
+        Ok(())
     }
 
     fn write_region(
@@ -276,38 +339,52 @@ impl Map<'_> {
 
     fn write_column(&self, text: &mut String, column: &Column<'_>) -> fmt::Result {
         let model = column.model;
-        let sides = (column.x, column.x + column.width);
         let place = |region: Region| format!("{} bytes at offset {}", region.bytes(), region.begin);
-        if !model.is_kept() {
-            let title =
-                format!("{}, inputs and outputs: {}, while a job runs", model.name, place(model.tensors.region));
-            self.write_region(text, model.tensors.region, sides, ("job", column.color), &title)?;
+        for (position, segment) in model.segments.iter().enumerate() {
+            let (class, what) =
+                if segment.is_capped() { ("capped", "that its runtime divides") } else { ("region", "of its runs") };
+            let title = format!("{}, scratch {what}: {}", segment.name, place(segment.scratch));
+            let sides = column.sides(position, position);
+            self.write_region(text, segment.scratch, sides, (class, column.color), &title)?;
         }
-        let (class, what) =
-            if is_capped(model) { ("capped", "that its runtime divides") } else { ("region", "of its runs") };
-        let title = format!("{}, scratch {what}: {}", model.name, place(model.scratch));
-        self.write_region(text, model.scratch, sides, (class, column.color), &title)?;
-        let middle = |x: u64, width: u64| Px(x + width / 2);
+        for (what, region, life) in merged(&model.tensors) {
+            let Some((first, last)) = life else { continue };
+            let title = format!("{}, {what}: {}, while a job runs", model.name, place(region));
+            self.write_region(text, region, column.sides(first, last), ("job", column.color), &title)?;
+        }
         let below = Px(self.bottom() + 16_000);
-        for (run, x) in
-            (0..model.runs.len()).zip((column.x..).step_by(usize::try_from(column.run + GAP / 2).unwrap_or(1)))
-        {
-            self.write_run(text, column, run, x)?;
-            let events = model.runs.get(run).map_or(0, |run| run.events);
-            let of = if model.runs.len() > 1 { format!("run {}: ", run + 1) } else { String::new() };
-            let x = middle(x, column.run);
-            writeln!(text, "<text x=\"{x}\" y=\"{below}\" class=\"small middle\">{of}{events} events</text>")?;
-        }
-        if model.runs.is_empty() {
-            let x = middle(column.x, column.width);
-            writeln!(text, "<text x=\"{x}\" y=\"{below}\" class=\"small middle\">{}</text>", model.control)?;
+        let several = model.segments.len() > 1;
+        for (position, segment, run, left) in column.parts() {
+            let of = if several { (position + 1).to_string() } else { String::new() };
+            let words = match run {
+                Some(run) => {
+                    self.write_run(text, column, segment, run, left)?;
+                    let events = segment.runs.get(run).map_or(0, |run| run.events);
+                    match (several, segment.runs.len() > 1) {
+                        (true, true) => format!("{of}, run {}: {events}", run + 1),
+                        (true, false) => format!("{of}: {events} events"),
+                        (false, true) => format!("run {}: {events} events", run + 1),
+                        (false, false) => format!("{events} events"),
+                    }
+                }
+                None if several => format!("{of}: {}", segment.control),
+                None => segment.control.to_owned(),
+            };
+            let x = Px(left + column.run / 2);
+            writeln!(text, "<text x=\"{x}\" y=\"{below}\" class=\"small middle\">{words}</text>")?;
         }
         Ok(())
     }
 
-    fn write_run(&self, text: &mut String, column: &Column<'_>, run: usize, left: u64) -> fmt::Result {
-        let model = column.model;
-        let (Some(sequence), Some(plan)) = (model.model.runs.get(run), model.placement.runs.get(run)) else {
+    fn write_run(
+        &self,
+        text: &mut String,
+        column: &Column<'_>,
+        model: &SegmentView<'_>,
+        run: usize,
+        left: u64,
+    ) -> fmt::Result {
+        let (Some(sequence), Some(plan)) = (model.segment.runs.get(run), model.place.runs.get(run)) else {
             return Ok(());
         };
         let events = number(sequence.events());
@@ -385,7 +462,7 @@ impl Map<'_> {
         for (class, words) in [
             ("block", "a block of a run"),
             ("kept", "kept, never shared"),
-            ("job", "inputs and outputs of a job"),
+            ("job", "tensors of a job"),
             ("capped", "divided by the runtime"),
         ] {
             let (at, up) = (Px(x), Px(y - 10_000));

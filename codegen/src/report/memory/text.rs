@@ -1,7 +1,8 @@
 //! The memory plan as text.
 
-use super::{Forbids, ModelView, Pool, Reason, Region, Report};
+use super::{Forbids, LevelView, ModelView, Pool, Reason, Region, Report, SegmentView};
 use crate::report::table::{bytes, table};
+use aegis_core::time::Duration;
 use comfy_table::CellAlignment;
 use std::fmt::Write as _;
 
@@ -13,6 +14,9 @@ pub fn render(report: &Report<'_>) -> String {
         let models: Vec<&ModelView<'_>> = report.models.iter().filter(|model| model.pool == pool.name).collect();
         // Writing to a string does not fail.
         let _ = write_pool(&mut text, pool, &models);
+    }
+    for level in &report.levels {
+        let _ = write_level(&mut text, level);
     }
     text
 }
@@ -55,17 +59,19 @@ fn write_pool(text: &mut String, pool: &Pool<'_>, models: &[&ModelView<'_>]) -> 
         ["model", "lane", "control", "persistent", "inputs + outputs", "scratch", "runs", "blocks", "peak live"];
     let mut rows = table(&header);
     for model in models {
-        rows.add_row([
-            model.name.to_owned(),
-            model.lane.to_owned(),
-            model.control.to_owned(),
-            region(model.persistent),
-            format!("{}, {}", both(model.tensors.bytes), model.tensors.life),
-            region(model.scratch),
-            model.runs.len().to_string(),
-            list(model.runs.iter().map(|run| run.blocks.to_string())),
-            peak(model),
-        ]);
+        for (position, segment) in model.segments.iter().enumerate() {
+            rows.add_row([
+                segment.name.to_owned(),
+                model.lane.to_owned(),
+                segment.control.to_owned(),
+                region(segment.persistent),
+                if position == 0 { tensors(model) } else { String::new() },
+                region(segment.scratch),
+                segment.runs.len().to_string(),
+                list(segment.runs.iter().map(|run| run.blocks.to_string())),
+                peak(segment),
+            ]);
+        }
     }
     for column in rows.column_iter_mut().skip(6).take(2) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -78,7 +84,53 @@ fn list(items: impl Iterator<Item = String>) -> String {
     if items.is_empty() { "-".to_owned() } else { items.join(" + ") }
 }
 
-fn peak(model: &ModelView<'_>) -> String {
+/// A model's tensors in one cell.
+fn tensors(model: &ModelView<'_>) -> String {
+    let bound = model.bytes_of(&["input", "output"]);
+    let kept = model.tensors.iter().any(|tensor| tensor.segments.is_none());
+    let carried = match model.bytes_of(&["carried"]) {
+        0 => String::new(),
+        carried => format!("; carried {}", both(carried)),
+    };
+    format!("{}, {}{carried}", both(bound), if kept { "kept" } else { "job" })
+}
+
+/// A level of pressure in a few lines.
+fn write_level(text: &mut String, level: &LevelView<'_>) -> std::fmt::Result {
+    writeln!(text, "pressure {}", level.name)?;
+    for (what, tasks) in [("sheds", &level.shed), ("rejects", &level.reject)] {
+        if !tasks.is_empty() {
+            writeln!(text, "  {what:<12} {}", tasks.join(", "))?;
+        }
+    }
+    for pool in &level.pools {
+        let open = match pool.height_bytes.saturating_sub(pool.lower_bound_bytes) {
+            0 => "no layout of what stays is lower".to_owned(),
+            gap => format!("{} above what no layout of it undercuts", both(gap)),
+        };
+        writeln!(text, "  {:<12} arena {} in use, {open}", pool.name, both(pool.height_bytes))?;
+        writeln!(
+            text,
+            "  {:<12} {} given back, {} held outside",
+            "",
+            both(pool.given_back_bytes),
+            both(pool.weights_bytes)
+        )?;
+    }
+    match level.copied_bytes {
+        Some(copied) => {
+            writeln!(text, "  compacts     {} of kept tensors are copied while nothing runs", both(copied))?
+        }
+        None if level.compact => writeln!(text, "  compacts     nothing would get lower, so nothing moves")?,
+        None => {}
+    }
+    match level.settles_ns {
+        Some(ns) => writeln!(text, "  settles      within {}\n", crate::check::show(Duration::from_ns(ns))),
+        None => writeln!(text, "  settles      not known: the schedule is not proven\n"),
+    }
+}
+
+fn peak(model: &SegmentView<'_>) -> String {
     let Some((position, run)) = model.peak() else { return "-".to_owned() };
     let Some(event) = run.peak_event else { return "-".to_owned() };
     let of = if model.runs.len() > 1 { format!(" of run {}", position.saturating_add(1)) } else { String::new() };

@@ -74,9 +74,15 @@ impl OnnxEngine {
             return Err(BackendError::Run(format!("{kept} blocks of the shared scratch were not given back{why}")));
         }
         match refusal {
-            Some(refusal) => Err(BackendError::Refused(refusal.to_string())),
+            Some(refusal) => Err(BackendError::Refused(scratch.tell(refusal))),
             None => result.map_err(BackendError::Run),
         }
+    }
+
+    /// Serves later runs from another region; the tensors stay bound. No run may be in progress, and no block of one live: a
+    /// run that left some failed with [`BackendError::Run`].
+    pub fn serve_from(&mut self, scratch: Region) {
+        self.scratch = Server::new(scratch.span, scratch.sequence);
     }
 
     /// Gives the model back, unbound.

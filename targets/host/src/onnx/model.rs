@@ -67,6 +67,13 @@ impl OnnxModel {
         self.load.usage()
     }
 
+    /// The names that the file's metadata lists under a key, as a JSON array; none where it has no such list.
+    #[must_use]
+    pub fn names(&self, key: &str) -> Vec<String> {
+        let text = self.session.metadata().ok().and_then(|metadata| metadata.custom(key));
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    }
+
     /// Its inputs, in the model's order.
     #[must_use]
     pub fn inputs(&self) -> &[Port] {

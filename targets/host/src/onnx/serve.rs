@@ -95,6 +95,8 @@ enum Kind {
         steps: &'static [Step],
         /// The recordings that may be tried instead, until a run has kept to one.
         others: &'static [Recording],
+        /// Whether first fit may be tried after the last of them.
+        owns_region: bool,
         next: usize,
         live: usize,
         offsets: Box<[u64; MOST_LIVE]>,
@@ -104,8 +106,8 @@ enum Kind {
 }
 
 impl Kind {
-    fn planned(steps: &'static [Step], others: &'static [Recording]) -> Self {
-        Self::Planned { steps, others, next: 0, live: 0, offsets: Box::new([FREE; MOST_LIVE]) }
+    fn planned(steps: &'static [Step], others: &'static [Recording], owns_region: bool) -> Self {
+        Self::Planned { steps, others, owns_region, next: 0, live: 0, offsets: Box::new([FREE; MOST_LIVE]) }
     }
 }
 
@@ -119,9 +121,12 @@ impl Server {
             Sequence::Recorded => {
                 Kind::Recorder { fit: FirstFit::new(length), events: Vec::new(), blocks: HashMap::new(), taken: 0 }
             }
-            Sequence::Load(steps) => Kind::planned(steps, &[]),
-            Sequence::Planned([first, others @ ..]) => Kind::planned(first.steps, others),
-            Sequence::Planned([]) => Kind::Region(FirstFit::new(length)),
+            Sequence::Load(steps) => Kind::planned(steps, &[], false),
+            Sequence::Planned { runs: [first, others @ ..], owns_region } => {
+                Kind::planned(first.steps, others, owns_region)
+            }
+            Sequence::Planned { runs: [], owns_region: true } => Kind::Region(FirstFit::new(length)),
+            Sequence::Planned { runs: [], owns_region: false } => Kind::planned(&[], &[], false),
             Sequence::Free => Kind::Region(FirstFit::new(length)),
             Sequence::Heap => Kind::Heap,
         };
@@ -164,19 +169,32 @@ impl Server {
         }
     }
 
-    /// Before a run has kept to a recording: goes over to the next one, or to first fit in the region where there is none
-    /// left. False where the present way is final.
+    /// Before a run has kept to a recording: goes over to the next one, or where there is none left to first fit, if the region
+    /// is the segment's own. False where the present way is final.
     pub(super) fn try_another(&mut self) -> bool {
-        let Kind::Planned { others, .. } = &self.kind else { return false };
+        let Kind::Planned { others, owns_region, .. } = self.kind else { return false };
         if self.settled {
             return false;
         }
-        self.usage = ScratchUse::default();
-        self.kind = match *others {
-            [next, rest @ ..] => Kind::planned(next.steps, rest),
-            [] => Kind::Region(FirstFit::new(u64::try_from(self.span.length()).unwrap_or(0))),
+        self.kind = match others {
+            [next, rest @ ..] => Kind::planned(next.steps, rest, owns_region),
+            [] if owns_region => Kind::Region(FirstFit::new(u64::try_from(self.span.length()).unwrap_or(0))),
+            [] => return false,
         };
+        self.usage = ScratchUse::default();
         true
+    }
+
+    /// A refusal in words, with the reason why nothing else was tried where there is one.
+    pub(super) fn tell(&self, refusal: Refusal) -> String {
+        match self.kind {
+            Kind::Planned { others: [], owns_region: false, .. } if !self.settled => {
+                format!(
+                    "{refusal}; no recording fits, and first fit is not tried, because live tensors lie inside the region"
+                )
+            }
+            _ => refusal.to_string(),
+        }
     }
 
     /// Notes that a run kept to the present way: from now on every other one is refused.
@@ -315,13 +333,17 @@ mod tests {
     ];
     const RUNS: &[Recording] = &[Recording { steps: STEPS, peak: 1 }];
 
+    const fn planned(runs: &'static [Recording]) -> Sequence {
+        Sequence::Planned { runs, owns_region: true }
+    }
+
     fn server(sequence: Sequence) -> Server {
         Server::new(Arena::map(4_096, true).unwrap().span(1_024, 192).unwrap(), sequence)
     }
 
     #[test]
     fn the_recorded_sequence_gets_its_offsets_as_often_as_it_comes() {
-        let mut server = server(Sequence::Planned(RUNS));
+        let mut server = server(planned(RUNS));
         for _ in 0..3 {
             let first = server.take(100).unwrap();
             let second = server.take(8).unwrap();
@@ -336,7 +358,7 @@ mod tests {
 
     #[test]
     fn another_request_is_refused_with_both_sizes_and_the_next_run_starts_over() {
-        let mut server = server(Sequence::Planned(RUNS));
+        let mut server = server(planned(RUNS));
         let first = server.take(100).unwrap();
         assert!(server.take(9).is_none() && server.take(8).is_none(), "nothing is served after a refusal");
         assert!(server.give(first));
@@ -349,7 +371,7 @@ mod tests {
 
     #[test]
     fn too_few_events_and_another_order_of_returns_are_no_replay() {
-        let mut server = server(Sequence::Planned(RUNS));
+        let mut server = server(planned(RUNS));
         let first = server.take(100).unwrap();
         let second = server.take(8).unwrap();
         assert!(server.give(second));
@@ -382,16 +404,46 @@ mod tests {
             Recording { steps: &[Step::lowest(5, 0, 0), Step::give(0)], peak: 0 },
             Recording { steps: &[Step::lowest(6, 0, 0), Step::give(0)], peak: 0 },
         ];
-        let mut server = server(Sequence::Planned(TWO));
+        let mut server = server(planned(TWO));
         assert!(!run(&mut server, 6) && server.try_another() && run(&mut server, 6));
         server.settle();
         assert!(!run(&mut server, 5) && !server.try_another() && run(&mut server, 6));
         assert_eq!(server.control(), MemoryControl::Planned);
         // No recording fits: the region is still kept to, and the grade says so.
-        let mut server = self::server(Sequence::Planned(TWO));
+        let mut server = self::server(planned(TWO));
         assert!(!run(&mut server, 7) && server.try_another() && !run(&mut server, 7) && server.try_another());
         assert!(run(&mut server, 7) && !server.try_another() && !run(&mut server, 193));
         assert_eq!(server.control(), MemoryControl::Capped);
+    }
+
+    #[test]
+    fn where_live_tensors_lie_inside_the_region_first_fit_is_never_tried() {
+        const TWO: &[Recording] = &[
+            Recording { steps: &[Step::lowest(5, 0, 0), Step::give(0)], peak: 0 },
+            Recording { steps: &[Step::lowest(6, 128, 0), Step::give(0)], peak: 0 },
+        ];
+        let shared = |runs| server(Sequence::Planned { runs, owns_region: false });
+        let mut server = shared(TWO);
+        assert!(!run(&mut server, 7) && server.try_another());
+        assert!(server.take(7).is_none() && !server.try_another());
+        server.end();
+        let refusal = server.take_refusal().unwrap();
+        assert_eq!(
+            server.tell(refusal),
+            "event 1 requests 7 bytes, recorded is a request of 6 bytes; no recording fits, and first fit is not tried, \
+             because live tensors lie inside the region"
+        );
+        assert_eq!((server.control(), server.usage().refused), (MemoryControl::Planned, 1));
+        // A recording that fits is kept to as anywhere else.
+        assert!(run(&mut server, 6));
+        server.settle();
+        assert!(server.take(7).is_none());
+        server.end();
+        let refusal = server.take_refusal().unwrap();
+        assert_eq!(server.tell(refusal), "event 1 requests 7 bytes, recorded is a request of 6 bytes");
+        // Without a recording nothing is served.
+        let mut server = shared(&[]);
+        assert!(server.take(1).is_none() && !server.try_another());
     }
 
     #[test]

@@ -108,6 +108,7 @@ fn plan_of(lane: LaneDesc, orchestration_core: u16) -> &'static SystemDesc {
         tasks: &[],
         models: &[],
         pools: &[],
+        levels: &[],
     }))
 }
 

@@ -4,10 +4,12 @@
 //! vehicle will spend.
 
 mod lanes;
+mod measure;
 mod models;
 mod protocol;
 mod record;
 mod statistics;
+mod wiring;
 
 pub use protocol::{Answer, ModelAnswer, Request};
 pub use statistics::Stats;
@@ -80,7 +82,7 @@ fn measure(request: &Request) -> Result<Answer, ProbeError> {
         realtime,
         runtime: info,
         lanes: if profile { lanes::measure_all(request)? } else { Vec::new() },
-        models: models::measure_all(request, sized)?,
+        models: measure::measure_all(request, sized)?,
     })
 }
 

@@ -1,44 +1,28 @@
-//! Measures each model: its tensors, the scratch its runs need, and its execution time on its lane's core.
+//! Loads each model's segments: their tensors, what loading and runs request, and what they hold outside the arena.
 
-use super::ProbeError;
-use super::protocol::{Measured, ModelAnswer, ModelRequest, Request, TensorAnswer};
+use super::protocol::{ModelRequest, Request};
 use super::record::{self, Record};
-use super::statistics::Stats;
+use super::wiring::{Declared, Tensor, Wired, Wiring};
 use crate::arena::{Arena, BoundTensor};
-use crate::backend::{BackendError, Engine as _, PlannedMemory, Region, Sequence};
+use crate::backend::{BackendError, Engine as _, PlannedMemory, Region};
 use crate::cache::sha256;
-use crate::onnx::{OnnxEngine, OnnxModel, OnnxRuntime, Port, heap_in_use};
-use aegis_core::desc::{ALIGNMENT, ElementType, MemoryControl};
-use aegis_linux::clock::monotonic_ns;
-use aegis_linux::realtime::{LANE_PRIORITY, set_up_thread};
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
-
-/// What is read before each measured run. Other models run in between in a vehicle, and what they touch drives a model's
-/// data out of the core's caches; runs in a row would meet warm caches and be shorter than a vehicle's. Where a shared
-/// cache is larger than this, it may still keep some of the data, as it may between a vehicle's jobs.
-const EVICTION_BYTES: usize = 16 << 20;
-/// The length of a cache line on x86-64, and at most that of aarch64.
-const LINE_BYTES: usize = 64;
+use crate::onnx::{OnnxEngine, OnnxModel, OnnxRuntime, heap_in_use};
+use aegis_core::desc::{ALIGNMENT, MemoryControl};
+use std::path::Path;
 
 /// A model whose memory needs are known.
 pub(super) struct Sized {
-    model: OnnxModel,
-    sha256: String,
-    inputs: Vec<Tensor>,
-    outputs: Vec<Tensor>,
-    record: Record,
-    weights: u64,
+    pub(super) wired: Wired,
+    /// In order.
+    pub(super) segments: Vec<SizedSegment>,
 }
 
-/// A tensor's form, without a place.
-#[derive(Clone, Debug)]
-struct Tensor {
-    name: String,
-    element: ElementType,
-    shape: Vec<i64>,
-    bytes: u64,
+/// A segment of one, loaded.
+pub(super) struct SizedSegment {
+    pub(super) model: OnnxModel,
+    pub(super) sha256: String,
+    pub(super) record: Record,
+    pub(super) weights: u64,
 }
 
 /// Loads and sizes every model; each has its own result.
@@ -52,31 +36,49 @@ fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>) -> Result<Sized, St
         return Err(format!("this target has no backend \"{}\"", asked.backend));
     }
     let runtime = runtime.ok_or("no runtime library was given")?;
-    let file = asked.file.display();
-    let sha256 = sha256(&asked.file).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    let last = asked.files.len().checked_sub(1).ok_or("no file was given")?;
+    let mut wiring = Wiring::new(&asked.inputs);
+    let mut segments = Vec::new();
+    for (number, file) in asked.files.iter().enumerate() {
+        let sized = size_segment(runtime, file, &mut wiring, number == last);
+        let which = || if last > 0 { format!("segment {}: ", number.saturating_add(1)) } else { String::new() };
+        segments.push(sized.map_err(|text| which() + &text)?);
+    }
+    Ok(Sized { wired: wiring.close(), segments })
+}
+
+fn size_segment(
+    runtime: &OnnxRuntime,
+    path: &Path,
+    wiring: &mut Wiring<'_>,
+    is_last: bool,
+) -> Result<SizedSegment, String> {
+    let file = path.display().to_string();
+    let sha256 = sha256(path).map_err(|error| format!("{file} cannot be read: {error}"))?;
     let text = |error: BackendError| error.to_string();
     let mut record = Record::default();
-    let mut model = OnnxModel::load(runtime, &asked.file, record::recorder()?).map_err(text)?;
+    let mut model = OnnxModel::load(runtime, path, record::recorder()?).map_err(text)?;
     record.add_load(model.recorded_load(), model.persistent_use().height);
-    let inputs = model.inputs().iter().map(|port| input(asked, port)).collect::<Result<Vec<_>, _>>()?;
-    for given in &asked.inputs {
-        if !inputs.iter().any(|input| input.name == given.name) {
-            let names: Vec<_> = inputs.iter().map(|input| input.name.as_str()).collect();
-            return Err(format!("there is no input \"{}\"; the model has: {}", given.name, names.join(", ")));
-        }
+    let inputs = wiring.read(&file, model.inputs())?;
+    wiring.declare(Declared { inputs: model.names("aegis.inputs"), outputs: model.names("aegis.outputs") });
+    if is_last {
+        wiring.check_asked()?;
     }
-    let memory = lay_out(&inputs, &[], false)?;
-    let shapes = OnnxEngine::output_shapes(&model, &memory.inputs, record::recorder()?).map_err(text)?;
-    let outputs = model.outputs().iter().zip(shapes).map(|(port, shape)| tensor(port, shape));
+    let shapes = OnnxEngine::output_shapes(&model, &filled(&inputs)?, record::recorder()?).map_err(text)?;
+    let outputs = model.outputs().iter().zip(shapes).map(|(port, shape)| Tensor::of(port, shape));
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+    wiring.write(&file, &outputs)?;
     // Only the first run of a model that was never run before shows what its first job in a vehicle requests.
     drop(model);
+    let memory = |scratch: Region| {
+        let (inputs, outputs) = (filled(&inputs)?, lay_out(&outputs, false)?);
+        Ok::<_, String>(PlannedMemory { inputs, outputs, persistent: record::nothing()?, scratch })
+    };
     for load in 0..record::LOADS {
         let _between = record::stir(load);
-        let mut model = OnnxModel::load(runtime, &asked.file, record::recorder()?).map_err(text)?;
+        let mut model = OnnxModel::load(runtime, path, record::recorder()?).map_err(text)?;
         record.add_load(model.recorded_load(), model.persistent_use().height);
-        let memory = PlannedMemory { scratch: record::recorder()?, ..lay_out(&inputs, &outputs, false)? };
-        let mut engine = OnnxEngine::bind(model, memory).map_err(text)?;
+        let mut engine = OnnxEngine::bind(model, memory(record::recorder()?)?).map_err(text)?;
         record.add_runs(&mut engine, |engine, run| {
             engine.inputs().iter_mut().for_each(|input| fill(input, run));
             engine.run().map_err(text)
@@ -84,177 +86,34 @@ fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>) -> Result<Sized, St
     }
     record.close();
     let before = heap_in_use();
-    let model = OnnxModel::load(runtime, &asked.file, record.load_region()?).map_err(text)?;
-    let memory = PlannedMemory { scratch: record.run_region()?, ..lay_out(&inputs, &outputs, false)? };
-    let mut engine = OnnxEngine::bind(model, memory).map_err(text)?;
+    let model = OnnxModel::load(runtime, path, record.load_region()?).map_err(text)?;
+    let mut engine = OnnxEngine::bind(model, memory(record.run_region()?)?).map_err(text)?;
     engine.run().map_err(text)?;
     if record.control() == MemoryControl::Planned && engine.control() != MemoryControl::Planned {
         record.grade_down("loaded once more, it ran in an order that was not recorded".to_owned());
     }
     // Taken after a run, so that what the first run keeps is included.
     let weights = heap_in_use().saturating_sub(before);
-    Ok(Sized { model: engine.unbind(), sha256, inputs, outputs, record, weights })
+    Ok(SizedSegment { model: engine.unbind(), sha256, record, weights })
 }
 
-/// Measures every model that could be sized, each on a thread set up like its lane's.
-pub(super) fn measure_all(
-    request: &Request,
-    sized: Vec<Result<Sized, String>>,
-) -> Result<Vec<ModelAnswer>, ProbeError> {
-    let mut answers = Vec::new();
-    for (asked, sized) in request.models.iter().zip(sized) {
-        let measured = match sized {
-            Ok(sized) => on_lane_thread(request, asked, sized)?,
-            Err(error) => Err(error),
-        };
-        let name = asked.name.clone();
-        answers.push(measured.unwrap_or_else(|error| ModelAnswer::Failed { name, error }));
-    }
-    Ok(answers)
-}
-
-fn on_lane_thread(
-    request: &Request,
-    asked: &ModelRequest,
-    sized: Sized,
-) -> Result<Result<ModelAnswer, String>, ProbeError> {
-    let refused = |error: io::Error| ProbeError::System { what: "a lane thread", error };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name(format!("model-{}", asked.name));
-        let thread = thread.spawn_scoped(scope, || measure(request, asked, sized)).map_err(refused)?;
-        thread.join().map_err(|_| refused(io::Error::other("it panicked")))
-    })
-}
-
-fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<ModelAnswer, String> {
-    for void in set_up_thread(&format!("model \"{}\"", asked.name), asked.core, LANE_PRIORITY) {
-        eprintln!("{}", void.text);
-    }
-    let Sized { model, sha256, inputs, outputs, mut record, weights } = sized;
-    let text = |error: BackendError| format!("model \"{}\": {error}", asked.name);
-    let memory = |record: &Record| {
-        let memory = lay_out(&inputs, &outputs, true)?;
-        Ok::<_, String>(PlannedMemory { scratch: record.run_region()?, ..memory })
-    };
-    let mut engine = OnnxEngine::bind(model, memory(&record)?).map_err(text)?;
-    let mut runs = 0_u64;
-    // Each run replays a recording. One that differs grades the model down, and goes on without.
-    let mut run = |engine: OnnxEngine| -> Result<OnnxEngine, String> {
-        let mut engine = engine;
-        runs = runs.saturating_add(1);
-        match engine.run() {
-            Ok(()) => Ok(engine),
-            Err(BackendError::Refused(why)) if record.control() == MemoryControl::Planned => {
-                record.grade_down(format!("run {runs} of the measurement differed: {why}"));
-                let mut engine = OnnxEngine::bind(engine.unbind(), memory(&record)?).map_err(text)?;
-                engine.run().map_err(text)?;
-                Ok(engine)
-            }
-            Err(error) => Err(text(error)),
-        }
-    };
-    for _ in 0..request.warmup_runs {
-        engine = run(engine)?;
-    }
-    // Written once, so that every page of it is memory of its own.
-    let eviction = vec![1_u8; EVICTION_BYTES];
-    let min_ns = request.min_seconds.saturating_mul(1_000_000_000);
-    let (mut series, started) = (Vec::with_capacity(100_000), monotonic_ns());
-    let mut told = 0_u64;
-    for number in 1_u64.. {
-        let evicting = monotonic_ns();
-        evict(&eviction);
-        let began = monotonic_ns();
-        engine = run(engine)?;
-        let ended = monotonic_ns();
-        let length = ended.saturating_sub(began);
-        series.push(length);
-        let elapsed = ended.saturating_sub(started);
-        if elapsed / 500_000_000 > told {
-            told = elapsed / 500_000_000;
-            // Both conditions must hold, so the expected number follows from the slower one.
-            let by_time = u128::from(number) * u128::from(min_ns) / u128::from(elapsed.max(1));
-            let total = u64::try_from(by_time).unwrap_or(u64::MAX).max(request.min_runs).max(number);
-            eprintln!("progress {} {number} {total}", asked.name);
-        }
-        if number >= request.min_runs && elapsed >= min_ns {
-            break;
-        }
-        // A real-time thread that never waits would be stopped by the kernel's throttle, and that is not the model.
-        let busy = ended.saturating_sub(evicting);
-        std::thread::sleep(Duration::from_nanos(busy / 4) + Duration::from_micros(50));
-    }
-    // The closure borrowed the record until here.
-    let height = engine.scratch_use().height;
-    drop(engine);
-    record.reached(height);
-    Ok(ModelAnswer::Measured(Box::new(Measured {
-        name: asked.name.clone(),
-        sha256,
-        threads: 1,
-        inputs: inputs.into_iter().map(told_tensor).collect(),
-        outputs: outputs.into_iter().map(told_tensor).collect(),
-        // What is not planned is not in the arena either.
-        weights_bytes: weights.saturating_add(record.outside()),
-        scratch_bytes: record.height(),
-        memory: record.control().name(),
-        graded_down: record.why(),
-        load: record.load(),
-        runs: record.runs(),
-        execution: Stats::of(series),
-    })))
-}
-
-/// Reads one byte of every cache line, so that nothing else stays in a cache of this size.
-fn evict(buffer: &[u8]) {
-    let lines = std::hint::black_box(buffer).iter().step_by(LINE_BYTES);
-    std::hint::black_box(lines.fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));
-}
-
-fn told_tensor(tensor: Tensor) -> TensorAnswer {
-    let Tensor { name, element, shape, bytes } = tensor;
-    TensorAnswer { name, dtype: element.name(), shape, bytes }
-}
-
-/// An input with the asked shape; where none is asked, the model's own.
-fn input(asked: &ModelRequest, port: &Port) -> Result<Tensor, String> {
-    let given = asked.inputs.iter().find(|input| input.name == port.name);
-    let shape = given.map_or_else(|| port.shape.clone(), |input| input.shape.clone());
-    let agrees =
-        shape.len() == port.shape.len() && shape.iter().zip(&port.shape).all(|(asked, own)| *own < 0 || asked == own);
-    if !agrees {
-        let (name, own) = (&port.name, &port.shape);
-        return Err(format!("input \"{name}\" was asked with shape {shape:?}, the model has {own:?} (-1: any)"));
-    }
-    tensor(port, shape)
-}
-
-fn tensor(port: &Port, shape: Vec<i64>) -> Result<Tensor, String> {
-    let count = shape.iter().try_fold(1_u64, |product, side| product.checked_mul(u64::try_from(*side).ok()?));
-    let bytes = count.and_then(|count| count.checked_mul(port.element.size().0)).filter(|bytes| *bytes > 0);
-    let bytes = bytes.ok_or_else(|| format!("\"{}\" has the shape {shape:?}, which must be given", port.name))?;
-    Ok(Tensor { name: port.name.clone(), element: port.element, shape, bytes })
-}
-
-/// One arena with inputs and outputs behind each other, the inputs filled; without scratch.
-fn lay_out(inputs: &[Tensor], outputs: &[Tensor], locked: bool) -> Result<PlannedMemory, String> {
-    let tensors = inputs.iter().chain(outputs);
-    let total = tensors.map(|tensor| aligned(tensor.bytes)).fold(0, u64::saturating_add);
-    let arena = Arena::map(total, locked).map_err(|error| format!("{total} bytes of memory: {error}"))?;
+/// Tensors behind each other in an arena of their own; `reserved` as in [`Arena::map`].
+pub(super) fn lay_out(tensors: &[Tensor], reserved: bool) -> Result<Vec<BoundTensor>, String> {
+    let total = tensors.iter().map(|tensor| aligned(tensor.bytes)).fold(0, u64::saturating_add);
+    let arena = Arena::map(total, reserved).map_err(|error| format!("{total} bytes of memory: {error}"))?;
     let mut at = 0_u64;
-    let mut inputs = inputs.iter().map(|tensor| place(tensor, &arena, &mut at)).collect::<Result<Vec<_>, _>>()?;
-    let outputs = outputs.iter().map(|tensor| place(tensor, &arena, &mut at)).collect::<Result<Vec<_>, _>>()?;
-    inputs.iter_mut().for_each(|input| fill(input, 0));
-    let none = || {
-        Ok::<_, String>(Region { span: arena.span(0, 0).ok_or("an arena without a start")?, sequence: Sequence::Heap })
+    let place = |tensor: &Tensor| {
+        let span = arena.span(at, tensor.bytes).ok_or("the layout is inconsistent")?;
+        at = at.saturating_add(aligned(tensor.bytes));
+        Ok(BoundTensor { name: tensor.name.clone(), element: tensor.element, shape: tensor.shape.clone(), span })
     };
-    Ok(PlannedMemory { inputs, outputs, persistent: none()?, scratch: none()? })
+    tensors.iter().map(place).collect()
 }
 
-fn place(tensor: &Tensor, arena: &Arc<Arena>, at: &mut u64) -> Result<BoundTensor, String> {
-    let span = arena.span(*at, tensor.bytes).ok_or("the layout is inconsistent")?;
-    *at = at.saturating_add(aligned(tensor.bytes));
-    Ok(BoundTensor { name: tensor.name.clone(), element: tensor.element, shape: tensor.shape.clone(), span })
+fn filled(inputs: &[Tensor]) -> Result<Vec<BoundTensor>, String> {
+    let mut inputs = lay_out(inputs, false)?;
+    inputs.iter_mut().for_each(|input| fill(input, 0));
+    Ok(inputs)
 }
 
 fn aligned(bytes: u64) -> u64 {
@@ -263,9 +122,9 @@ fn aligned(bytes: u64) -> u64 {
 
 /// Fills an input: pseudo-random numbers in [0, 1) that are the same each time for a series, or ones for integers.
 #[allow(unsafe_code, reason = "writes planned memory that only the caller knows")]
-fn fill(tensor: &mut BoundTensor, series: u32) {
+pub(super) fn fill(tensor: &mut BoundTensor, series: u32) {
     let mut state = 0x2545_f491_u32 ^ series.wrapping_mul(0x9e37_79b9);
-    // SAFETY: `lay_out` made the arena a moment ago and shares it with nobody yet.
+    // SAFETY: `lay_out` made the arena, only this thread knows it, and nothing runs on it now.
     unsafe {
         if let Some(values) = tensor.write::<f32>() {
             values.fill_with(|| {

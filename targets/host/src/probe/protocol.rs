@@ -1,4 +1,4 @@
-//! The probe's request and answer: `aegis.probe/1`.
+//! The probe's request and answer: `aegis.probe/2`.
 
 use super::statistics::Stats;
 use aegis_linux::machine::Machine;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The name and version of the protocol.
-pub(super) const SCHEMA: &str = "aegis.probe/1";
+pub(super) const SCHEMA: &str = "aegis.probe/2";
 
 /// What is asked.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,7 +46,8 @@ pub(super) struct LaneRequest {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct ModelRequest {
     pub(super) name: String,
-    pub(super) file: PathBuf,
+    /// One for each segment, in order.
+    pub(super) files: Vec<PathBuf>,
     pub(super) backend: String,
     pub(super) core: u16,
     #[serde(default)]
@@ -123,16 +124,28 @@ pub enum ModelAnswer {
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
     pub(super) name: String,
-    pub(super) sha256: String,
     pub(super) threads: u16,
     pub(super) inputs: Vec<TensorAnswer>,
     pub(super) outputs: Vec<TensorAnswer>,
+    /// What a segment writes and a later one reads.
+    pub(super) carried: Vec<TensorAnswer>,
+    pub(super) segments: Vec<SegmentAnswer>,
+}
+
+/// The figures of one segment.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SegmentAnswer {
+    pub(super) sha256: String,
     pub(super) weights_bytes: u64,
     pub(super) scratch_bytes: u64,
     pub(super) memory: &'static str,
     pub(super) graded_down: Option<String>,
     pub(super) load: Vec<i64>,
     pub(super) runs: Vec<Vec<i64>>,
+    /// The names of the inputs and carried tensors that it reads, in its file's order.
+    pub(super) reads: Vec<String>,
+    /// The names of the outputs and carried tensors that it writes, likewise.
+    pub(super) writes: Vec<String>,
     pub(super) execution: Stats,
 }
 

@@ -24,6 +24,11 @@ pub(super) fn recorder() -> Result<Region, String> {
     region(RECORDING_BYTES, false, Sequence::Recorded)
 }
 
+/// A region that serves nothing: runs of a bound segment never ask what its loading lies in.
+pub(super) fn nothing() -> Result<Region, String> {
+    region(0, false, Sequence::Heap)
+}
+
 fn region(bytes: u64, locked: bool, sequence: Sequence) -> Result<Region, String> {
     let arena = Arena::map(bytes, locked).map_err(|error| format!("{bytes} bytes of memory: {error}"))?;
     let span = arena.span(0, bytes).ok_or("the layout is inconsistent")?;
@@ -172,7 +177,9 @@ impl Record {
     pub(super) fn run_region(&self) -> Result<Region, String> {
         let recordings = self.recordings().filter(|_| self.run_differs.is_none());
         match recordings {
-            Some(recordings) => region(self.height.max(1), true, Sequence::Planned(recordings.leak())),
+            Some(recordings) => {
+                region(self.height.max(1), true, Sequence::Planned { runs: recordings.leak(), owns_region: true })
+            }
             // Room for runs that differ; how high they reach is not known before.
             None => region(RECORDING_BYTES, false, Sequence::Free),
         }

@@ -3,7 +3,7 @@
 
 use aegis_core::desc::{
     Certificate, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Policy, PoolDesc, Preemption, Release,
-    SystemDesc, TaskDesc, TensorDesc,
+    SegmentDesc, SystemDesc, TaskDesc, TensorDesc,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
 use aegis_core::{Duration, layout};
@@ -13,32 +13,60 @@ pub const fn ms(value: u64) -> Duration {
     Duration::from_ns(value * 1_000_000)
 }
 
-const TENSOR: TensorDesc = TensorDesc {
-    name: "x",
-    element: aegis_core::desc::ElementType::F32,
-    shape: &[1, 16],
-    at: ByteOffset(64),
-    size: Bytes(64),
-};
+const fn tensor(name: &'static str, at: u64) -> TensorDesc {
+    let (at, size) = (ByteOffset(at), Bytes(64));
+    TensorDesc { name, element: aegis_core::desc::ElementType::F32, shape: &[1, 16], at, size }
+}
 
-/// The model that every task of a fixture runs.
-pub const MODEL: ModelDesc = ModelDesc {
-    name: "net",
-    backend: aegis_core::desc::Backend::OnnxRuntime,
+const SEGMENT: SegmentDesc = SegmentDesc {
     file: FileDesc { name: "net", sha256: "00", version: "" },
-    pool: PoolId(0),
-    weights: Bytes(1_000),
     memory: aegis_core::desc::MemoryControl::Capped,
-    tensors: aegis_core::desc::TensorLife::Kept,
     persistent_at: ByteOffset(0),
     persistent: Bytes(0),
     load: &[],
     scratch_at: ByteOffset(0),
     scratch: Bytes(64),
     runs: &[],
-    inputs: &[TENSOR],
-    outputs: &[TENSOR],
+    reads: &[0],
+    writes: &[1],
 };
+
+/// The model that every task of a fixture runs.
+pub const MODEL: ModelDesc = ModelDesc {
+    name: "net",
+    backend: aegis_core::desc::Backend::OnnxRuntime,
+    pool: PoolId(0),
+    weights: Bytes(1_000),
+    tensors: aegis_core::desc::TensorLife::Kept,
+    inputs: &[tensor("x", 64)],
+    outputs: &[tensor("x", 64)],
+    carried: &[],
+    segments: &[SEGMENT],
+};
+
+/// A model in two segments, one tensor between them.
+pub const CHAIN: ModelDesc = ModelDesc {
+    name: "chain",
+    outputs: &[tensor("y", 192)],
+    carried: &[tensor("h", 128)],
+    segments: &[SegmentDesc { writes: &[2], ..SEGMENT }, SegmentDesc { reads: &[2], ..SEGMENT }],
+    ..MODEL
+};
+
+/// A plan whose tasks have a period and segments in milliseconds, on one lane that preempts between segments. Those of several
+/// segments run [`CHAIN`].
+pub fn in_segments(tasks: &[(u64, &[u64])]) -> &'static SystemDesc {
+    let whole: Vec<(u64, u64)> = tasks.iter().map(|(period, segments)| (*period, segments.iter().sum())).collect();
+    let whole = system(&whole);
+    let tasks = whole.tasks.iter().zip(tasks).map(|(task, (_, segments))| {
+        let model = Some(ModelId(u16::from(segments.len() > 1)));
+        let segments: Vec<Duration> = segments.iter().copied().map(ms).collect();
+        TaskDesc { model, segments: segments.leak(), ..*task }
+    });
+    let lanes = whole.lanes.iter().map(|lane| LaneDesc { preemption: Preemption::Segments, ..*lane });
+    let (tasks, lanes): (Vec<_>, Vec<_>) = (tasks.collect(), lanes.collect());
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), lanes: lanes.leak(), models: &[MODEL, CHAIN], ..*whole }))
+}
 
 /// A plan whose tasks are (period, execution) in milliseconds on one lane; the response bound is the period.
 pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
@@ -98,10 +126,12 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
         pools: &[PoolDesc {
             name: "ram",
             capacity: Bytes(1 << 20),
+            shares: None,
             weights: Bytes(1_000),
             height: Bytes(128),
             lower_bound: Bytes(128),
             private: Bytes(192),
         }],
+        levels: &[],
     }))
 }

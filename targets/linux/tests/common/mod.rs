@@ -25,6 +25,8 @@ pub enum Act {
     Sleep(u64),
     /// Fails.
     Fail(Fault),
+    /// Fails in a job's first piece, and in no later one.
+    FailFirst(Fault),
     /// Panics.
     Panic,
 }
@@ -32,7 +34,8 @@ pub enum Act {
 /// Lane work with one act for all tasks, and a log of what ran.
 pub struct Synthetic {
     pub act: Act,
-    pub ran: Vec<u64>,
+    /// Request and piece of whatever ran.
+    pub ran: Vec<(u64, u16)>,
 }
 
 impl LaneWork for Synthetic {
@@ -42,7 +45,7 @@ impl LaneWork for Synthetic {
     }
 
     fn run(&mut self, job: &JobContext) -> Result<(), Fault> {
-        self.ran.push(job.request);
+        self.ran.push((job.request, job.piece));
         match self.act {
             Act::Spin(us) => {
                 let start = std::time::Instant::now();
@@ -50,6 +53,8 @@ impl LaneWork for Synthetic {
             }
             Act::Sleep(us) => std::thread::sleep(std::time::Duration::from_micros(us)),
             Act::Fail(fault) => return Err(fault),
+            Act::FailFirst(fault) if job.is_first() => return Err(fault),
+            Act::FailFirst(_) => {}
             Act::Panic => panic!("the hook of a test panics"),
         }
         Ok(())
@@ -87,7 +92,8 @@ pub struct Ran {
     pub records: Vec<Record>,
     /// Heap operations of the orchestration thread inside the loop.
     pub heap_operations: u64,
-    pub requests: Vec<u64>,
+    /// Request and piece of whatever ran.
+    pub ran: Vec<(u64, u16)>,
 }
 
 /// Runs a plan with `TASKS` tasks on one lane for `for_ms`, or until stopped after `stop_ms`.
@@ -154,6 +160,6 @@ pub fn drive_delayed<const TASKS: usize>(
     while let Some(record) = reader.dequeue() {
         records.push(record);
     }
-    let requests = lane.close(std::time::Duration::from_secs(1)).unwrap().ran;
-    Ran { report, stats, records, heap_operations, requests }
+    let ran = lane.close(std::time::Duration::from_secs(1)).unwrap().ran;
+    Ran { report, stats, records, heap_operations, ran }
 }

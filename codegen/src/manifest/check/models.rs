@@ -1,0 +1,64 @@
+//! The rules of models that are cut into segments.
+
+use std::collections::BTreeMap;
+
+use aegis_core::desc::Preemption;
+
+use super::Links;
+use crate::finding::{Code, Finding};
+use crate::manifest::model::{Execution, Source, Span};
+use crate::manifest::raw::{Lane, Model, Raw, Task};
+use crate::manifest::reader::Sink;
+use crate::manifest::units::Time;
+
+/// Applies the rules to every model that is cut, and to the tasks that run one.
+pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
+    for model in &raw.models {
+        repeats(model, sink);
+    }
+    for ((task, model), lane) in raw.tasks.iter().zip(&links.models).zip(&links.lanes) {
+        let model = model.and_then(|model| raw.models.get(model));
+        let lane = lane.and_then(|lane| raw.lanes.get(lane));
+        if let (Some(model), Some(lane)) = (model, lane) {
+            declared(task, model, lane, sink);
+        }
+    }
+}
+
+/// No file is a model's segment twice.
+fn repeats(model: &Model, sink: &Sink<'_>) {
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for source in model.sources.iter().flatten() {
+        let Source::File { path } = source else { continue };
+        if let Some(first) = seen.get(path.get_ref().as_str()) {
+            let message = format!("the model `{}` has the file `{}` twice", model.name.get_ref(), path.get_ref());
+            let finding = Finding::error(Code::RepeatedFile, message)
+                .at(sink.file, path.span(), "given again here")
+                .also(sink.file, first.clone(), "first given here");
+            sink.push(
+                finding.help("each segment is a file of its own: name those of `aegis model cut` in their order"),
+            );
+        } else {
+            seen.insert(path.get_ref(), path.span());
+        }
+    }
+}
+
+/// Where a job can lose its lane between files, each file's time counts, which only a profile has.
+fn declared(task: &Task, model: &Model, lane: &Lane, sink: &Sink<'_>) {
+    let (Some(files), Some(Execution::Wcet(wcet))) = (&model.files_key, &task.execution) else { return };
+    let Some((Preemption::Segments, place)) = &lane.preemption else { return };
+    let count = model.sources.as_ref().map_or_else(String::new, |sources| format!("{} ", sources.len()));
+    let message = format!(
+        "the task `{}` declares one wcet {}, but its model `{}` has {count}files, between which its lane `{}` preempts",
+        task.name.get_ref(),
+        Time(*wcet.get_ref()),
+        model.name.get_ref(),
+        lane.name.get_ref()
+    );
+    let finding = Finding::error(Code::CutWithoutProfile, message)
+        .at(sink.file, wcet.span(), "one time for all files")
+        .also(sink.file, files.clone(), "each needs its own")
+        .also(sink.file, place.clone().unwrap_or_else(|| lane.span.clone()), "the lane's preemption");
+    sink.push(finding.help("measure the files with `aegis profile`, and name the `profile` instead of the wcet"));
+}

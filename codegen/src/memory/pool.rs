@@ -1,0 +1,139 @@
+//! Puts together one device's arena.
+
+use super::lane::{Member, Region, lay_out, lay_out_private};
+use super::{Group, Home, Placement, Pool, aligned, bound, levels};
+use crate::system::System;
+use aegis_core::units::{ByteOffset, Bytes};
+use std::collections::BTreeMap;
+
+/// One device with the homes of all models.
+pub(super) struct Planner<'a> {
+    pub(super) system: &'a System,
+    pub(super) homes: &'a [Option<Home>],
+    pub(super) device: usize,
+}
+
+/// The models of a group with the region of all of them.
+pub(super) struct Shared {
+    pub(super) members: Vec<Member>,
+    pub(super) region: Region,
+}
+
+impl Planner<'_> {
+    /// The models that lie here and that `stays` lets.
+    pub(super) fn members(&self, stays: impl Fn(usize) -> bool) -> Vec<Member> {
+        let here = self.homes.iter().enumerate().filter_map(|(model, home)| {
+            let home = home.filter(|home| home.device == self.device)?;
+            stays(home.task).then_some(Member { model, home })
+        });
+        here.collect()
+    }
+
+    /// The regions of what shares them, in the order of groups.
+    pub(super) fn regions(&self, members: &[Member]) -> Option<Vec<Shared>> {
+        let mut groups: BTreeMap<Group, Vec<Member>> = BTreeMap::new();
+        for member in members {
+            groups.entry(member.home.group).or_default().push(*member);
+        }
+        let regions = groups.into_values().map(|members| {
+            let region = lay_out(self.system, &members)?;
+            Some(Shared { members, region })
+        });
+        regions.collect()
+    }
+
+    /// Lays out the device's arena.
+    pub(super) fn plan(&self, placed: &mut [Placement]) -> Option<Pool> {
+        let members = self.members(|_| true);
+        let regions = self.regions(&members)?;
+        let private = members.iter().map(|member| Some(lay_out_private(self.system, *member)?.height));
+        let private = private.collect::<Option<Vec<u64>>>()?;
+        let forbids_most = forbids_most(&regions, &members, &private);
+        // What goes at more levels of pressure lies higher, so that what it leaves is the arena's upper end; but a region shrinks
+        // too, and then had better lie above what is kept. Which of the two leaves less, the levels say.
+        let mut beside = placed.to_vec();
+        let (end, weights, persistent) = self.stack(&members, &regions, true, placed)?;
+        self.stack(&members, &regions, false, &mut beside)?;
+        if levels::heights(self, &beside)? < levels::heights(self, placed)? {
+            placed.clone_from_slice(&beside);
+        }
+        let apart = private.iter().try_fold(0_u64, |sum, height| sum.checked_add(*height))?;
+        let shared = regions.iter().try_fold(0_u64, |sum, shared| sum.checked_add(shared.region.height))?;
+        let here = |model: usize| members.iter().any(|member| member.model == model);
+        Some(Pool {
+            height: Bytes(end),
+            lower_bound: Bytes(bound::of(self.system, self.homes, placed, here)?),
+            private: Bytes(end.checked_sub(shared)?.checked_add(apart)?),
+            persistent: Bytes(persistent),
+            weights: Bytes(weights),
+            forbids_most,
+        })
+    }
+
+    /// Puts everything above each other. Returns the arena's length, what backends hold outside, and what loading takes.
+    fn stack(
+        &self,
+        members: &[Member],
+        regions: &[Shared],
+        regions_last: bool,
+        placed: &mut [Placement],
+    ) -> Option<(u64, u64, u64)> {
+        let rank = |task: usize| self.system.levels.iter().filter(|level| level.shed.contains(&task)).count();
+        let survives = |shared: &Shared| shared.members.iter().map(|member| rank(member.home.task)).min().unwrap_or(0);
+        let mut order: Vec<(usize, bool, usize)> = Vec::with_capacity(members.len().saturating_add(regions.len()));
+        order.extend(members.iter().enumerate().map(|(position, member)| (rank(member.home.task), false, position)));
+        order.extend(regions.iter().enumerate().map(|(position, shared)| (survives(shared), true, position)));
+        order.sort_by_key(|(rank, is_region, position)| (regions_last && *is_region, *rank, *is_region, *position));
+        let (mut end, mut weights, mut persistent) = (0_u64, 0_u64, 0_u64);
+        for (_, is_region, position) in order {
+            if is_region {
+                let shared = regions.get(position)?;
+                shared.region.place(self.system, &shared.members, end, placed)?;
+                end = end.checked_add(shared.region.height)?;
+            } else {
+                let member = members.get(position)?;
+                weights = weights.checked_add(self.system.models.get(member.model)?.weights()?.0)?;
+                persistent = persistent.checked_add(self.keep(*member, &mut end, placed)?)?;
+            }
+        }
+        Some((end, weights, persistent))
+    }
+
+    /// Places what a model keeps always: what loading takes, then tensors. Returns the length of the former.
+    fn keep(&self, member: Member, end: &mut u64, placed: &mut [Placement]) -> Option<u64> {
+        let model = self.system.models.get(member.model)?;
+        let placement = placed.get_mut(member.model)?;
+        let begin = *end;
+        for segment in &mut placement.segments {
+            segment.persistent = ByteOffset(*end);
+            *end = end.checked_add(segment.load.height.0)?;
+        }
+        let loaded = end.checked_sub(begin)?;
+        for ((tensor, life), at) in model.all_tensors().zip(model.lives()).zip(&mut placement.tensors) {
+            if life.is_none() {
+                *at = ByteOffset(*end);
+                *end = end.checked_add(aligned(tensor.size)?)?;
+            }
+        }
+        Some(loaded)
+    }
+}
+
+/// Of the highest models of two groups, the pair whose smaller one is largest: so much would be saved if they never ran
+/// at once. `private` are the members' own heights.
+fn forbids_most(regions: &[Shared], members: &[Member], private: &[u64]) -> Option<(usize, usize, Bytes)> {
+    let height = |model: usize| {
+        let own = members.iter().zip(private).find(|(member, _)| member.model == model);
+        own.map_or(0, |(_, height)| *height)
+    };
+    let highest = |shared: &Shared| {
+        let models = shared.members.iter().map(|member| (height(member.model), member.model));
+        models.max_by_key(|(height, model)| (*height, std::cmp::Reverse(*model)))
+    };
+    let mut tops: Vec<(u64, usize)> = regions.iter().filter_map(highest).collect();
+    tops.sort_by_key(|(height, model)| (std::cmp::Reverse(*height), *model));
+    match tops.as_slice() {
+        [(_, first), (height, second), ..] if *height > 0 => Some((*first, *second, Bytes(*height))),
+        _ => None,
+    }
+}

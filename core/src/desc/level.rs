@@ -1,0 +1,40 @@
+//! What is done under memory pressure.
+
+use super::ModelDesc;
+use crate::time::Duration;
+use crate::units::{Bytes, TaskId};
+
+/// A planned answer to memory pressure.
+///
+/// While it holds, the tasks of `shed` release nothing and their models' memory is given back, and arrivals of `reject` are
+/// refused. Everything else goes on as proven: a bound that allows for all tasks also holds where some never arrive.
+#[derive(Clone, Copy, Debug)]
+pub struct LevelDesc {
+    /// The name in the manifest.
+    pub name: &'static str,
+    /// The tasks that stop, in the order of the tasks.
+    pub shed: &'static [TaskId],
+    /// The tasks whose arrivals are refused, likewise; their memory stays.
+    pub reject: &'static [TaskId],
+    /// For each pool, in their order, what is left in use.
+    pub pools: &'static [LevelPoolDesc],
+    /// Where everything lies, for each of the system's models and in their order, if the level compacts; those of shed tasks
+    /// hold no bytes. Empty where everything stays where it is.
+    pub models: &'static [ModelDesc],
+    /// What a compacting level copies when it is entered or left: the kept tensors that move.
+    pub copied: Bytes,
+    /// How long it takes from the order until the level's memory is all that is in use, at most: jobs of shed tasks that have
+    /// arrived come to their end; where something moves, those of all tasks, while nothing is released, and it is copied.
+    pub settles: Duration,
+}
+
+/// What is left of a pool at a level.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LevelPoolDesc {
+    /// What backends hold besides the arena, for the models that stay.
+    pub weights: Bytes,
+    /// Nothing above this much of the arena is in use.
+    pub height: Bytes,
+    /// No layout of the models that stay is lower, if all of it may move.
+    pub lower_bound: Bytes,
+}
