@@ -144,6 +144,17 @@ pub fn check_loaded(loaded: &Loaded, mut findings: Vec<Finding>, options: Option
     Ok(Checked { resolved, analysis, layout, lock, without_certificate, findings })
 }
 
+/// Whether a system holds by proofs that have certificates: deadlines, chains, and where it is asked for memory.
+pub(crate) fn holds(system: &System, with_memory: bool) -> bool {
+    let analysis = analysis::analyse(system);
+    let sound = |findings: Vec<Finding>| !findings.iter().any(Finding::is_error);
+    if !(analysis.has_certificate() && holds_by_bounds(system, &analysis) && sound(judge::judge(system, &analysis))) {
+        return false;
+    }
+    let priorities: Vec<_> = analysis.tasks.iter().map(|task| task.priority).collect();
+    !with_memory || memory::plan(system, &priorities).is_ok_and(|layout| sound(judge::judge_memory(system, &layout)))
+}
+
 /// Whether every deadline is met by its bound, not only by the exact analysis.
 fn holds_by_bounds(system: &System, analysis: &Analysis) -> bool {
     system.tasks.iter().zip(&analysis.tasks).all(|(task, found)| found.holds(task.deadline) == Holds::Proven)

@@ -10,6 +10,7 @@
 //! Each room takes data and returns data; none prints, and none stops at its first finding. A vehicle's build script
 //! uses [`build_rs`] only; the `aegis` command uses everything.
 
+pub mod admit;
 pub mod analysis;
 pub mod build_rs;
 pub mod certify;

@@ -75,6 +75,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("certify", &["analysis", "memory", "plan", "system"]),
     ("emit", &["lock", "tables"]),
     ("check", &["analysis", "certify", "finding", "lock", "manifest", "memory", "resolve", "system", "tables"]),
+    ("admit", &["analysis", "check", "manifest", "memory", "system"]),
     ("onnx", &["finding"]),
     ("report", &["analysis", "check", "finding", "memory", "onnx", "plan", "report", "system"]),
     ("build_rs", &["emit", "lock", "manifest", "tables"]),

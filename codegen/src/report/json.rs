@@ -303,12 +303,18 @@ fn residents(system: &System, device: usize) -> Vec<Model<'_>> {
 /// Findings as every report shows them; `text` is the manifest's.
 #[must_use]
 pub fn findings<'a>(findings: &'a [Finding], text: &str) -> Vec<FindingView<'a>> {
-    findings.iter().map(|finding| view(finding, text)).collect()
+    findings_of(findings, |_| Some(text))
 }
 
-fn view<'a>(finding: &'a Finding, text: &str) -> FindingView<'a> {
+/// The same, where findings speak of several files; `text` has those that are known.
+#[must_use]
+pub fn findings_of<'a, 't>(findings: &'a [Finding], text: impl Fn(&str) -> Option<&'t str>) -> Vec<FindingView<'a>> {
+    findings.iter().map(|finding| view(finding, &text)).collect()
+}
+
+fn view<'a, 't>(finding: &'a Finding, text: &impl Fn(&str) -> Option<&'t str>) -> FindingView<'a> {
     let labels = finding.labels.iter().map(|label| {
-        let position: Option<Position> = label.position(text);
+        let position: Option<Position> = text(&label.file).and_then(|text| label.position(text));
         LabelView {
             file: &label.file,
             line: position.map(|position| position.line),

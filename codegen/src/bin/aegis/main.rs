@@ -3,6 +3,7 @@
 //! Exit status: 0 holds, 1 findings, 2 usage or unreadable input, 3 an error inside AegisRT (`aegis-ICE`). `aegis run`
 //! ends with the vehicle's own status once the vehicle runs.
 
+mod admit;
 mod build;
 mod check;
 mod explain;
@@ -51,6 +52,9 @@ enum Command {
     /// Place a table of buffers in as little memory as can be found.
     #[command(after_help = "Example:\n  aegis pack buffers.csv --capacity 1MiB -o placed.csv")]
     Pack(pack::Arguments),
+    /// Say whether more tasks still fit, and if not what would make them fit; writes no lock.
+    #[command(after_help = "Example:\n  aegis admit --add depth.toml")]
+    Admit(admit::Arguments),
     /// Re-prove a lock with the checker that ships in the vehicle.
     Verify(verify::Arguments),
     /// Say what a finding's code means, or why a task's response bound is what it is.
@@ -115,6 +119,7 @@ fn main() -> ExitCode {
         Command::Profile(arguments) => measure::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Pack(arguments) => pack::run(&arguments),
+        Command::Admit(arguments) => admit::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
