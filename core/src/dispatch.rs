@@ -233,6 +233,33 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     }
 }
 
+/// The size of a [`State`] in bytes on the machine that asks: what the dispatcher needs of memory, besides its ring of trace
+/// records. `None` where that exceeds the machine's range.
+///
+/// It is linear in each number: a queue has one [`Job`] an entry, everything else is aligned as jobs are.
+#[must_use]
+pub const fn state_bytes(tasks: usize, lanes: usize, queue: usize) -> Option<usize> {
+    let (job, task, lane) = (size_of::<Job>(), size_of::<TaskState<1>>(), size_of::<LaneState>());
+    let Some(rest) = size_of::<State<1, 1, 1>>().checked_sub(task) else {
+        return None;
+    };
+    let (Some(rest), Some(fixed), Some(waiting)) =
+        (rest.checked_sub(lane), task.checked_sub(job), job.checked_mul(queue))
+    else {
+        return None;
+    };
+    let Some(task) = fixed.checked_add(waiting) else {
+        return None;
+    };
+    let (Some(tasks), Some(lanes)) = (task.checked_mul(tasks), lane.checked_mul(lanes)) else {
+        return None;
+    };
+    let Some(sum) = tasks.checked_add(lanes) else {
+        return None;
+    };
+    sum.checked_add(rest)
+}
+
 /// Advances the dispatcher by one event.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ use crate::analysis::Holds;
 use crate::check::{Checked, show, show_down};
 use crate::report::explain;
 use aegis_core::Duration;
+use aegis_core::dispatch::state_bytes;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use std::fmt::Write as _;
 
@@ -122,7 +123,28 @@ pub fn render(checked: &Checked) -> String {
             );
         }
     }
+    if let Some(size) = state(checked) {
+        let (tasks, lanes) = (system.tasks.len(), system.lanes.len());
+        let _ = writeln!(
+            text,
+            "runtime: {} of state for {} and {}, besides the trace ring",
+            bytes(size),
+            count(tasks, "task"),
+            count(lanes, "lane"),
+        );
+    }
     text
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What the dispatcher's state takes in a vehicle of this plan; stages are tasks.
+fn state(checked: &Checked) -> Option<u64> {
+    let plan = &checked.lock.as_ref()?.plan;
+    let queue = plan.tasks.iter().map(|task| usize::from(task.queue)).max()?;
+    u64::try_from(state_bytes(plan.tasks.len(), plan.lanes.len(), queue)?).ok()
 }
 
 /// Millionths as a percentage.

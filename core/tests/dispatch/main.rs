@@ -375,3 +375,15 @@ fn the_runner_up_of_a_task_can_be_its_own_next_job() {
     });
     assert_eq!(decided, Some((2, Some(3), Reason::ArrivedFirst, 3)));
 }
+
+#[test]
+fn the_states_size_is_what_it_is_said_to_be() {
+    use aegis_core::dispatch::{State, state_bytes};
+    assert_eq!(state_bytes(1, 1, 1), Some(size_of::<State<1, 1, 1>>()));
+    assert_eq!(state_bytes(5, 1, 4), Some(size_of::<State<5, 1, 4>>()));
+    assert_eq!(state_bytes(64, 4, 2), Some(size_of::<State<64, 4, 2>>()));
+    assert_eq!(state_bytes(1_024, 64, 65), Some(size_of::<State<1_024, 64, 65>>()));
+    assert_eq!(state_bytes(usize::MAX, 1, 1), None);
+    // What a vehicle of 64 tasks may need.
+    assert!(size_of::<State<64, 4, 2>>() <= 16 << 10, "{}", size_of::<State<64, 4, 2>>());
+}
