@@ -150,6 +150,7 @@ fn task(
         period_ns: task.period.as_ns(),
         deadline_ns: task.deadline.as_ns(),
         phase_ns: task.phase.as_ns(),
+        submitted: task.submitted,
         jitter_ns: task.jitter.as_ns(),
         stage: stage.transpose()?,
         bcet_ns: task.bcet.as_ns(),

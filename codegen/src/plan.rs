@@ -95,6 +95,12 @@ pub struct Lane {
     pub slots: Vec<(u64, u16)>,
 }
 
+/// Whether a word says nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(word: &bool) -> bool {
+    !*word
+}
+
 /// Whether a number says nothing.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_zero(number: &u64) -> bool {
@@ -242,6 +248,9 @@ pub struct Task {
     pub deadline_ns: u64,
     /// The first arrival.
     pub phase_ns: u64,
+    /// Whether the application submits its jobs.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub submitted: bool,
     /// Its own release jitter.
     pub jitter_ns: u64,
     /// The stage before it.

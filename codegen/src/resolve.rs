@@ -194,12 +194,16 @@ impl Resolver<'_> {
     }
 
     /// One orchestration thread serves all lanes, so each of a lane's events may wait for one of every other lane: by the
-    /// other lanes' dispatch overheads, which bound a step with its hand-over.
+    /// other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each task
+    /// that the application submits: they come at any instant, one step each, at most once a period.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         for (position, lane) in lanes.iter_mut().enumerate() {
             let others = own.iter().enumerate().filter(|(other, _)| *other != position);
-            let others = others.map(|(_, overhead)| *overhead).try_fold(Duration::ZERO, Duration::checked_add);
+            let tasks = self.loaded.manifest.tasks.iter().filter(|task| task.submitted);
+            let submissions = tasks.filter_map(|task| own.get(task.lane));
+            let mut others = others.map(|(_, overhead)| overhead).chain(submissions).copied();
+            let others = others.try_fold(Duration::ZERO, Duration::checked_add);
             lane.thread_wait = others.unwrap_or(Duration::MAX);
             if lane.segment_overhead().is_none() || lane.lateness().is_none() {
                 let message = format!("the overheads of lane `{}` sum to more than 2^64 - 1 ns", lane.name);
@@ -257,6 +261,7 @@ impl Resolver<'_> {
             period: *task.period.get_ref(),
             deadline: *task.deadline.get_ref(),
             phase: task.phase,
+            submitted: task.submitted,
             jitter: task.jitter,
             priority: task.priority.as_ref().map(|priority| *priority.get_ref()),
             after: task.after,

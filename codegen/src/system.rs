@@ -164,6 +164,8 @@ pub struct Task {
     pub deadline: Duration,
     /// The first arrival.
     pub phase: Duration,
+    /// Whether the application submits its jobs, at most one a period.
+    pub submitted: bool,
     /// Release jitter of its own, without the lane's wake-up latency.
     pub jitter: Duration,
     /// The priority that the manifest gives; present exactly under `fixed-priority`, unless priorities are optimal.

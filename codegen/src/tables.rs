@@ -160,7 +160,11 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         name: text(&task.name),
         lane: LaneId(task.lane),
         model: task.model.map(ModelId),
-        release: if task.stage.is_some() { Release::Stage } else { Release::Timer },
+        release: match (task.stage.is_some(), task.submitted) {
+            (true, _) => Release::Stage,
+            (false, true) => Release::Submitted,
+            (false, false) => Release::Timer,
+        },
         priority: Priority(task.priority),
         period: Duration::from_ns(task.period_ns),
         deadline: Duration::from_ns(task.deadline_ns),

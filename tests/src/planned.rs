@@ -41,6 +41,7 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         period: Duration::from_ns(load.period),
         deadline: Duration::from_ns(load.deadline),
         phase: Duration::ZERO,
+        submitted: false,
         jitter: Duration::from_ns(load.jitter),
         priority: None,
         after: None,

@@ -235,7 +235,7 @@ pub fn exact_tasks(system: &System, analysis: &Analysis, lane: usize) -> Option<
     for (member, load) in members.iter().zip(&loads) {
         let task = system.tasks.get(*member)?;
         let connected = task.after.is_some() || system.tasks.iter().any(|other| other.after == Some(*member));
-        if connected || drops(task) || desc.preemption != Preemption::None {
+        if connected || task.submitted || drops(task) || desc.preemption != Preemption::None {
             return None;
         }
         tasks.push(exact::Task {

@@ -193,6 +193,10 @@ codes! {
     NoBoundAtLevel = "AEG142", "a chain has no bound at a pressure level",
         "A chain's reaction and age count on each of its tasks arriving every period. While a level sheds or rejects one \
          of them nothing passes there, so no reaction and no age is claimed; at the other levels the bounds hold.";
+    SubmittedRefused = "AEG143", "a submitted task is where strictly periodic arrivals are needed",
+        "A task with release = submitted comes when the application says, at most once a period. A table has a slot for each \
+         job, and a chain's reaction and age count on each member's arriving every period, so neither can have it. Fixed \
+         priorities and EDF hold for such arrivals as they are.";
 
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \

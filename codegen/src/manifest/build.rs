@@ -167,6 +167,7 @@ fn build_task(
         period: raw.period?,
         deadline: raw.deadline?,
         phase: raw.phase,
+        submitted: raw.submitted.is_some(),
         jitter: raw.jitter.map_or(Duration::ZERO, Spanned::into_inner),
         priority,
         execution: raw.execution?,

@@ -7,7 +7,7 @@ use crate::error::HostError;
 use crate::hooks::TaskHooks;
 use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::OnnxRuntime;
-use aegis_core::desc::{Backend, ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc, TensorLife};
+use aegis_core::desc::{Backend, ModelDesc, SystemDesc, TaskDesc, TensorDesc, TensorLife};
 use aegis_core::trace::VoidReason;
 use aegis_core::verify::scratch_is_its_own;
 use aegis_core::{LaneId, ModelId, TaskId};
@@ -30,12 +30,6 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
         };
         if let Some(text) = other_segments(task, model) {
             return refuse(text);
-        }
-        if task.release == Release::Submitted {
-            return refuse(format!(
-                "task \"{}\" is released by submission, which this target does not offer",
-                task.name
-            ));
         }
     }
     Ok(())

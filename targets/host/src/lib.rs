@@ -32,6 +32,7 @@ mod vehicle;
 pub use aegis_core;
 pub use aegis_linux::lane::JobContext;
 pub use aegis_linux::stats::TaskStats;
+pub use aegis_linux::submissions::{Submissions, SubmitError};
 pub use cache::Assets;
 pub use error::HostError;
 pub use hooks::{Inputs, Outputs, TaskHooks};

@@ -23,6 +23,7 @@ use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_u
 use aegis_linux::signals::Signals;
 use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
+use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
 use aegis_linux::table::render;
 use aegis_linux::verdict::{Findings, judge};
@@ -63,6 +64,7 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     runtime: &'static Runtime<TASKS, LANES, QUEUE>,
     assets: Result<Assets, HostError>,
     makers: Vec<(TaskId, HooksMaker)>,
+    submissions: Arc<Submissions>,
 }
 
 /// What a run left behind for the summary.
@@ -81,7 +83,14 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn new(system: &'static SystemDesc, runtime: &'static Runtime<TASKS, LANES, QUEUE>) -> Self {
         let assets = Cache::of_user().map(|cache| Assets { system, cache });
-        Self { system, runtime, assets, makers: Vec::new() }
+        Self { system, runtime, assets, makers: Vec::new(), submissions: Submissions::new(system) }
+    }
+
+    /// What the application's own threads, or hooks, submit jobs with: of tasks that the manifest gives `release =
+    /// "submitted"`. It takes arrivals from the vehicle's start until its end.
+    #[must_use]
+    pub fn submissions(&self) -> Arc<Submissions> {
+        Arc::clone(&self.submissions)
     }
 
     /// Gives a task its hooks.
@@ -172,7 +181,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
-        let Self { system, runtime, assets, makers } = self;
+        let Self { system, runtime, assets, makers, submissions } = self;
         let assets = assets?;
         let ring = runtime.ring.try_take().ok_or(HostError::AlreadyRan)?;
         let (writer, reader) = ring.split();
@@ -206,7 +215,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             voids.extend(lane.voids().iter().cloned());
             lanes.push(lane);
         }
-        let run = Run { system, bell: &bell, lanes: &lanes, samples: &runtime.samples, signals: &signals, args };
+        let (samples, submissions) = (&runtime.samples, submissions.as_ref());
+        let run = Run { system, bell: &bell, lanes: &lanes, samples, signals: &signals, submissions, args };
         let (report, stats, numbers, voids, trace_failure) = run.threads(state, writer, reader, trace, voids)?;
         let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
         Ok(Ran { report, stats, trace: numbers, voids, lanes, memory_locked, trace_failure })
@@ -220,6 +230,7 @@ struct Run<'a, const LANES: usize> {
     lanes: &'a [Lane<HostLane>],
     samples: &'a StealSamples<LANES>,
     signals: &'a Signals,
+    submissions: &'a Submissions,
     args: &'a Args,
 }
 
@@ -262,7 +273,9 @@ impl<const LANES: usize> Run<'_, LANES> {
             let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
             let clock = Clock::starting_in(LEAD);
             let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
-            let setup = Setup { system, clock, lanes: links, bell, stop, until, steal, samples };
+            let submissions = self.submissions;
+            submissions.open(clock, Arc::clone(self.bell));
+            let setup = Setup { system, clock, lanes: links, bell, stop, submissions, until, steal, samples };
             let report = orchestrate::run(&setup, state, &mut sink)?;
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
             Ok((report, sink.tally.tasks().to_vec(), numbers, voids))

@@ -25,6 +25,7 @@ pub mod realtime;
 pub mod signals;
 pub mod stats;
 pub mod steal;
+pub mod submissions;
 pub mod summary;
 pub mod table;
 pub mod trace_line;

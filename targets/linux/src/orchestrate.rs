@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::evidence::Evidence;
 use crate::lane::{Done, Fault, LaneLink};
 use crate::steal::{StealReader, StealSamples};
+use crate::submissions::Submissions;
 use aegis_core::desc::{LaneDesc, SystemDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, count_unfinished, step};
 use aegis_core::trace::{Kind, Sink};
@@ -66,6 +67,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub bell: &'a Bell,
     /// The stop request.
     pub stop: &'a Stop,
+    /// What the application submits.
+    pub submissions: &'a Submissions,
     /// When to stop by itself; arrivals from then on are not released.
     pub until: Option<Instant>,
     /// Reads steal when a bound was exceeded; `None` where the system tells none.
@@ -240,10 +243,12 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                     self.complete(LaneId(number), &done)?;
                 }
             }
+            self.take_submissions(drain_until.is_some())?;
             let now = self.setup.clock.now();
             let over = self.setup.until.is_some_and(|until| now >= until);
             let asked = !over && self.setup.stop.asked.load(Ordering::Acquire);
             if drain_until.is_none() && (over || asked) {
+                self.setup.submissions.close();
                 drain_until = Some(now.checked_add(DRAIN_LIMIT).ok_or(Broken::Refused(Refused::OutOfRange))?);
                 if asked {
                     self.step(Event::Stop { end: now }, now)?;
@@ -275,6 +280,33 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                     evidence.set_wakeup(lateness, desc.lateness().unwrap_or(Duration::MAX));
                 }
             }
+        }
+    }
+
+    /// Hands over what the application has submitted, at most one arrival of each task, in the order of the tasks: where
+    /// several are seen at once, the most important of a lane is released first.
+    fn take_submissions(&mut self, ending: bool) -> Result<(), Broken> {
+        let mut from = 0;
+        while let Some((task, arrival)) = self.setup.submissions.take(from) {
+            from = task.index().saturating_add(1);
+            let now = self.setup.clock.now();
+            self.note_submission(task, now.saturating_since(arrival));
+            match self.step(Event::Submit { task, arrival }, now) {
+                // It came after the end of the run.
+                Err(Broken::Refused(Refused::NotSubmittable { .. })) if ending => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A submission is seen as late as the bell's wake-up is: where its lane was idle, that opened the busy interval.
+    fn note_submission(&mut self, task: aegis_core::TaskId, lateness: Duration) {
+        self.report.max_wakeup = self.report.max_wakeup.max(lateness);
+        let Some(lane) = self.setup.system.tasks.get(task.index()).map(|task| task.lane) else { return };
+        let (desc, evidence) = (self.setup.system.lanes.get(lane.index()), self.evidence.get_mut(lane.index()));
+        if let (None, Some(desc), Some(evidence)) = (self.state.running(lane), desc, evidence) {
+            evidence.set_wakeup(lateness, desc.lateness().unwrap_or(Duration::MAX));
         }
     }
 

@@ -8,7 +8,8 @@ use aegis_core::{Duration, LaneId, TaskId};
 use aegis_linux::lane::Fault;
 use aegis_linux::orchestrate::Broken;
 use aegis_linux::realtime;
-use common::{Act, Delay, Ran, drive, drive_delayed, fixture};
+use aegis_linux::submissions::SubmitError;
+use common::{Act, Delay, Ran, drive, drive_delayed, drive_submitting, fixture};
 
 #[test]
 fn jobs_arrive_on_time_and_all_complete() {
@@ -186,4 +187,49 @@ fn a_more_important_thread_of_another_program_explains_an_exceeded_bound() {
     if intruder.join().unwrap() {
         assert!(stats.exceeded > 0 && stats.explained == stats.exceeded, "{stats:?}");
     }
+}
+
+/// A task of the timer beside one that the application submits, at most every 20 ms.
+fn submitted() -> &'static SystemDesc {
+    let base = fixture::system(&[(10, 1), (20, 1)]);
+    let mut tasks = base.tasks.to_vec();
+    tasks[1].release = aegis_core::desc::Release::Submitted;
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*base }))
+}
+
+#[test]
+fn what_the_application_submits_arrives_when_it_says_so_and_never_too_early() {
+    let (mut accepted, mut early) = (0_u64, 0_u64);
+    let ran = drive_submitting::<2>(submitted(), Act::Spin(500), Some(500), None, None, |submissions| {
+        // A storm, until the vehicle has ended.
+        while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        accepted = 1;
+        loop {
+            match submissions.submit(TaskId(1)) {
+                Ok(()) => accepted += 1,
+                Err(SubmitError::TooEarly { .. }) => early += 1,
+                Err(SubmitError::Busy) => {}
+                Err(_) => return,
+            }
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+    });
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    let arrivals: Vec<u64> = ran
+        .records
+        .iter()
+        .filter_map(|record| match record.kind {
+            Kind::Submitted { job, arrival, .. } if job.task == TaskId(1) => Some(arrival.as_ns()),
+            _ => None,
+        })
+        .collect();
+    assert!(arrivals.windows(2).all(|pair| pair[1] - pair[0] >= 20_000_000), "{arrivals:?}");
+    // What was accepted is released, but for an arrival at the very end.
+    let released = u64::try_from(arrivals.len()).unwrap() + ran.stats[1].rejected;
+    assert!(accepted >= released && accepted - released <= 1, "{accepted} accepted, {released} released");
+    assert!(released > 10 && early > 500, "{released} {early}");
+    assert_eq!(ran.stats[0].jobs + ran.stats[0].rejected, 50, "the timer's task is not disturbed");
+    assert_eq!(ran.heap_operations, 0);
 }

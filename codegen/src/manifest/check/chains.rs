@@ -13,6 +13,7 @@ use crate::manifest::units::Time;
 pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     for (chain, members) in raw.chains.iter().zip(&links.chains) {
         repeats(chain, sink);
+        submitted(raw, chain, members.as_deref().unwrap_or_default(), sink);
         if let (Some((Communication::Let, place)), Some(members)) = (&chain.communication, members) {
             let place = place.clone().unwrap_or_else(|| chain.span.clone());
             logical(raw, chain, &place, members, sink);
@@ -33,6 +34,24 @@ fn repeats(chain: &Chain, sink: &Sink<'_>) {
         } else {
             seen.insert(name.get_ref(), name.span());
         }
+    }
+}
+
+/// Reaction and age count on each member's arriving every period.
+fn submitted(raw: &Raw, chain: &Chain, members: &[usize], sink: &Sink<'_>) {
+    let names = chain.tasks.iter().flatten();
+    for (name, member) in names.zip(members.iter().filter_map(|member| raw.members.get(*member))) {
+        let first = raw.tasks.get(member.tasks.clone()).and_then(<[_]>::first);
+        let Some(span) = first.and_then(|task| task.submitted.clone()) else { continue };
+        let message = format!(
+            "the chain `{}` has the task `{}`, which is submitted by the application",
+            chain.name.get_ref(),
+            name.get_ref()
+        );
+        let finding = Finding::error(Code::SubmittedRefused, message)
+            .at(sink.file, name.span(), "nothing says how long it may not come")
+            .also(sink.file, span, "submitted");
+        sink.push(finding.help("leave it out of the chain, or use release = \"periodic\""));
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) fn check(
         for task in tasks.iter().filter(|task| task.staged) {
             stage(lane, policy, task, sink);
         }
+        for task in tasks {
+            submitted(lane, policy, task, sink);
+        }
     }
     if let Some((preemption, place)) = &lane.preemption {
         let place = place.clone().unwrap_or_else(|| lane.span.clone());
@@ -171,6 +174,21 @@ fn stage(lane: &Lane, (policy, policy_span): &(Policy, Span), task: &Task, sink:
             .at(sink.file, place, "this lane follows a table")
             .also(sink.file, policy_span.clone(), "the lane's policy");
         sink.push(finding.help("use a lane of another policy, or tasks with phases of their own instead of stages"));
+    }
+}
+
+/// A table has a slot for each job, so it has to be known when they come.
+fn submitted(lane: &Lane, (policy, policy_span): &(Policy, Span), task: &Task, sink: &Sink<'_>) {
+    if let Some(span) = task.submitted.clone().filter(|_| *policy == Policy::TimeTriggered) {
+        let message = format!(
+            "the task `{}` is submitted by the application, and its lane `{}` follows a table",
+            task.name.get_ref(),
+            lane.name.get_ref()
+        );
+        let finding = Finding::error(Code::SubmittedRefused, message)
+            .at(sink.file, span, "its jobs come at no fixed instants")
+            .also(sink.file, policy_span.clone(), "the lane's policy");
+        sink.push(finding.help("use a lane of another policy, or release = \"periodic\""));
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) fn check(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
     for task in tasks {
         shortest(task, sink);
         profiles(task, sink);
+        submitted(task, sink);
         region(task, sink);
         suspension(task, sink);
     }
@@ -63,6 +64,19 @@ fn shortest(task: &Task, sink: &Sink<'_>) {
             .at(sink.file, bcet.span(), "the shortest execution")
             .also(sink.file, span, "the longest execution");
         sink.push(finding);
+    }
+}
+
+/// A task that the application submits has no first arrival to be given.
+fn submitted(task: &Task, sink: &Sink<'_>) {
+    if let (Some(submitted), Some(phase)) = (&task.submitted, &task.phase_key) {
+        let message = format!("the task `{}` has a phase and is submitted by the application", task.name.get_ref());
+        let finding = Finding::error(Code::KeyConflict, message).at(sink.file, phase.clone(), "remove this").also(
+            sink.file,
+            submitted.clone(),
+            "its jobs come when the application says",
+        );
+        sink.push(finding.help("`period` is the least time between two submissions"));
     }
 }
 

@@ -26,6 +26,10 @@ pub(crate) struct Task {
     pub(crate) period: Option<Spanned<Duration>>,
     pub(crate) deadline: Option<Spanned<Duration>>,
     pub(crate) phase: Duration,
+    /// Where `phase` is given.
+    pub(crate) phase_key: Option<Span>,
+    /// Where the application is said to release its jobs.
+    pub(crate) submitted: Option<Span>,
     pub(crate) jitter: Option<Spanned<Duration>>,
     /// Where `priority` is given, be it readable or not.
     pub(crate) priority_key: Option<Span>,
@@ -134,6 +138,8 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         &["abort-job", "switch-mode", "fail-domain"],
     );
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
+    let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
+    section.choice("early", &[("reject", ())], &["defer"]);
     let (segments_key, execution) = execution(section);
     Task {
         name,
@@ -148,6 +154,8 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         period,
         deadline,
         phase: time(section, "phase", true).map_or(Duration::ZERO, Spanned::into_inner),
+        phase_key: section.key_span("phase"),
+        submitted: release.filter(|release| *release.get_ref()).map(|release| release.span()),
         jitter: time(section, "jitter", true),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),
@@ -186,6 +194,8 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         period: whole.period.clone(),
         deadline: whole.deadline.clone(),
         phase: whole.phase,
+        phase_key: whole.phase_key.clone(),
+        submitted: whole.submitted.clone().filter(|_| number == 1),
         jitter: whole.jitter.clone().filter(|_| number == 1),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),

@@ -14,6 +14,7 @@ use aegis_linux::lane::{Fault, JobContext, Lane, LaneWork};
 use aegis_linux::orchestrate::{Report, Setup, Stop, run};
 use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
+use aegis_linux::submissions::Submissions;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a synthetic job does.
@@ -114,6 +115,18 @@ pub fn drive_delayed<const TASKS: usize>(
     stop_ms: Option<u64>,
     delay: Option<Delay>,
 ) -> Ran {
+    drive_submitting::<TASKS>(system, act, for_ms, stop_ms, delay, |_| {})
+}
+
+/// As [`drive_delayed`], beside an application that submits jobs.
+pub fn drive_submitting<const TASKS: usize>(
+    system: &'static SystemDesc,
+    act: Act,
+    for_ms: Option<u64>,
+    stop_ms: Option<u64>,
+    delay: Option<Delay>,
+    application: impl FnOnce(&Submissions) + Send,
+) -> Ran {
     // Two real-time lanes on one core would disturb each other.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,6 +144,7 @@ pub fn drive_delayed<const TASKS: usize>(
         });
     }
     let link = lane.link();
+    let submissions = Submissions::new(system);
     let (report, stats, heap_operations) = std::thread::scope(|scope| {
         let orchestrate = || {
             aegis_linux::realtime::set_up_thread("orchestration", 0, aegis_linux::realtime::ORCHESTRATION_PRIORITY);
@@ -139,9 +153,12 @@ pub fn drive_delayed<const TASKS: usize>(
             let mut state: State<TASKS, 1, 4> = State::new(system).unwrap();
             let inner: Counted<'_, TASKS> = Counted { tally: Tally::new(), recorder: Recorder::new(writer) };
             let mut sink = Delaying { inner, delay };
+            let clock = Clock::starting_in(fixture::ms(20));
+            submissions.open(clock, Arc::clone(&bell));
             let setup = Setup {
                 system,
-                clock: Clock::starting_in(fixture::ms(20)),
+                clock,
+                submissions: &submissions,
                 lanes: [link],
                 bell: &bell,
                 stop: &stop,
@@ -154,7 +171,9 @@ pub fn drive_delayed<const TASKS: usize>(
             let after = aegis_linux::heap::operations_of_this_thread();
             (report, sink.inner.tally.tasks().to_vec(), after - before)
         };
-        scope.spawn(orchestrate).join().unwrap()
+        let thread = scope.spawn(orchestrate);
+        application(&submissions);
+        thread.join().unwrap()
     });
     let mut records = Vec::new();
     while let Some(record) = reader.dequeue() {
