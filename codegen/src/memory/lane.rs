@@ -1,12 +1,12 @@
 //! Lays out what the models of one lane need while their jobs run: scratch, and tensors that are not kept.
 //!
 //! Instants are those of one job of each model, one model after the other, segment by segment and recording by recording.
-//! Where a job can wait at a boundary while segments of another run, the other's instants exist once more for that
-//! boundary, and what is kept there is live in all of them. So two buffers have a common instant exactly if both can be
-//! live at once.
+//! Where a job can wait while segments of another run, the other's instants exist once more for each group of tensors that it
+//! keeps, which are live in all of them. The tensors of a group meet anyway, and so do those of groups of different jobs that
+//! wait; so two buffers have a common instant exactly if both can be live at once.
 //!
 //! ```text
-//!  important   [seg 1][seg 2]              [seg 1'][seg 2']    ◀ again, for the boundary below
+//!  important   [seg 1][seg 2]              [seg 1'][seg 2']    ◀ again, for what waits below
 //!  other                     [seg 1|seg 2]
 //!  carried                   [───────────] [──────────────]
 //! ```
@@ -16,6 +16,9 @@ use super::{Home, Placement, aligned, goes_before, sequence, undivided};
 use crate::system::{Model, System};
 use aegis_core::units::{ByteOffset, Bytes};
 use std::ops::Range;
+
+/// Up to this many ranges of buffers the solver has all its nodes.
+const FULL_SEARCH: u64 = 2_000;
 
 /// A model that is laid out here.
 #[derive(Clone, Copy)]
@@ -66,7 +69,7 @@ pub(super) fn lay_out(system: &System, members: &[Member]) -> Option<Region> {
         let model = system.models.get(waiting.model)?;
         let others = members.iter().filter(|other| other.model != waiting.model);
         let gives_way = others.filter(|other| goes_before(system, other.home, waiting.home)).count() > 0;
-        Some(if gives_way { boundaries(model) } else { Vec::new() })
+        Some(if gives_way { kept_waiting(model) } else { Vec::new() })
     });
     let waiting = waiting.collect::<Option<Vec<Vec<Vec<usize>>>>>()?;
     if waiting.iter().all(Vec::is_empty) {
@@ -149,39 +152,45 @@ impl Thing {
     }
 }
 
-/// For each boundary between segments the tensors that a job keeps there; without those that keep no more than another one.
-fn boundaries(model: &Model) -> Vec<Vec<usize>> {
+/// What a job keeps while it waits, in groups of tensors that are live at once in some segment: each two of a group meet there.
+/// Every tensor that is live at some boundary is in one, and the groups are as few as there can be (an interval is stabbed at the
+/// end of the first that is not stabbed yet).
+fn kept_waiting(model: &Model) -> Vec<Vec<usize>> {
     let lives = model.lives();
-    let kept = |boundary: usize| -> Vec<usize> {
-        let across =
-            |life: &Option<(usize, usize)>| life.is_some_and(|(from, last)| from < boundary && boundary <= last);
-        lives.iter().enumerate().filter(|(_, life)| across(life)).map(|(tensor, _)| tensor).collect()
-    };
-    let all: Vec<Vec<usize>> = (1..model.segments.len()).map(kept).filter(|kept| !kept.is_empty()).collect();
-    let covers = |one: &[usize], other: &[usize]| other.iter().all(|tensor| one.contains(tensor));
-    let needed = |(position, kept): &(usize, &Vec<usize>)| {
-        !all.iter().enumerate().any(|(other, more)| {
-            other != *position && covers(more, kept) && (more.len() > kept.len() || other < *position)
-        })
-    };
-    all.iter().enumerate().filter(needed).map(|(_, kept)| kept.clone()).collect()
+    let carried = lives.iter().enumerate().filter_map(|(tensor, life)| {
+        let (from, last) = life.filter(|(from, last)| from < last)?;
+        Some((last, from, tensor))
+    });
+    let mut carried: Vec<(usize, usize, usize)> = carried.collect();
+    carried.sort_unstable();
+    let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (last, from, _) in &carried {
+        if groups.last().is_none_or(|(at, _)| at < from) {
+            let live = carried.iter().filter(|(end, begin, _)| begin <= last && last <= end);
+            groups.push((*last, live.map(|(.., tensor)| *tensor).collect()));
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
-/// Draws up the problem. `waiting` are for each member the boundaries at which its jobs can wait.
+/// Draws up the problem. `waiting` are for each member the groups of what its jobs keep while they wait.
 fn draw(system: &System, members: &[Member], waiting: &[Vec<Vec<usize>>]) -> Option<Sketch> {
     let mut sketch = Sketch { buffers: Vec::new(), things: Vec::new(), next: 0 };
     let mut spans: Vec<Range<i64>> = Vec::with_capacity(members.len());
     for (number, member) in members.iter().enumerate() {
         spans.push(sketch.member(number, system.models.get(member.model)?)?);
     }
-    for (number, (member, boundaries)) in members.iter().zip(waiting).enumerate() {
-        for kept in boundaries {
-            for (other, span) in spans.iter().enumerate() {
-                let runs = members.get(other).filter(|_| other != number);
-                if runs.is_some_and(|runs| goes_before(system, runs.home, member.home)) {
-                    sketch.repeat(other, span, number, kept)?;
-                }
-            }
+    for (number, (member, span)) in members.iter().zip(&spans).enumerate() {
+        let passes = |other: usize| {
+            other != number && members.get(other).is_some_and(|waits| goes_before(system, member.home, waits.home))
+        };
+        let below: Vec<(usize, &Vec<Vec<usize>>)> =
+            waiting.iter().enumerate().filter(|(other, _)| passes(*other)).collect();
+        // Groups of different members may stand in one repetition: what two jobs keep while both wait meets, too.
+        for turn in 0..below.iter().map(|(_, groups)| groups.len()).max().unwrap_or(0) {
+            let kept: Vec<(usize, &[usize])> =
+                below.iter().filter_map(|(other, groups)| Some((*other, groups.get(turn)?.as_slice()))).collect();
+            sketch.repeat(number, span, &kept)?;
         }
     }
     Some(sketch)
@@ -190,7 +199,12 @@ fn draw(system: &System, members: &[Member], waiting: &[Vec<Vec<usize>>]) -> Opt
 impl Sketch {
     fn solve(self) -> Option<Region> {
         let sizes: Vec<u64> = self.buffers.iter().map(|buffer| buffer.size).collect();
-        let plan = minimise(&Problem::new(self.buffers).ok()?, Limits::default(), None);
+        // A node costs about as much as the buffers have ranges: the more of them, the fewer nodes.
+        let ranges = self.buffers.iter().map(|buffer| buffer.live.len()).fold(0, usize::saturating_add);
+        let ranges = u64::try_from(ranges).unwrap_or(u64::MAX).max(FULL_SEARCH);
+        let limits = Limits::default();
+        let nodes = limits.nodes.saturating_mul(FULL_SEARCH).checked_div(ranges).unwrap_or(0);
+        let plan = minimise(&Problem::new(self.buffers).ok()?, Limits { nodes, ..limits }, None);
         let places = self.things.into_iter().zip(plan.offsets).zip(sizes);
         Some(Region { places: places.map(|((thing, at), size)| (thing, at, size)).collect(), height: plan.height })
     }
@@ -229,8 +243,8 @@ impl Sketch {
         self.buffers.push(buffer);
     }
 
-    /// Lets the instants of a member exist once more, with tensors of a waiting one live in all of them.
-    fn repeat(&mut self, member: usize, span: &Range<i64>, waiting: usize, kept: &[usize]) -> Option<()> {
+    /// Lets the instants of a member exist once more, with tensors of waiting ones live in all of them.
+    fn repeat(&mut self, member: usize, span: &Range<i64>, kept: &[(usize, &[usize])]) -> Option<()> {
         let shift = self.next.checked_sub(span.start)?;
         let again = self.next..span.end.checked_add(shift)?;
         for (thing, buffer) in self.things.iter().zip(&mut self.buffers) {
@@ -240,9 +254,8 @@ impl Sketch {
                 for live in own {
                     buffer.live.push(live.start.checked_add(shift)?..live.end.checked_add(shift)?);
                 }
-            } else if let Thing::Tensor { tensor, .. } = thing
-                && thing.member() == waiting
-                && kept.contains(tensor)
+            } else if let Thing::Tensor { member, tensor } = thing
+                && kept.iter().any(|(waiting, group)| waiting == member && group.contains(tensor))
             {
                 buffer.live.push(again.clone());
             }
