@@ -27,7 +27,6 @@ pub mod stats;
 pub mod steal;
 pub mod summary;
 pub mod table;
-pub mod trace_line;
 pub mod verdict;
 
 #[cfg(test)]

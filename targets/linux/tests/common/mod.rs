@@ -139,6 +139,7 @@ pub fn drive_delayed<const TASKS: usize>(
             let mut state: State<TASKS, 1, 4> = State::new(system).unwrap();
             let inner: Counted<'_, TASKS> = Counted { tally: Tally::new(), recorder: Recorder::new(writer) };
             let mut sink = Delaying { inner, delay };
+            sink.record(Instant::START, Kind::Began { config_hash: system.config_hash });
             let setup = Setup {
                 system,
                 clock: Clock::starting_in(fixture::ms(20)),
