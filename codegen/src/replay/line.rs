@@ -241,3 +241,141 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Header, Line, Why, schema};
+    use aegis_core::desc::{MachineDesc, SystemDesc};
+    use aegis_core::dispatch::Event;
+    use aegis_core::trace::{JobRef, Kind, Reason, Record, StateKey, VoidReason};
+    use aegis_core::{Duration, Instant, LaneId, ModelId, TaskId, trace_line};
+    use serde_json::Value;
+
+    /// A plan without lanes and tasks: names in its lines are empty.
+    const NOTHING: SystemDesc = SystemDesc {
+        layout: 0,
+        name: "nothing",
+        generator: "",
+        config_hash: [0xab; 32],
+        manifest_hash: [0; 32],
+        machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
+        orchestration_core: 0,
+        libraries: &[],
+        assets: &[],
+        lanes: &[],
+        tasks: &[],
+        models: &[],
+        pools: &[],
+        levels: &[],
+    };
+
+    fn written(kind: Kind) -> String {
+        let mut text = String::new();
+        trace_line::write(&mut text, &NOTHING, &Record { sequence: 4, at: Instant::from_ns(5), kind });
+        text
+    }
+
+    fn every_kind() -> [Kind; 17] {
+        let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
+        let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
+        let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
+        [
+            Kind::Began { config_hash: NOTHING.config_hash },
+            Kind::Stepped { event: Event::Timer },
+            Kind::Ended,
+            Kind::Admitted { task, bound: ns },
+            Kind::GuaranteeVoid { reason: VoidReason::NotPinned },
+            Kind::Submitted { job, arrival: at, queue_depth: 1 },
+            Kind::Rejected { task, arrival: at, count: 1 },
+            Kind::Skipped { task, arrival: at },
+            Kind::Decided { lane, chosen: job, runner_up: None, reason, queue_depth: 1, state },
+            Kind::Bound { job, lane, model: ModelId(0) },
+            Kind::Started { job, lane },
+            Kind::Overran { job, execution: ns, budget: ns },
+            Kind::Paused { job, lane, began: at, ended: at },
+            Kind::Completed { job, lane, began: at, ended: at, response: ns, execution: ns },
+            Kind::Failed { job, lane },
+            Kind::Missed { job, lateness: ns },
+            Kind::Exceeded { job, response: ns, bound: ns },
+        ]
+    }
+
+    fn disturbed() -> Kind {
+        let ns = Duration::from_ns(7);
+        Kind::Disturbed {
+            job: JobRef { task: TaskId(0), request: 1 },
+            wakeup_latency: ns,
+            wakeup_excess: ns,
+            steal: ns,
+            off_core: ns,
+            involuntary_switches: 1,
+            explained: true,
+        }
+    }
+
+    #[test]
+    fn every_kind_is_read_and_no_field_can_be_missing_or_of_another_type() {
+        for kind in every_kind().into_iter().chain([disturbed()]) {
+            let text = written(kind);
+            let line = Line::parse(&text).unwrap();
+            assert_eq!((line.sequence, line.at), (4, Instant::from_ns(5)));
+            assert_eq!(line.is_from_outside(), kind.is_from_outside(), "{text}");
+            let (_, fields) = schema(&line.event).unwrap();
+            for field in fields.iter().map(|(field, _)| *field).chain(["event", "timestamp", "sequence"]) {
+                let mut without = line.fields.clone();
+                assert!(without.remove(field).is_some(), "{field} of {text}");
+                let refused = Line::parse(&Value::Object(without.clone()).to_string()).err();
+                let event = if field == "event" { String::new() } else { line.event.clone() };
+                assert_eq!(refused, Some(Why::MissingField { event, field }));
+                without.insert(field.to_owned(), Value::Array(Vec::new()));
+                let refused = Line::parse(&Value::Object(without).to_string()).err();
+                assert!(matches!(refused, Some(Why::WrongField { field: found, .. }) if found == field), "{refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_says_why() {
+        let why = |text: &str| Line::parse(text).err().unwrap();
+        for text in ["", "{", "[]", "3", "{\"event\":\"end\"} {}"] {
+            assert!(matches!(why(text), Why::NotAnObject(_)), "{text}");
+        }
+        assert_eq!(why("{\"event\":\"dance\"}"), Why::UnknownEvent("dance".to_owned()));
+        let negative = "{\"event\":\"end\",\"timestamp\":-1,\"sequence\":0}";
+        assert_eq!(why(negative).to_string(), "the field `timestamp` is `-1`, not a whole number from 0 to 2^64 - 1");
+    }
+
+    #[test]
+    fn a_step_is_read_as_what_the_dispatcher_was_told() {
+        let told = |text: &str| Line::parse(text).unwrap().told(&NOTHING);
+        let stop = Event::Stop { end: Instant::from_ns(9) };
+        for event in [Event::Timer, stop] {
+            assert_eq!(told(&written(Kind::Stepped { event })), Ok(event));
+        }
+        let submit = Event::Submit { task: TaskId(0), arrival: Instant::START };
+        let unknown = Why::UnknownName { what: "task", name: String::new() };
+        assert_eq!(told(&written(Kind::Stepped { event: submit })), Err(unknown));
+        let completed = Event::Completed { lane: LaneId(0), began: Instant::START, ended: Instant::START };
+        let unknown = Why::UnknownName { what: "stream", name: "lane-".to_owned() };
+        assert_eq!(told(&written(Kind::Stepped { event: completed })), Err(unknown));
+        let text = written(Kind::Stepped { event: stop });
+        assert_eq!(
+            told(&text.replace("\"end\"", "\"ende\"")),
+            Err(Why::MissingField { event: "step".to_owned(), field: "end" })
+        );
+        assert!(matches!(told(&text.replace("\"stop\"", "\"go\"")), Err(Why::WrongField { field: "input", .. })));
+    }
+
+    #[test]
+    fn a_first_line_says_which_plan_ran_and_how() {
+        let first = written(Kind::Began { config_hash: NOTHING.config_hash });
+        let header = |text: &str| Header::of(&Line::parse(text).unwrap());
+        let is_submitted = true;
+        let expected = Header { system: "nothing".to_owned(), config_hash: "ab".repeat(32), is_submitted };
+        assert_eq!(header(&first), Ok(expected.clone()));
+        let timed = Header { is_submitted: false, ..expected };
+        assert_eq!(header(&first.replace("submitted", "timer")), Ok(timed));
+        assert_eq!(header(&first.replace("trace/1", "trace/2")), Err(Why::Schema("aegis.trace/2".to_owned())));
+        assert_eq!(header(&written(Kind::Ended)), Err(Why::NoRun("end".to_owned())));
+    }
+}
