@@ -20,9 +20,9 @@ use std::time::Duration;
 
 /// How many records the ring between the orchestration thread and the drain holds, less one.
 ///
-/// A record has 72 bytes, so the ring takes 4.5 MiB of locked memory. A job makes at most 13 records, the steps that release it,
-/// start it, see its budget end and take its end included, and 5 more for each time that it loses its lane. So 65,535 records are
-/// about 5,000 jobs of one piece: 50 s of a vehicle with 100 jobs a second while nothing is drained.
+/// A record has 72 bytes, so the ring takes 4.5 MiB of locked memory. A job makes at most 14 records, four steps and a failure
+/// among them, and 5 more for each time that it loses its lane. So 65,535 records are about 4,700 jobs of one piece: 47 s of a
+/// vehicle with 100 jobs a second while nothing is drained.
 pub const RING_RECORDS: usize = 65_536;
 
 /// How often the ring is drained and steal is sampled.
