@@ -30,6 +30,8 @@ pub mod plan;
 #[cfg(feature = "cli")]
 pub mod probe;
 pub mod profile;
+#[cfg(feature = "cli")]
+pub mod replay;
 pub mod report;
 pub mod resolve;
 #[cfg(feature = "cli")]

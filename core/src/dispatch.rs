@@ -20,13 +20,15 @@ mod choice;
 mod finish;
 mod release;
 mod table;
+mod told;
 
 use crate::desc::{Policy, Release, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
 use crate::units::{LaneId, TaskId};
-use choice::{first_waiting, reason};
+use choice::{first_waiting, key, reason};
 use heapless::Deque;
+use told::Told;
 
 /// One instance of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -226,6 +228,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         self.end.is_some_and(|end| arrival >= end)
     }
 
+    /// The jobs of a task that wait, the one that goes first ahead.
+    pub fn waiting(&self, task: TaskId) -> impl Iterator<Item = Job> {
+        let own = self.tasks.get(task.index());
+        own.into_iter().flat_map(|own| own.paused.iter().map(|paused| &paused.job).chain(&own.waiting)).copied()
+    }
+
     /// The job that a lane runs.
     #[must_use]
     pub fn running(&self, lane: LaneId) -> Option<Job> {
@@ -262,6 +270,8 @@ pub const fn state_bytes(tasks: usize, lanes: usize, queue: usize) -> Option<usi
 
 /// Advances the dispatcher by one event.
 ///
+/// The first record of a step is [`Kind::Stepped`], as far as the step changes anything.
+///
 /// # Errors
 /// [`Refused`], with the state unchanged except after [`Refused::OutOfRange`], which ends the run.
 pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
@@ -274,6 +284,9 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     if now < state.last {
         return Err(Refused::ClockWentBack { last: state.last });
     }
+    let places = state.lanes.map(|lane| lane.table);
+    let mut told = Told::new(sink, event, now);
+    let sink = &mut told;
     match event {
         Event::Timer => {}
         Event::Submit { task, arrival } => release::submit(system, state, task, arrival, now, sink)?,
@@ -293,15 +306,20 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             *slot = start_next(system, state, lane, now, sink)?;
         }
     }
+    // Whatever else changes a state makes a record.
+    if event != Event::Timer || places != state.lanes.map(|lane| lane.table) {
+        told.tell();
+    }
     Ok(Actions { start, wake_at: next_wake(system, state) })
 }
 
-/// Records a miss for each job that has not completed and whose deadline lies before `now`: for the end of a run.
+/// Records the end of a run, and a miss for each job that has not completed and whose deadline lies before `now`.
 pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     state: &State<TASKS, LANES, QUEUE>,
     now: Instant,
     sink: &mut impl Sink,
 ) {
+    sink.record(now, Kind::Ended);
     let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.progress.job);
     let waiting = state.tasks.iter().flat_map(|task| task.paused.iter().map(|paused| &paused.job).chain(&task.waiting));
     for job in running.chain(waiting).filter(|job| job.deadline < now) {
@@ -325,6 +343,7 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let chosen =
         if in_table { table::due(system, state, lane, now) } else { first_waiting(system, state, lane, desc.policy) };
     let Some((task, job)) = chosen else { return Ok(None) };
+    let state_key = key(system, state, lane);
     let fresh = Progress { job, spent: Duration::ZERO, overran: false };
     let progress = state.tasks.get_mut(job.task.index()).map_or(fresh, |task_state| {
         task_state.paused.take().unwrap_or_else(|| {
@@ -350,7 +369,7 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         Some((_, other)) => reason(desc.policy, job, other),
     };
     let runner_up = second.map(|(_, other)| other.reference());
-    sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth });
+    sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth, state: state_key });
     if let Some(model) = task.model {
         sink.record(now, Kind::Bound { job: chosen, lane, model });
     }

@@ -3,7 +3,12 @@
 //! The dispatcher hands each event to a [`Sink`]. In the vehicle the sink is a [`Recorder`]: it numbers the
 //! record and puts it into a ring that another thread drains. When the ring is full the record is lost, the
 //! loss is counted, and the next record's number shows the gap.
+//!
+//! A trace holds what the dispatcher was told ([`Kind::Stepped`]) before what it did, so whoever has the plan can tell it the
+//! same again and compare: [`crate::trace_line`] is the form on disk, `aegis trace replay` does it. All records are the
+//! dispatcher's, except those for which [`Kind::is_from_outside`] holds.
 
+use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
 use crate::units::{LaneId, ModelId, TaskId};
 
@@ -89,6 +94,22 @@ impl VoidReason {
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
+    /// The run of a plan began: the first record.
+    Began {
+        /// The plan's [`crate::desc::SystemDesc::config_hash`].
+        config_hash: [u8; 32],
+    },
+    /// The dispatcher was told an event at the record's time. What it did follows.
+    ///
+    /// A [`Event::Timer`] that changed nothing but the time of the last step leaves no record, and neither does a refused step:
+    /// without either, every later step does the same. Whatever a step does depends on `now` through what is due by then, never
+    /// on when it was looked at last, except for the places of time-triggered lanes; a step that moves one of these is recorded.
+    Stepped {
+        /// What it was told.
+        event: Event,
+    },
+    /// The run ended: the dispatcher's last record, before the misses of jobs that are not complete.
+    Ended,
     /// The task's certificate held at start, so its jobs are admitted.
     Admitted {
         /// The task.
@@ -138,6 +159,8 @@ pub enum Kind {
         reason: Reason,
         /// How many jobs of the lane waited, the chosen one included.
         queue_depth: u16,
+        /// The digest of what the choice depends on: see [`StateKey`].
+        state: StateKey,
     },
     /// The job got its planned stream and memory.
     Bound {
@@ -187,6 +210,8 @@ pub enum Kind {
         ended: Instant,
         /// From planned arrival to the end.
         response: Duration,
+        /// What all its segments executed together.
+        execution: Duration,
     },
     /// The job delivered nothing: its backend refused it. It counts as completed for the schedule.
     Failed {
@@ -230,7 +255,46 @@ pub enum Kind {
     },
 }
 
-/// One entry of the trace.
+impl Kind {
+    /// Whether the record comes from around the dispatcher, which cannot be told the same again: what the machine grants and does,
+    /// and what a backend says.
+    #[must_use]
+    pub const fn is_from_outside(&self) -> bool {
+        matches!(
+            self,
+            Self::Began { .. }
+                | Self::Admitted { .. }
+                | Self::GuaranteeVoid { .. }
+                | Self::Failed { .. }
+                | Self::Disturbed { .. }
+        )
+    }
+}
+
+/// A digest of the state in which a lane's job was chosen.
+///
+/// FNV-1a over 64-bit words instead of bytes: from 0xcbf29ce484222325, each word is xored in and the result multiplied by
+/// 0x100000001b3, modulo 2⁶⁴. The words are the lane's number of waiting jobs, the place in its table (lap and slot, 0 and 0
+/// without one), and for each of its tasks that has a job waiting, in the plan's order: the task's position · 2³² + how many of
+/// its jobs wait · 2¹⁶ + the next segment of the first of them, that one's request, its deadline, and what it has executed.
+///
+/// Each step is a bijection, so two states that differ in exactly one word never have the same key. It costs one more look at
+/// each task, and four multiplications for each that has a job waiting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StateKey(pub u64);
+
+impl StateKey {
+    /// The digest of no word.
+    pub const EMPTY: Self = Self(0xcbf2_9ce4_8422_2325);
+
+    /// The digest with one more word.
+    #[must_use]
+    pub const fn with(self, word: u64) -> Self {
+        Self((self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3))
+    }
+}
+
+/// One entry of the trace: 72 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Record {
     /// Counted from 0 without gaps; a gap in a file is a counted loss.
@@ -301,9 +365,20 @@ impl Sink for Recorder<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Recorder, Ring, Sink};
+    use super::{Kind, Record, Recorder, Ring, Sink, StateKey};
     use crate::time::{Duration, Instant};
     use crate::units::TaskId;
+
+    #[test]
+    fn a_record_stays_small() {
+        assert_eq!(size_of::<Record>(), 72);
+    }
+
+    #[test]
+    fn a_key_is_fnv_1a_over_words_and_tells_their_order() {
+        assert_eq!(StateKey::EMPTY.with(0).0, 0xaf63_bd4c_8601_b7df);
+        assert_ne!(StateKey::EMPTY.with(1).with(2), StateKey::EMPTY.with(2).with(1));
+    }
 
     #[test]
     fn a_full_ring_loses_records_but_counts_them_and_leaves_a_gap() {

@@ -4,6 +4,7 @@
 //! * [`golden`]: expected outputs as files, rewritten by `AEGIS_BLESS=1`.
 //! * [`planned`]: systems made of numbers, and the descriptors of their plans.
 //! * [`simulate`]: the real dispatcher in virtual time.
+//! * [`replay`]: traces of runs that a test made, told to the dispatcher again.
 //! * [`live`]: what of a plan's memory can be live at once, without planner and checker.
 //! * [`packing`]: a validator of memory plans, and a search through all of them.
 //! * [`oracle`]: slow searches that share nothing with the analysis.
@@ -22,4 +23,5 @@ pub mod oracle;
 pub mod packing;
 pub mod pipelines;
 pub mod planned;
+pub mod replay;
 pub mod simulate;

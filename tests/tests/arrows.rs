@@ -81,6 +81,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("build_rs", &["emit", "lock", "manifest", "tables"]),
     ("probe", &["profile"]),
     ("simulate", &["analysis", "check", "system"]),
+    ("replay", &["simulate"]),
     ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];

@@ -135,7 +135,7 @@ fn check(desc: &SystemDesc, observed: &Observed) {
             Kind::Started { job, lane } => {
                 assert!(started.insert(job.request, *lane).is_none(), "{job:?} starts twice")
             }
-            Kind::Completed { job, lane, began, ended, response } => {
+            Kind::Completed { job, lane, began, ended, response, .. } => {
                 assert_eq!(started.remove(&job.request).as_ref(), Some(lane), "{job:?} ends elsewhere than it started");
                 assert!(began <= ended && *response <= desc.tasks[job.task.index()].response_bound);
             }

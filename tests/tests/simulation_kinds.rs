@@ -6,14 +6,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 use aegis_codegen::analysis::{Load, analyse, is_schedulable};
-use aegis_codegen::simulate::{Pattern, simulate};
+use aegis_codegen::simulate::{Pattern, simulate, simulate_into};
 use aegis_codegen::system::{Lane, System, Task};
 use aegis_core::desc::{Policy, Preemption, SystemDesc};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
 use aegis_tests::planned::{lane, plan, system, task};
+use aegis_tests::replay::{assert_same, named};
 use fastrand::Rng;
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 
 const POLICIES: [Policy; 5] = [
     Policy::RateMonotonic,
@@ -229,6 +232,54 @@ fn no_plan_of_any_kind_exceeds_a_bound() {
     assert_eq!(seen.len(), 13);
     println!("{stages} runs of later stages");
     assert!(stages > 1_000);
+}
+
+/// A trace that the test can read afterwards.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn every_trace_of_a_simulation_is_replayed_without_a_difference() {
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut records, mut decisions) = (0, 0);
+    for seed in 0..1_000 {
+        let mut rng = Rng::with_seed(seed);
+        let desc = named(random_plan(&mut rng).1);
+        let longest = desc.tasks.iter().map(|task| task.period.as_ns()).max().unwrap();
+        for pattern in [Pattern::Periodic, Pattern::Random { seed }] {
+            let trace = Shared::default();
+            simulate_into(desc, pattern, ns(longest * 8), Some(Box::new(trace.clone()))).unwrap();
+            let text = String::from_utf8(std::mem::take(&mut trace.0.lock().unwrap())).unwrap();
+            let same = assert_same(desc, &text);
+            assert_eq!(usize::try_from(same.records), Ok(text.lines().count()));
+            (records, decisions) = (records + same.records, decisions + same.decisions);
+        }
+        for lane in desc.lanes {
+            *seen.entry(format!("{} {}", lane.policy.name(), lane.preemption.name())).or_default() += 1;
+        }
+        *seen.entry("stages".to_owned()).or_default() += u64::from(desc.tasks.iter().any(|task| task.stage.is_some()));
+    }
+    println!("{records} records, {decisions} decisions: the same; lanes and stages: {seen:?}");
+    assert!(seen.len() == 14 && seen.values().all(|count| *count > 50), "{seen:?}");
+    assert_eq!(
+        simulate_into(
+            random_plan(&mut Rng::with_seed(0)).1,
+            Pattern::Critical,
+            ns(1),
+            Some(Box::new(Shared::default()))
+        ),
+        Err(aegis_codegen::simulate::SimulationError::ManyRuns)
+    );
 }
 
 /// A process for each part, two at a time.

@@ -5,6 +5,7 @@
 
 mod patterns;
 mod run;
+mod traced;
 pub mod witness;
 
 use aegis_core::desc::{Release, SystemDesc, TaskDesc};
@@ -12,15 +13,19 @@ use aegis_core::dispatch::Refused;
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Duration, Instant, TaskId};
 use run::{Run, Spend};
+use std::io::Write;
+use traced::TraceWriter;
 use witness::Witness;
 
 /// The most tasks, lanes and waiting jobs a task that can be simulated: those of a manifest.
-const TASKS: usize = 1_024;
-const LANES: usize = 64;
-const QUEUE: usize = 65;
+pub(crate) const TASKS: usize = 1_024;
+pub(crate) const LANES: usize = 64;
+pub(crate) const QUEUE: usize = 65;
 /// Up to here a simulation has a smaller state.
-const FEW_TASKS: usize = 16;
-const FEW_LANES: usize = 4;
+pub(crate) const FEW_TASKS: usize = 16;
+pub(crate) const FEW_LANES: usize = 4;
+/// What a thread needs to build the largest state, which has 4 MiB and lies there a few times meanwhile.
+pub(crate) const STACK: usize = 64 << 20;
 
 /// When jobs arrive and how long they take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +83,16 @@ pub enum SimulationError {
     /// A witness names a task that the plan does not have.
     #[error("the witness names the task `{0}`, which the plan does not have")]
     UnknownTask(String),
+    /// A trace is of one run.
+    #[error("the critical pattern is one run for each task, and a trace is of one run: choose another pattern")]
+    ManyRuns,
+    /// The trace could not be written.
+    #[error("the trace cannot be written: {0}")]
+    Trace(String),
 }
+
+/// Where a simulation's trace goes, in the form of a vehicle's.
+pub type TraceOut = Box<dyn Write + Send>;
 
 /// The most jobs that arrive in one run.
 const MOST_JOBS: u64 = 10_000_000;
@@ -108,7 +122,23 @@ enum What {
 /// # Errors
 /// [`SimulationError`].
 pub fn simulate(system: &SystemDesc, pattern: Pattern, length: Duration) -> Result<Vec<Observed>, SimulationError> {
-    in_thread(system, What::Pattern(pattern, length))
+    simulate_into(system, pattern, length, None)
+}
+
+/// As [`simulate`], and writes a trace; not of [`Pattern::Critical`].
+///
+/// # Errors
+/// [`SimulationError`].
+pub fn simulate_into(
+    system: &SystemDesc,
+    pattern: Pattern,
+    length: Duration,
+    trace: Option<TraceOut>,
+) -> Result<Vec<Observed>, SimulationError> {
+    if trace.is_some() && pattern == Pattern::Critical {
+        return Err(SimulationError::ManyRuns);
+    }
+    in_thread(system, What::Pattern(pattern, length), trace)
 }
 
 /// Replays a witness: its arrivals, releases, overheads and executions, and nothing else.
@@ -116,10 +146,23 @@ pub fn simulate(system: &SystemDesc, pattern: Pattern, length: Duration) -> Resu
 /// # Errors
 /// [`SimulationError`], also where the witness is of another plan.
 pub fn replay(system: &SystemDesc, witness: &Witness) -> Result<Vec<Observed>, SimulationError> {
-    in_thread(system, What::Witness(witness.clone()))
+    replay_into(system, witness, None)
 }
 
-fn in_thread(system: &SystemDesc, what: What) -> Result<Vec<Observed>, SimulationError> {
+/// As [`replay`], and writes a trace.
+///
+/// # Errors
+/// [`SimulationError`].
+pub fn replay_into(
+    system: &SystemDesc,
+    witness: &Witness,
+    trace: Option<TraceOut>,
+) -> Result<Vec<Observed>, SimulationError> {
+    in_thread(system, What::Witness(witness.clone()), trace)
+}
+
+/// A plan whose first stages are submitted, from 0 on, instead of released by the dispatcher's timer.
+pub(crate) fn submitted(system: &SystemDesc) -> &'static SystemDesc {
     let submitted = |task: &TaskDesc| match task.release {
         Release::Stage => *task,
         // Patterns say when a task arrives first.
@@ -127,15 +170,19 @@ fn in_thread(system: &SystemDesc, what: What) -> Result<Vec<Observed>, Simulatio
     };
     let tasks: Vec<TaskDesc> = system.tasks.iter().map(submitted).collect();
     // Descriptors are static; this one lives until the process ends.
-    let plan = copy(system);
-    let system: &'static SystemDesc = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..plan }));
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }))
+}
+
+fn in_thread(system: &SystemDesc, what: What, trace: Option<TraceOut>) -> Result<Vec<Observed>, SimulationError> {
+    let plan = *system;
+    let system = submitted(system);
+    let trace = trace.map(|out| TraceWriter::new(system, out));
     if system.tasks.len() <= FEW_TASKS && system.lanes.len() <= FEW_LANES {
-        return simulate_here::<FEW_TASKS, FEW_LANES>(&plan, system, &what);
+        return simulate_here::<FEW_TASKS, FEW_LANES>(&plan, system, &what, trace);
     }
-    // A state for the largest plan is 4 MiB, and building it takes some copies of that on the stack.
-    let thread = std::thread::Builder::new().stack_size(64 << 20);
+    let thread = std::thread::Builder::new().stack_size(STACK);
     let run = thread
-        .spawn(move || simulate_here::<TASKS, LANES>(&plan, system, &what))
+        .spawn(move || simulate_here::<TASKS, LANES>(&plan, system, &what, trace))
         .map_err(|_| SimulationError::Thread)?;
     run.join().map_err(|_| SimulationError::Thread)?
 }
@@ -144,9 +191,10 @@ fn simulate_here<const TASKS: usize, const LANES: usize>(
     plan: &SystemDesc,
     system: &'static SystemDesc,
     what: &What,
+    trace: Option<TraceWriter>,
 ) -> Result<Vec<Observed>, SimulationError> {
     let start = |spend| Run::<TASKS, LANES>::new(system, spend);
-    let mut seen = Seen(vec![Observed::default(); system.tasks.len()]);
+    let mut seen = Seen { tasks: vec![Observed::default(); system.tasks.len()], trace };
     let overflow = SimulationError::Overflow;
     let longest = plan.lanes.iter().map(|lane| lane.busy_period.max(lane.hyperperiod)).max();
     match what {
@@ -179,18 +227,22 @@ fn simulate_here<const TASKS: usize, const LANES: usize>(
             }
         }
     }
-    Ok(seen.0)
+    let written = seen.trace.map_or(Ok(()), TraceWriter::finish);
+    written.map_err(|error| SimulationError::Trace(error.to_string()))?;
+    Ok(seen.tasks)
 }
 
-const fn copy(system: &SystemDesc) -> SystemDesc {
-    *system
+/// Counts what matters of a run, and writes its trace.
+struct Seen {
+    tasks: Vec<Observed>,
+    trace: Option<TraceWriter>,
 }
-
-/// Counts what matters of a run.
-struct Seen(Vec<Observed>);
 
 impl Sink for Seen {
     fn record(&mut self, at: Instant, kind: Kind) {
+        if let Some(trace) = &mut self.trace {
+            trace.record(at, kind);
+        }
         let (task, change): (TaskId, &dyn Fn(&mut Observed)) = match &kind {
             Kind::Completed { job, response, .. } => (job.task, &|seen| {
                 seen.jobs = seen.jobs.saturating_add(1);
@@ -204,7 +256,7 @@ impl Sink for Seen {
             Kind::Rejected { task, count, .. } => (*task, &|seen| seen.refused = seen.refused.saturating_add(*count)),
             _ => return,
         };
-        if let Some(seen) = self.0.get_mut(task.index()) {
+        if let Some(seen) = self.tasks.get_mut(task.index()) {
             change(seen);
         }
     }

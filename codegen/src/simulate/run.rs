@@ -4,7 +4,7 @@ use super::patterns::Arrival;
 use super::witness::Given;
 use super::{QUEUE, Seen, SimulationError};
 use aegis_core::desc::{LaneDesc, Policy, Preemption, SystemDesc, TaskDesc};
-use aegis_core::dispatch::{Event, Job, State, step};
+use aegis_core::dispatch::{Event, Job, State, count_unfinished, step};
 use aegis_core::{Duration, Instant, LaneId, TaskId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -45,6 +45,8 @@ pub(super) struct Run<const TASKS: usize, const LANES: usize> {
     serial: u64,
     spend: Spend,
     wake_at: Option<Instant>,
+    /// The last step's time.
+    last: Instant,
 }
 
 impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
@@ -59,6 +61,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
             serial: 0,
             spend,
             wake_at: None,
+            last: Instant::START,
         })
     }
 
@@ -71,7 +74,10 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
             let arrival = arrivals.peek().map(|arrival| arrival.seen);
             let timer = self.wake_at.map(Instant::as_ns);
             let happening = self.happenings.peek().map(|Reverse(happening)| happening.0);
-            let Some(now) = [arrival, timer, happening].into_iter().flatten().min() else { return Ok(()) };
+            let Some(now) = [arrival, timer, happening].into_iter().flatten().min() else {
+                count_unfinished(&self.state, self.last, seen);
+                return Ok(());
+            };
             if arrival == Some(now) {
                 let Some(Arrival { task, arrival, .. }) = arrivals.next() else { return Ok(()) };
                 let event = Event::Submit { task: TaskId(task), arrival: Instant::from_ns(arrival) };
@@ -148,7 +154,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
     fn step(&mut self, event: Event, now: u64, seen: &mut Seen) -> Result<(), SimulationError> {
         let at = Instant::from_ns(now);
         let actions = step(self.system, &mut self.state, event, at, seen).map_err(SimulationError::Refused)?;
-        self.wake_at = actions.wake_at;
+        (self.wake_at, self.last) = (actions.wake_at, at);
         for (lane, job) in (0u16..).zip(actions.start) {
             if let Some(job) = job {
                 self.begin(lane, &job, now).ok_or(SimulationError::Overflow)?;

@@ -2,7 +2,7 @@
 
 use super::{Job, State, TaskState};
 use crate::desc::{Policy, SystemDesc, TaskDesc};
-use crate::trace::Reason;
+use crate::trace::{Reason, StateKey};
 use crate::units::LaneId;
 
 /// The job that a lane's policy puts first among those that wait for it.
@@ -41,4 +41,24 @@ pub(super) fn reason(policy: Policy, chosen: Job, other: Job) -> Reason {
     } else {
         Reason::EqualDeadlineFirstInTable
     }
+}
+
+/// The digest of what a lane's choice depends on; of a time-triggered lane after its table has moved on.
+pub(super) fn key<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &State<TASKS, LANES, QUEUE>,
+    lane: LaneId,
+) -> StateKey {
+    let Some(own) = state.lanes.get(lane.index()) else { return StateKey::EMPTY };
+    let (lap, slot) = own.table.words();
+    let start = StateKey::EMPTY.with(u64::from(own.waiting)).with(lap).with(slot);
+    let tasks = (0_u64..).zip(system.tasks.iter().zip(&state.tasks));
+    tasks.filter(|(_, (task, _))| task.lane == lane).fold(start, |key, (position, (_, own))| {
+        let Some(first) = head(own) else { return key };
+        let waiting = own.waiting.len().saturating_add(usize::from(own.paused.is_some()));
+        let count = u64::try_from(waiting).unwrap_or(u64::MAX);
+        let place = (position << 32) | (count << 16) | u64::from(first.segment);
+        let spent = own.paused.map_or(0, |paused| paused.spent.as_ns());
+        key.with(place).with(first.request).with(first.deadline.as_ns()).with(spent)
+    })
 }

@@ -27,7 +27,8 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
         return Ok(());
     }
     let response = ended.saturating_since(job.arrival);
-    sink.record(ended, Kind::Completed { job: job.reference(), lane, began, ended, response });
+    let execution = progress.spent;
+    sink.record(ended, Kind::Completed { job: job.reference(), lane, began, ended, response, execution });
     let is_last_stage = !system.tasks.iter().any(|other| follows(other, job.task));
     if ended > job.deadline && is_last_stage {
         let lateness = ended.saturating_since(job.deadline);

@@ -22,8 +22,9 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
     table::before_releases(system, state, now);
     for (position, task) in system.tasks.iter().enumerate() {
         let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
-        // A queue takes at most QUEUE jobs, one more turn may skip, and what is due beyond that is refused at once.
-        for _ in 0..=QUEUE {
+        // A queue takes so many jobs, one more turn may skip, and what is due beyond that is refused at once. Never as many as
+        // QUEUE permits: a replay has a larger one.
+        for _ in 0..=task.queue {
             let Some(next) = state.tasks.get(position).map(|task| task.next) else {
                 break;
             };

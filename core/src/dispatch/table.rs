@@ -11,7 +11,7 @@ use crate::time::{Duration, Instant};
 use crate::units::LaneId;
 
 /// The next slot of a lane.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
     /// When the current lap began.
     lap: Instant,
@@ -25,6 +25,11 @@ impl Place {
     /// When the slot is.
     fn instant(self, desc: &LaneDesc) -> Option<Instant> {
         self.lap.checked_add(desc.slots.get(self.slot)?.at)
+    }
+
+    /// The lap's begin and the slot, as numbers.
+    pub(super) fn words(self) -> (u64, u64) {
+        (self.lap.as_ns(), u64::try_from(self.slot).unwrap_or(u64::MAX))
     }
 
     /// The slot after this one.

@@ -142,8 +142,15 @@ impl<const TASKS: usize, const LANES: usize> Bench<TASKS, LANES> {
         self.step(Event::Completed { lane: LaneId(lane), began: at(began), ended: at(ended) }, ended)
     }
 
-    /// What was recorded since the last look.
+    /// What was recorded since the last look, without the steps themselves.
     pub fn seen(&mut self) -> Vec<Kind> {
+        let mut seen = self.told();
+        seen.retain(|kind| !matches!(kind, Kind::Stepped { .. }));
+        seen
+    }
+
+    /// What was recorded since the last look, steps included.
+    pub fn told(&mut self) -> Vec<Kind> {
         std::mem::take(&mut self.log.0).into_iter().map(|(_, kind)| kind).collect()
     }
 

@@ -7,7 +7,7 @@ mod segments;
 
 use aegis_core::desc::{OnOverrun, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused, State, WrongSize, count_unfinished, step};
-use aegis_core::trace::{Kind, Reason};
+use aegis_core::trace::{Kind, Reason, StateKey};
 use aegis_core::{Duration, LaneId, TaskId};
 use bench::*;
 
@@ -132,7 +132,9 @@ fn an_overrun_is_seen_at_completion_by_the_lanes_own_clock() {
         Kind::Overran { job: job(0, 1), execution: Duration::from_ns(3), budget: Duration::from_ns(2) }
     );
     let response = Duration::from_ns(3);
-    assert_eq!(completed, Kind::Completed { job: job(0, 1), lane: LaneId(0), began: at(10), ended: at(13), response });
+    let (lane, execution) = (LaneId(0), response);
+    let expected = Kind::Completed { job: job(0, 1), lane, began: at(10), ended: at(13), response, execution };
+    assert_eq!(completed, expected);
     bench.submit(0, 20);
     bench.complete(0, 20, 22);
     assert!(!bench.seen().iter().any(|kind| matches!(kind, Kind::Overran { .. })), "exactly the budget is no overrun");
@@ -185,11 +187,15 @@ fn what_is_unfinished_after_its_deadline_is_missed() {
     bench.submit(0, 10);
     let mut log = Log::default();
     count_unfinished(&bench.state, at(10), &mut log);
-    assert_eq!(log.0, []);
+    assert_eq!(std::mem::take(&mut log.0), [(10, Kind::Ended)]);
     count_unfinished(&bench.state, at(12), &mut log);
     let missed =
         |task, request, lateness| Kind::Missed { job: job(task, request), lateness: Duration::from_ns(lateness) };
-    assert_eq!(log.0, [(12, missed(0, 1, 2)), (12, missed(1, 2, 1))], "running and waiting; one is still in time");
+    assert_eq!(
+        log.0,
+        [(12, Kind::Ended), (12, missed(0, 1, 2)), (12, missed(1, 2, 1))],
+        "running and waiting; one is still in time"
+    );
 }
 
 #[test]
@@ -325,11 +331,15 @@ fn records_of_a_start_come_in_order() {
     let mut bench = bench(FP, [TaskDesc { model: Some(aegis_core::ModelId(3)), ..task(0, 0) }]);
     bench.submit(0, 4);
     let one = job(0, 1);
-    let decided =
-        Kind::Decided { lane: LaneId(0), chosen: one, runner_up: None, reason: Reason::OnlyOneWaiting, queue_depth: 1 };
+    let lane = LaneId(0);
+    // One waits; no table; the task in place 0 has one job in segment 0; request, deadline, executed.
+    let state = [1, 0, 0, 1 << 16, 1, 14, 0].into_iter().fold(StateKey::EMPTY, StateKey::with);
+    let reason = Reason::OnlyOneWaiting;
+    let decided = Kind::Decided { lane, chosen: one, runner_up: None, reason, queue_depth: 1, state };
     assert_eq!(
-        bench.seen(),
+        bench.told(),
         [
+            Kind::Stepped { event: Event::Submit { task: TaskId(0), arrival: at(4) } },
             Kind::Submitted { job: one, arrival: at(4), queue_depth: 1 },
             decided,
             Kind::Bound { job: one, lane: LaneId(0), model: aegis_core::ModelId(3) },
@@ -386,4 +396,45 @@ fn the_states_size_is_what_it_is_said_to_be() {
     assert_eq!(state_bytes(usize::MAX, 1, 1), None);
     // What a vehicle of 64 tasks may need.
     assert!(size_of::<State<64, 4, 2>>() <= 16 << 10, "{}", size_of::<State<64, 4, 2>>());
+}
+
+#[test]
+fn a_step_is_told_before_what_it_does_and_not_at_all_where_it_does_nothing() {
+    let mut bench = bench(FP, [timed(5, 10)]);
+    bench.timer(0);
+    bench.timer(4);
+    assert_eq!(bench.told(), [], "nothing is due");
+    bench.timer(5);
+    assert_eq!(bench.told().first(), Some(&Kind::Stepped { event: Event::Timer }));
+    let stop = Event::Stop { end: at(15) };
+    bench.step(stop, 6);
+    assert_eq!(bench.told(), [Kind::Stepped { event: stop }], "what changes later steps is told");
+    bench.refuses(
+        Event::Completed { lane: LaneId(1), began: at(5), ended: at(7) },
+        7,
+        Refused::NothingRunning { lane: LaneId(1) },
+    );
+}
+
+#[test]
+fn the_key_of_a_decision_tells_states_apart_that_choose_the_same() {
+    let key = |arrivals: &[(u16, u64)]| {
+        let mut bench = bench(FP, [task(0, 0), task(0, 1), task(0, 2)]);
+        bench.submit(0, 0);
+        for (task, arrival) in arrivals {
+            bench.submit(*task, *arrival);
+        }
+        bench.seen();
+        bench.complete(0, 0, 9);
+        let decided = bench.seen().into_iter().find_map(|kind| match kind {
+            Kind::Decided { state, .. } => Some(state),
+            _ => None,
+        });
+        decided.unwrap()
+    };
+    let keys = [key(&[(1, 1)]), key(&[(1, 2)]), key(&[(1, 1), (2, 2)]), key(&[(2, 1), (1, 2)]), key(&[(2, 1)])];
+    for (position, own) in keys.iter().enumerate() {
+        assert!(!keys[..position].contains(own), "{keys:?}");
+    }
+    assert_eq!(keys[0], key(&[(1, 1)]));
 }

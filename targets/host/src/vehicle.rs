@@ -264,6 +264,7 @@ impl<const LANES: usize> Run<'_, LANES> {
                 log::warn!("GUARANTEE VOID ({}): {}", void.reason.name(), void.text);
             }
             let mut sink = Counted { tally: Tally::<TASKS>::new(), recorder: Recorder::new(writer) };
+            sink.record(Instant::START, Kind::Began { config_hash: self.system.config_hash });
             for (task, number) in self.system.tasks.iter().zip(0_u16..) {
                 sink.record(Instant::START, Kind::Admitted { task: TaskId(number), bound: task.response_bound });
             }

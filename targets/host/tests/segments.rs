@@ -387,6 +387,7 @@ fn a_model_in_two_segments_is_measured_planned_and_run_with_another_one_in_betwe
     }
 
     let trace = std::fs::read_to_string(trace).unwrap();
+    aegis_tests::replay::assert_same(system, &trace);
     let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let events: Vec<(&str, &str)> = lines
         .iter()

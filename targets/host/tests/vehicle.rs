@@ -288,6 +288,11 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     assert_eq!(u64::try_from(lines.len()).ok(), summary["trace"]["records"].as_u64());
     let completions = lines.iter().filter(|line| line["event"] == "completion").count();
     assert_eq!(u64::try_from(completions), Ok(count(0, "jobs") + count(1, "jobs")));
+    let same = aegis_tests::replay::assert_same(system, &trace);
+    assert_eq!(
+        (Some(same.records), same.decisions),
+        (summary["trace"]["records"].as_u64(), count(0, "jobs") + count(1, "jobs"))
+    );
     let binding = lines.iter().find(|line| line["event"] == "binding" && line["task"] == "face").unwrap();
     assert_eq!(binding["inputs"][0]["bytes"], json!(196_608), "{binding}");
 

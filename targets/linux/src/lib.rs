@@ -28,7 +28,6 @@ pub mod steal;
 pub mod submissions;
 pub mod summary;
 pub mod table;
-pub mod trace_line;
 pub mod verdict;
 
 #[cfg(test)]

@@ -56,21 +56,13 @@ impl TaskStats {
 #[derive(Clone, Debug)]
 pub struct Tally<const TASKS: usize> {
     tasks: [TaskStats; TASKS],
-    begun: [Begun; TASKS],
-}
-
-/// What the pieces of a task's job that has begun executed so far; a task has at most one such job.
-#[derive(Clone, Copy, Debug, Default)]
-struct Begun {
-    request: u64,
-    executed: Duration,
 }
 
 impl<const TASKS: usize> Tally<TASKS> {
     /// Nothing happened yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { tasks: [TaskStats::default(); TASKS], begun: [Begun::default(); TASKS] }
+        Self { tasks: [TaskStats::default(); TASKS] }
     }
 
     /// The counts in the plan's order.
@@ -79,27 +71,11 @@ impl<const TASKS: usize> Tally<TASKS> {
         &self.tasks
     }
 
-    /// What the earlier pieces of an event's job executed, for the end of a piece that was not observed yet; zero elsewhere.
-    #[must_use]
-    pub fn executed_before(&self, kind: &Kind) -> Duration {
-        let (Kind::Paused { job, .. } | Kind::Completed { job, .. }) = *kind else { return Duration::ZERO };
-        // Another request's is what is left where records were lost.
-        let own = self.begun.get(job.task.index()).filter(|begun| begun.request == job.request);
-        own.map_or(Duration::ZERO, |begun| begun.executed)
-    }
-
     /// Counts one event.
     pub fn observe(&mut self, kind: &Kind) {
         match *kind {
-            Kind::Paused { job, began, ended, .. } => {
-                let executed = sum(self.executed_before(kind), ended.saturating_since(began));
-                if let Some(begun) = self.begun.get_mut(job.task.index()) {
-                    *begun = Begun { request: job.request, executed };
-                }
-            }
-            Kind::Completed { job, began, ended, response, .. } => {
-                let executed = sum(self.executed_before(kind), ended.saturating_since(began));
-                self.with(job.task, |task| task.complete(response, executed));
+            Kind::Completed { job, response, execution, .. } => {
+                self.with(job.task, |task| task.complete(response, execution));
             }
             Kind::Failed { job, .. } => self.with(job.task, |task| task.failed = task.failed.saturating_add(1)),
             Kind::Missed { job, .. } => self.with(job.task, |task| task.misses = task.misses.saturating_add(1)),
@@ -112,12 +88,16 @@ impl<const TASKS: usize> Tally<TASKS> {
             Kind::Disturbed { job, explained, .. } => {
                 self.with(job.task, |task| task.explained = task.explained.saturating_add(u64::from(explained)));
             }
-            Kind::Admitted { .. }
+            Kind::Began { .. }
+            | Kind::Stepped { .. }
+            | Kind::Ended
+            | Kind::Admitted { .. }
             | Kind::GuaranteeVoid { .. }
             | Kind::Submitted { .. }
             | Kind::Decided { .. }
             | Kind::Bound { .. }
-            | Kind::Started { .. } => {}
+            | Kind::Started { .. }
+            | Kind::Paused { .. } => {}
         }
     }
 
@@ -165,9 +145,9 @@ mod tests {
         let mut tally: Tally<2> = Tally::new();
         let job = JobRef { task: TaskId(1), request: 1 };
         let (began, ended) = (Instant::from_ns(10), Instant::from_ns(40));
-        for response in [30, 50] {
-            let response = Duration::from_ns(response);
-            tally.observe(&Kind::Completed { job, lane: LaneId(0), began, ended, response });
+        for (response, execution) in [(30, 30), (50, 20)] {
+            let (response, execution) = (Duration::from_ns(response), Duration::from_ns(execution));
+            tally.observe(&Kind::Completed { job, lane: LaneId(0), began, ended, response, execution });
         }
         tally.observe(&Kind::Rejected { task: TaskId(1), arrival: began, count: 3 });
         let (response, bound) = (Duration::from_ns(50), Duration::from_ns(40));
@@ -186,28 +166,5 @@ mod tests {
         assert_eq!((stats.max_response.as_ns(), stats.mean_response().as_ns()), (50, 40));
         assert_eq!((stats.max_execution.as_ns(), stats.ratio_ppm(bound)), (30, 1_250_000));
         assert_eq!(tally.tasks()[0], Default::default());
-    }
-
-    #[test]
-    fn the_execution_of_a_job_in_pieces_is_their_sum() {
-        let mut tally: Tally<2> = Tally::new();
-        let (lane, response) = (LaneId(0), Duration::from_ns(900));
-        let at = Instant::from_ns;
-        let job = |request| JobRef { task: TaskId(0), request };
-        let other = JobRef { task: TaskId(1), request: 2 };
-        let paused =
-            |request, began, ended| Kind::Paused { job: job(request), lane, began: at(began), ended: at(ended) };
-        tally.observe(&paused(1, 0, 100));
-        tally.observe(&Kind::Completed { job: other, lane, began: at(100), ended: at(107), response });
-        tally.observe(&paused(1, 107, 150));
-        let end = Kind::Completed { job: job(1), lane, began: at(150), ended: at(151), response };
-        assert_eq!(tally.executed_before(&end).as_ns(), 143);
-        assert_eq!(tally.tasks()[0].max_execution, Duration::ZERO, "it has not completed");
-        tally.observe(&end);
-        assert_eq!([0, 1].map(|task: usize| tally.tasks()[task].max_execution.as_ns()), [144, 7]);
-        // The next job of the task starts from nothing, even where the end of the former one was lost.
-        tally.observe(&paused(3, 200, 210));
-        tally.observe(&Kind::Completed { job: job(4), lane, began: at(300), ended: at(400), response });
-        assert_eq!((tally.tasks()[0].max_execution.as_ns(), tally.tasks()[0].jobs), (144, 2));
     }
 }

@@ -13,6 +13,7 @@ mod pack;
 mod plan;
 mod run;
 mod simulate;
+mod trace;
 mod vehicle;
 mod verify;
 
@@ -63,6 +64,9 @@ enum Command {
     /// Run a plan through the dispatcher in virtual time, and compare with its bounds.
     #[command(after_help = "Example:\n  aegis simulate --pattern random --seed 7 --for 600s")]
     Simulate(simulate::Arguments),
+    /// Tell the dispatcher again what a trace says it was told, and compare what it does.
+    #[command(after_help = "Example:\n  aegis trace replay target/aegis/courier/trace.jsonl --lock system.lock")]
+    Trace(trace::Arguments),
     /// Say what an ONNX file needs: memory at least, weights, times; or cut it into segments.
     #[command(
         after_help = "Examples:\n  aegis model signs.onnx --dim x=1,3,320,320\n  aegis model cut lines.onnx --at Conv_12 Conv_40"
@@ -123,6 +127,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
     };
     match outcome {

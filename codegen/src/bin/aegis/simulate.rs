@@ -6,7 +6,7 @@ use aegis_codegen::check::{Options, check_loaded, show};
 use aegis_codegen::manifest::units;
 use aegis_codegen::report::table::table;
 use aegis_codegen::simulate::witness::{self, Witness};
-use aegis_codegen::simulate::{Observed, Pattern, SimulationError, replay, simulate};
+use aegis_codegen::simulate::{Observed, Pattern, SimulationError, TraceOut, replay_into, simulate_into};
 use aegis_codegen::tables;
 use aegis_core::Duration;
 use aegis_core::desc::{SystemDesc, TaskDesc};
@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Replay the arrivals and executions of a file that `aegis explain --task NAME --witness FILE` wrote.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pattern", "duration", "seed"])]
     witness: Option<PathBuf>,
+    /// Write a trace as the vehicle does, for `aegis trace replay`; not of the critical pattern, which is one run per task.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Print schema `aegis.simulation/1` instead of a table.
     #[arg(long)]
     json: bool,
@@ -78,9 +81,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         eprintln!("simulate: self-suspension is not simulated: tasks run as if they did not suspend themselves");
     }
     let system = tables::leak(&lock).map_err(Failure::internal)?;
+    let trace = arguments.trace.as_deref().map(create).transpose()?;
     let seen = match &arguments.witness {
-        Some(file) => replayed(system, file)?,
-        None => patterned(system, arguments)?,
+        Some(file) => replayed(system, file, trace)?,
+        None => patterned(system, arguments, trace)?,
     };
     if arguments.json {
         let tasks = system.tasks.iter().zip(&seen).map(|(task, seen)| Task {
@@ -109,20 +113,29 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if is_missed || !checked.passes() { Err(Failure::Findings) } else { Ok(()) }
 }
 
-fn patterned(system: &SystemDesc, arguments: &Arguments) -> Result<Vec<Observed>, Failure> {
+fn create(path: &Path) -> Result<TraceOut, Failure> {
+    let file = std::fs::File::create(path);
+    let file = file.map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", path.display())))?;
+    Ok(Box::new(std::io::BufWriter::new(file)))
+}
+
+fn patterned(system: &SystemDesc, arguments: &Arguments, trace: Option<TraceOut>) -> Result<Vec<Observed>, Failure> {
     let length = units::duration(&arguments.duration).map_err(|error| Failure::Input(format!("--for: {error}")))?;
     let pattern = match arguments.pattern {
         Which::Periodic => Pattern::Periodic,
         Which::Critical => Pattern::Critical,
         Which::Random => Pattern::Random { seed: arguments.seed },
     };
-    simulate(system, pattern, length).map_err(|error| match error {
-        SimulationError::TooLong(_) | SimulationError::TooLarge => Failure::Input(error.to_string()),
+    simulate_into(system, pattern, length, trace).map_err(|error| match error {
+        SimulationError::TooLong(_)
+        | SimulationError::TooLarge
+        | SimulationError::ManyRuns
+        | SimulationError::Trace(_) => Failure::Input(error.to_string()),
         error => Failure::internal(error),
     })
 }
 
-fn replayed(system: &SystemDesc, file: &Path) -> Result<Vec<Observed>, Failure> {
+fn replayed(system: &SystemDesc, file: &Path, trace: Option<TraceOut>) -> Result<Vec<Observed>, Failure> {
     let text = read(file)?;
     let refuse = |why: &dyn std::fmt::Display| Failure::Input(format!("`{}` is no witness: {why}", file.display()));
     let witness: Witness = toml::from_str(&text).map_err(|error| refuse(&error))?;
@@ -132,7 +145,7 @@ fn replayed(system: &SystemDesc, file: &Path) -> Result<Vec<Observed>, Failure> 
     if witness.system != system.name {
         return Err(refuse(&format!("it is of the vehicle `{}`, the manifest's is `{}`", witness.system, system.name)));
     }
-    replay(system, &witness).map_err(|error| refuse(&error))
+    replay_into(system, &witness, trace).map_err(|error| refuse(&error))
 }
 
 /// A task's bound, where the plan has one.

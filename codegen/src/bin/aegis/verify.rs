@@ -2,8 +2,9 @@
 
 use crate::{Failure, Outcome, print, read};
 use aegis_codegen::lock::Lock;
-use aegis_codegen::{emit, manifest, tables};
-use std::path::PathBuf;
+use aegis_codegen::{emit, tables};
+use aegis_core::desc::SystemDesc;
+use std::path::{Path, PathBuf};
 
 /// The command's arguments.
 #[derive(clap::Args)]
@@ -16,26 +17,32 @@ pub(crate) struct Arguments {
     manifest: Option<PathBuf>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Outcome {
+/// Reads a lock, of this manifest if one is given, and re-proves its plan.
+pub(crate) fn proven(path: &Path, manifest: Option<&Path>) -> Result<&'static SystemDesc, Failure> {
     let refused = |error: &dyn std::fmt::Display| {
         eprintln!("error[AEG601]: {error}");
         Failure::Findings
     };
-    let lock = Lock::read(&arguments.lock).map_err(|error| match error {
+    let lock = Lock::read(path).map_err(|error| match error {
         aegis_codegen::lock::Refused::Missing(_) | aegis_codegen::lock::Refused::Unreadable { .. } => {
             Failure::input(error)
         }
         other => refused(&other),
     })?;
-    if let Some(file) = &arguments.manifest {
-        let (parsed, _) = manifest::parse(&file.to_string_lossy(), &read(file)?);
+    if let Some(file) = manifest {
+        let (parsed, _) = aegis_codegen::manifest::parse(&file.to_string_lossy(), &read(file)?);
         let parsed = parsed
             .ok_or_else(|| Failure::Input(format!("`{}` has errors; `aegis check` shows them", file.display())))?;
-        let folder = file.parent().unwrap_or(std::path::Path::new("."));
-        lock.matches(&arguments.lock, parsed.name.get_ref(), folder).map_err(|error| refused(&error))?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        lock.matches(path, parsed.name.get_ref(), folder).map_err(|error| refused(&error))?;
     }
     let system = tables::leak(&lock).map_err(|error| refused(&error))?;
     aegis_core::verify::verify(system).map_err(|violation| refused(&violation))?;
+    Ok(system)
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let system = proven(&arguments.lock, arguments.manifest.as_deref())?;
     let terms = emit::terms(system);
     let place =
         if terms <= emit::COMPILE_TIME_TERMS { "also by rustc while it compiles" } else { "too long for rustc" };

@@ -155,6 +155,7 @@ pub fn drive_submitting<const TASKS: usize>(
             let mut sink = Delaying { inner, delay };
             let clock = Clock::starting_in(fixture::ms(20));
             submissions.open(clock, Arc::clone(&bell));
+            sink.record(Instant::START, Kind::Began { config_hash: system.config_hash });
             let setup = Setup {
                 system,
                 clock,

@@ -1,32 +1,52 @@
 //! One trace record as one JSON line, with the plan's names instead of table positions.
+//!
+//! The vehicle's drain writes these lines, and a replay writes them again: one is the other's, byte for byte.
 
-use crate::stats::sum;
-use aegis_core::desc::{ModelDesc, SystemDesc, TaskDesc, TensorDesc};
-use aegis_core::trace::{JobRef, Kind, Record};
-use aegis_core::{Duration, Instant, LaneId, TaskId};
-use std::fmt::{Display, Write as _};
+use crate::desc::{ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc};
+use crate::dispatch::Event;
+use crate::time::{Duration, Instant};
+use crate::trace::{JobRef, Kind, Record};
+use crate::units::{LaneId, TaskId};
+use core::fmt::{self, Display, Write};
 
-/// Appends the record's line, with its newline.
+/// The format's name, in a trace's first line.
+pub const SCHEMA: &str = "aegis.trace/1";
+
+/// Writes the record's line, with its newline.
 ///
-/// Every line has `event`, `timestamp` (nanoseconds since the schedule's start) and `sequence`. `before` is what the earlier
-/// pieces of the record's job executed: the line of a completion tells the whole job's execution.
-pub fn write(out: &mut String, system: &SystemDesc, record: &Record, before: Duration) {
-    let mut line = Line { out, system, before };
+/// Every line has `event`, `timestamp` (nanoseconds since the schedule's start) and `sequence`. What `out` refuses is left out.
+pub fn write(out: &mut impl Write, system: &SystemDesc, record: &Record) {
+    let mut line = Line { out, system };
     line.event(&record.kind);
     line.number("timestamp", record.at.as_ns());
     line.number("sequence", record.sequence);
-    out.push_str("}\n");
+    line.put("}\n");
 }
 
-struct Line<'a> {
-    out: &'a mut String,
+/// Where a plan's releases come from: `timer`, or `submitted` where the plan was prepared for a simulation.
+#[must_use]
+pub fn releases(system: &SystemDesc) -> &'static str {
+    let timed = system.tasks.iter().any(|task| task.release == Release::Timer);
+    if timed { "timer" } else { "submitted" }
+}
+
+struct Line<'a, W> {
+    out: &'a mut W,
     system: &'a SystemDesc,
-    before: Duration,
 }
 
-impl Line<'_> {
+impl<W: Write> Line<'_, W> {
     fn event(&mut self, kind: &Kind) {
         match *kind {
+            Kind::Began { config_hash } => {
+                self.begin("run");
+                self.text("schema", SCHEMA);
+                self.text("system", self.system.name);
+                self.number("config_hash", Quoted(Hex(&config_hash)));
+                self.text("releases", releases(self.system));
+            }
+            Kind::Stepped { event } => self.step(event),
+            Kind::Ended => self.begin("end"),
             Kind::Admitted { task, bound } => {
                 self.begin("admission");
                 self.task(task);
@@ -81,14 +101,14 @@ impl Line<'_> {
                 self.instant("ended", ended);
                 self.duration("execution_ns", ended.saturating_since(began));
             }
-            Kind::Completed { job, lane, began, ended, response } => {
+            Kind::Completed { job, lane, began, ended, response, execution } => {
                 self.begin("completion");
                 self.job(job);
                 self.stream(lane);
                 self.instant("began", began);
                 self.instant("ended", ended);
                 self.duration("response_ns", response);
-                self.duration("execution_ns", sum(self.before, ended.saturating_since(began)));
+                self.duration("execution_ns", execution);
                 self.limits(job);
             }
             Kind::Failed { job, lane } => {
@@ -112,8 +132,33 @@ impl Line<'_> {
         }
     }
 
+    fn step(&mut self, event: Event) {
+        self.begin("step");
+        match event {
+            Event::Timer => self.text("input", "timer"),
+            Event::Submit { task, arrival } => {
+                self.text("input", "submit");
+                self.task(task);
+                self.instant("arrival", arrival);
+            }
+            Event::Completed { lane, began, ended } => self.piece("completed", lane, began, ended),
+            Event::Preempted { lane, began, ended } => self.piece("preempted", lane, began, ended),
+            Event::Stop { end } => {
+                self.text("input", "stop");
+                self.instant("end", end);
+            }
+        }
+    }
+
+    fn piece(&mut self, input: &str, lane: LaneId, began: Instant, ended: Instant) {
+        self.text("input", input);
+        self.stream(lane);
+        self.instant("began", began);
+        self.instant("ended", ended);
+    }
+
     fn decision(&mut self, kind: &Kind) {
-        let Kind::Decided { lane, chosen, runner_up, reason, queue_depth } = *kind else { return };
+        let Kind::Decided { lane, chosen, runner_up, reason, queue_depth, state } = *kind else { return };
         self.begin("schedule_decision");
         self.request("request_id", chosen);
         self.text("policy", self.system.lanes.get(lane.index()).map_or("", |lane| lane.policy.name()));
@@ -126,6 +171,7 @@ impl Line<'_> {
             Some(other) => self.request("runner_up", other),
             None => self.number("runner_up", "null"),
         }
+        self.number("state_key", Quoted(format_args!("{:016x}", state.0)));
     }
 
     fn disturbance(&mut self, kind: &Kind) {
@@ -157,9 +203,9 @@ impl Line<'_> {
                 let _ = write!(self.out, "{}{{\"scratch_offset\":{at},\"scratch_bytes\":{size}", comma(position));
                 self.names("reads", model, segment.reads);
                 self.names("writes", model, segment.writes);
-                self.out.push('}');
+                self.put("}");
             }
-            self.out.push(']');
+            self.put("]");
         }
         self.tensors("inputs", model.inputs);
         self.tensors("outputs", model.outputs);
@@ -174,7 +220,7 @@ impl Line<'_> {
             let name = model.tensor(usize::from(*position)).map_or("", |tensor| tensor.name);
             let _ = write!(self.out, "{}{}", comma(number), Json(name));
         }
-        self.out.push(']');
+        self.put("]");
     }
 
     fn tensors(&mut self, key: &str, tensors: &[TensorDesc]) {
@@ -184,7 +230,7 @@ impl Line<'_> {
             let (name, at, size) = (Json(tensor.name), tensor.at.0, tensor.size.0);
             let _ = write!(self.out, "{comma}{{\"name\":{name},\"offset\":{at},\"bytes\":{size}}}");
         }
-        self.out.push(']');
+        self.put("]");
     }
 
     fn limits(&mut self, job: JobRef) {
@@ -205,7 +251,7 @@ impl Line<'_> {
     }
 
     fn request(&mut self, key: &str, job: JobRef) {
-        let _ = write!(self.out, ",\"{key}\":\"req-{}\"", job.request);
+        self.number(key, Quoted(format_args!("req-{}", job.request)));
     }
 
     fn task(&mut self, task: TaskId) {
@@ -214,11 +260,15 @@ impl Line<'_> {
 
     fn stream(&mut self, lane: LaneId) {
         let name = self.system.lanes.get(lane.index()).map_or("", |lane| lane.name);
-        self.text("stream_id", &format!("lane-{name}"));
+        let _ = write!(self.out, ",\"stream_id\":\"lane-{}\"", Escaped(name));
     }
 
     fn desc(&self, task: TaskId) -> Option<&TaskDesc> {
         self.system.tasks.get(task.index())
+    }
+
+    fn put(&mut self, text: &str) {
+        let _ = self.out.write_str(text);
     }
 
     fn text(&mut self, key: &str, value: &str) {
@@ -243,125 +293,49 @@ const fn comma(position: usize) -> &'static str {
     if position > 0 { "," } else { "" }
 }
 
-/// A text in JSON's quotes; names from a manifest rarely need an escape, so that is the quick path.
+/// A text in JSON's quotes.
 struct Json<'a>(&'a str);
 
 impl Display for Json<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.chars().all(|c| c != '"' && c != '\\' && !c.is_control()) {
-            return write!(f, "\"{}\"", self.0);
-        }
-        f.write_str(&serde_json::to_string(self.0).map_err(|_| std::fmt::Error)?)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Escaped(self.0))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::write;
-    use crate::fixture;
-    use aegis_core::desc::SystemDesc;
-    use aegis_core::trace::{JobRef, Kind, Reason, Record, VoidReason};
-    use aegis_core::{Duration, Instant, LaneId, ModelId, TaskId};
+/// What needs no escape, in JSON's quotes.
+struct Quoted<T>(T);
 
-    fn line(kind: Kind) -> String {
-        line_of(fixture::system(&[(10, 2), (20, 3)]), kind, Duration::ZERO)
+impl<T: Display> Display for Quoted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
     }
+}
 
-    fn line_of(system: &SystemDesc, kind: Kind, before: Duration) -> String {
-        let mut out = String::new();
-        let record = Record { sequence: 9, at: Instant::from_ns(1_234_567_890), kind };
-        write(&mut out, system, &record, before);
-        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!((value["timestamp"].as_u64(), value["sequence"].as_u64()), (Some(1_234_567_890), Some(9)));
-        out
-    }
+/// A text inside JSON's quotes; names from a manifest rarely need an escape, so that is the quick path.
+struct Escaped<'a>(&'a str);
 
-    const JOB: JobRef = JobRef { task: TaskId(0), request: 123 };
-
-    #[test]
-    fn a_decision_has_the_published_shape() {
-        let runner_up = Some(JobRef { task: TaskId(1), request: 124 });
-        let decided =
-            |runner_up, reason| Kind::Decided { lane: LaneId(0), chosen: JOB, runner_up, reason, queue_depth: 5 };
-        assert_eq!(
-            line(decided(runner_up, Reason::MoreImportant)),
-            "{\"event\":\"schedule_decision\",\"request_id\":\"req-123\",\"policy\":\"rate-monotonic\",\"priority\":0,\
-             \"queue_depth\":5,\"stream_id\":\"lane-main\",\"task\":\"face\",\"reason\":\"more-important\",\
-             \"runner_up\":\"req-124\",\"timestamp\":1234567890,\"sequence\":9}\n"
-        );
-        assert!(line(decided(None, Reason::OnlyOneWaiting)).contains("\"runner_up\":null,"));
-    }
-
-    #[test]
-    fn a_completion_carries_its_limits_and_a_binding_its_memory() {
-        let (began, ended) = (Instant::from_ns(100), Instant::from_ns(400));
-        let completed = Kind::Completed { job: JOB, lane: LaneId(0), began, ended, response: Duration::from_ns(350) };
-        assert_eq!(
-            line(completed),
-            "{\"event\":\"completion\",\"request_id\":\"req-123\",\"task\":\"face\",\"stream_id\":\"lane-main\",\
-             \"began\":100,\"ended\":400,\"response_ns\":350,\"execution_ns\":300,\"deadline_ns\":10000000,\
-             \"bound_ns\":10000000,\"timestamp\":1234567890,\"sequence\":9}\n"
-        );
-        assert_eq!(
-            line(Kind::Bound { job: JOB, lane: LaneId(0), model: ModelId(0) }),
-            "{\"event\":\"binding\",\"request_id\":\"req-123\",\"task\":\"face\",\"stream_id\":\"lane-main\",\
-             \"model\":\"net\",\"memory_pool\":\"ram\",\"scratch_offset\":0,\"scratch_bytes\":64,\
-             \"inputs\":[{\"name\":\"x\",\"offset\":64,\"bytes\":64}],\
-             \"outputs\":[{\"name\":\"x\",\"offset\":64,\"bytes\":64}],\"timestamp\":1234567890,\"sequence\":9}\n"
-        );
-    }
-
-    #[test]
-    fn a_model_in_segments_shows_each_of_them_and_what_they_hand_on_and_its_jobs_tell_their_whole_execution() {
-        let system = fixture::in_segments(&[(10, &[2]), (20, &[3, 4])]);
-        let job = JobRef { task: TaskId(1), request: 7 };
-        let bound = line_of(system, Kind::Bound { job, lane: LaneId(0), model: ModelId(1) }, Duration::ZERO);
-        let memory = "\"segments\":[{\"scratch_offset\":0,\"scratch_bytes\":64,\"reads\":[\"x\"],\"writes\":[\"h\"]},\
-                      {\"scratch_offset\":0,\"scratch_bytes\":64,\"reads\":[\"h\"],\"writes\":[\"y\"]}],\
-                      \"inputs\":[{\"name\":\"x\",\"offset\":64,\"bytes\":64}],\
-                      \"outputs\":[{\"name\":\"y\",\"offset\":192,\"bytes\":64}],\
-                      \"carried\":[{\"name\":\"h\",\"offset\":128,\"bytes\":64}],\"timestamp\"";
-        assert!(bound.contains(memory), "{bound}");
-        let (began, ended) = (Instant::from_ns(100), Instant::from_ns(400));
-        let paused = line_of(system, Kind::Paused { job, lane: LaneId(0), began, ended }, Duration::from_ns(50));
-        assert!(paused.contains("\"execution_ns\":300,"), "{paused}");
-        let completed = Kind::Completed { job, lane: LaneId(0), began, ended, response: Duration::from_ns(900) };
-        let completed = line_of(system, completed, Duration::from_ns(50));
-        assert!(
-            completed.contains("\"began\":100,\"ended\":400,\"response_ns\":900,\"execution_ns\":350,"),
-            "{completed}"
-        );
-    }
-
-    #[test]
-    fn every_kind_is_a_json_object_with_its_event() {
-        let (at, ns) = (Instant::from_ns(1), Duration::from_ns(2));
-        let disturbed = Kind::Disturbed {
-            job: JOB,
-            wakeup_latency: Duration::from_ns(7),
-            wakeup_excess: ns,
-            steal: ns,
-            off_core: ns,
-            involuntary_switches: 3,
-            explained: true,
-        };
-        let kinds = [
-            (Kind::Admitted { task: TaskId(1), bound: ns }, "admission"),
-            (Kind::GuaranteeVoid { reason: VoidReason::NotPinned }, "guarantee_void"),
-            (Kind::Submitted { job: JOB, arrival: at, queue_depth: 1 }, "submission"),
-            (Kind::Rejected { task: TaskId(0), arrival: at, count: 4 }, "rejected"),
-            (Kind::Skipped { task: TaskId(0), arrival: at }, "skipped"),
-            (Kind::Started { job: JOB, lane: LaneId(0) }, "start"),
-            (Kind::Paused { job: JOB, lane: LaneId(0), began: at, ended: at }, "pause"),
-            (Kind::Overran { job: JOB, execution: ns, budget: ns }, "overrun"),
-            (Kind::Missed { job: JOB, lateness: ns }, "miss"),
-            (Kind::Exceeded { job: JOB, response: ns, bound: ns }, "bound_exceeded"),
-            (disturbed, "disturbance"),
-        ];
-        for (kind, event) in kinds {
-            let value: serde_json::Value = serde_json::from_str(&line(kind)).unwrap();
-            assert_eq!(value["event"], event);
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |c: char| c != '"' && c != '\\' && !c.is_ascii_control();
+        if self.0.chars().all(is_plain) {
+            return f.write_str(self.0);
         }
-        assert!(line(disturbed).contains("\"wakeup_latency_ns\":7,\"wakeup_excess_ns\":2,"));
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if is_plain(c) => f.write_char(c)?,
+                c => write!(f, "\\u{:04x}", u32::from(c))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

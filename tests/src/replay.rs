@@ -1,0 +1,54 @@
+//! Traces of runs that a test made, and their replay.
+
+use aegis_codegen::replay::{Counts, Replayed, Unreadable, replay};
+use aegis_core::desc::{LaneDesc, SystemDesc, TaskDesc};
+use aegis_core::time::Instant;
+use aegis_core::trace::{Kind, Record};
+use aegis_core::trace_line;
+
+/// The same descriptors with names that tell all tasks and lanes apart, as a manifest's do.
+#[must_use]
+pub fn named(desc: &SystemDesc) -> &'static SystemDesc {
+    let name = |kind: &str, position: usize| -> &'static str { format!("{kind}-{position}").leak() };
+    let tasks = desc.tasks.iter().enumerate();
+    let tasks: Vec<TaskDesc> =
+        tasks.map(|(position, task)| TaskDesc { name: name("task", position), ..*task }).collect();
+    let lanes = desc.lanes.iter().enumerate();
+    let lanes: Vec<LaneDesc> =
+        lanes.map(|(position, lane)| LaneDesc { name: name("lane", position), ..*lane }).collect();
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), lanes: lanes.leak(), ..*desc }))
+}
+
+/// The trace of records that have their first and last one.
+#[must_use]
+pub fn text(system: &SystemDesc, records: impl IntoIterator<Item = (Instant, Kind)>) -> String {
+    let mut text = String::new();
+    for (sequence, (at, kind)) in (0_u64..).zip(records) {
+        trace_line::write(&mut text, system, &Record { sequence, at, kind });
+    }
+    text
+}
+
+/// Replays a trace.
+///
+/// # Errors
+/// As for [`replay`].
+pub fn replayed(system: &'static SystemDesc, text: &str) -> Result<Replayed, Unreadable> {
+    replay(system, text.as_bytes())
+}
+
+/// Replays a trace without a difference.
+///
+/// # Panics
+/// At a difference, or where the trace cannot be read.
+pub fn assert_same(system: &'static SystemDesc, text: &str) -> Counts {
+    match replayed(system, text) {
+        Ok(Replayed { same, difference: None }) => same,
+        Ok(Replayed { difference: Some(difference), .. }) => {
+            let before = usize::try_from(difference.line).unwrap_or(usize::MAX);
+            let around: Vec<&str> = text.lines().skip(before.saturating_sub(8)).take(8).collect();
+            panic!("{difference:#?}\n{}", around.join("\n"))
+        }
+        Err(unreadable) => panic!("{unreadable}"),
+    }
+}

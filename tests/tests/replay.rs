@@ -1,0 +1,332 @@
+//! Traces of a dispatcher that is told anything at any time are replayed without a difference, and what is changed in one is found
+//! at its line.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
+
+use aegis_codegen::analysis::Load;
+use aegis_codegen::replay::{LaneState, Why};
+use aegis_core::desc::{LaneDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc};
+use aegis_core::dispatch::{Event, State, count_unfinished, step};
+use aegis_core::time::{Duration, Instant};
+use aegis_core::trace::{Kind, Sink};
+use aegis_core::units::{LaneId, Priority, TaskId};
+use aegis_tests::planned::unproven;
+use aegis_tests::replay::{assert_same, named, replayed, text};
+use fastrand::Rng;
+use serde_json::{Map, Value};
+
+const TASKS: usize = 6;
+const LANES: usize = 3;
+/// Much smaller than a replay's.
+const QUEUE: usize = 4;
+
+#[derive(Default)]
+struct Log(Vec<(Instant, Kind)>);
+
+impl Sink for Log {
+    fn record(&mut self, at: Instant, kind: Kind) {
+        self.0.push((at, kind));
+    }
+}
+
+fn ns(ns: u64) -> Duration {
+    Duration::from_ns(ns)
+}
+
+fn random_lane(base: &LaneDesc, rng: &mut Rng) -> LaneDesc {
+    let policies = [Policy::RateMonotonic, Policy::EarliestDeadlineFirst, Policy::TimeTriggered];
+    let policy = policies[rng.usize(0..3)];
+    let preemption = match policy {
+        Policy::TimeTriggered => Preemption::None,
+        _ => [Preemption::None, Preemption::Segments, Preemption::Full][rng.usize(0..3)],
+    };
+    LaneDesc { policy, preemption, dispatch_overhead: ns(rng.u64(0..=2)), hyperperiod: ns(60), ..*base }
+}
+
+/// Descriptors that no plan has: any release, stages on any lane, budgets and bounds that do not hold.
+fn random_system(rng: &mut Rng) -> &'static SystemDesc {
+    let base = unproven(Policy::RateMonotonic, &[Load::whole(1, 10, 10, 0)]);
+    let mut lanes: Vec<LaneDesc> = (0..rng.usize(1..=LANES)).map(|_| random_lane(&base.lanes[0], rng)).collect();
+    let mut tasks: Vec<TaskDesc> = Vec::new();
+    for position in 0..rng.u16(1..=6) {
+        let lane = rng.usize(0..lanes.len());
+        let is_stage = position > 0 && rng.u8(0..4) == 0;
+        let after = TaskId(rng.u16(0..position.max(1)));
+        let released = if rng.bool() { Release::Timer } else { Release::Submitted };
+        let pieces = if lanes[lane].preemption == Preemption::Segments { rng.usize(1..=3) } else { 0 };
+        tasks.push(TaskDesc {
+            lane: LaneId(u16::try_from(lane).unwrap()),
+            release: if is_stage { Release::Stage } else { released },
+            stage: is_stage.then_some(StageDesc { after, earliest: ns(0), latest: ns(0) }),
+            priority: Priority(6 - position),
+            period: ns(rng.u64(5..=40)),
+            deadline: ns(rng.u64(5..=60)),
+            phase: ns(rng.u64(0..=30)),
+            jitter: ns(rng.u64(0..=3)),
+            segments: vec![ns(2); pieces].leak(),
+            budget: ns(rng.u64(1..=8)),
+            on_overrun: if rng.bool() { OnOverrun::SkipNext } else { OnOverrun::Continue },
+            queue: rng.u16(1..=4),
+            response_bound: ns(rng.u64(5..=60)),
+            ..base.tasks[0]
+        });
+    }
+    for (lane, desc) in (0u16..).zip(&mut lanes) {
+        let own = (0u16..).zip(&tasks).filter(|(_, task)| task.lane == LaneId(lane));
+        let mut slots: Vec<(u64, u16)> =
+            own.flat_map(|(task, _)| [(rng.u64(0..60), task), (rng.u64(0..60), task)]).collect();
+        slots.sort_unstable();
+        slots.dedup_by_key(|slot| slot.0);
+        if desc.policy == Policy::TimeTriggered {
+            desc.slots =
+                slots.into_iter().map(|(at, task)| Slot { at: ns(at), task: TaskId(task) }).collect::<Vec<_>>().leak();
+        }
+    }
+    named(&SystemDesc { tasks: tasks.leak(), lanes: lanes.leak(), ..*base })
+}
+
+/// What a run left.
+struct Ran {
+    system: &'static SystemDesc,
+    trace: String,
+    /// Timer steps that left no record.
+    silent: u64,
+    refused: u64,
+}
+
+/// Tells the dispatcher anything that it may accept, and some of what it refuses.
+fn anything(rng: &mut Rng, steps: u64) -> Ran {
+    let system = random_system(rng);
+    let mut state: State<TASKS, LANES, QUEUE> = State::new(system).unwrap();
+    let mut log = Log::default();
+    log.record(Instant::START, Kind::Began { config_hash: system.config_hash });
+    let (mut now, mut silent, mut refused) = (0, 0, 0);
+    for number in 0..steps {
+        now += if rng.u8(0..50) == 0 { rng.u64(0..=300) } else { rng.u64(0..=6) };
+        let earlier = |rng: &mut Rng, least: u64| Instant::from_ns(rng.u64(least.min(now)..=now));
+        let lane = LaneId(rng.u16(0..3));
+        let began = earlier(rng, now.saturating_sub(10));
+        let ended = Instant::from_ns(rng.u64(began.as_ns()..=now + 1));
+        let event = match rng.u8(0..8) {
+            0..4 => Event::Timer,
+            4 => Event::Submit { task: TaskId(rng.u16(0..6)), arrival: began },
+            5 => Event::Preempted { lane, began, ended },
+            _ if number == steps * 9 / 10 => {
+                Event::Stop { end: Instant::from_ns(rng.u64(now.saturating_sub(5)..=now + 20)) }
+            }
+            _ => Event::Completed { lane, began, ended },
+        };
+        if rng.u8(0..20) == 0
+            && let Some(job) = state.running(lane)
+        {
+            // From around the dispatcher.
+            log.record(began, Kind::Failed { job: job.reference(), lane });
+        }
+        let before = log.0.len();
+        match step(system, &mut state, event, Instant::from_ns(now), &mut log) {
+            Ok(_) => silent += u64::from(log.0.len() == before),
+            Err(_) => refused += 1,
+        }
+    }
+    count_unfinished(&state, Instant::from_ns(now), &mut log);
+    Ran { system, trace: text(system, log.0), silent, refused }
+}
+
+#[test]
+fn whatever_the_dispatcher_is_told_is_replayed_without_a_difference() {
+    let (mut records, mut decisions, mut silent, mut refused) = (0, 0, 0, 0);
+    let mut seen = std::collections::BTreeMap::new();
+    for seed in 0..2_000 {
+        let ran = anything(&mut Rng::with_seed(seed), 300);
+        let same = assert_same(ran.system, &ran.trace);
+        (records, decisions) = (records + same.records, decisions + same.decisions);
+        (silent, refused) = (silent + ran.silent, refused + ran.refused);
+        for line in ran.trace.lines() {
+            let fields: Map<String, Value> = serde_json::from_str(line).unwrap();
+            let event = fields["event"].as_str().unwrap().to_owned();
+            *seen.entry(event).or_insert(0) += 1;
+        }
+    }
+    println!("{records} records, {decisions} decisions: the same; {silent} silent steps, {refused} refused: {seen:?}");
+    let wanted = ["skipped", "overrun", "rejected", "pause", "miss", "bound_exceeded", "failure", "end"];
+    assert!(wanted.iter().all(|event| seen[*event] > 1_000), "{seen:?}");
+    assert!(silent > 10_000 && refused > 10_000, "{silent} {refused}");
+}
+
+/// The line that is found first: of a difference, or that cannot be read.
+fn found(system: &'static SystemDesc, lines: &[String]) -> Option<usize> {
+    let text = lines.join("\n") + "\n";
+    let line = match replayed(system, &text) {
+        Ok(replayed) => replayed.difference.map(|difference| difference.line),
+        Err(unreadable) => Some(unreadable.line),
+    };
+    line.map(|line| usize::try_from(line).unwrap() - 1)
+}
+
+fn fields(line: &str) -> Map<String, Value> {
+    serde_json::from_str(line).unwrap()
+}
+
+/// The lines with numbers without gaps, as one who hides a change would write them.
+fn renumbered(lines: Vec<String>) -> Vec<String> {
+    let number = |(number, line): (usize, String)| {
+        let mut fields = fields(&line);
+        fields.insert("sequence".to_owned(), number.into());
+        Value::Object(fields).to_string()
+    };
+    lines.into_iter().enumerate().map(number).collect()
+}
+
+fn changed(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => (number.as_u64().unwrap() + 1).into(),
+        Value::String(text) => format!("{text}1").into(),
+        Value::Null => "req-1".into(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn every_change_of_a_trace_is_found_at_its_line() {
+    let (mut exact, mut later, mut never) = (0, 0, 0);
+    for seed in 0..8 {
+        let Ran { system, trace, .. } = anything(&mut Rng::with_seed(seed), 120);
+        let lines: Vec<String> = trace.lines().map(str::to_owned).collect();
+        assert_eq!(found(system, &lines), None);
+        let is =
+            |position: usize, events: &[&str]| events.iter().any(|event| *event == fields(&lines[position])["event"]);
+        for position in 0..lines.len() {
+            let is_outside = is(position, &["run", "failure"]);
+            for (key, value) in fields(&lines[position]) {
+                let mut one = fields(&lines[position]);
+                one.insert(key.clone(), changed(&value));
+                let mut mutated = lines.clone();
+                mutated[position] = Value::Object(one).to_string();
+                let found = found(system, &mutated);
+                let is_input = is(position, &["step", "end"]) && value.is_number() && key != "sequence";
+                if is_outside && !["event", "sequence", "schema", "config_hash", "releases"].contains(&key.as_str()) {
+                    assert_eq!(found, None, "{key} of {}", lines[position]);
+                } else if is_input {
+                    // What the dispatcher is told is believed, and what it does then differs from the next line on.
+                    assert!(found.is_none_or(|line| line >= position), "{key} of {}", lines[position]);
+                    later += u64::from(found.is_some());
+                    never += u64::from(found.is_none());
+                } else {
+                    assert_eq!(found, Some(position), "{key} of {}", lines[position]);
+                    exact += 1;
+                }
+            }
+            // A missing line.
+            let mut without = lines.clone();
+            without.remove(position);
+            assert_eq!(found(system, &without), Some(position), "without {}", lines[position]);
+            let silent =
+                is(position, &["step"]) && is((position + 1).min(lines.len() - 1), &["step", "end", "failure"]);
+            if !is_outside && !silent {
+                // What comes from around the dispatcher is passed over.
+                let next = (position..without.len()).find(|line| !without[*line].contains("\"failure\""));
+                let next = next.unwrap_or(without.len());
+                let found = found(system, &renumbered(without));
+                assert_eq!(found, Some(next), "hidden: {}", lines[position]);
+                exact += 2;
+            }
+            // Two lines in each other's place.
+            if position + 1 < lines.len() {
+                let mut swapped = lines.clone();
+                swapped.swap(position, position + 1);
+                assert_eq!(found(system, &swapped), Some(position), "swapped {}", lines[position]);
+                let are_steps = is(position, &["step"]) && is(position + 1, &["step"]);
+                if !is_outside && !is(position + 1, &["failure"]) && !are_steps {
+                    assert_eq!(found(system, &renumbered(swapped)), Some(position), "hidden: {}", lines[position]);
+                    exact += 2;
+                }
+            }
+        }
+    }
+    println!(
+        "{exact} changes found at their line; {later} changed inputs found by what follows, {never} change nothing"
+    );
+    assert!(exact > 10_000 && later > 400 && never * 4 < later, "{exact} {later} {never}");
+}
+
+/// Two jobs wait while a third one runs, by hand.
+fn by_hand() -> (&'static SystemDesc, Vec<String>) {
+    let system = named(unproven(Policy::RateMonotonic, &[Load::whole(2, 10, 10, 0); 3]));
+    let mut state: State<3, 1, 64> = State::new(system).unwrap();
+    let mut log = Log::default();
+    log.record(Instant::START, Kind::Began { config_hash: system.config_hash });
+    let submit = |task| Event::Submit { task: TaskId(task), arrival: Instant::from_ns(1) };
+    let at = Instant::from_ns;
+    for (event, now) in [
+        (submit(2), 1),
+        (submit(1), 2),
+        (submit(0), 3),
+        (Event::Completed { lane: LaneId(0), began: at(1), ended: at(4) }, 4),
+    ] {
+        step(system, &mut state, event, at(now), &mut log).unwrap();
+    }
+    count_unfinished(&state, at(9), &mut log);
+    (system, text(system, log.0).lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_difference_names_its_record_its_fields_and_the_state_before_its_step() {
+    let (system, lines) = by_hand();
+    let position = lines.iter().rposition(|line| line.contains("schedule_decision")).unwrap();
+    let chosen = lines[position].replace("\"req-3\"", "\"req-2\"").replace("task-0", "task-1");
+    assert_ne!(chosen, lines[position]);
+    let mut mutated = lines.clone();
+    mutated[position] = chosen.clone();
+    let replayed = replayed(system, &mutated.join("\n")).unwrap();
+    let difference = replayed.difference.unwrap();
+    assert_eq!(difference.line, u64::try_from(position + 1).unwrap());
+    assert_eq!(difference.fields, ["request_id", "task"]);
+    assert_eq!((difference.recorded, difference.replayed), (Some(chosen), Some(lines[position].clone())));
+    let step = lines.iter().rposition(|line| line.contains("\"step\"")).unwrap();
+    assert_eq!(difference.step, u64::try_from(step + 1).unwrap());
+    let (running, waiting) =
+        (Some("task-2 req-1".to_owned()), vec!["task-0 req-3".to_owned(), "task-1 req-2".to_owned()]);
+    assert_eq!(difference.state, [LaneState { lane: "lane-0".to_owned(), running, waiting }]);
+    assert_eq!(replayed.same.records, u64::try_from(position).unwrap());
+}
+
+#[test]
+fn what_cannot_be_replayed_says_why_and_how_far_it_came() {
+    let (system, lines) = by_hand();
+    let why = |lines: &[String]| {
+        let unreadable = replayed(system, &lines.join("\n")).unwrap_err();
+        (unreadable.line, unreadable.why, unreadable.until.records)
+    };
+    let without = |from: usize, to: usize| [&lines[..from], &lines[to..]].concat();
+    assert_eq!(why(&without(3, 6)), (4, Why::Lost { first: 3, last: 5 }, 3));
+    let count = u64::try_from(lines.len()).unwrap();
+    assert_eq!(why(&without(lines.len() - 1, lines.len())), (count, Why::NoEnd, count - 1));
+    assert_eq!(why(&without(0, 1)), (1, Why::NoRun("step".to_owned()), 0));
+    let other: Vec<String> =
+        lines.iter().map(|line| line.replace("config_hash\":\"00", "config_hash\":\"01")).collect();
+    assert!(matches!(why(&other), (1, Why::OtherPlan { .. }, 0)));
+    let text: Vec<String> = [lines.as_slice(), &["  ".to_owned()]].concat();
+    assert!(matches!(why(&text), (_, Why::NotAnObject(_), found) if found == count));
+}
+
+#[test]
+fn fields_in_another_order_and_spaces_are_no_difference() {
+    let (system, lines) = by_hand();
+    let spaced: Vec<String> = lines.iter().map(|line| line.replace(":", " : ")).collect();
+    assert_same(system, &(spaced.join("\n") + "\n"));
+    assert_same(system, &renumbered(lines).join("\r\n"));
+}
+
+#[test]
+fn a_long_trace_is_replayed() {
+    let mut rng = Rng::with_seed(3);
+    let ran = loop {
+        let ran = anything(&mut rng, 100_000);
+        if ran.trace.lines().count() >= 100_000 {
+            break ran;
+        }
+    };
+    let from = std::time::Instant::now();
+    let same = assert_same(ran.system, &ran.trace);
+    println!("{} records of {} bytes replayed in {:?}", same.records, ran.trace.len(), from.elapsed());
+}

@@ -1,0 +1,58 @@
+//! Traces of the vehicle's orchestration loop, with real threads and clocks, are replayed without a difference.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at whatever it did not expect")]
+
+#[path = "../../targets/linux/tests/common/mod.rs"]
+mod common;
+
+use aegis_core::desc::{OnOverrun, SystemDesc, TaskDesc};
+use aegis_linux::Fault;
+use aegis_tests::replay::{assert_same, text};
+use common::{Act, Delay, Ran, drive, drive_delayed, fixture};
+
+/// Replays a run's trace; its decisions.
+fn replays(system: &'static SystemDesc, ran: &Ran) -> u64 {
+    let text = text(system, ran.records.iter().map(|record| (record.at, record.kind)));
+    let same = assert_same(system, &text);
+    println!("{} records of {} bytes, {} decisions: the same", same.records, text.len(), same.decisions);
+    same.decisions
+}
+
+#[test]
+fn a_run_as_planned() {
+    let system = fixture::system(&[(10, 2), (20, 3)]);
+    assert!(replays(system, &drive::<2>(system, Act::Spin(1_000), Some(500), None)) >= 70);
+}
+
+#[test]
+fn a_run_that_is_stopped_while_a_job_runs() {
+    let system = fixture::system(&[(50, 40)]);
+    assert!(replays(system, &drive::<1>(system, Act::Spin(30_000), None, Some(175))) >= 3);
+}
+
+#[test]
+fn an_overload_with_skips_and_a_thread_that_is_late() {
+    let system = fixture::system(&[(10, 5), (30, 5)]);
+    let skipping = |task: &TaskDesc| TaskDesc { on_overrun: OnOverrun::SkipNext, ..*task };
+    let tasks: Vec<TaskDesc> = system.tasks.iter().map(skipping).collect();
+    let system: &'static SystemDesc = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }));
+    let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
+    let ran = drive_delayed::<2>(system, Act::Spin(12_000), Some(400), None, delay);
+    assert!(ran.stats.iter().any(|stats| stats.skipped > 0), "{:?}", ran.stats);
+    assert!(replays(system, &ran) > 0);
+}
+
+#[test]
+fn jobs_in_segments_some_of_which_fail() {
+    let system = fixture::in_segments(&[(20, &[5]), (40, &[5, 5])]);
+    assert!(replays(system, &drive::<2>(system, Act::FailFirst(Fault::JobFailed), Some(400), None)) > 20);
+    assert!(replays(system, &drive::<2>(system, Act::Spin(4_000), Some(400), None)) > 20);
+}
+
+#[test]
+fn a_run_that_a_lost_device_ends() {
+    let system = fixture::system(&[(10, 5)]);
+    let ran = drive::<1>(system, Act::Fail(Fault::DeviceLost), Some(100), None);
+    assert!(ran.report.broken.is_some());
+    assert_eq!(replays(system, &ran), 1);
+}
