@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 enum Format {
     /// Text for people.
     Human,
-    /// Schema `aegis.plan/1`.
+    /// Schema `aegis.plan/2`.
     Json,
 }
 
