@@ -87,10 +87,10 @@ fn a_small_arena_is_as_low_as_any_placement_makes_it() {
     assert!(arenas > 500 && shares > 400, "{arenas} {shares}");
 }
 
-/// The certified bound mostly is the height, which then needs no search; where it is not, nothing lower may exist.
+/// Where more things lie, none of the placements is lower; of the largest, where the certified bound does not say so already.
 #[test]
-fn an_arena_that_is_higher_than_its_bound_cannot_be_lower() {
-    let (mut arenas, mut gaps) = (0, 0);
+fn no_placement_makes_a_larger_arena_lower() {
+    let (mut arenas, mut searched) = (0, 0);
     for seed in 0..4_000 {
         let rng = &mut Rng::with_seed(seed ^ 0x7469_6e79);
         let Some((_, lock)) = planned(rng, SMALL) else { continue };
@@ -102,15 +102,15 @@ fn an_arena_that_is_higher_than_its_bound_cannot_be_lower() {
                 continue;
             }
             arenas += 1;
-            if demand(plan, None, &all, number) == pool.height_bytes {
+            if here.len() > 10 && demand(plan, None, &all, number) == pool.height_bytes {
                 continue;
             }
             let mut lowest = pool.height_bytes;
             Conflicts::of(plan, &here).lowest(&mut Vec::new(), 0, &mut lowest);
             assert_eq!(pool.height_bytes, lowest, "seed {seed}, pool {number}: {here:?} of {plan:#?}");
-            gaps += 1;
+            searched += usize::from(here.len() > 6);
         }
     }
-    println!("{arenas} arenas, {gaps} higher than their bounds");
-    assert!(arenas > 1_000, "{arenas}");
+    println!("{arenas} arenas, {searched} of more than 6 things searched");
+    assert!(arenas > 1_000 && searched > 300, "{arenas} {searched}");
 }

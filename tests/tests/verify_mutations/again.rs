@@ -189,6 +189,10 @@ fn level_sound(plan: &Plan, level: &Level, what: &str) {
             }
         }
     }
+    // Where something moves, every job has to end before, and otherwise those of tasks that stop.
+    let stops = |task: &u16| !level.models.is_empty() || level.shed.contains(task);
+    let ends = (0_u16..).zip(&plan.tasks).filter(|(position, _)| stops(position)).map(|(_, task)| task.response_ns);
+    assert!(ends.max().unwrap_or(0) <= level.settles_ns, "{what}: a job ends later");
     layout_sound(plan, Some(level), &level.pools, what);
     for (pool, left) in plan.pools.iter().zip(&level.pools) {
         assert!(left.height_bytes <= pool.height_bytes, "{what}: a higher arena than was taken");

@@ -12,6 +12,7 @@
 )]
 
 mod again;
+mod interleaved;
 mod models;
 mod plans;
 mod values;
@@ -21,7 +22,6 @@ use aegis_codegen::plan::{Certificate, Plan};
 use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::layout::TABLE_LAYOUT;
 use aegis_core::verify::{Violation, verify};
-use aegis_tests::live;
 use aegis_tests::planned::{lane, lock, system, task};
 use plans::{descriptors, good};
 use serde_json::Value;
@@ -56,7 +56,6 @@ const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("level.settles-ns", "a later end is as true"),
     (SHED, "a model that holds no bytes at its level"),
     ("machine.cores", "what the machine is, is compared by the vehicle"),
-    ("model.input.at", "another aligned place in the arena that is free"),
     ("model.output.at", "another aligned place in the arena that is free"),
     ("model.segment.load.0", "another free slot for a block that is never given back"),
     ("model.segment.load.1", "another size that fits beside its neighbours: what is requested is recorded, not proven"),
@@ -482,32 +481,5 @@ fn two_tasks_that_run_one_model_are_refused() {
         plan.tasks[task].model = Some(model);
         let verdict = verify(descriptors(plan));
         assert_eq!(verdict, Err(Violation::Memory), "task {task} runs model {model}, which another task runs");
-    }
-}
-
-#[test]
-fn the_models_in_segments_interleave_and_the_levels_move_something() {
-    let plan = good().plan;
-    let things = live::things(&plan, None);
-    // What a model hands on lies among the scratch of one of its lane that may run meanwhile, and shares no byte with its blocks.
-    let inside = |carries: usize, runs: usize| {
-        let scratch: Vec<(u64, u64)> = (plan.models[runs].segments.iter())
-            .map(|segment| (segment.scratch_at, segment.scratch_at + segment.scratch_bytes))
-            .collect();
-        let carried = things.iter().filter(|thing| {
-            thing.model == carries
-                && thing.pool == plan.models[runs].pool
-                && matches!(thing.when, live::When::Job(from, last) if from < last)
-        });
-        carried.filter(|thing| scratch.iter().any(|(at, end)| *at < thing.end && thing.at < *end)).count()
-    };
-    let [halves, short, thirds, two_parts, three_parts] = [5, 6, 7, 8, 9];
-    println!("{:?}", [[halves, short, thirds], [two_parts, three_parts, 0]]);
-    for a in 0..10 {
-        for b in 0..10 {
-            if a != b {
-                println!("{a} in {b}: {}", inside(a, b));
-            }
-        }
     }
 }

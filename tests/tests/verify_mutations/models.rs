@@ -58,7 +58,7 @@ pub(super) fn models() -> Vec<Model> {
     let (kept, job) = (TensorLife::Kept, TensorLife::Job);
     let one: &[&[i64]] = &[&[200, 64, -1, 128, 1, -2, -3, -4]];
     let two: &[&[i64]] = &[&[700, 700, -1, 300, -2, -3], &[700, 300, -2, -1, 700, -3]];
-    let short: &[&[i64]] = &[&[428, 684, -1, 192, -2, -3], &[428, 684, -1, -2]];
+    let short: &[&[i64]] = &[&[64, 300, -1, -2], &[64, 300, -1, 364, -2, -3]];
     vec![
         whole("one", kept, 10, planned(of("one", 1_000), &[8, 100, 8], one)),
         whole("two", job, 33, planned(of("two", 500), &[], two)),
@@ -79,11 +79,11 @@ fn thirds() -> Model {
     Model {
         inputs: vec![tensor("in", 8), tensor("late", 12)],
         outputs: vec![tensor("early", 9), tensor("out", 4)],
-        carried: vec![tensor("far", 34), tensor("near", 19)],
+        carried: vec![tensor("far", 43), tensor("near", 42)],
         segments: vec![
-            planned(at(1, &[0], &[2, 4, 5]), &[64], &[&[684, 768, -1, -2]]),
-            planned(at(2, &[1, 5], &[]), &[], &[&[556, 44, -1, -2], &[556, 44, -2, 384, -1, -3]]),
-            planned(at(3, &[4], &[3]), &[], &[&[576, 492, -1, -2]]),
+            planned(at(1, &[0], &[2, 4, 5]), &[64], &[&[768, 172, -1, 576, -2, -3]]),
+            planned(at(2, &[1, 5], &[]), &[], &[&[300, 704, -2, 44, -1, -3], &[300, 704, -2, 44, -3, -1]]),
+            planned(at(3, &[4], &[3]), &[], &[&[128, 684, -2, 364, -1, -3]]),
         ],
         ..whole("thirds", TensorLife::Job, 1, segment("", 0, &[], &[]))
     }
@@ -93,11 +93,11 @@ fn thirds() -> Model {
 fn halves() -> Model {
     let at = |number: usize, reads: &[usize], writes: &[usize]| segment(&format!("halves#{number}"), 2, reads, writes);
     Model {
-        carried: vec![tensor("first", 8), tensor("second", 20)],
+        carried: vec![tensor("first", 34), tensor("second", 40)],
         segments: vec![
-            planned(at(1, &[0, 1], &[3]), &[], &[&[172, 704, -2, 812, -1, -3]]),
+            planned(at(1, &[0, 1], &[3]), &[], &[&[492, 704, -1, 364, -2, -3]]),
             capped(at(2, &[3], &[4]), 500),
-            planned(at(3, &[4], &[2]), &[], &[&[576, 256, -2, 320, -1, -3]]),
+            planned(at(3, &[4], &[2]), &[], &[&[704, 812, -1, -2]]),
         ],
         ..whole("halves", TensorLife::Kept, 3, segment("", 0, &[], &[]))
     }
