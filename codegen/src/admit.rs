@@ -271,11 +271,7 @@ fn without(system: &System, gone: &BTreeSet<usize>) -> System {
 fn memory(system: &System, layout: &Layout) -> Vec<Way> {
     let mut ways = Vec::new();
     for (position, device) in system.devices.iter().enumerate().filter(|(_, device)| device.shares.is_none()) {
-        let draws = |other: usize| {
-            other == position || system.devices.get(other).is_some_and(|device| device.shares == Some(position))
-        };
-        let drawing = layout.pools.iter().enumerate().filter(|(other, _)| draws(*other));
-        let needed = drawing.map(|(_, pool)| pool.height.0.saturating_add(pool.weights.0)).fold(0, u64::saturating_add);
+        let needed = layout.taken(system, position);
         if needed > device.memory.0 {
             let (from_bytes, to_bytes) = (device.memory.0, needed);
             ways.push(Way::Memory { device: device.name.clone(), from_bytes, to_bytes });

@@ -69,6 +69,7 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
             height_bytes: pool.height.0,
             lower_bound_bytes: pool.lower_bound.0,
             private_bytes: pool.private.0,
+            copy_per_mib_ns: device.copy_per_mib.unwrap_or(Duration::ZERO).as_ns(),
         })
     });
     let levels = system.levels.iter().zip(&layout.levels);

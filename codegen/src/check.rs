@@ -120,7 +120,7 @@ pub fn check_loaded(loaded: &Loaded, mut findings: Vec<Finding>, options: Option
         Err(error) => {
             let device = system.devices.get(error.device);
             let name = device.map_or("", |device| device.name.as_str());
-            let message = format!("the sizes of the models on device `{name}` sum to more than 2^64 - 1 bytes");
+            let message = format!("the sizes of the models on device `{name}` sum to more than 2^62 bytes");
             let span = device.map_or(0..0, |device| device.span.clone());
             let finding = Finding::error(Code::MemoryOverflow, message).at(&system.file, span, "this device");
             findings.push(finding.help("measure its models again with `aegis profile`"));

@@ -58,6 +58,9 @@ pub struct Pool {
     pub lower_bound_bytes: u64,
     /// The arena's length without sharing.
     pub private_bytes: u64,
+    /// To copy 1 MiB within the arena, where the manifest says.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub copy_per_mib_ns: u64,
 }
 
 /// A lane.
@@ -117,8 +120,9 @@ pub struct Level {
     pub shed: Vec<u16>,
     /// The positions of the tasks whose arrivals are refused.
     pub reject: Vec<u16>,
-    /// The kept tensors that move, if it compacts.
-    pub copied_bytes: u64,
+    /// Positions of models with those of their kept tensors that move, in the order in which they are copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<(u16, u16)>,
     /// Until its memory is all that is in use.
     pub settles_ns: u64,
     /// What is left of each pool.
@@ -139,6 +143,8 @@ pub struct LevelPool {
     pub height_bytes: u64,
     /// No plan of what stays is lower.
     pub lower_bound_bytes: u64,
+    /// What is copied when the level is entered or left.
+    pub copied_bytes: u64,
 }
 
 /// A model.

@@ -238,7 +238,11 @@ impl Resolver<'_> {
             self.loaded.manifest.lanes.get(task.lane).is_some_and(|lane| lane.preemption == Preemption::Segments);
         let Some(wcet) = with_hooks(&mut pieces, task.hooks, gives_way) else {
             let message = format!("the WCET and hooks of task `{}` sum to more than 2^64 - 1 ns", task.name.get_ref());
-            self.error(Code::ProfileUnreadable, &task.span, message, "this task", "shorten one of them");
+            let (span, text) = match &task.execution {
+                Execution::Profile(path) => (path.span(), "its times are added to those of the hooks"),
+                Execution::Wcet(_) | Execution::Segments(_) => (task.span.clone(), "this task"),
+            };
+            self.error(Code::ProfileUnreadable, &span, message, text, "shorten one of them");
             return (None, model);
         };
         let budget = task.budget.as_ref().map_or(wcet, |budget| *budget.get_ref());

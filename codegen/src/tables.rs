@@ -4,8 +4,8 @@ use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
     Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc, MachineDesc,
-    MemoryControl, ModelDesc, OnOverrun, Point, Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot,
-    StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    MemoryControl, ModelDesc, MoveDesc, OnOverrun, Point, Policy, PoolDesc, Preemption, Recording, Release,
+    SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -226,6 +226,7 @@ fn level(level: &crate::plan::Level) -> Result<LevelDesc, Unknown> {
         weights: Bytes(pool.weights_bytes),
         height: Bytes(pool.height_bytes),
         lower_bound: Bytes(pool.lower_bound_bytes),
+        copied: Bytes(pool.copied_bytes),
     };
     Ok(LevelDesc {
         name: text(&level.name),
@@ -233,7 +234,9 @@ fn level(level: &crate::plan::Level) -> Result<LevelDesc, Unknown> {
         reject: tasks(&level.reject),
         pools: slice(level.pools.iter().map(pool).collect()),
         models: slice(level.models.iter().map(model).collect::<Result<_, _>>()?),
-        copied: Bytes(level.copied_bytes),
+        moves: slice(
+            level.moves.iter().map(|(model, tensor)| MoveDesc { model: ModelId(*model), tensor: *tensor }).collect(),
+        ),
         settles: Duration::from_ns(level.settles_ns),
     })
 }
@@ -295,5 +298,6 @@ fn pool(pool: &crate::plan::Pool) -> PoolDesc {
         height: Bytes(pool.height_bytes),
         lower_bound: Bytes(pool.lower_bound_bytes),
         private: Bytes(pool.private_bytes),
+        copy_per_mib: Duration::from_ns(pool.copy_per_mib_ns),
     }
 }

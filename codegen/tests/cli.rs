@@ -131,9 +131,19 @@ fn json_matches_the_contract_and_has_integers_only() {
     }
     has(
         &report["memory"]["pools"][0],
-        &["name", "capacity_bytes", "height_bytes", "lower_bound_bytes", "private_bytes", "optimal", "models"],
+        &[
+            "name",
+            "capacity_bytes",
+            "shares",
+            "taken_bytes",
+            "height_bytes",
+            "lower_bound_bytes",
+            "private_bytes",
+            "optimal",
+            "models",
+        ],
     );
-    assert_eq!(report["memory"]["pools"][0].as_object().unwrap().len(), 7);
+    assert_eq!(report["memory"]["pools"][0].as_object().unwrap().len(), 9);
     assert_eq!(report["memory"]["pools"][0]["models"][0], serde_json::json!({ "name": "face", "control": "planned" }));
     assert!(report["chains"].is_array() && report["findings"].is_array());
     no_floats(&report);

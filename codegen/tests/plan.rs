@@ -76,6 +76,20 @@ fn cut() -> tempfile::TempDir {
     folder
 }
 
+/// The same with the other lane on a device that shares the memory, and a level that has nothing to move.
+fn shared() -> tempfile::TempDir {
+    let folder = cut();
+    let manifest = folder.path().join("system.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let own = "[lane.side]\ndevice = \"cpu0\"";
+    assert!(text.contains(own), "{text}");
+    let device = "[device.cpu1]\nkind = \"cpu\"\nshares = \"cpu0\"\ncopy-per-mib = \"300us\"\n\n";
+    let text = text.replace(own, &format!("{device}[lane.side]\ndevice = \"cpu1\""));
+    let idle = "\n[pressure.idle]\nreject = [\"listen\"]\ncompact = true\n";
+    std::fs::write(&manifest, text + idle).unwrap();
+    folder
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -85,7 +99,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn the_plan_says_what_is_saved_and_what_forbids_more() {
-    for (name, vehicle) in [("lab", lab()), ("cut", cut())] {
+    for (name, vehicle) in [("lab", lab()), ("cut", cut()), ("shared", shared())] {
         let before = names(vehicle.path());
         let output = aegis(vehicle.path(), &[]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -115,7 +129,7 @@ fn json_has_its_keys_and_adds_up() {
     assert_eq!((&report["schema"], &report["verdict"]), (&"aegis.plan/2".into(), &"pass".into()));
     assert_eq!(keys(&report), sorted("schema system verdict pools models levels findings"));
     let pool = &report["pools"][0];
-    let expected = "name capacity_bytes height_bytes lower_bound_bytes optimal weights_bytes private_bytes saved_bytes \
+    let expected = "name capacity_bytes shares taken_bytes height_bytes lower_bound_bytes optimal weights_bytes private_bytes saved_bytes \
                     saved_percent kept_bytes forbids_most";
     assert_eq!(keys(pool), sorted(expected));
     assert_eq!(keys(&pool["forbids_most"]), sorted("models lanes reason bytes"));
@@ -144,6 +158,20 @@ fn json_has_its_keys_and_adds_up() {
     let expected = "name height_bytes lower_bound_bytes weights_bytes given_back_bytes";
     assert_eq!(keys(&level["pools"][0]), sorted(expected));
     assert!(number(&level["pools"][0]["height_bytes"]) < number(&cut["pools"][0]["height_bytes"]));
+    let output = aegis(shared().path(), &["--format", "json"]);
+    let shared: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [own, other] = [0, 1].map(|pool| &shared["pools"][pool]);
+    assert_eq!((&own["shares"], &other["shares"]), (&Value::Null, &"cpu0".into()));
+    let takes = |pool: &Value| number(&pool["height_bytes"]) + number(&pool["weights_bytes"]);
+    assert_eq!((&own["taken_bytes"], &own["capacity_bytes"]), (&other["taken_bytes"], &other["capacity_bytes"]));
+    assert_eq!(number(&own["taken_bytes"]), takes(own) + takes(other));
+    let forbids = &own["forbids_most"];
+    let expected = serde_json::json!({"models": ["face", "sign"], "lanes": ["main", "main"], "reason": "waiting"});
+    for key in ["models", "lanes", "reason"] {
+        assert_eq!(forbids[key], expected[key], "{forbids}");
+    }
+    let codes: Vec<&Value> = shared["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]).collect();
+    assert_eq!(codes, ["AEG308", "AEG309", "AEG309"], "of a capped model, and of two levels that move nothing");
     let sign = &cut["models"][1];
     let lives: Vec<&Value> = sign["tensors"].as_array().unwrap().iter().map(|tensor| &tensor["segments"]).collect();
     assert_eq!(serde_json::json!(lives), serde_json::json!([[0, 0], [2, 2], [0, 2], [1, 2]]));

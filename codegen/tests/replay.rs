@@ -65,7 +65,7 @@ fn a_simulated_trace_is_the_same_and_a_changed_one_differs_at_its_line() {
     let (status, shown, why) = told(&lost);
     let report: Value = serde_json::from_str(shown).unwrap();
     assert_eq!((status, &report["verdict"], &report["error"]["line"]), (2, &"unreadable".into(), &8.into()));
-    assert!(why.contains("line 8: the records 7 to 7 are lost"), "{why}");
+    assert!(why.contains("line 8: record 7 is lost"), "{why}");
 }
 
 #[test]

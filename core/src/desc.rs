@@ -9,7 +9,7 @@ mod model;
 
 use crate::time::Duration;
 use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
-pub use level::{LevelDesc, LevelPoolDesc};
+pub use level::{LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
 
@@ -360,4 +360,6 @@ pub struct PoolDesc {
     pub lower_bound: Bytes,
     /// What the arena would need if no two models shared a byte.
     pub private: Bytes,
+    /// How long it takes to copy 1 MiB within the arena; zero where the manifest does not say, and no level copies anything.
+    pub copy_per_mib: Duration,
 }

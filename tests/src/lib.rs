@@ -1,5 +1,6 @@
 //! The tests that cross rooms lie in this package's `tests/` folder; what they share lies here.
 //!
+//! * [`copies`]: what a compacting level copies, carried out.
 //! * [`fetched`]: the reference vehicle's files.
 //! * [`golden`]: expected outputs as files, rewritten by `AEGIS_BLESS=1`.
 //! * [`planned`]: systems made of numbers, and the descriptors of their plans.
@@ -16,6 +17,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+pub mod copies;
 pub mod fetched;
 pub mod golden;
 pub mod live;

@@ -8,7 +8,7 @@
 )]
 
 use aegis_codegen::check::{Checked, Options, check};
-use aegis_codegen::lock::{Lock, Refused, TOOL, sha256};
+use aegis_codegen::lock::{LOCK_VERSION, Lock, Refused, TOOL, sha256};
 use aegis_core::layout::TABLE_LAYOUT;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -166,15 +166,15 @@ fn another_versions_lock_is_refused_before_its_content_is_read() {
     let vehicle = Vehicle::new();
     let good = vehicle.lock_text();
     let layout = format!("table-layout = {TABLE_LAYOUT}");
-    for (from, to) in
-        [("version = 4", "version = 7"), ("version = 4", "version = 1"), (layout.as_str(), "table-layout = 7")]
-    {
+    let version = format!("version = {LOCK_VERSION}");
+    let (version, layout) = (version.as_str(), layout.as_str());
+    for (from, to) in [(version, "version = 77"), (version, "version = 1"), (layout, "table-layout = 77")] {
         let (_, number) = to.split_once(" = ").unwrap();
         let text = good.replacen(from, to, 1).replacen("aegis ", "tomorrow's aegis ", 1);
         let text = text.replacen("plan-sha256", "plan-blake3", 1);
         std::fs::write(vehicle.lock_path(), text).unwrap();
         let refused = vehicle.accept().unwrap_err();
-        names(&vehicle, &refused, &[number, TOOL, "version 4"]);
+        names(&vehicle, &refused, &[number, TOOL, version.replace(" =", "").as_str()]);
         assert!(matches!(refused, Refused::Version { .. }), "{refused}");
     }
 }

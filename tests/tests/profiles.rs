@@ -120,6 +120,11 @@ const CASES: &[Case] = &[
         &[(SIGN, "writes = [\"class\"]", Some("writes = [\"image\"]"))],
         &[Code::ProfileUnreadable],
     ),
+    (
+        "segment-reads-twice",
+        &[(SIGN, "reads = [\"image\"]", Some("reads = [\"image\", \"image\"]"))],
+        &[Code::ProfileUnreadable],
+    ),
     ("two-tensors-of-one-name", &[(SIGN, "name = \"class\"", Some("name = \"image\""))], &[Code::ProfileUnreadable]),
     (
         "shared-memory-exceeded",

@@ -62,12 +62,15 @@ pub(super) fn level(
         positions.sort_unstable();
         Ok::<_, NotCertifiable>(positions)
     };
-    let copied = level.copied.iter().try_fold(0_u64, |sum, bytes| sum.checked_add(bytes.0));
     Ok(plan::Level {
         name: desc.name.clone(),
         shed: positions(&desc.shed)?,
         reject: positions(&desc.reject)?,
-        copied_bytes: copied.ok_or(NotCertifiable::Tables)?,
+        moves: level
+            .moves
+            .iter()
+            .map(|(model, tensor)| Ok((index(*model)?, index(*tensor)?)))
+            .collect::<Result<_, _>>()?,
         settles_ns: settles(system, analysis, (desc, level)).ok_or(NotCertifiable::Tables)?.as_ns(),
         pools: level
             .pools
@@ -76,6 +79,7 @@ pub(super) fn level(
                 weights_bytes: pool.weights.0,
                 height_bytes: pool.height.0,
                 lower_bound_bytes: pool.lower_bound.0,
+                copied_bytes: pool.copied.0,
             })
             .collect(),
         models: level.models.as_ref().map_or(Ok(Vec::new()), |placed| models(system, placed))?,
@@ -94,9 +98,9 @@ fn settles(system: &System, analysis: &Analysis, (desc, level): (&Level, &LevelL
     if longest == Duration::MAX {
         return Some(longest);
     }
-    let copies = system.devices.iter().zip(&level.copied).map(|(device, bytes)| {
+    let copies = system.devices.iter().zip(&level.pools).map(|(device, pool)| {
         let rate = device.copy_per_mib.unwrap_or(Duration::ZERO).as_ns();
-        let time = u128::from(bytes.0).checked_mul(u128::from(rate))?.div_ceil(1 << 20);
+        let time = u128::from(pool.copied.0).checked_mul(u128::from(rate))?.div_ceil(1 << 20);
         u64::try_from(time).ok().map(Duration::from_ns)
     });
     copies.into_iter().try_fold(longest, |sum, time| sum.checked_add(time?))

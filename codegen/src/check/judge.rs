@@ -6,7 +6,7 @@ use crate::analysis::time_triggered::NoTable;
 use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads};
 use crate::finding::{Code, Finding};
 use crate::memory::{self, Layout};
-use crate::system::{Chain, System, Task};
+use crate::system::{Chain, Level, System, Task};
 use aegis_core::desc::Policy;
 use aegis_core::time::Duration;
 
@@ -303,10 +303,8 @@ fn missed(system: &System, analysis: &Analysis, position: usize, bound: Duration
 pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (position, device) in system.devices.iter().enumerate().filter(|(_, device)| device.shares.is_none()) {
-        let draws = |other: usize| {
-            other == position || system.devices.get(other).is_some_and(|device| device.shares == Some(position))
-        };
-        let drawing = layout.pools.iter().enumerate().filter(|(other, _)| draws(*other));
+        let drawing = layout.drawing(system, position);
+        let draws = |pool: usize| drawing.clone().any(|(other, _)| other == pool);
         let needed = drawing.clone().fold(0_u128, |sum, (_, pool)| {
             sum.saturating_add(u128::from(pool.height.0)).saturating_add(u128::from(pool.weights.0))
         });
@@ -318,7 +316,7 @@ pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
             device.name, device.memory.0
         );
         let mut finding = Finding::error(Code::MemoryExceeded, message);
-        for (other, pool) in drawing {
+        for (other, pool) in drawing.clone() {
             let Some(own) = system.devices.get(other) else { continue };
             let text = format!("arena {} bytes, weights {} bytes", pool.height.0, pool.weights.0);
             finding = if other == position {
@@ -343,5 +341,35 @@ pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
         }
         findings.push(finding.help("grant more memory, use smaller models, or move a lane to another device"));
     }
+    findings.extend(
+        system
+            .levels
+            .iter()
+            .zip(&layout.levels)
+            .filter_map(|(level, left)| without_effect(system, layout, level, left)),
+    );
     findings
+}
+
+/// A warning where a level says `compact` and nothing moves, or sheds models and leaves as much in use.
+fn without_effect(system: &System, layout: &Layout, level: &Level, left: &memory::LevelLayout) -> Option<Finding> {
+    let sheds = level.shed.iter().any(|task| system.tasks.get(*task).is_some_and(|task| task.model.is_some()));
+    let is_lower =
+        |(whole, left): (&memory::Pool, &memory::LevelPool)| left.height < whole.height || left.weights < whole.weights;
+    let gives_back = layout.pools.iter().zip(&left.pools).any(is_lower);
+    let (what, help) = if level.compact && left.models.is_none() {
+        ("compacts, but no arena would become lower", "leave out `compact`, or shed another task")
+    } else if sheds && !gives_back {
+        ("gives no memory back", "shed another task, or let the level compact")
+    } else {
+        return None;
+    };
+    let pools = system.devices.iter().zip(layout.pools.iter().zip(&left.pools));
+    let pools = pools.map(|(device, (whole, left))| {
+        format!("{} of {} bytes of the arena of `{}`", left.height.0, whole.height.0, device.name)
+    });
+    let pools: Vec<String> = pools.collect();
+    let message = format!("pressure level `{}` {what}: {} stay in use", level.name, pools.join(" and "));
+    let finding = Finding::warning(Code::LevelWithoutEffect, message);
+    Some(finding.at(&system.file, level.span.clone(), "this level").help(help))
 }

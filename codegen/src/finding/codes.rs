@@ -233,8 +233,8 @@ codes! {
     MemoryExceeded = "AEG301", "the models do not fit the device's memory",
         "The arena (inputs, outputs and scratch of all models of the device) and the weights that the backends \
          hold exceed what the device grants. The finding lists the largest parts.";
-    MemoryOverflow = "AEG302", "sizes sum to more than 2^64 - 1 bytes",
-        "The sizes in the profiles cannot be right. Measure again with `aegis profile`.";
+    MemoryOverflow = "AEG302", "sizes sum to more than 2^62 bytes",
+        "So much cannot be laid out, so the sizes in the profiles cannot be right. Measure again with `aegis profile`.";
     PackTable = "AEG303", "a table of buffers cannot be read",
         "`aegis pack` reads CSV with a header that has at least the columns id, lower, upper and size, and one row per \
          buffer with as many fields as the header.";
@@ -254,6 +254,11 @@ codes! {
         "Its allocation sequence was not the same in every recorded run, or has more live blocks than a plan can name. Its \
          scratch is then one region of the size that the runs needed, in which the runtime's own sequence places the \
          blocks (`capped`), or memory outside the plan that was only measured (`measured`).";
+
+    LevelWithoutEffect = "AEG309", "a pressure level gives no memory back",
+        "What a level gives back of an arena is its upper end, above all that stays, and with a shed model its weights. A model \
+         below others, or beside a larger one of its lane, leaves nothing there, unless the level compacts; and a level \
+         that compacts moves nothing where that would not make an arena lower. The tasks that it names stop all the same.";
 
     ProfileUnreadable = "AEG401", "a profile cannot be read",
         "The file that the manifest names does not exist, is not a profile of this version, or has numbers \

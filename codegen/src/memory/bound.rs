@@ -59,7 +59,7 @@ fn running(model: &Model, placement: &Placement) -> Option<u64> {
 /// The most that a waiting job keeps apart from what runs meanwhile: tensors that are live at some boundary, and at once in one
 /// segment. Each two of them meet there, and each meets what runs while the job waits; so they lie above each other although
 /// not all of them need be live at one boundary.
-fn kept_waiting(model: &Model) -> Option<u64> {
+pub(super) fn kept_waiting(model: &Model) -> Option<u64> {
     let carried = (0..model.segments.len()).map(|number| live(model, number, |(from, last)| from < last));
     Some(carried.collect::<Option<Vec<_>>>()?.into_iter().max().unwrap_or(0))
 }

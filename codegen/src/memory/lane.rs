@@ -55,15 +55,16 @@ struct Sketch {
 }
 
 /// Where the things of a lane lie from the start of its region, and the region's length.
+#[derive(Clone)]
 pub(super) struct Region {
     places: Vec<(Thing, u64, u64)>,
     pub(super) height: u64,
 }
 
-/// Lays out members together. `None` where sizes leave the solver's range.
-pub(super) fn lay_out(system: &System, members: &[Member]) -> Option<Region> {
-    if let [only] = members {
-        return lay_out_private(system, *only);
+/// Lays out members together, given each as if it were alone. `None` where sizes leave the solver's range.
+pub(super) fn lay_out(system: &System, members: &[Member], private: &[Region]) -> Option<Region> {
+    if let [only] = private {
+        return Some(only.clone());
     }
     let waiting = members.iter().map(|waiting| {
         let model = system.models.get(waiting.model)?;
@@ -74,32 +75,13 @@ pub(super) fn lay_out(system: &System, members: &[Member]) -> Option<Region> {
     let waiting = waiting.collect::<Option<Vec<Vec<Vec<usize>>>>>()?;
     if waiting.iter().all(Vec::is_empty) {
         // They never need their bytes at once, so each may start at the region's first.
-        let alone = members.iter().enumerate();
-        let alone = alone.map(|(number, member)| Some((number, lay_out_private(system, *member)?)));
-        let mut all = Region { places: Vec::new(), height: 0 };
-        for (number, region) in alone.collect::<Option<Vec<_>>>()? {
-            all.height = all.height.max(region.height);
-            all.places.extend(region.places.into_iter().map(|(thing, at, size)| (thing.of(number), at, size)));
-        }
-        return Some(all);
+        return Region::of(private, |_| Some(0));
     }
     let together = draw(system, members, &waiting)?.solve()?;
     // A plan that is worse than private regions is never used.
-    let private = members.iter().map(|member| Some(lay_out_private(system, *member)?.height));
-    let private = private.collect::<Option<Vec<u64>>>()?;
-    if together.height <= private.iter().try_fold(0_u64, |sum, height| sum.checked_add(*height))? {
-        return Some(together);
-    }
-    let mut stacked = Region { places: Vec::new(), height: 0 };
-    for (number, member) in members.iter().enumerate() {
-        let region = lay_out_private(system, *member)?;
-        let base = stacked.height;
-        for (thing, at, size) in region.places {
-            stacked.places.push((thing.of(number), at.checked_add(base)?, size));
-        }
-        stacked.height = base.checked_add(region.height)?;
-    }
-    Some(stacked)
+    let end_of =
+        |number: usize| private.get(..number)?.iter().try_fold(0_u64, |sum, region| sum.checked_add(region.height));
+    if together.height <= end_of(private.len())? { Some(together) } else { Region::of(private, end_of) }
 }
 
 /// Lays out one member as if it were alone.
@@ -266,6 +248,19 @@ impl Sketch {
 }
 
 impl Region {
+    /// The regions of all members in one, each from where `base` says.
+    fn of(private: &[Self], base: impl Fn(usize) -> Option<u64>) -> Option<Self> {
+        let mut all = Self { places: Vec::new(), height: 0 };
+        for (number, region) in private.iter().enumerate() {
+            let base = base(number)?;
+            for (thing, at, size) in &region.places {
+                all.places.push((thing.of(number), at.checked_add(base)?, *size));
+            }
+            all.height = all.height.max(region.height.checked_add(base)?);
+        }
+        Some(all)
+    }
+
     /// Writes where the things of a lane's members lie, for a region that begins at `base`.
     pub(super) fn place(&self, system: &System, members: &[Member], base: u64, placed: &mut [Placement]) -> Option<()> {
         for (number, member) in members.iter().enumerate() {

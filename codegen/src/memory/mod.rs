@@ -44,6 +44,33 @@ pub struct Layout {
     pub levels: Vec<LevelLayout>,
 }
 
+impl Layout {
+    /// The pools of a device and of all that draw on its memory, with their positions.
+    pub fn drawing<'a>(&'a self, system: &'a System, owner: usize) -> impl Iterator<Item = (usize, &'a Pool)> + Clone {
+        let draws = move |device: usize| {
+            device == owner || system.devices.get(device).is_some_and(|device| device.shares == Some(owner))
+        };
+        self.pools.iter().enumerate().filter(move |(device, _)| draws(*device))
+    }
+
+    /// The other devices that draw on the memory that a device draws on.
+    #[must_use]
+    pub fn beside<'a>(&self, system: &'a System, device: usize) -> Vec<&'a str> {
+        let owner = system.devices.get(device).and_then(|device| device.shares).unwrap_or(device);
+        let others = self.drawing(system, owner).filter(|(other, _)| *other != device);
+        others.filter_map(|(other, _)| Some(system.devices.get(other)?.name.as_str())).collect()
+    }
+
+    /// What is taken of the memory that a device draws on, by all that do: arenas, and what backends hold outside. At most
+    /// 2⁶⁴ − 1, which stands for more, too.
+    #[must_use]
+    pub fn taken(&self, system: &System, device: usize) -> u64 {
+        let owner = system.devices.get(device).and_then(|device| device.shares).unwrap_or(device);
+        let each = self.drawing(system, owner).map(|(_, pool)| pool.height.0.saturating_add(pool.weights.0));
+        each.fold(0, u64::saturating_add)
+    }
+}
+
 /// One device's arena.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pool {
@@ -57,7 +84,8 @@ pub struct Pool {
     pub persistent: Bytes,
     /// What backends hold outside the arena for all its models.
     pub weights: Bytes,
-    /// The two models that cannot share their memory and have most of it, with the bytes that sharing would save.
+    /// The two models that cannot share their memory and have most of it, with the bytes that sharing would save at most. Of two
+    /// models of a lane and a domain that gives way at boundaries, the first runs while a job of the second waits.
     pub forbids_most: Option<(usize, usize, Bytes)>,
 }
 
@@ -106,9 +134,9 @@ pub struct SegmentPlace {
     pub runs: Vec<SequencePlan>,
 }
 
-/// A size left the range of 2⁶⁴ bytes.
+/// Sizes left the range in which they can be laid out, [`solver::MOST_BYTES`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the sizes of the models on device `{device}` sum to more than 2^64 - 1 bytes")]
+#[error("the sizes of the models on device `{device}` sum to more than 2^62 bytes")]
 pub struct TooLarge {
     /// The device's position.
     pub device: usize,

@@ -1,7 +1,7 @@
 //! Puts together one device's arena.
 
 use super::lane::{Member, Region, lay_out, lay_out_private};
-use super::{Group, Home, Placement, Pool, aligned, bound, levels};
+use super::{Group, Home, Placement, Pool, aligned, bound, goes_before, levels};
 use crate::system::System;
 use aegis_core::units::{ByteOffset, Bytes};
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ pub(super) struct Planner<'a> {
 /// The models of a group with the region of all of them.
 pub(super) struct Shared {
     pub(super) members: Vec<Member>,
+    /// The height of each, if it were alone.
+    private: Vec<u64>,
     pub(super) region: Region,
 }
 
@@ -36,8 +38,10 @@ impl Planner<'_> {
             groups.entry(member.home.group).or_default().push(*member);
         }
         let regions = groups.into_values().map(|members| {
-            let region = lay_out(self.system, &members)?;
-            Some(Shared { members, region })
+            let alone = members.iter().map(|member| lay_out_private(self.system, *member));
+            let alone = alone.collect::<Option<Vec<_>>>()?;
+            let region = lay_out(self.system, &members, &alone)?;
+            Some(Shared { private: alone.iter().map(|region| region.height).collect(), members, region })
         });
         regions.collect()
     }
@@ -46,9 +50,7 @@ impl Planner<'_> {
     pub(super) fn plan(&self, placed: &mut [Placement]) -> Option<Pool> {
         let members = self.members(|_| true);
         let regions = self.regions(&members)?;
-        let private = members.iter().map(|member| Some(lay_out_private(self.system, *member)?.height));
-        let private = private.collect::<Option<Vec<u64>>>()?;
-        let forbids_most = forbids_most(&regions, &members, &private);
+        let forbids_most = forbids_most(self.system, &regions)?;
         // What goes at more levels of pressure lies higher, so that what it leaves is the arena's upper end; but a region shrinks
         // too, and then had better lie above what is kept. Which of the two leaves less, the levels say.
         let mut beside = placed.to_vec();
@@ -57,7 +59,8 @@ impl Planner<'_> {
         if levels::heights(self, &beside)? < levels::heights(self, placed)? {
             placed.clone_from_slice(&beside);
         }
-        let apart = private.iter().try_fold(0_u64, |sum, height| sum.checked_add(*height))?;
+        let heights = regions.iter().flat_map(|shared| &shared.private);
+        let apart = heights.into_iter().try_fold(0_u64, |sum, height| sum.checked_add(*height))?;
         let shared = regions.iter().try_fold(0_u64, |sum, shared| sum.checked_add(shared.region.height))?;
         let here = |model: usize| members.iter().any(|member| member.model == model);
         Some(Pool {
@@ -119,21 +122,31 @@ impl Planner<'_> {
     }
 }
 
-/// Of the highest models of two groups, the pair whose smaller one is largest: so much would be saved if they never ran
-/// at once. `private` are the members' own heights.
-fn forbids_most(regions: &[Shared], members: &[Member], private: &[u64]) -> Option<(usize, usize, Bytes)> {
-    let height = |model: usize| {
-        let own = members.iter().zip(private).find(|(member, _)| member.model == model);
-        own.map_or(0, |(_, height)| *height)
-    };
+/// What stands most in the way of sharing more, with the bytes that would at most be saved without it; outside `None` where sizes do
+/// not sum. Of the highest models of two groups, the pair whose smaller one is largest, if they never ran at once; or, inside a
+/// group, what a job of the second model keeps while one of the first runs, if it never waited.
+fn forbids_most(system: &System, regions: &[Shared]) -> Option<Option<(usize, usize, Bytes)>> {
     let highest = |shared: &Shared| {
-        let models = shared.members.iter().map(|member| (height(member.model), member.model));
+        let models = shared.members.iter().zip(&shared.private).map(|(member, height)| (*height, member.model));
         models.max_by_key(|(height, model)| (*height, std::cmp::Reverse(*model)))
     };
     let mut tops: Vec<(u64, usize)> = regions.iter().filter_map(highest).collect();
     tops.sort_by_key(|(height, model)| (std::cmp::Reverse(*height), *model));
-    match tops.as_slice() {
-        [(_, first), (height, second), ..] if *height > 0 => Some((*first, *second, Bytes(*height))),
+    let mut found = match tops.as_slice() {
+        [(_, first), (height, second), ..] => Some((*first, *second, *height)),
         _ => None,
+    };
+    for shared in regions {
+        for (runs, height) in shared.members.iter().zip(&shared.private) {
+            let waiting = shared.members.iter().filter(|waits| waits.model != runs.model);
+            for waits in waiting.filter(|waits| goes_before(system, runs.home, waits.home)) {
+                let kept = bound::kept_waiting(system.models.get(waits.model)?)?.min(*height);
+                if found.is_none_or(|(.., most)| kept > most) {
+                    found = Some((runs.model, waits.model, kept));
+                }
+            }
+        }
     }
+    let found = found.filter(|(.., bytes)| *bytes > 0);
+    Some(found.map(|(first, second, bytes)| (first, second, Bytes(bytes))))
 }

@@ -85,6 +85,11 @@ pub struct Unreadable {
     pub until: Counts,
 }
 
+/// The records that are meant, with a verb.
+fn records(first: u64, last: u64) -> String {
+    if first == last { format!("record {first} is") } else { format!("the records {first} to {last} are") }
+}
+
 /// Why a trace cannot be replayed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Why {
@@ -140,7 +145,7 @@ pub enum Why {
         lock: String,
     },
     /// Records were lost, in the vehicle's ring or from the file.
-    #[error("the records {first} to {last} are lost; what followed depends on them, so the replay ends here")]
+    #[error("{} lost; what followed depends on that, so the replay ends here", records(*first, *last))]
     Lost {
         /// The first one's number.
         first: u64,

@@ -111,6 +111,8 @@ struct Memory<'a> {
 struct Pool<'a> {
     name: &'a str,
     capacity_bytes: u64,
+    shares: Option<&'a str>,
+    taken_bytes: u64,
     height_bytes: u64,
     lower_bound_bytes: u64,
     private_bytes: u64,
@@ -280,6 +282,8 @@ fn pools<'a>(system: &'a System, layout: &Layout) -> Vec<Pool<'a>> {
     let pool = |(position, (device, pool)): (usize, (&'a crate::system::Device, &crate::memory::Pool))| Pool {
         name: &device.name,
         capacity_bytes: device.memory.0,
+        shares: device.shares.and_then(|owner| Some(system.devices.get(owner)?.name.as_str())),
+        taken_bytes: layout.taken(system, position),
         height_bytes: pool.height.0,
         lower_bound_bytes: pool.lower_bound.0,
         private_bytes: pool.private.0,

@@ -108,10 +108,10 @@ pub fn render(checked: &Checked) -> String {
         );
     }
     if let Some(layout) = &checked.layout {
-        for (device, pool) in system.devices.iter().zip(&layout.pools) {
+        for (position, (device, pool)) in system.devices.iter().zip(&layout.pools).enumerate() {
             let _ = writeln!(
                 text,
-                "memory {}: arena {} (lower bound {}, private arenas {}: saves {} %, of activations {} %), weights {}, of {}",
+                "memory {}: arena {} (lower bound {}, private arenas {}: saves {} %, of activations {} %), weights {}, of {}{}",
                 device.name,
                 bytes(pool.height.0),
                 bytes(pool.lower_bound.0),
@@ -120,6 +120,7 @@ pub fn render(checked: &Checked) -> String {
                 pool.activations_saved_percent(),
                 bytes(pool.weights.0),
                 bytes(device.memory.0),
+                beside(&layout.beside(system, position), layout.taken(system, position)),
             );
         }
     }
@@ -134,6 +135,14 @@ pub fn render(checked: &Checked) -> String {
         );
     }
     text
+}
+
+/// With which devices a device shares the memory that it is granted, and what all of them take; nothing where it has it alone.
+pub(super) fn beside(others: &[&str], taken: u64) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    format!(", shared with {}: {} taken together", others.join(", "), bytes(taken))
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -151,6 +151,11 @@ impl Resolver<'_> {
                 ));
                 sound = false;
             }
+            let mut read: BTreeSet<&str> = BTreeSet::new();
+            for name in segment.reads.iter().filter(|name| !read.insert(name.as_str())).collect::<Vec<_>>() {
+                wrong(format!("segment {number} that reads `{name}` twice"));
+                sound = false;
+            }
             for name in &segment.writes {
                 if !known.contains(name.as_str()) || !there.insert(name) {
                     wrong(format!("segment {number} that writes `{name}`, which is no tensor that it alone writes"));

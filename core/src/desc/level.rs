@@ -2,7 +2,7 @@
 
 use super::ModelDesc;
 use crate::time::Duration;
-use crate::units::{Bytes, TaskId};
+use crate::units::{Bytes, ModelId, TaskId};
 
 /// A planned answer to memory pressure.
 ///
@@ -21,8 +21,9 @@ pub struct LevelDesc {
     /// Where everything lies, for each of the system's models and in their order, if the level compacts; those of shed tasks
     /// hold no bytes. Empty where everything stays where it is.
     pub models: &'static [ModelDesc],
-    /// What a compacting level copies when it is entered or left: the kept tensors that move.
-    pub copied: Bytes,
+    /// The kept tensors that move, if the level compacts: they are copied in this order when it is entered, and back in the
+    /// reverse order when it is left. So no copy destroys what a later one reads.
+    pub moves: &'static [MoveDesc],
     /// How long it takes from the order until the level's memory is all that is in use, at most: jobs of shed tasks that have
     /// arrived come to their end; where something moves, those of all tasks, while nothing is released, and it is copied.
     pub settles: Duration,
@@ -37,4 +38,15 @@ pub struct LevelPoolDesc {
     pub height: Bytes,
     /// No layout of the models that stay is lower, if all of it may move.
     pub lower_bound: Bytes,
+    /// What of the pool is copied when the level is entered or left.
+    pub copied: Bytes,
+}
+
+/// A kept tensor that lies elsewhere at a level. Its places are those of its model in the system and in the level.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MoveDesc {
+    /// The model.
+    pub model: ModelId,
+    /// The tensor's position among the model's, see [`ModelDesc::tensor`].
+    pub tensor: u16,
 }

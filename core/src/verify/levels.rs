@@ -1,22 +1,34 @@
 //! Re-proves what a level of memory pressure leaves.
 
 use super::memory::{models_hold, pool_holds};
-use super::same::is_same_model;
+use super::moves::{copies_take, moves_hold};
 use super::sharing::{Layout, lists, nothing_collides};
-use crate::desc::{ALIGNMENT, LevelDesc, ModelDesc, SystemDesc, TaskDesc, TensorDesc, TensorLife};
+use crate::desc::{LevelDesc, SystemDesc, TaskDesc};
 use crate::units::TaskId;
 
-/// Whether a level's lists name tasks, in order and none twice, some task stays, stages stay or go together, it waits for the jobs
-/// that it must wait for, what stays lies below the level's heights, and where a level compacts, its layout holds and moves only
-/// what can be moved.
-pub(super) const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool {
+/// Whether each level leaves what it says and settles no sooner than it can.
+#[must_use]
+pub const fn levels_hold(system: &SystemDesc) -> bool {
+    let mut levels = system.levels;
+    while let [level, rest @ ..] = levels {
+        if !level_holds(system, level) {
+            return false;
+        }
+        levels = rest;
+    }
+    true
+}
+
+/// Whether a level's lists name tasks, in order and none twice, some task stays, stages stay or go together, what stays lies below
+/// the level's heights, and where a level compacts, its layout holds, moves only what can be moved, and copies it in an order that
+/// destroys nothing. And whether it waits for the jobs and copies that it must wait for.
+const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool {
     if !is_ordered(system, level.shed)
         || !is_ordered(system, level.reject)
         || level.shed.len() >= system.tasks.len()
         || !stages_stay_together(system, level.shed)
         || !stages_stay_together(system, level.reject)
         || level.pools.len() != system.pools.len()
-        || level.settles.as_ns() < longest(system, level)
     {
         return false;
     }
@@ -32,7 +44,7 @@ pub(super) const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool 
     if !(level.models.is_empty() || models_hold(level.models) && nothing_collides(layout)) {
         return false;
     }
-    if !matches!(copied(system, layout), Some(bytes) if bytes == level.copied.0) {
+    if !moves_hold(layout, level) {
         return false;
     }
     let (mut pools, mut arenas) = (level.pools, system.pools);
@@ -46,7 +58,8 @@ pub(super) const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool 
         pools = rest;
         arenas = others;
     }
-    true
+    matches!(copies_take(system, level), Some(copies)
+        if matches!(longest(system, level).checked_add(copies), Some(least) if least <= level.settles.as_ns()))
 }
 
 /// What a level has to wait for at least, in nanoseconds: until all jobs that had arrived are complete, where something moves,
@@ -95,55 +108,4 @@ const fn stages_stay_together(system: &SystemDesc, listed: &[TaskId]) -> bool {
         tasks = rest;
     }
     true
-}
-
-/// The bytes of kept tensors that lie elsewhere than in the system's own layout; `None` where something moves that the runtime
-/// holds addresses of, or a model is not the system's.
-const fn copied(system: &SystemDesc, layout: Layout<'_>) -> Option<u64> {
-    if layout.models.len() != system.models.len() {
-        return None;
-    }
-    let mut sum: u64 = 0;
-    let mut originals: &[ModelDesc] = system.models;
-    while let [rest @ .., original] = originals {
-        if let Some(model) = layout.model(rest.len()) {
-            if !is_same_model(model, original) {
-                return None;
-            }
-            let (Some(inputs), Some(outputs)) =
-                (moved(model.inputs, original.inputs), moved(model.outputs, original.outputs))
-            else {
-                return None;
-            };
-            let Some(both) = inputs.checked_add(outputs) else {
-                return None;
-            };
-            match sum.checked_add(if matches!(model.tensors, TensorLife::Kept) { both } else { 0 }) {
-                Some(added) => sum = added,
-                None => return None,
-            }
-        }
-        originals = rest;
-    }
-    Some(sum)
-}
-
-/// The bytes of tensors that lie elsewhere, each rounded up to the alignment.
-const fn moved(tensors: &[TensorDesc], originals: &[TensorDesc]) -> Option<u64> {
-    let mut sum: u64 = 0;
-    let (mut tensors, mut originals) = (tensors, originals);
-    while let ([tensor, rest @ ..], [original, others @ ..]) = (tensors, originals) {
-        if tensor.at.0 != original.at.0 {
-            let Some(length) = tensor.size.0.checked_next_multiple_of(ALIGNMENT.0) else {
-                return None;
-            };
-            match sum.checked_add(length) {
-                Some(added) => sum = added,
-                None => return None,
-            }
-        }
-        tensors = rest;
-        originals = others;
-    }
-    Some(sum)
 }

@@ -1,24 +1,19 @@
 //! Re-proves the memory plan: alignment, capacity, one task a model, that only what is never used at once shares bytes,
-//! every planned sequence, the lower bound, and the same of every level of pressure.
+//! every planned sequence, and the lower bound.
 
 use super::blocks::play;
-use super::levels::level_holds;
 use super::sharing::{Layout, Meeting, meeting, nothing_collides, piece};
 use super::tensors::tensors_hold;
 use crate::desc::{ALIGNMENT, Life, MemoryControl, ModelDesc, SegmentDesc, SystemDesc};
 use crate::units::Bytes;
 
 /// Whether every region is aligned and inside its arena, nothing that can be live at once overlaps, every planned
-/// sequence holds in its region, no model is run by two tasks, jobs have their models' boundaries, each pool fits, its lower
-/// bound is what the models' witnesses show, and all of this holds for each level.
+/// sequence holds in its region, no model is run by two tasks, each pool fits, and its lower bound is what the models'
+/// witnesses show.
 #[must_use]
 pub const fn memory_holds(system: &SystemDesc) -> bool {
     let layout = Layout { system, models: system.models, shed: &[] };
-    if !models_have_one_task(system)
-        || !pieces_are_segments(system)
-        || !models_hold(system.models)
-        || !nothing_collides(layout)
-    {
+    if !models_have_one_task(system) || !models_hold(system.models) || !nothing_collides(layout) {
         return false;
     }
     let mut pools = system.pools;
@@ -33,13 +28,6 @@ pub const fn memory_holds(system: &SystemDesc) -> bool {
         };
         position = next;
         pools = rest;
-    }
-    let mut levels = system.levels;
-    while let [level, rest @ ..] = levels {
-        if !level_holds(system, level) {
-            return false;
-        }
-        levels = rest;
     }
     true
 }
@@ -140,7 +128,8 @@ const fn models_have_one_task(system: &SystemDesc) -> bool {
 
 /// Whether each task's jobs run in one piece or in their models' segments: what is live at a boundary of other pieces, no
 /// description of the model says.
-const fn pieces_are_segments(system: &SystemDesc) -> bool {
+#[must_use]
+pub const fn pieces_are_segments(system: &SystemDesc) -> bool {
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {
         if let Some(id) = task.model

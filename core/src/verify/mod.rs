@@ -33,6 +33,7 @@ mod edf;
 mod fixed_priority;
 mod levels;
 mod memory;
+mod moves;
 mod same;
 mod schedule;
 mod sharing;
@@ -43,7 +44,8 @@ mod terms;
 use crate::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
 pub use edf::points_hold;
-pub use memory::memory_holds;
+pub use levels::levels_hold;
+pub use memory::{memory_holds, pieces_are_segments};
 pub use schedule::responses_hold;
 pub use sharing::scratch_is_its_own;
 pub use table::slots_hold;
@@ -67,9 +69,14 @@ pub enum Violation {
     Slots,
     /// A task's queue is shorter than the number of jobs that may wait at once.
     Queues,
+    /// A task's jobs run in pieces that are not the segments of its model.
+    Pieces,
     /// Memory regions or blocks overlap, are misaligned, or exceed their pool, two tasks run one model, or a lower bound is
     /// not what its witnesses show.
     Memory,
+    /// A level of memory pressure does not leave what it says, moves what cannot be moved or in an order that destroys contents,
+    /// or claims to settle sooner than jobs and copies permit.
+    Levels,
 }
 
 impl Violation {
@@ -86,8 +93,12 @@ impl Violation {
             Self::Points => "the points of an EDF lane do not re-prove what they claim",
             Self::Slots => "slots of a time-triggered lane overlap, are out of order, or are not one for each job",
             Self::Queues => "a queue is shorter than the number of jobs that may wait",
+            Self::Pieces => "a task's jobs run in pieces that are not the segments of its model",
             Self::Memory => {
                 "memory overlaps, is misaligned, or exceeds its pool, two tasks run one model, or a lower bound is not shown"
+            }
+            Self::Levels => {
+                "a level of memory pressure does not leave what it says, moves what cannot be moved, or claims to settle too soon"
             }
         }
     }
@@ -120,8 +131,12 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::Slots)
     } else if !queues_hold(system) {
         Err(Violation::Queues)
+    } else if !pieces_are_segments(system) {
+        Err(Violation::Pieces)
     } else if !memory_holds(system) {
         Err(Violation::Memory)
+    } else if !levels_hold(system) {
+        Err(Violation::Levels)
     } else {
         Ok(())
     }

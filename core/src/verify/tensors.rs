@@ -3,7 +3,7 @@
 use crate::desc::{ModelDesc, SegmentDesc, TensorDesc};
 
 /// Whether a model has segments, each tensor has the length that its shape gives, each output and carried tensor is written by one
-/// segment, and each segment reads only inputs and what an earlier one wrote.
+/// segment, and each segment reads only inputs and what an earlier one wrote, and nothing twice.
 pub(super) const fn tensors_hold(model: &ModelDesc) -> bool {
     if model.segments.is_empty() || !are_sized(model.inputs) || !are_sized(model.outputs) || !are_sized(model.carried) {
         return false;
@@ -21,7 +21,10 @@ pub(super) const fn tensors_hold(model: &ModelDesc) -> bool {
         let mut reads = segment.reads;
         while let [tensor, rest @ ..] = reads {
             let tensor = widen(*tensor);
-            if model.tensor(tensor).is_none() || tensor >= model.inputs.len() && !is_written(earlier, tensor) {
+            if model.tensor(tensor).is_none()
+                || tensor >= model.inputs.len() && !is_written(earlier, tensor)
+                || lists(rest, tensor)
+            {
                 return false;
             }
             reads = rest;

@@ -7,7 +7,7 @@ use crate::error::HostError;
 use crate::hooks::TaskHooks;
 use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::OnnxRuntime;
-use aegis_core::desc::{Backend, ModelDesc, SystemDesc, TaskDesc, TensorDesc, TensorLife};
+use aegis_core::desc::{Backend, SystemDesc, TensorDesc, TensorLife};
 use aegis_core::trace::VoidReason;
 use aegis_core::verify::scratch_is_its_own;
 use aegis_core::{LaneId, ModelId, TaskId};
@@ -25,22 +25,11 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
         return refuse(violation.to_string());
     }
     for task in system.tasks {
-        let Some(model) = task.model.and_then(|model| system.models.get(model.index())) else {
+        if task.model.is_none() {
             return refuse(format!("task \"{}\" has no model, which is legal only in an analysis", task.name));
-        };
-        if let Some(text) = other_segments(task, model) {
-            return refuse(text);
         }
     }
     Ok(())
-}
-
-/// Why a task's jobs cannot be handed over as its table has it: in pieces that are not the model's segments.
-fn other_segments(task: &TaskDesc, model: &ModelDesc) -> Option<String> {
-    let (pieces, segments) = (task.segments.len(), model.segments.len());
-    let ((task, model), fits) = ((task.name, model.name), pieces <= 1 || pieces == segments);
-    let text = || format!("task \"{task}\" runs in {pieces} segments, its model \"{model}\" has {segments}");
-    (!fits).then(text)
 }
 
 /// Loads the one library of the plan, if a model needs it; `ORT_DYLIB_PATH` goes before the cache.
@@ -145,70 +134,4 @@ fn load(
         bound.ok_or_else(outside)
     };
     Ok(Loaded { engines, inputs: tensors(model.inputs)?, outputs: tensors(model.outputs)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::other_segments;
-    use aegis_core::desc::{
-        Backend, Certificate, FileDesc, MemoryControl, ModelDesc, OnOverrun, Release, SegmentDesc, TaskDesc, TensorLife,
-    };
-    use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority};
-
-    const SEGMENT: SegmentDesc = SegmentDesc {
-        file: FileDesc { name: "net", sha256: "", version: "" },
-        memory: MemoryControl::Capped,
-        persistent_at: ByteOffset(0),
-        persistent: Bytes(0),
-        load: &[],
-        scratch_at: ByteOffset(0),
-        scratch: Bytes(64),
-        runs: &[],
-        reads: &[],
-        writes: &[],
-    };
-    const MODEL: ModelDesc = ModelDesc {
-        name: "net",
-        backend: Backend::OnnxRuntime,
-        pool: PoolId(0),
-        weights: Bytes(0),
-        tensors: TensorLife::Kept,
-        inputs: &[],
-        outputs: &[],
-        carried: &[],
-        segments: &[SEGMENT, SEGMENT],
-    };
-
-    #[test]
-    fn a_task_runs_all_segments_at_once_or_one_with_each_piece() {
-        const MS: Duration = Duration::from_ns(1_000_000);
-        let with = |segments| {
-            let task = TaskDesc {
-                name: "face",
-                lane: LaneId(0),
-                model: Some(ModelId(0)),
-                release: Release::Timer,
-                priority: Priority(0),
-                period: MS,
-                deadline: MS,
-                phase: Duration::ZERO,
-                jitter: Duration::ZERO,
-                stage: None,
-                bcet: Duration::ZERO,
-                wcet: MS,
-                segments,
-                region: Duration::ZERO,
-                budget: MS,
-                on_overrun: OnOverrun::Continue,
-                queue: 1,
-                response_bound: MS,
-                certificate: Certificate::Unproven,
-            };
-            other_segments(&task, &MODEL)
-        };
-        let fitting: [&[Duration]; 3] = [&[], &[MS], &[MS, MS]];
-        assert_eq!(fitting.map(with), [None, None, None]);
-        let told = "task \"face\" runs in 3 segments, its model \"net\" has 2";
-        assert_eq!(with(&[MS, MS, MS]).as_deref(), Some(told));
-    }
 }

@@ -1,7 +1,7 @@
 //! The plan inside a vehicle's binary, in words.
 
 use aegis_core::Duration;
-use aegis_core::desc::{Life, ModelDesc, SegmentDesc, SystemDesc, TensorDesc};
+use aegis_core::desc::{Life, ModelDesc, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
 use aegis_linux::summary::hex;
 use std::fmt::Write as _;
 
@@ -59,8 +59,14 @@ fn memory(text: &mut String, system: &SystemDesc) {
     for (position, pool) in system.pools.iter().enumerate() {
         let _ = writeln!(
             text,
-            "\nmemory {}: arena {} bytes (at least {}, private arenas: {}), weights {}, of {}",
-            pool.name, pool.height.0, pool.lower_bound.0, pool.private.0, pool.weights.0, pool.capacity.0
+            "\nmemory {}: arena {} bytes (at least {}, private arenas: {}), weights {}, of {}{}",
+            pool.name,
+            pool.height.0,
+            pool.lower_bound.0,
+            pool.private.0,
+            pool.weights.0,
+            pool.capacity.0,
+            beside(system, position)
         );
         let models = system.models.iter().filter(|model| model.pool.index() == position);
         let mut regions: Vec<(u64, u64, String)> = models.flat_map(regions).collect();
@@ -69,6 +75,16 @@ fn memory(text: &mut String, system: &SystemDesc) {
             let _ = writeln!(text, "  [{lower:>12}, {upper:>12})  {what}");
         }
     }
+}
+
+/// With which pools a pool shares its capacity; nothing where it has it alone.
+fn beside(system: &SystemDesc, pool: usize) -> String {
+    let owner = |position: usize, pool: &PoolDesc| pool.shares.map_or(position, |owner| owner.index());
+    let own = system.pools.get(pool).map(|desc| owner(pool, desc));
+    let others = system.pools.iter().enumerate().filter(|(position, _)| *position != pool);
+    let others = others.filter(|(position, desc)| Some(owner(*position, desc)) == own).map(|(_, desc)| desc.name);
+    let names: Vec<&str> = others.collect();
+    if names.is_empty() { String::new() } else { format!(", shared with {}", names.join(", ")) }
 }
 
 fn regions(model: &ModelDesc) -> Vec<(u64, u64, String)> {

@@ -23,6 +23,7 @@ pub(crate) fn used(system: &SystemDesc, lanes: &[Option<HostLane>], locked: bool
         MemorySummary {
             pool: pool.name.to_owned(),
             capacity_bytes: pool.capacity.0,
+            shares: pool.shares.and_then(|owner| Some(system.pools.get(owner.index())?.name)),
             arena_bytes: pool.height.0,
             private_bytes: pool.private.0,
             weights_bytes: pool.weights.0,

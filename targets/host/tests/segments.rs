@@ -272,8 +272,17 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
         lanes: vec![lane].leak(),
         tasks: vec![short, long].leak(),
         models: Vec::from(models).leak(),
-        pools: vec![PoolDesc { name: "ram", capacity, shares: None, weights, height, lower_bound, private: height }]
-            .leak(),
+        pools: vec![PoolDesc {
+            name: "ram",
+            capacity,
+            shares: None,
+            weights,
+            height,
+            lower_bound,
+            private: height,
+            copy_per_mib: Duration::ZERO,
+        }]
+        .leak(),
         levels: &[],
     }))
 }

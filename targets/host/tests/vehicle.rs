@@ -200,6 +200,7 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
             // All scratch is as large as the larger one, and everything else lies apart.
             lower_bound: Bytes(height),
             private: Bytes(height),
+            copy_per_mib: Duration::ZERO,
         }]
         .leak(),
         levels: &[],

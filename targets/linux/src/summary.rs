@@ -109,8 +109,10 @@ pub struct LaneSummary {
 pub struct MemorySummary {
     /// Its name.
     pub pool: String,
-    /// What the device grants.
+    /// What the device grants: its own, or that of the pool that it shares.
     pub capacity_bytes: u64,
+    /// The pool whose capacity it draws on; null where it has its own.
+    pub shares: Option<&'static str>,
     /// The arena that was taken at start.
     pub arena_bytes: u64,
     /// What the arena would need if no two models shared a byte.

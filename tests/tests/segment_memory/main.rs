@@ -1,5 +1,6 @@
 //! Random systems whose models are cut in segments: nothing that is live at once shares a byte, whatever the real dispatcher does;
-//! what the checker accepts of a plan that was changed is as sound; and small plans are as low as any can be.
+//! what the checker accepts of a plan that was changed is as sound, also of the order of copies at a level; and small plans are as
+//! low as any can be.
 //!
 //! What is live comes from [`aegis_tests::live`], which shares no code with planner and checker.
 
@@ -10,6 +11,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+mod moves;
 mod mutated;
 mod random;
 mod simulated;
@@ -22,6 +24,7 @@ use aegis_codegen::{lock::Lock, tables};
 use aegis_core::desc::{Release, SystemDesc, TaskDesc};
 use aegis_core::units::Priority;
 use aegis_core::verify::verify;
+use aegis_tests::copies;
 use aegis_tests::live::{Thing, When, clique, demand, meet, things};
 use aegis_tests::planned::{self, with_tasks};
 use fastrand::Rng;
@@ -50,6 +53,7 @@ struct Counts {
     moved: usize,
     instants: usize,
     waiting: usize,
+    wrong: simulated::Wrong,
     /// Plans in which two models share bytes.
     shared: usize,
     /// Tensors that lie inside the scratch of a segment of another model.
@@ -150,12 +154,16 @@ fn nothing_that_is_live_at_once_shares_a_byte_whatever_the_dispatcher_does() {
                 let seen = seen.unwrap_or_else(|clash| panic!("{what}: {clash:?} {plan:#?}"));
                 counts.instants += seen.instants;
                 counts.waiting += seen.waiting;
+                counts.wrong.overran += seen.wrong.overran;
+                counts.wrong.skipped += seen.wrong.skipped;
+                counts.wrong.rejected += seen.wrong.rejected;
             }
             match level {
                 None => counts.count(plan, &things),
                 Some(level) => {
                     counts.levels += 1;
                     counts.moved += usize::from(!level.models.is_empty());
+                    copies::carried_out(plan, level).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
                 }
             }
         }
@@ -164,5 +172,7 @@ fn nothing_that_is_live_at_once_shares_a_byte_whatever_the_dispatcher_does() {
     println!("{counts:?}");
     assert!(counts.plans > 900 && counts.levels > 500 && counts.moved > 100, "{counts:?}");
     assert!(counts.instants > 50_000 && counts.waiting > 10_000, "{counts:?}");
+    let simulated::Wrong { overran, skipped, rejected } = counts.wrong;
+    assert!(overran > 5_000 && skipped > 1_000 && rejected > 500, "{counts:?}");
     assert!(counts.shared > 600 && counts.inside > 800 && counts.interleaved > 100, "{counts:?}");
 }

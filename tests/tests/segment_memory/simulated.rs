@@ -1,4 +1,5 @@
-//! The real dispatcher with a map of what is live: every decision is followed on all lanes at once.
+//! The real dispatcher with a map of what is live: every decision is followed on all lanes at once. In every second run executions
+//! overrun, jobs are skipped, queues are full and steps come late: what may share bytes must not rest on times.
 
 use aegis_codegen::plan::{Level, Model, Plan};
 use aegis_core::desc::SystemDesc;
@@ -14,11 +15,23 @@ const TASKS: usize = 4;
 const LANES: usize = 2;
 const QUEUE: usize = 16;
 
-/// Nothing is kept of the trace.
-struct Nowhere;
+/// Of the trace only how often something went wrong.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Wrong {
+    pub(crate) overran: usize,
+    pub(crate) skipped: usize,
+    pub(crate) rejected: usize,
+}
 
-impl Sink for Nowhere {
-    fn record(&mut self, _at: Instant, _kind: Kind) {}
+impl Sink for Wrong {
+    fn record(&mut self, _at: Instant, kind: Kind) {
+        match kind {
+            Kind::Overran { .. } => self.overran += 1,
+            Kind::Skipped { .. } => self.skipped += 1,
+            Kind::Rejected { .. } => self.rejected += 1,
+            _ => {}
+        }
+    }
 }
 
 /// Two things that share a byte while both are live.
@@ -31,6 +44,7 @@ pub(crate) struct Seen {
     pub(crate) instants: usize,
     /// Those in which a job waits while another runs.
     pub(crate) waiting: usize,
+    pub(crate) wrong: Wrong,
 }
 
 /// A lane's running piece: its job and its end.
@@ -125,6 +139,8 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
     let shed = |task: usize| level.is_some_and(|level| level.shed.iter().any(|shed| usize::from(*shed) == task));
     let mut state = State::<TASKS, LANES, QUEUE>::new(desc).expect("small plans");
     let mut lanes: [Running; LANES] = [None; LANES];
+    let wild = rng.bool();
+    let mut clock = 0;
     let longest = plan.tasks.iter().map(|task| task.period_ns).max().unwrap_or(0);
     // Arrivals come at least a period apart, in the order of time.
     let mut arrivals: Vec<u64> = plan.tasks.iter().map(|task| rng.u64(..task.period_ns)).collect();
@@ -149,15 +165,21 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
             (_, None) => return Ok(map.seen),
         };
         map.look(&lanes)?;
-        let stepped = step(desc, &mut state, event, Instant::from_ns(now), &mut Nowhere);
+        let late = if wild && rng.u32(..4) == 0 { rng.u64(..=longest) } else { 0 };
+        clock = clock.max(now + late);
+        let stepped = step(desc, &mut state, event, Instant::from_ns(clock), &mut map.seen.wrong);
         let Actions { start, .. } = stepped.expect("the events are as they may be");
         for (lane, job) in start.into_iter().enumerate() {
             let Some(job) = job else { continue };
             let task = &plan.tasks[job.task.index()];
             let length = task.segments_ns.get(usize::from(job.segment)).copied().unwrap_or(task.wcet_ns);
-            let takes = if rng.bool() { length } else { rng.u64(1..=length) };
+            let takes = match rng.u32(..4) {
+                0 if wild => length * rng.u64(2..=20),
+                0 | 1 => rng.u64(1..=length),
+                _ => length,
+            };
             map.waits[job.task.index()] = None;
-            lanes[lane] = Some((job, now + takes));
+            lanes[lane] = Some((job, clock + takes));
             map.look(&lanes)?;
         }
     }

@@ -8,7 +8,7 @@ use aegis_codegen::tables;
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
-use aegis_tests::{live, planned};
+use aegis_tests::{copies, live, planned};
 
 fn ns(ns: u64) -> Duration {
     Duration::from_ns(ns)
@@ -153,6 +153,7 @@ const fn own_part(pool: &plan::Pool) -> LevelPool {
         weights_bytes: pool.weights_bytes,
         height_bytes: pool.height_bytes,
         lower_bound_bytes: pool.lower_bound_bytes,
+        copied_bytes: 0,
     }
 }
 
@@ -192,12 +193,18 @@ fn level_sound(plan: &Plan, level: &Level, what: &str) {
     // Where something moves, every job has to end before, and otherwise those of tasks that stop.
     let stops = |task: &u16| !level.models.is_empty() || level.shed.contains(task);
     let ends = (0_u16..).zip(&plan.tasks).filter(|(position, _)| stops(position)).map(|(_, task)| task.response_ns);
-    assert!(ends.max().unwrap_or(0) <= level.settles_ns, "{what}: a job ends later");
+    let copies = plan
+        .pools
+        .iter()
+        .zip(&level.pools)
+        .map(|(pool, left)| (u128::from(left.copied_bytes) * u128::from(pool.copy_per_mib_ns)).div_ceil(1 << 20));
+    let least = u128::from(ends.max().unwrap_or(0)) + copies.sum::<u128>();
+    assert!(least <= level.settles_ns.into(), "{what}: a job or a copy ends later");
     layout_sound(plan, Some(level), &level.pools, what);
     for (pool, left) in plan.pools.iter().zip(&level.pools) {
         assert!(left.height_bytes <= pool.height_bytes, "{what}: a higher arena than was taken");
     }
-    let mut copied = 0;
+    let mut copied = vec![0; plan.pools.len()];
     for (number, (moved, own)) in level.models.iter().zip(&plan.models).enumerate() {
         if live::is_shed(plan, level, number) {
             continue;
@@ -215,11 +222,15 @@ fn level_sound(plan: &Plan, level: &Level, what: &str) {
         for ((one, other), life) in live::tensors(moved).zip(live::tensors(own)).zip(live::lives(own)) {
             assert_eq!((&one.shape, one.bytes), (&other.shape, other.bytes), "{what}");
             if life == live::When::Kept && one.at != other.at {
-                copied += one.bytes.next_multiple_of(64);
+                copied[usize::from(own.pool)] += one.bytes.next_multiple_of(64);
             }
         }
     }
-    assert_eq!(copied, level.copied_bytes, "{what}");
+    let claimed: Vec<u64> = level.pools.iter().map(|pool| pool.copied_bytes).collect();
+    assert_eq!(copied, claimed, "{what}");
+    let rated = plan.pools.iter().zip(&copied).all(|(pool, bytes)| *bytes == 0 || pool.copy_per_mib_ns > 0);
+    assert!(rated, "{what}: a copy takes no time");
+    copies::carried_out(plan, level).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
 }
 
 /// Whether a model's segments read what is there, and its sequences keep to their regions.

@@ -80,6 +80,7 @@ const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ),
     ("orchestration-core", "any core that no lane has"),
     ("pool.capacity-bytes", "a device that grants more, or still enough"),
+    ("pool.copy-per-mib-ns", "another rate, by which the copies still end before the level has settled"),
     ("pool.height-bytes", "a longer arena inside the capacity"),
     ("pool.private-bytes", "a number for people; nothing rests on it"),
     ("pool.shares", "another memory that has room for it, too"),
@@ -202,6 +203,7 @@ fn every_changed_number_is_refused_or_allowed_for_a_reason() {
 /// The lists of which some changes are accepted, with the reason.
 const LISTS_MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("level", "a level more or less, or another order: nothing refers to a level"),
+    ("level.moves", "another order in which no copy destroys what a later one reads"),
     ("level.reject", "a task more whose arrivals come as ever"),
     (SHED, "a model that holds no bytes at its level"),
     ("model.carried.shape", "as for inputs"),

@@ -69,7 +69,7 @@ fn view<'a>(
         copied_bytes: left
             .models
             .is_some()
-            .then(|| left.copied.iter().map(|bytes| bytes.0).fold(0, u64::saturating_add)),
+            .then(|| left.pools.iter().map(|pool| pool.copied.0).fold(0, u64::saturating_add)),
         settles_ns,
         pools: pools.collect(),
     }

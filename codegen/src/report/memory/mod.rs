@@ -11,7 +11,7 @@ use crate::check::Checked;
 use crate::memory::{Layout, Placement, SegmentPlace};
 use crate::report::json::{FindingView, findings};
 use crate::system::{Lane, Model, Segment, Sequence, System};
-use aegis_core::desc::{ALIGNMENT, MemoryControl};
+use aegis_core::desc::{ALIGNMENT, MemoryControl, Preemption};
 use aegis_core::units::ByteOffset;
 pub use levels::LevelView;
 use serde::Serialize;
@@ -40,8 +40,15 @@ pub struct Report<'a> {
 pub struct Pool<'a> {
     /// The device's name.
     pub name: &'a str,
-    /// What the device grants.
+    /// What the device grants: its own, or that of the device that it shares.
     pub capacity_bytes: u64,
+    /// The device whose memory it draws on; null where it has its own.
+    pub shares: Option<&'a str>,
+    /// The other devices that draw on the same memory.
+    #[serde(skip)]
+    pub beside: Vec<&'a str>,
+    /// What all devices of this memory take of it together: their arenas, and what backends hold outside.
+    pub taken_bytes: u64,
     /// The arena's length.
     pub height_bytes: u64,
     /// No layout is lower.
@@ -85,6 +92,8 @@ pub enum Reason {
     Lanes,
     /// A job that gives way keeps its scratch, or both have begun at once.
     Preemption,
+    /// A job of the second waits at a boundary, and keeps what its later segments read, while one of the first runs.
+    Waiting,
 }
 
 /// One model's place.
@@ -298,21 +307,23 @@ fn tensors<'a>(model: &'a Model, placement: &Placement) -> Vec<TensorView<'a>> {
 }
 
 fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> Vec<Pool<'a>> {
-    let pool = |(device, pool): (&'a crate::system::Device, &crate::memory::Pool)| {
+    let pool = |(position, (device, pool)): (usize, (&'a crate::system::Device, &crate::memory::Pool))| {
         let saved = pool.private.0.saturating_sub(pool.height.0);
-        let percent = u128::from(saved).saturating_mul(100).checked_div(u128::from(pool.private.0)).unwrap_or(0);
         let here = models.iter().filter(|model| model.pool == device.name);
         let kept = here.map(ModelView::kept);
         Pool {
             name: &device.name,
             capacity_bytes: device.memory.0,
+            shares: device.shares.and_then(|owner| Some(system.devices.get(owner)?.name.as_str())),
+            beside: layout.beside(system, position),
+            taken_bytes: layout.taken(system, position),
             height_bytes: pool.height.0,
             lower_bound_bytes: pool.lower_bound.0,
             optimal: pool.height == pool.lower_bound,
             weights_bytes: pool.weights.0,
             private_bytes: pool.private.0,
             saved_bytes: saved,
-            saved_percent: u64::try_from(percent).unwrap_or(100),
+            saved_percent: pool.saved_percent(),
             kept_bytes: kept.fold(0, u64::saturating_add),
             forbids_most: pool.forbids_most.and_then(|(first, second, bytes)| {
                 let (one, other) = (system.models.get(first)?, system.models.get(second)?);
@@ -320,6 +331,7 @@ fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> V
                 let reason = match () {
                     () if one.domain != other.domain => Reason::Domains,
                     () if lane.name != beside.name => Reason::Lanes,
+                    () if lane.preemption == Preemption::Segments => Reason::Waiting,
                     () => Reason::Preemption,
                 };
                 Some(Forbids {
@@ -331,5 +343,5 @@ fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> V
             }),
         }
     };
-    system.devices.iter().zip(&layout.pools).map(pool).collect()
+    system.devices.iter().zip(&layout.pools).enumerate().map(pool).collect()
 }

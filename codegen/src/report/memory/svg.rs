@@ -5,7 +5,7 @@
 
 use super::ink::{COLORS, Px, STYLE, Xml, number, share};
 use super::{ModelView, Pool, Region, Report, SegmentView, TensorView};
-use crate::report::table::bytes;
+use crate::report::table::{beside, bytes};
 use std::fmt::{self, Write as _};
 
 const LEFT: u64 = 92_000;
@@ -229,13 +229,14 @@ impl Map<'_> {
         writeln!(
             text,
             "<text x=\"24\" y=\"{}\" class=\"small\">arena {}{lowest} · private arenas would be {} · saves {} % · outside \
-             {} · of {} granted</text>",
+             {} · of {} granted{}</text>",
             Px(self.top + 52_000),
             bytes(pool.height_bytes),
             bytes(pool.private_bytes),
             pool.saved_percent,
             bytes(pool.weights_bytes),
             bytes(pool.capacity_bytes),
+            Xml(&beside(&pool.beside, pool.taken_bytes)),
         )?;
         for column in &self.columns {
             let lane = column.model.lane;

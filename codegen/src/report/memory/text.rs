@@ -1,7 +1,7 @@
 //! The memory plan as text.
 
 use super::{Forbids, LevelView, ModelView, Pool, Reason, Region, Report, SegmentView};
-use crate::report::table::{bytes, table};
+use crate::report::table::{beside, bytes, table};
 use aegis_core::time::Duration;
 use comfy_table::CellAlignment;
 use std::fmt::Write as _;
@@ -33,7 +33,8 @@ fn region(region: Region) -> String {
 }
 
 fn write_pool(text: &mut String, pool: &Pool<'_>, models: &[&ModelView<'_>]) -> std::fmt::Result {
-    writeln!(text, "memory {}: {} granted", pool.name, both(pool.capacity_bytes))?;
+    let beside = beside(&pool.beside, pool.taken_bytes);
+    writeln!(text, "memory {}: {} granted{beside}", pool.name, both(pool.capacity_bytes))?;
     if models.is_empty() {
         return writeln!(text, "  no model lies here\n");
     }
@@ -148,6 +149,10 @@ fn why(forbids: &Forbids<'_>) -> String {
         Reason::Lanes => format!(
             "{one} (lane {lane}) and {other} (lane {beside}) can run at once; if these lanes never did, {saved} more \
              would be saved"
+        ),
+        Reason::Waiting => format!(
+            "a job of {other} waits at a boundary while {one} runs (lane {lane}), and keeps what it still needs; if it \
+             never did, up to {saved} more would be saved"
         ),
         Reason::Preemption => format!(
             "{one} and {other} (lane {lane}) can both have begun, and a job that gives way keeps its scratch; if they \

@@ -131,6 +131,7 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
             height: Bytes(128),
             lower_bound: Bytes(128),
             private: Bytes(192),
+            copy_per_mib: Duration::ZERO,
         }],
         levels: &[],
     }))
