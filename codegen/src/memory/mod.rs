@@ -134,7 +134,7 @@ pub struct SegmentPlace {
     pub runs: Vec<SequencePlan>,
 }
 
-/// Sizes left the range in which they can be laid out, [`solver::MOST_BYTES`].
+/// Sizes left the range in which they can be laid out, 2⁶² bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the sizes of the models on device `{device}` sum to more than 2^62 bytes")]
 pub struct TooLarge {
