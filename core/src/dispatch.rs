@@ -11,6 +11,11 @@
 //!                                                     or Preempted
 //! ```
 //!
+//! Two budgets are watched while a segment runs: what is left of its job's, and, where the job has several segments, the
+//! segment's own length, since that is what the analysis lets others wait. Each is recorded once, as soon as a step comes after its
+//! end or the measured execution exceeds it; what only the timer saw, because the overhead was longer than planned, loses its
+//! consequence when the segment's end shows that nothing was exceeded.
+//!
 //! A lane runs one segment at a time and a started segment is never preempted, except by [`Event::Preempted`] on lanes that
 //! exist for simulation only. Cost of one step: every task is looked at once, every lane scans the tasks once and a
 //! time-triggered lane at most two laps of its table, so O(tasks × lanes + slots); no loop depends on how much time
@@ -156,8 +161,10 @@ struct Progress {
     job: Job,
     /// The execution so far, pieces that still run not included.
     spent: Duration,
-    /// Whether its overrun is recorded.
+    /// Whether it is recorded that the job exceeded its budget.
     overran: bool,
+    /// Whether an overrun of the job or of one of its segments was measured, not only seen by the timer.
+    measured: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -172,8 +179,21 @@ struct LaneState {
 #[derive(Clone, Copy, Debug)]
 struct Running {
     progress: Progress,
-    /// When the budget ends.
+    /// When the job's budget ends.
     budget_end: Instant,
+    /// When the segment's length ends; `None` in a job of one segment.
+    segment_end: Option<Instant>,
+    /// Whether it is recorded that the segment exceeded its length.
+    segment_overran: bool,
+}
+
+impl Running {
+    /// The next end of a budget that is not recorded yet.
+    fn watched(&self) -> Option<Instant> {
+        let job = if self.progress.overran { None } else { Some(self.budget_end) };
+        let segment = if self.segment_overran { None } else { self.segment_end };
+        job.into_iter().chain(segment).min()
+    }
 }
 
 /// Everything that changes while the dispatcher runs.
@@ -344,19 +364,21 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         if in_table { table::due(system, state, lane, now) } else { first_waiting(system, state, lane, desc.policy) };
     let Some((task, job)) = chosen else { return Ok(None) };
     let state_key = key(system, state, lane);
-    let fresh = Progress { job, spent: Duration::ZERO, overran: false };
+    let fresh = Progress { job, spent: Duration::ZERO, overran: false, measured: false };
     let progress = state.tasks.get_mut(job.task.index()).map_or(fresh, |task_state| {
         task_state.paused.take().unwrap_or_else(|| {
             task_state.waiting.pop_front();
             fresh
         })
     });
+    let begun = desc.segment_overhead().and_then(|overhead| now.checked_add(overhead)).ok_or(Refused::OutOfRange)?;
     let left = task.budget.saturating_sub(progress.spent);
-    let allowed = desc.segment_overhead().and_then(|overhead| overhead.checked_add(left)).ok_or(Refused::OutOfRange)?;
-    let budget_end = now.checked_add(allowed).ok_or(Refused::OutOfRange)?;
+    let budget_end = begun.checked_add(left).ok_or(Refused::OutOfRange)?;
+    let length = finish::segment_length(task, job);
+    let segment_end = length.map(|length| begun.checked_add(length).ok_or(Refused::OutOfRange)).transpose()?;
     let slot = state.lanes.get_mut(lane.index());
     let queue_depth = slot.map_or(1, |slot| {
-        slot.running = Some(Running { progress, budget_end });
+        slot.running = Some(Running { progress, budget_end, segment_end, segment_overran: false });
         let depth = slot.waiting;
         slot.waiting = depth.saturating_sub(1);
         depth
@@ -386,8 +408,8 @@ fn next_wake<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let releases = timed.filter(|(task, own)| task.release == Release::Timer && !state.ends_before(own.next));
     let releases = releases.map(|(_, own)| own.next);
     // A budget is exceeded one nanosecond after its end.
-    let watched = state.lanes.iter().filter_map(|lane| lane.running).filter(|running| !running.progress.overran);
-    let budgets = watched.filter_map(|running| running.budget_end.checked_add(Duration::from_ns(1)));
+    let watched = state.lanes.iter().filter_map(|lane| lane.running.as_ref()?.watched());
+    let budgets = watched.filter_map(|end| end.checked_add(Duration::from_ns(1)));
     let slots = system.lanes.iter().zip(&state.lanes).filter_map(|(desc, lane)| table::wake(desc, lane, state.last));
     releases.chain(budgets).chain(slots).min()
 }

@@ -91,6 +91,26 @@ impl VoidReason {
     }
 }
 
+/// What a budget is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// All segments of a job together: the task's budget.
+    Job,
+    /// One segment of a job that has several: the longest execution that the analysis assumes of it.
+    Segment,
+}
+
+impl Limit {
+    /// The name in traces.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Segment => "segment",
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -178,13 +198,17 @@ pub enum Kind {
         /// The lane.
         lane: LaneId,
     },
-    /// The job's execution exceeded its budget, or its lane's overhead so exceeded its plan that the budget's timer ended.
+    /// An execution exceeded its budget, or its lane's overhead so exceeded its plan that the budget's timer ended.
     Overran {
         /// The job.
         job: JobRef,
-        /// The execution time so far, or in all where the overrun was seen at completion.
+        /// The segment that ran then, from 0.
+        segment: u16,
+        /// Whose budget was exceeded.
+        limit: Limit,
+        /// What the job, or the segment, executed so far, or in all where the overrun was seen at the segment's end.
         execution: Duration,
-        /// The budget.
+        /// The budget: the job's, or the segment's longest execution.
         budget: Duration,
     },
     /// A segment of the job ended, or was cut off; the lane chooses again.

@@ -4,7 +4,7 @@ use super::release::enqueue;
 use super::{Job, Progress, Refused, State};
 use crate::desc::{OnOverrun, Preemption, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
-use crate::trace::{Kind, Sink};
+use crate::trace::{Kind, Limit, Sink};
 use crate::units::{LaneId, TaskId};
 
 /// A piece of an execution: when it began and when it ended.
@@ -83,17 +83,34 @@ fn take<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(task) = system.tasks.get(progress.job.task.index()) else {
         return Ok(None);
     };
-    progress.spent = progress.spent.checked_add(ended.saturating_since(began)).unwrap_or(Duration::MAX);
-    if progress.spent > task.budget && !progress.overran {
-        overrun(system, state, progress.job, progress.spent, ended, sink);
-        progress.overran = true;
-    } else if progress.overran && progress.spent <= task.budget {
+    let job = progress.job;
+    let piece = ended.saturating_since(began);
+    progress.spent = progress.spent.checked_add(piece).unwrap_or(Duration::MAX);
+    let execution = progress.spent;
+    let mut taken_back = false;
+    if let Some(budget) = segment_length(task, job) {
+        let exceeded = piece > budget;
+        if exceeded && !running.segment_overran {
+            let execution = piece;
+            overrun(system, state, job, OverBudget { limit: Limit::Segment, execution, budget }, ended, sink);
+        }
+        progress.measured |= exceeded;
+        taken_back |= running.segment_overran && !exceeded;
+    }
+    let exceeded = execution > task.budget;
+    if exceeded && !progress.overran {
+        let budget = task.budget;
+        overrun(system, state, job, OverBudget { limit: Limit::Job, execution, budget }, ended, sink);
+    }
+    progress.measured |= exceeded;
+    taken_back |= progress.overran && !exceeded;
+    progress.overran = exceeded;
+    if taken_back && !progress.measured {
         // The budget's timer ended because the lane's overhead was longer than planned; the job is not to blame.
-        let first = first_stage(system, progress.job.task);
+        let first = first_stage(system, job.task);
         if let Some(task_state) = state.tasks.get_mut(first.index()) {
             task_state.skip_next = false;
         }
-        progress.overran = false;
     }
     Ok(Some((task, progress)))
 }
@@ -115,7 +132,7 @@ fn pause<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     sink.record(ended, Kind::Paused { job: progress.job.reference(), lane, began, ended });
 }
 
-/// Records an overrun of each running job whose budget ended before `now`.
+/// Records an overrun for each budget of a running job, and of its segment, that ended before `now`.
 pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
@@ -124,18 +141,39 @@ pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE:
 ) {
     for position in 0..LANES {
         let Some(running) = state.lanes.get_mut(position).and_then(|lane| lane.running.as_mut()) else { continue };
-        let end = running.budget_end;
-        if running.progress.overran || end >= now {
+        if running.watched().is_none_or(|end| end >= now) {
             continue;
         }
-        running.progress.overran = true;
         let job = running.progress.job;
-        if let Some(task) = system.tasks.get(job.task.index()) {
-            let beyond = now.saturating_since(end);
-            let execution = task.budget.checked_add(beyond).unwrap_or(Duration::MAX);
-            overrun(system, state, job, execution, now, sink);
+        let Some(task) = system.tasks.get(job.task.index()) else { continue };
+        let segment = running.segment_end.filter(|end| *end < now && !running.segment_overran);
+        running.segment_overran |= segment.is_some();
+        let whole = Some(running.budget_end).filter(|end| *end < now && !running.progress.overran);
+        running.progress.overran |= whole.is_some();
+        let exceeded = |limit, end, budget: Duration| {
+            let execution = budget.checked_add(now.saturating_since(end)).unwrap_or(Duration::MAX);
+            OverBudget { limit, execution, budget }
+        };
+        if let (Some(end), Some(length)) = (segment, segment_length(task, job)) {
+            overrun(system, state, job, exceeded(Limit::Segment, end, length), now, sink);
+        }
+        if let Some(end) = whole {
+            overrun(system, state, job, exceeded(Limit::Job, end, task.budget), now, sink);
         }
     }
+}
+
+/// How long the job's next segment may execute, where that is less than the whole job: on a lane that preempts anywhere a job
+/// has no segments.
+pub(super) fn segment_length(task: &TaskDesc, job: Job) -> Option<Duration> {
+    if task.segments.len() > 1 { task.segments.get(usize::from(job.segment)).copied() } else { None }
+}
+
+/// A budget that was exceeded.
+struct OverBudget {
+    limit: Limit,
+    execution: Duration,
+    budget: Duration,
 }
 
 /// Records an overrun; under skip-next the next arrival of the whole task, from its first stage, is dropped.
@@ -143,12 +181,12 @@ fn overrun<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     job: Job,
-    execution: Duration,
+    OverBudget { limit, execution, budget }: OverBudget,
     now: Instant,
     sink: &mut impl Sink,
 ) {
     let Some(task) = system.tasks.get(job.task.index()) else { return };
-    sink.record(now, Kind::Overran { job: job.reference(), execution, budget: task.budget });
+    sink.record(now, Kind::Overran { job: job.reference(), segment: job.segment, limit, execution, budget });
     let first = first_stage(system, job.task);
     if task.on_overrun == OnOverrun::SkipNext
         && let Some(task_state) = state.tasks.get_mut(first.index())

@@ -7,7 +7,7 @@ mod segments;
 
 use aegis_core::desc::{OnOverrun, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused, State, WrongSize, count_unfinished, step};
-use aegis_core::trace::{Kind, Reason, StateKey};
+use aegis_core::trace::{Kind, Limit, Reason, StateKey};
 use aegis_core::{Duration, LaneId, TaskId};
 use bench::*;
 
@@ -111,6 +111,8 @@ fn an_overrun_is_seen_by_the_timer_one_nanosecond_after_the_budget_with_overhead
     assert_eq!(bench.timer(18).wake_at, None, "an overrun is seen once");
     let overran = |execution| Kind::Overran {
         job: job(0, 1),
+        segment: 0,
+        limit: Limit::Job,
         execution: Duration::from_ns(execution),
         budget: Duration::from_ns(2),
     };
@@ -127,11 +129,9 @@ fn an_overrun_is_seen_at_completion_by_the_lanes_own_clock() {
     // Within the budget's end, because starting took less than the lane's overhead.
     bench.complete(0, 10, 13);
     let [overran, completed] = bench.seen().try_into().unwrap();
-    assert_eq!(
-        overran,
-        Kind::Overran { job: job(0, 1), execution: Duration::from_ns(3), budget: Duration::from_ns(2) }
-    );
-    let response = Duration::from_ns(3);
+    let (response, budget) = (Duration::from_ns(3), Duration::from_ns(2));
+    let expected = Kind::Overran { job: job(0, 1), segment: 0, limit: Limit::Job, execution: response, budget };
+    assert_eq!(overran, expected);
     let (lane, execution) = (LaneId(0), response);
     let expected = Kind::Completed { job: job(0, 1), lane, began: at(10), ended: at(13), response, execution };
     assert_eq!(completed, expected);
