@@ -19,7 +19,7 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
         },
         _ => now,
     };
-    table::before_releases(system, state, now);
+    table::before_releases(system, state, (due, now));
     for (position, task) in system.tasks.iter().enumerate() {
         let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
         // A queue takes so many jobs, one more turn may skip, and what is due beyond that is refused at once. Never as many as

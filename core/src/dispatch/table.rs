@@ -42,12 +42,12 @@ impl Place {
     }
 }
 
-/// Before jobs are released: moves each time-triggered lane that has nothing to do on to the first slot that the earliest of
-/// them can have.
+/// Before the jobs that arrived by `due` are released: moves each time-triggered lane that has nothing to do on to the first slot
+/// that the earliest of them can have.
 pub(super) fn before_releases<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
-    now: Instant,
+    (due, now): (Instant, Instant),
 ) {
     for ((position, desc), lane) in system.lanes.iter().enumerate().zip(&mut state.lanes) {
         if desc.policy != Policy::TimeTriggered {
@@ -55,7 +55,7 @@ pub(super) fn before_releases<const TASKS: usize, const LANES: usize, const QUEU
         }
         let timed = system.tasks.iter().zip(&state.tasks);
         let timed = timed.filter(|(task, _)| task.lane.index() == position && task.release == Release::Timer);
-        if let Some(arrival) = timed.map(|(_, own)| own.next).min().filter(|arrival| *arrival <= now) {
+        if let Some(arrival) = timed.map(|(_, own)| own.next).min().filter(|arrival| *arrival <= due) {
             catch_up(desc, lane, arrival, now);
         }
     }

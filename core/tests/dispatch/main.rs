@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 mod bench;
+mod random;
+mod reference;
 mod segments;
 
 use aegis_core::desc::{OnOverrun, TaskDesc};
