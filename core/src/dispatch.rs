@@ -23,6 +23,7 @@
 
 mod choice;
 mod finish;
+mod queue;
 mod release;
 mod table;
 mod told;
@@ -32,7 +33,7 @@ use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
 use crate::units::{LaneId, TaskId};
 use choice::{first_waiting, key, reason};
-use heapless::Deque;
+use queue::Queue;
 use told::Told;
 
 /// One instance of a task.
@@ -152,7 +153,7 @@ struct TaskState<const QUEUE: usize> {
     skip_next: bool,
     /// The job that has begun and does not hold its lane.
     paused: Option<Progress>,
-    waiting: Deque<Job, QUEUE>,
+    waiting: Queue<QUEUE>,
 }
 
 /// A job that has begun.
@@ -226,7 +227,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             next: system.tasks.get(index).map_or(Instant::START, |task| Instant::from_ns(task.phase.as_ns())),
             skip_next: false,
             paused: None,
-            waiting: Deque::new(),
+            waiting: Queue::EMPTY,
         });
         Ok(Self {
             last: Instant::START,
@@ -251,7 +252,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     /// The jobs of a task that wait, the one that goes first ahead.
     pub fn waiting(&self, task: TaskId) -> impl Iterator<Item = Job> {
         let own = self.tasks.get(task.index());
-        own.into_iter().flat_map(|own| own.paused.iter().map(|paused| &paused.job).chain(&own.waiting)).copied()
+        own.into_iter().flat_map(|own| own.paused.iter().map(|paused| &paused.job).chain(own.waiting.iter())).copied()
     }
 
     /// The job that a lane runs.
@@ -341,7 +342,8 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
 ) {
     sink.record(now, Kind::Ended);
     let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.progress.job);
-    let waiting = state.tasks.iter().flat_map(|task| task.paused.iter().map(|paused| &paused.job).chain(&task.waiting));
+    let waiting =
+        state.tasks.iter().flat_map(|task| task.paused.iter().map(|paused| &paused.job).chain(task.waiting.iter()));
     for job in running.chain(waiting).filter(|job| job.deadline < now) {
         let lateness = now.saturating_since(job.deadline);
         sink.record(now, Kind::Missed { job: job.reference(), lateness });

@@ -108,7 +108,7 @@ pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize
     }
     let job = Job { task: id, request, arrival, deadline, segment: 0 };
     let room = task_state.waiting.len() < usize::from(task.queue);
-    if room && task_state.waiting.push_back(job).is_ok() {
+    if room && task_state.waiting.push_back(job) {
         state.requests = request;
         let lane = state.lanes.get_mut(task.lane.index());
         let queue_depth = lane.map_or(1, |lane| {
