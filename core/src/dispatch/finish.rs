@@ -1,7 +1,8 @@
 //! Ends segments and jobs: completions, pauses, budgets, overruns, and the hand-over to the next stage.
 
 use super::release::enqueue;
-use super::{Job, Progress, Refused, State};
+use super::state::{Progress, State};
+use super::{Job, Refused};
 use crate::desc::{OnOverrun, Preemption, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Limit, Sink};
@@ -29,8 +30,8 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     let response = ended.saturating_since(job.arrival);
     let execution = progress.spent;
     sink.record(ended, Kind::Completed { job: job.reference(), lane, began, ended, response, execution });
-    let is_last_stage = !system.tasks.iter().any(|other| follows(other, job.task));
-    if ended > job.deadline && is_last_stage {
+    let mut stage = state.tasks.get(job.task.index()).and_then(|own| own.follower);
+    if ended > job.deadline && stage.is_none() {
         let lateness = ended.saturating_since(job.deadline);
         sink.record(ended, Kind::Missed { job: job.reference(), lateness });
     }
@@ -38,10 +39,12 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
         let bound = task.response_bound;
         sink.record(ended, Kind::Exceeded { job: job.reference(), response, bound });
     }
-    for (id, other) in (0u16..).map(TaskId).zip(system.tasks) {
-        if follows(other, job.task) {
+    for _ in system.tasks {
+        let Some(id) = stage else { break };
+        if let Some(other) = system.tasks.get(id.index()) {
             enqueue(state, id, other, job.arrival, ended, sink)?;
         }
+        stage = state.tasks.get(id.index()).and_then(|own| own.sibling);
     }
     Ok(())
 }
@@ -62,11 +65,6 @@ pub(super) fn preempt<const TASKS: usize, const LANES: usize, const QUEUE: usize
         pause(state, lane, progress, piece, sink);
     }
     Ok(())
-}
-
-/// Whether a task is the next stage after another.
-fn follows(task: &TaskDesc, other: TaskId) -> bool {
-    task.stage.is_some_and(|stage| stage.after == other)
 }
 
 /// Takes the running job off its lane and settles its account of time.
@@ -129,6 +127,7 @@ fn pause<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     if let Some(lane) = state.lanes.get_mut(lane.index()) {
         lane.waiting = lane.waiting.saturating_add(1);
     }
+    state.refresh(progress.job.task, lane);
     sink.record(ended, Kind::Paused { job: progress.job.reference(), lane, began, ended });
 }
 

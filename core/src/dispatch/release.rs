@@ -1,6 +1,8 @@
 //! Lets jobs arrive: from the timer, from the application, from an earlier stage.
 
-use super::{Job, Refused, State, table};
+use super::state::State;
+use super::tournament::NEVER;
+use super::{Job, Refused, table};
 use crate::desc::{Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
@@ -12,28 +14,33 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
     now: Instant,
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
-    let due = match state.end {
+    let due = match state.common.end {
         Some(end) if end <= now => match end.as_ns().checked_sub(1) {
             Some(ns) => Instant::from_ns(ns),
             None => return Ok(()),
         },
         _ => now,
     };
-    table::before_releases(system, state, (due, now));
-    for (position, task) in system.tasks.iter().enumerate() {
+    let Some(first) = state.next_due(system, 0, due) else { return Ok(()) };
+    if state.common.has_tables {
+        table::before_releases(system, state, first, (due, now));
+    }
+    let mut found = Some(first);
+    for _ in system.tasks {
+        let Some(position) = found else { break };
+        let Some(task) = system.tasks.get(position) else { break };
         let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
         // A queue takes so many jobs, one more turn may skip, and what is due beyond that is refused at once. Never as many as
         // QUEUE permits: a replay has a larger one.
         for _ in 0..=task.queue {
-            let Some(next) = state.tasks.get(position).map(|task| task.next) else {
-                break;
-            };
-            if task.release != Release::Timer || next > due {
-                break;
+            match state.tasks.get(position).map(|task| task.next) {
+                Some(next) if next <= due => enqueue(state, id, task, next, now, sink)?,
+                _ => break,
             }
-            enqueue(state, id, task, next, now, sink)?;
         }
         refuse_backlog(state, position, task, (due, now), sink)?;
+        state.reschedule(system, position);
+        found = state.next_due(system, position, due);
     }
     Ok(())
 }
@@ -49,7 +56,7 @@ fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(task_state) = state.tasks.get_mut(position) else {
         return Ok(());
     };
-    if task.release != Release::Timer || task_state.next > due {
+    if task_state.next > due {
         return Ok(());
     }
     let behind = due.saturating_since(task_state.next).as_ns();
@@ -81,7 +88,7 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
         return Err(Refused::TooEarly { earliest });
     }
     if let (Some(desc), Some(lane)) = (system.lanes.get(task.lane.index()), state.lanes.get_mut(task.lane.index())) {
-        table::catch_up(desc, lane, arrival, now);
+        state.common.moved |= table::catch_up(desc, lane, arrival, now);
     }
     enqueue(state, id, task, arrival, now, sink)
 }
@@ -95,9 +102,9 @@ pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize
     now: Instant,
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
-    let next = arrival.checked_add(task.period).ok_or(Refused::OutOfRange)?;
-    let deadline = arrival.checked_add(task.deadline).ok_or(Refused::OutOfRange)?;
-    let request = state.requests.checked_add(1).ok_or(Refused::OutOfRange)?;
+    let later = |length| arrival.checked_add(length).filter(|instant| *instant < NEVER).ok_or(Refused::OutOfRange);
+    let (next, deadline) = (later(task.period)?, later(task.deadline)?);
+    let request = state.common.requests.checked_add(1).ok_or(Refused::OutOfRange)?;
     let Some(task_state) = state.tasks.get_mut(id.index()) else {
         return Ok(());
     };
@@ -109,7 +116,8 @@ pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize
     let job = Job { task: id, request, arrival, deadline, segment: 0 };
     let room = task_state.waiting.len() < usize::from(task.queue);
     if room && task_state.waiting.push_back(job) {
-        state.requests = request;
+        state.common.requests = request;
+        state.refresh(id, task.lane);
         let lane = state.lanes.get_mut(task.lane.index());
         let queue_depth = lane.map_or(1, |lane| {
             lane.waiting = lane.waiting.saturating_add(1);

@@ -334,8 +334,9 @@ fn records_of_a_start_come_in_order() {
     bench.submit(0, 4);
     let one = job(0, 1);
     let lane = LaneId(0);
-    // One waits; no table; the task in place 0 has one job in segment 0; request, deadline, executed.
-    let state = [1, 0, 0, 1 << 16, 1, 14, 0].into_iter().fold(StateKey::EMPTY, StateKey::with);
+    // The task in place 0 has one job in segment 0; request, deadline, executed. One waits; no table.
+    let digest = [1 << 16, 1, 14, 0].into_iter().fold(StateKey::EMPTY, StateKey::with).mixed();
+    let state = [digest, 1, 0, 0].into_iter().fold(StateKey::EMPTY, StateKey::with);
     let reason = Reason::OnlyOneWaiting;
     let decided = Kind::Decided { lane, chosen: one, runner_up: None, reason, queue_depth: 1, state };
     assert_eq!(

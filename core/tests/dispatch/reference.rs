@@ -425,13 +425,13 @@ impl Reference {
         let count = u64::try_from(desc.slots.len()).unwrap().max(1);
         let (lap, slot) = (self.slots[lane] / count * desc.hyperperiod.as_ns(), self.slots[lane] % count);
         let waiting = u64::try_from(self.waiting(lane).len()).unwrap();
-        let mut key = StateKey::EMPTY.with(waiting).with(lap).with(slot);
-        for (life, count) in self.heads(lane) {
+        let tasks = self.heads(lane).into_iter().map(|(life, count)| {
             let job = life.job;
             let place = u64::from(job.task.0) << 32 | u64::try_from(count).unwrap() << 16 | u64::from(job.segment);
-            key = key.with(place).with(job.request).with(job.deadline.as_ns()).with(life.spent);
-        }
-        key
+            StateKey::EMPTY.with(place).with(job.request).with(job.deadline.as_ns()).with(life.spent).mixed()
+        });
+        let sum = tasks.fold(0, u64::wrapping_add);
+        StateKey::EMPTY.with(sum).with(waiting).with(lap).with(slot)
     }
 
     fn wake_at(&self) -> Option<u64> {
