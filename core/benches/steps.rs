@@ -45,6 +45,8 @@ fn counted_step<const TASKS: usize, const LANES: usize>(
 enum Case {
     /// One segment ends and the next job is chosen, while all tasks have a job waiting at first and none at last.
     Decision,
+    /// The same step where nothing waits: a decision costs what the other one takes more.
+    End,
     /// A timer at which nothing is due while a segment runs.
     Idle,
     /// All tasks release at one instant, and each lane starts a job.
@@ -166,12 +168,14 @@ fn run<const TASKS: usize, const LANES: usize>(
     };
     let jobs = u64::try_from(TASKS).unwrap();
     match case {
-        Case::Decision => {
+        Case::Decision | Case::End => {
             tell(Event::Timer, 0, false);
             // All slots are over, and the next period has not begun.
-            for number in 1..jobs {
-                let records = tell(end(0, SLOT * (jobs + 1) + number), SLOT * (jobs + 1) + number, true);
-                assert_eq!(records.len(), 5, "{records:?}");
+            for number in 1..=jobs {
+                let now = SLOT * (jobs + 1) + number;
+                let decides = number < jobs;
+                let records = tell(end(0, now), now, decides == (case == Case::Decision));
+                assert_eq!(records.len(), if decides { 5 } else { 2 }, "{records:?}");
             }
         }
         Case::Idle => {
@@ -220,7 +224,13 @@ fn cases() -> Vec<(String, Case, Policy, Runner)> {
         ("laps-tt-64".to_owned(), Case::Laps, Policy::TimeTriggered, one),
         ("laps-tt-1024".to_owned(), Case::Laps, Policy::TimeTriggered, many),
     ];
-    let cases = [("decision", Case::Decision), ("idle", Case::Idle), ("release", Case::Release), ("jump", Case::Jump)];
+    let cases = [
+        ("decision", Case::Decision),
+        ("end", Case::End),
+        ("idle", Case::Idle),
+        ("release", Case::Release),
+        ("jump", Case::Jump),
+    ];
     for (what, case) in cases {
         for (name, policy) in policies {
             all.push((format!("{what}-{name}-64"), case, policy, one));

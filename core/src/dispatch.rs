@@ -42,6 +42,7 @@ pub use ready::MOST_TASKS;
 use state::{Progress, Running};
 pub use state::{State, WrongSize, state_bytes};
 use told::Told;
+use tournament::NEVER;
 
 /// One instance of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -235,27 +236,26 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     };
     let job = progress.job;
     state.refresh(id, lane);
-    let begun = desc.segment_overhead().and_then(|overhead| now.checked_add(overhead)).ok_or(Refused::OutOfRange)?;
+    let Some(own) = state.lanes.get_mut(lane.index()) else { return Ok(None) };
+    let begun = now.checked_add(own.overhead).ok_or(Refused::OutOfRange)?;
     let left = task.budget.saturating_sub(progress.spent);
     let budget_end = begun.checked_add(left).ok_or(Refused::OutOfRange)?;
-    let length = finish::segment_length(task, job);
-    let segment_end = length.map(|length| begun.checked_add(length).ok_or(Refused::OutOfRange)).transpose()?;
-    let slot = state.lanes.get_mut(lane.index());
-    let queue_depth = slot.map_or(1, |slot| {
-        slot.running = Some(Running { progress, budget_end, segment_end, segment_overran: false });
-        let depth = slot.waiting;
-        slot.waiting = depth.saturating_sub(1);
-        depth
-    });
+    let segment_end = match finish::segment_length(task, &job) {
+        Some(length) => begun.checked_add(length).ok_or(Refused::OutOfRange)?,
+        None => NEVER,
+    };
+    own.running = Some(Running { progress, budget_end, segment_end, segment_overran: false });
+    let queue_depth = own.waiting;
+    own.waiting = queue_depth.saturating_sub(1);
     let chosen = job.reference();
     let second = if in_table { None } else { state.first_waiting(lane) };
     let second = second.and_then(|id| state.tasks.get(id.index())).and_then(choice::head);
     let reason = match second {
         _ if in_table => Reason::InTable,
         None => Reason::OnlyOneWaiting,
-        Some(other) => reason(desc.policy, job, other),
+        Some(other) => reason(desc.policy, &job, other),
     };
-    let runner_up = second.map(|other| other.reference());
+    let runner_up = second.map(Job::reference);
     sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth, state: state_key });
     if let Some(model) = task.model {
         sink.record(now, Kind::Bound { job: chosen, lane, model });
@@ -269,10 +269,15 @@ fn next_wake<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &State<TASKS, LANES, QUEUE>,
 ) -> Option<Instant> {
-    // A budget is exceeded one nanosecond after its end.
-    let watched = state.lanes.iter().filter_map(|lane| lane.running.as_ref()?.watched());
-    let budgets = watched.filter_map(|end| end.checked_add(Duration::from_ns(1)));
-    let slots =
-        system.lanes.iter().zip(&state.lanes).filter_map(|(desc, lane)| table::wake(desc, lane, state.common.last));
-    state.next_arrival(system).into_iter().chain(budgets).chain(slots).min()
+    let arrival = Some(state.common.next_arrival).filter(|arrival| *arrival < NEVER && !state.ends_before(*arrival));
+    let mut wake = arrival.unwrap_or(NEVER);
+    for (desc, lane) in system.lanes.iter().zip(&state.lanes) {
+        let due = match &lane.running {
+            // A budget is exceeded one nanosecond after its end.
+            Some(running) => running.watched().checked_add(Duration::from_ns(1)),
+            None => table::wake(desc, lane, state.common.last),
+        };
+        wake = wake.min(due.unwrap_or(NEVER));
+    }
+    Some(wake).filter(|wake| *wake < NEVER)
 }

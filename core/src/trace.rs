@@ -389,6 +389,7 @@ impl<'a> Recorder<'a> {
 }
 
 impl Sink for Recorder<'_> {
+    #[inline]
     fn record(&mut self, at: Instant, kind: Kind) {
         let record = Record { sequence: self.sequence, at, kind };
         if self.writer.enqueue(record).is_err() {

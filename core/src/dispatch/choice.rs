@@ -7,14 +7,14 @@ use crate::trace::{Reason, StateKey};
 use crate::units::LaneId;
 
 /// The job of a task that goes first: the one that has begun, or else the oldest.
-pub(super) fn head<const QUEUE: usize>(task: &TaskState<QUEUE>) -> Option<Job> {
+pub(super) fn head<const QUEUE: usize>(task: &TaskState<QUEUE>) -> Option<&Job> {
     match &task.paused {
-        Some(paused) => Some(paused.job),
-        None => task.waiting.front().copied(),
+        Some(paused) => Some(&paused.job),
+        None => task.waiting.front(),
     }
 }
 
-pub(super) fn reason(policy: Policy, chosen: Job, other: Job) -> Reason {
+pub(super) fn reason(policy: Policy, chosen: &Job, other: &Job) -> Reason {
     if chosen.task == other.task {
         Reason::ArrivedFirst
     } else if policy.is_fixed_priority() {
@@ -37,10 +37,10 @@ pub(super) fn key<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
 }
 
 /// What a task's waiting jobs, the first of which is `first`, contribute to their lane's digest.
-pub(super) fn digest<const QUEUE: usize>(own: &TaskState<QUEUE>, first: Job) -> u64 {
+pub(super) fn digest<const QUEUE: usize>(own: &TaskState<QUEUE>, first: &Job) -> u64 {
     let waiting = own.waiting.len().saturating_add(usize::from(own.paused.is_some()));
     let count = u64::try_from(waiting).unwrap_or(u64::MAX);
     let place = (u64::from(first.task.0) << 32) | (count << 16) | u64::from(first.segment);
-    let spent = own.paused.map_or(0, |paused| paused.spent.as_ns());
+    let spent = own.paused.as_ref().map_or(0, |paused| paused.spent.as_ns());
     StateKey::EMPTY.with(place).with(first.request).with(first.deadline.as_ns()).with(spent).mixed()
 }

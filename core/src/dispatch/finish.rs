@@ -43,6 +43,7 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
         let Some(id) = stage else { break };
         if let Some(other) = system.tasks.get(id.index()) {
             enqueue(state, id, other, job.arrival, ended, sink)?;
+            state.refresh(id, other.lane);
         }
         stage = state.tasks.get(id.index()).and_then(|own| own.sibling);
     }
@@ -86,7 +87,7 @@ fn take<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     progress.spent = progress.spent.checked_add(piece).unwrap_or(Duration::MAX);
     let execution = progress.spent;
     let mut taken_back = false;
-    if let Some(budget) = segment_length(task, job) {
+    if let Some(budget) = segment_length(task, &job) {
         let exceeded = piece > budget;
         if exceeded && !running.segment_overran {
             let execution = piece;
@@ -140,12 +141,12 @@ pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE:
 ) {
     for position in 0..LANES {
         let Some(running) = state.lanes.get_mut(position).and_then(|lane| lane.running.as_mut()) else { continue };
-        if running.watched().is_none_or(|end| end >= now) {
+        if running.watched() >= now {
             continue;
         }
         let job = running.progress.job;
         let Some(task) = system.tasks.get(job.task.index()) else { continue };
-        let segment = running.segment_end.filter(|end| *end < now && !running.segment_overran);
+        let segment = Some(running.segment_end).filter(|end| *end < now && !running.segment_overran);
         running.segment_overran |= segment.is_some();
         let whole = Some(running.budget_end).filter(|end| *end < now && !running.progress.overran);
         running.progress.overran |= whole.is_some();
@@ -153,7 +154,7 @@ pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE:
             let execution = budget.checked_add(now.saturating_since(end)).unwrap_or(Duration::MAX);
             OverBudget { limit, execution, budget }
         };
-        if let (Some(end), Some(length)) = (segment, segment_length(task, job)) {
+        if let (Some(end), Some(length)) = (segment, segment_length(task, &job)) {
             overrun(system, state, job, exceeded(Limit::Segment, end, length), now, sink);
         }
         if let Some(end) = whole {
@@ -164,7 +165,7 @@ pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE:
 
 /// How long the job's next segment may execute, where that is less than the whole job: on a lane that preempts anywhere a job
 /// has no segments.
-pub(super) fn segment_length(task: &TaskDesc, job: Job) -> Option<Duration> {
+pub(super) fn segment_length(task: &TaskDesc, job: &Job) -> Option<Duration> {
     if task.segments.len() > 1 { task.segments.get(usize::from(job.segment)).copied() } else { None }
 }
 

@@ -28,15 +28,17 @@ impl Ready {
     }
 
     /// The least rank from `from` on.
+    #[inline]
     pub(super) fn first(&self, from: u16) -> Option<u16> {
-        let index = from / 64;
-        let rest = self.words.get(usize::from(index))? & u64::MAX.checked_shl(u32::from(from % 64))?;
-        if rest != 0 {
-            return rank(index, rest);
+        let mut index = from / 64;
+        let mut rest = self.words.get(usize::from(index))? & from_bit(from % 64);
+        if rest == 0 {
+            let later = self.used & from_bit(index) & !mask(index);
+            index = u16::try_from(later.trailing_zeros()).ok()?;
+            rest = *self.words.get(usize::from(index))?;
         }
-        let later = self.used & u64::MAX.checked_shl(u32::from(index))? & !mask(index);
-        let index = u16::try_from(later.trailing_zeros()).ok()?;
-        rank(index, *self.words.get(usize::from(index))?)
+        let bit = u16::try_from(rest.trailing_zeros()).ok()?;
+        index.checked_mul(64)?.checked_add(bit)
     }
 }
 
@@ -47,10 +49,9 @@ const fn mask(position: u16) -> u64 {
     1_u64.rotate_left(position as u32)
 }
 
-/// The rank of a word's least bit; `None` of zero.
-fn rank(index: u16, word: u64) -> Option<u16> {
-    let bit = u16::try_from(word.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
-    index.checked_mul(64)?.checked_add(bit)
+/// The bits from a position below 64 on.
+const fn from_bit(position: u16) -> u64 {
+    mask(position).wrapping_neg()
 }
 
 #[cfg(test)]

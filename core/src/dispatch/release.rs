@@ -21,13 +21,21 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
         },
         _ => now,
     };
+    if state.common.next_arrival > due {
+        return Ok(());
+    }
     let Some(first) = state.next_due(system, 0, due) else { return Ok(()) };
     if state.common.has_tables {
         table::before_releases(system, state, first, (due, now));
     }
-    let mut found = Some(first);
-    for _ in system.tasks {
-        let Some(position) = found else { break };
+    let (mut found, few) = (Some(first), system.tasks.len() / 8);
+    for count in 0..system.tasks.len() {
+        let Some(position) = found else {
+            if count > few {
+                state.reschedule_all(system);
+            }
+            return Ok(());
+        };
         let Some(task) = system.tasks.get(position) else { break };
         let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
         // A queue takes so many jobs, one more turn may skip, and what is due beyond that is refused at once. Never as many as
@@ -38,10 +46,16 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
                 _ => break,
             }
         }
+        state.refresh(id, task.lane);
         refuse_backlog(state, position, task, (due, now), sink)?;
-        state.reschedule(system, position);
-        found = state.next_due(system, position, due);
+        state.reschedule(position);
+        // Few play one by one, many all at once.
+        if count < few {
+            state.reschedule_one(system, position);
+        }
+        found = state.next_due(system, position.saturating_add(1), due);
     }
+    state.reschedule_all(system);
     Ok(())
 }
 
@@ -90,10 +104,12 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     if let (Some(desc), Some(lane)) = (system.lanes.get(task.lane.index()), state.lanes.get_mut(task.lane.index())) {
         state.common.moved |= table::catch_up(desc, lane, arrival, now);
     }
-    enqueue(state, id, task, arrival, now, sink)
+    enqueue(state, id, task, arrival, now, sink)?;
+    state.refresh(id, task.lane);
+    Ok(())
 }
 
-/// Puts one arrival into its queue and moves the task's next arrival on.
+/// Puts one arrival into its queue and moves the task's next arrival on; the indexes are the caller's to refresh.
 pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     state: &mut State<TASKS, LANES, QUEUE>,
     id: TaskId,
@@ -117,7 +133,6 @@ pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize
     let room = task_state.waiting.len() < usize::from(task.queue);
     if room && task_state.waiting.push_back(job) {
         state.common.requests = request;
-        state.refresh(id, task.lane);
         let lane = state.lanes.get_mut(task.lane.index());
         let queue_depth = lane.map_or(1, |lane| {
             lane.waiting = lane.waiting.saturating_add(1);

@@ -3,7 +3,7 @@
 //! Each task has a rank: lane by lane, on a lane by priority, or by the table where the lane's order is not one of priorities. Three
 //! indexes are derived from the tasks' own states, which stay the truth: the ranks that have a job waiting ([`Ready`]), the next
 //! arrival of the timer over all tasks, and under EDF the first deadline of each lane (two [`tournament`]s). Whoever changes a task's
-//! jobs calls [`State::refresh`], whoever changes its next arrival [`State::reschedule`].
+//! jobs calls [`State::refresh`], whoever changes its next arrival [`State::reschedule`] and then one of the two that play.
 
 use super::queue::Queue;
 use super::ready::{MOST_TASKS, Ready};
@@ -21,8 +21,6 @@ pub struct WrongSize;
 pub(super) struct TaskState<const QUEUE: usize> {
     /// The next arrival that the timer releases, or the earliest that may be submitted.
     pub(super) next: Instant,
-    /// The deadline of the job that goes first, [`NEVER`] where none waits.
-    pub(super) deadline: Instant,
     /// What the waiting jobs contribute to their lane's digest: see [`crate::trace::StateKey`].
     digest: u64,
     /// The job that has begun and does not hold its lane.
@@ -34,15 +32,12 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) follower: Option<TaskId>,
     pub(super) sibling: Option<TaskId>,
     pub(super) skip_next: bool,
-    /// Whether the timer releases it.
-    is_timed: bool,
 }
 
 impl<const QUEUE: usize> TaskState<QUEUE> {
     fn new(task: Option<&TaskDesc>) -> Self {
         Self {
             next: task.map_or(NEVER, |task| Instant::from_ns(task.phase.as_ns())),
-            deadline: NEVER,
             digest: 0,
             paused: None,
             waiting: Queue::EMPTY,
@@ -50,13 +45,7 @@ impl<const QUEUE: usize> TaskState<QUEUE> {
             follower: None,
             sibling: None,
             skip_next: false,
-            is_timed: task.is_some_and(|task| task.release == Release::Timer),
         }
-    }
-
-    /// When the timer has to release a job.
-    fn due(&self) -> Instant {
-        if self.is_timed { self.next } else { NEVER }
     }
 }
 
@@ -81,6 +70,8 @@ pub(super) struct LaneState {
     pub(super) earliest: Instant,
     /// The sum of its tasks' digests.
     pub(super) digest: u64,
+    /// What each of its segments costs besides its execution; [`Duration::MAX`] where that is out of range.
+    pub(super) overhead: Duration,
     /// How many jobs of the lane's tasks wait, paused ones included.
     pub(super) waiting: u16,
     /// Its tasks' ranks.
@@ -94,18 +85,18 @@ pub(super) struct Running {
     pub(super) progress: Progress,
     /// When the job's budget ends.
     pub(super) budget_end: Instant,
-    /// When the segment's length ends; `None` in a job of one segment.
-    pub(super) segment_end: Option<Instant>,
+    /// When the segment's length ends; [`NEVER`] in a job of one segment.
+    pub(super) segment_end: Instant,
     /// Whether it is recorded that the segment exceeded its length.
     pub(super) segment_overran: bool,
 }
 
 impl Running {
-    /// The next end of a budget that is not recorded yet.
-    pub(super) fn watched(&self) -> Option<Instant> {
-        let job = if self.progress.overran { None } else { Some(self.budget_end) };
-        let segment = if self.segment_overran { None } else { self.segment_end };
-        job.into_iter().chain(segment).min()
+    /// The next end of a budget that is not recorded yet; [`NEVER`] where all are.
+    pub(super) fn watched(&self) -> Instant {
+        let job = if self.progress.overran { NEVER } else { self.budget_end };
+        let segment = if self.segment_overran { NEVER } else { self.segment_end };
+        job.min(segment)
     }
 }
 
@@ -117,6 +108,8 @@ pub(super) struct Common {
     pub(super) end: Option<Instant>,
     pub(super) requests: u64,
     ready: Ready,
+    /// The next arrival that the timer releases.
+    pub(super) next_arrival: Instant,
     /// Whether a lane's place in its table moved in this step.
     pub(super) moved: bool,
     /// Whether a lane has a table.
@@ -134,10 +127,12 @@ pub struct State<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     pub(super) lanes: [LaneState; LANES],
     /// The tasks by rank.
     order: [u16; TASKS],
-    /// The tournament of all tasks' next arrivals.
-    arrivals: [u16; TASKS],
-    /// The tournaments of the lanes' first deadlines, one behind the other in the order of ranks.
-    deadlines: [u16; TASKS],
+    /// By task the arrivals that the timer releases next, [`NEVER`] where it releases none, and their tournament.
+    arrivals: [Instant; TASKS],
+    first_arrivals: [u16; TASKS],
+    /// By rank the deadlines of the jobs that go first, [`NEVER`] where none waits, and of each EDF lane their tournament.
+    deadlines: [Instant; TASKS],
+    first_deadlines: [u16; TASKS],
 }
 
 impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LANES, QUEUE> {
@@ -175,26 +170,28 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             }
         }
         let lanes = core::array::from_fn(|index| LaneState::new(system, index));
-        let mut arrivals = [0; TASKS];
-        if let Some(nodes) = arrivals.get_mut(..system.tasks.len()) {
-            tournament::fill(nodes, |entry| tasks.get(entry).map_or(NEVER, TaskState::due));
-        }
+        let arrivals = core::array::from_fn(|index| match system.tasks.get(index) {
+            Some(task) if task.release == Release::Timer => Instant::from_ns(task.phase.as_ns()),
+            _ => NEVER,
+        });
         let common = Common {
             last: Instant::START,
             end: None,
             requests: 0,
             ready: Ready::EMPTY,
+            next_arrival: NEVER,
             moved: false,
             has_tables: system.lanes.iter().any(|lane| lane.policy == Policy::TimeTriggered),
         };
-        // Where nothing waits, every entry's key is the same, and the first entry wins everywhere below the root.
-        let mut deadlines = [0; TASKS];
+        let (deadlines, first_arrivals, mut first_deadlines) = ([NEVER; TASKS], [0; TASKS], [0; TASKS]);
         for lane in &lanes {
-            if let Some(nodes) = deadlines.get_mut(lane.ranks()) {
-                tournament::fill(nodes, |_| NEVER);
+            if let Some(nodes) = first_deadlines.get_mut(lane.ranks()) {
+                tournament::fill(nodes, &deadlines);
             }
         }
-        Ok(Self { common, tasks, lanes, order, arrivals, deadlines })
+        let mut state = Self { common, tasks, lanes, order, arrivals, first_arrivals, deadlines, first_deadlines };
+        state.reschedule_all(system);
+        Ok(state)
     }
 
     /// Whether nothing waits and nothing runs.
@@ -224,7 +221,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     pub(super) fn first_waiting(&self, lane: LaneId) -> Option<TaskId> {
         let own = self.lanes.get(lane.index()).filter(|own| own.waiting > 0)?;
         let rank = if own.by_deadline {
-            let entry = tournament::first(self.deadlines.get(own.ranks())?)?;
+            let entry = tournament::first(self.first_deadlines.get(own.ranks())?)?;
             usize::from(own.first).checked_add(entry)?
         } else {
             usize::from(self.common.ready.first(own.first)?)
@@ -234,48 +231,58 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
 
     /// Brings the indexes up to date after the waiting jobs of a task of `lane` changed.
     pub(super) fn refresh(&mut self, id: TaskId, lane: LaneId) {
-        let Some(own) = self.tasks.get_mut(id.index()) else { return };
-        let (before, digest) = (own.deadline, own.digest);
+        let (Some(own), Some(lane)) = (self.tasks.get_mut(id.index()), self.lanes.get_mut(lane.index())) else {
+            return;
+        };
         let head = choice::head(own);
-        own.deadline = head.map_or(NEVER, |job| job.deadline);
-        own.digest = head.map_or(0, |job| choice::digest(own, job));
-        let (after, change, rank) = (own.deadline, own.digest.wrapping_sub(digest), own.rank);
-        let Some(lane) = self.lanes.get_mut(lane.index()) else { return };
-        lane.digest = lane.digest.wrapping_add(change);
+        let (digest, after) = head.map_or((0, NEVER), |job| (choice::digest(own, job), job.deadline));
+        lane.digest = lane.digest.wrapping_sub(own.digest).wrapping_add(digest);
+        own.digest = digest;
+        let Some(deadline) = self.deadlines.get_mut(usize::from(own.rank)) else { return };
+        let before = core::mem::replace(deadline, after);
         if before == after {
             return;
         }
-        if lane.by_deadline {
-            let (order, tasks) = (self.order.get(lane.ranks()), &self.tasks);
-            let key = |entry: usize| {
-                let id = order.and_then(|order| order.get(entry));
-                id.and_then(|id| tasks.get(usize::from(*id))).map_or(NEVER, |own| own.deadline)
-            };
-            if let Some(nodes) = self.deadlines.get_mut(lane.ranks()) {
-                tournament::play(nodes, usize::from(rank.saturating_sub(lane.first)), key);
+        if !lane.by_deadline {
+            if before == NEVER || after == NEVER {
+                self.common.ready.set(own.rank, before == NEVER);
             }
-        } else if (before == NEVER) != (after == NEVER) {
-            self.common.ready.set(rank, before == NEVER);
+        } else if let (Some(nodes), Some(keys)) =
+            (self.first_deadlines.get_mut(lane.ranks()), self.deadlines.get(lane.ranks()))
+        {
+            tournament::play(nodes, keys, usize::from(own.rank.saturating_sub(lane.first)));
         }
     }
 
-    /// The first task from `from` on of which the timer has to release what arrived by `due`.
+    /// The first task from `from` on of which the timer has to release what arrived by `due`. Of the tasks before, next arrivals may
+    /// have changed.
     pub(super) fn next_due(&self, system: &SystemDesc, from: usize, due: Instant) -> Option<usize> {
-        let nodes = self.arrivals.get(..system.tasks.len())?;
-        tournament::next_due(nodes, from, due, |entry| self.tasks.get(entry).map_or(NEVER, TaskState::due))
+        let count = system.tasks.len();
+        tournament::next_due(self.first_arrivals.get(..count)?, self.arrivals.get(..count)?, from, due)
     }
 
-    /// The next arrival that the timer releases.
-    pub(super) fn next_arrival(&self, system: &SystemDesc) -> Option<Instant> {
-        let first = tournament::first(self.arrivals.get(..system.tasks.len())?)?;
-        self.tasks.get(first).map(TaskState::due).filter(|due| *due < NEVER && !self.ends_before(*due))
+    /// Takes over a task's next arrival, if the timer releases it; the tournament is not played.
+    pub(super) fn reschedule(&mut self, task: usize) {
+        if let (Some(own), Some(arrival)) = (self.tasks.get(task), self.arrivals.get_mut(task)) {
+            *arrival = own.next;
+        }
     }
 
-    /// Brings the next arrivals up to date after a task's changed.
-    pub(super) fn reschedule(&mut self, system: &SystemDesc, task: usize) {
-        let tasks = &self.tasks;
-        if let Some(nodes) = self.arrivals.get_mut(..system.tasks.len()) {
-            tournament::play(nodes, task, |entry| tasks.get(entry).map_or(NEVER, TaskState::due));
+    /// Brings the next arrivals up to date after one task's changed.
+    pub(super) fn reschedule_one(&mut self, system: &SystemDesc, task: usize) {
+        let count = system.tasks.len();
+        if let (Some(nodes), Some(keys)) = (self.first_arrivals.get_mut(..count), self.arrivals.get(..count)) {
+            tournament::play(nodes, keys, task);
+            self.common.next_arrival = tournament::least(nodes, keys);
+        }
+    }
+
+    /// Brings the next arrivals up to date after those of many tasks changed.
+    pub(super) fn reschedule_all(&mut self, system: &SystemDesc) {
+        let count = system.tasks.len();
+        if let (Some(nodes), Some(keys)) = (self.first_arrivals.get_mut(..count), self.arrivals.get(..count)) {
+            tournament::fill(nodes, keys);
+            self.common.next_arrival = tournament::least(nodes, keys);
         }
     }
 }
@@ -292,6 +299,7 @@ impl LaneState {
             table: table::Place::START,
             earliest: NEVER,
             digest: 0,
+            overhead: desc.and_then(LaneDesc::segment_overhead).unwrap_or(Duration::MAX),
             waiting: 0,
             first: count(&|lane| lane < index),
             end: count(&|lane| lane <= index),
@@ -314,10 +322,10 @@ fn place(system: &SystemDesc, id: u16, task: &TaskDesc) -> (u16, u16, u16) {
 /// The size of a [`State`] in bytes on the machine that asks: what the dispatcher needs of memory, besides its ring of trace
 /// records. `None` where that exceeds the machine's range.
 ///
-/// A queue has one [`Job`] an entry, and each task three numbers of 16 bits in the indexes; the sum is a multiple of the alignment.
+/// A queue has one [`Job`] an entry, and each task two instants and three numbers of 16 bits in the indexes; the sum is a multiple of the alignment.
 #[must_use]
 pub const fn state_bytes(tasks: usize, lanes: usize, queue: usize) -> Option<usize> {
-    const INDEXES: usize = 3 * size_of::<u16>();
+    const INDEXES: usize = 2 * size_of::<Instant>() + 3 * size_of::<u16>();
     let Some(fixed) = size_of::<TaskState<1>>().checked_sub(size_of::<Job>()) else { return None };
     let Some(waiting) = size_of::<Job>().checked_mul(queue) else { return None };
     let Some(task) = fixed.checked_add(waiting) else { return None };

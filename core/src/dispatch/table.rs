@@ -109,7 +109,7 @@ pub(super) fn due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         }
         let id = desc.slots.get(place.slot)?.task;
         let task = system.tasks.get(id.index())?;
-        let in_time = |job: &Job| job.arrival.checked_add(task.jitter).is_some_and(|seen| seen <= at);
+        let in_time = |job: &&Job| job.arrival.checked_add(task.jitter).is_some_and(|seen| seen <= at);
         let job = state.tasks.get(id.index()).and_then(head).filter(in_time);
         if job.is_none() && at == now {
             // It may still come at this instant.

@@ -40,13 +40,18 @@ impl Row {
     }
 }
 
-/// Lets all entries play.
-pub(super) fn fill(nodes: &mut [u16], key: impl Fn(usize) -> Instant) {
+/// The key of an entry.
+fn key(keys: &[Instant], entry: usize) -> Instant {
+    keys.get(entry).copied().unwrap_or(NEVER)
+}
+
+/// Lets all entries play, each with its key.
+pub(super) fn fill(nodes: &mut [u16], keys: &[Instant]) {
     let Some(row) = Row::of(nodes) else { return };
     for node in (1..row.count).rev() {
         let left = node.saturating_mul(2);
         let (one, other) = (row.winner(nodes, left), row.winner(nodes, left | 1));
-        let winner = if key(other) < key(one) { other } else { one };
+        let winner = if key(keys, other) < key(keys, one) { other } else { one };
         if let (Some(slot), Ok(winner)) = (nodes.get_mut(node), u16::try_from(winner)) {
             *slot = winner;
         }
@@ -54,12 +59,12 @@ pub(super) fn fill(nodes: &mut [u16], key: impl Fn(usize) -> Instant) {
 }
 
 /// Lets an entry whose key changed play its way up.
-pub(super) fn play(nodes: &mut [u16], entry: usize, key: impl Fn(usize) -> Instant) {
+pub(super) fn play(nodes: &mut [u16], keys: &[Instant], entry: usize) {
     let Some(row) = Row::of(nodes) else { return };
-    let (mut node, mut best, mut least) = (row.leaf(entry), entry, key(entry));
+    let (mut node, mut best, mut least) = (row.leaf(entry), entry, key(keys, entry));
     while node > 1 {
         let other = row.winner(nodes, node ^ 1);
-        let others = key(other);
+        let others = key(keys, other);
         if others < least || (others == least && other < best) {
             (best, least) = (other, others);
         }
@@ -79,10 +84,17 @@ pub(super) fn first(nodes: &[u16]) -> Option<usize> {
     if nodes.is_empty() { None } else { Some(nodes.get(1).map_or(0, |entry| usize::from(*entry))) }
 }
 
+/// The least key; [`NEVER`] without entries.
+pub(super) fn least(nodes: &[u16], keys: &[Instant]) -> Instant {
+    first(nodes).map_or(NEVER, |entry| key(keys, entry))
+}
+
 /// The first entry from `from` on whose key is at most `limit`.
-pub(super) fn next_due(nodes: &[u16], from: usize, limit: Instant, key: impl Fn(usize) -> Instant) -> Option<usize> {
+///
+/// Only nodes with nothing but such entries below them are looked at: keys of entries before `from` may have changed meanwhile.
+pub(super) fn next_due(nodes: &[u16], keys: &[Instant], from: usize, limit: Instant) -> Option<usize> {
     let row = Row::of(nodes).filter(|row| from < row.count)?;
-    let is_due = |node: usize| key(row.winner(nodes, node)) <= limit;
+    let is_due = |node: usize| key(keys, row.winner(nodes, node)) <= limit;
     let mut node = row.leaf(from);
     // Up to the first subtree that lies to the right and has one.
     if !is_due(node) {
@@ -107,7 +119,7 @@ pub(super) fn next_due(nodes: &[u16], from: usize, limit: Instant, key: impl Fn(
 mod tests {
     extern crate std;
 
-    use super::{NEVER, fill, first, next_due, play};
+    use super::{NEVER, fill, first, key, next_due, play};
     use crate::time::Instant;
     use std::vec::Vec;
 
@@ -124,21 +136,31 @@ mod tests {
             for key in &mut keys {
                 *key = Instant::from_ns(draw(9));
             }
-            fill(&mut nodes, |entry| keys.get(entry).copied().unwrap_or(NEVER));
-            let least = |keys: &[Instant]| (0..count).min_by_key(|entry| keys.get(*entry).copied());
-            assert_eq!(first(&nodes), least(&keys));
+            fill(&mut nodes, &keys);
+            let search = |keys: &[Instant]| (0..count).min_by_key(|entry| keys.get(*entry).copied());
+            assert_eq!(first(&nodes), search(&keys));
             for _ in 0..count * 20 {
                 let entry = usize::try_from(draw(u64::try_from(count).unwrap_or(1))).unwrap_or(0);
                 if let Some(key) = keys.get_mut(entry) {
                     *key = if draw(4) == 0 { NEVER } else { Instant::from_ns(draw(9)) };
                 }
-                let key = |entry: usize| keys.get(entry).copied().unwrap_or(NEVER);
-                play(&mut nodes, entry, key);
+                play(&mut nodes, &keys, entry);
                 // Of equal keys the first.
-                assert_eq!(first(&nodes), least(&keys), "{keys:?}");
+                assert_eq!(first(&nodes), search(&keys), "{keys:?}");
                 let (from, limit) = (usize::try_from(draw(71)).unwrap_or(0), Instant::from_ns(draw(9)));
-                let due = (from..count).find(|entry| key(*entry) <= limit);
-                assert_eq!(next_due(&nodes, from, limit, key), due, "{keys:?}");
+                let search = |keys: &[Instant], from: usize| (from..count).find(|entry| key(keys, *entry) <= limit);
+                assert_eq!(next_due(&nodes, &keys, from, limit), search(&keys, from), "{keys:?}");
+                // One after the other, while those before have already changed.
+                let mut left = keys.clone();
+                let mut found = next_due(&nodes, &left, 0, limit);
+                while let Some(entry) = found {
+                    assert_eq!(Some(entry), search(&left, 0), "{keys:?}");
+                    if let Some(key) = left.get_mut(entry) {
+                        *key = NEVER;
+                    }
+                    found = next_due(&nodes, &left, entry + 1, limit);
+                }
+                assert_eq!(search(&left, 0), None, "{keys:?}");
             }
         }
     }
