@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo bench -p aegis-core --bench steps                 nanoseconds of every case
-//! … --bench steps -- --once NAME                          one run of a case, for callgrind (`core/tests/cost.rs`)
+//! cargo bench -p aegis-core --bench steps -- --list       the cases
+//! cargo bench -p aegis-core --bench steps -- --once NAME  one run of a case, for callgrind (`core/tests/cost.rs`)
 //! ```
 //!
 //! Steps that are counted go through [`counted_step`], those that only prepare them do not.
@@ -247,7 +248,12 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let once = arguments.iter().position(|argument| argument == "--once").and_then(|at| arguments.get(at + 1));
     let mut ring: Box<Ring<RING>> = Box::new(Ring::new());
+    let only_names = arguments.iter().any(|argument| argument == "--list");
     for (name, case, policy, run) in cases() {
+        if only_names {
+            println!("{name}");
+            continue;
+        }
         if let Some(wanted) = once {
             if *wanted == name {
                 println!("{}", run(case, policy, &mut ring, &mut |step| step()));
