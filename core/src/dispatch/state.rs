@@ -152,13 +152,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         let mut tasks: [TaskState<QUEUE>; TASKS] =
             core::array::from_fn(|index| TaskState::new(system.tasks.get(index)));
         let mut order = [0; TASKS];
-        for (id, (task, own)) in (0_u16..).zip(system.tasks.iter().zip(&mut tasks)) {
-            let place = place(system, id, task);
-            let before = (0_u16..).zip(system.tasks).filter(|(id, task)| self::place(system, *id, task) < place);
-            own.rank = u16::try_from(before.count()).map_err(|_| WrongSize)?;
+        let mut id = 0_u16;
+        for (task, own) in system.tasks.iter().zip(&mut tasks) {
+            own.rank = rank(system, id, task);
             if let Some(entry) = order.get_mut(usize::from(own.rank)) {
                 *entry = id;
             }
+            id = id.saturating_add(1);
         }
         // From the last task on, so that each list is in the order of the table.
         for (id, task) in system.tasks.iter().enumerate().rev() {
@@ -289,10 +289,6 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
 
 impl LaneState {
     fn new(system: &SystemDesc, index: usize) -> Self {
-        let count = |before: &dyn Fn(usize) -> bool| {
-            let tasks = system.tasks.iter().filter(|task| before(task.lane.index()));
-            u16::try_from(tasks.count()).unwrap_or(u16::MAX)
-        };
         let desc: Option<&LaneDesc> = system.lanes.get(index);
         Self {
             running: None,
@@ -301,8 +297,8 @@ impl LaneState {
             digest: 0,
             overhead: desc.and_then(LaneDesc::segment_overhead).unwrap_or(Duration::MAX),
             waiting: 0,
-            first: count(&|lane| lane < index),
-            end: count(&|lane| lane <= index),
+            first: count(system.tasks.iter().filter(|task| task.lane.index() < index)),
+            end: count(system.tasks.iter().filter(|task| task.lane.index() <= index)),
             by_deadline: desc.is_some_and(|desc| desc.policy == Policy::EarliestDeadlineFirst),
         }
     }
@@ -313,10 +309,26 @@ impl LaneState {
     }
 }
 
+/// How many there are: Rust's own `count` adds as if it could overflow.
+fn count(tasks: impl Iterator) -> u16 {
+    tasks.fold(0, |count, _| count.saturating_add(1))
+}
+
 /// What the order of all tasks goes by: lanes, on a lane priorities, or its place in the table where priorities do not decide.
 fn place(system: &SystemDesc, id: u16, task: &TaskDesc) -> (u16, u16, u16) {
     let by_priority = system.lanes.get(task.lane.index()).is_some_and(|lane| lane.policy.is_fixed_priority());
     (task.lane.0, if by_priority { task.priority.0 } else { 0 }, id)
+}
+
+/// How many tasks go before one in that order.
+fn rank(system: &SystemDesc, id: u16, task: &TaskDesc) -> u16 {
+    let own = place(system, id, task);
+    let (mut rank, mut other) = (0_u16, 0_u16);
+    for task in system.tasks {
+        rank = rank.saturating_add(u16::from(place(system, other, task) < own));
+        other = other.saturating_add(1);
+    }
+    rank
 }
 
 /// The size of a [`State`] in bytes on the machine that asks: what the dispatcher needs of memory, besides its ring of trace

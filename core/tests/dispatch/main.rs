@@ -8,7 +8,7 @@ mod reference;
 mod segments;
 
 use aegis_core::desc::{OnOverrun, TaskDesc};
-use aegis_core::dispatch::{Event, Job, Refused, State, WrongSize, count_unfinished, step};
+use aegis_core::dispatch::{Event, Job, MOST_TASKS, Refused, State, WrongSize, count_unfinished, step};
 use aegis_core::trace::{Kind, Limit, Reason, StateKey};
 use aegis_core::{Duration, LaneId, TaskId};
 use bench::*;
@@ -326,6 +326,13 @@ fn a_state_that_is_too_small_cannot_be_built_and_a_larger_one_can() {
     assert_eq!(State::<0, 1, 2>::new(system).err(), Some(WrongSize));
     assert_eq!(State::<1, 0, 2>::new(system).err(), Some(WrongSize));
     assert_eq!(State::<1, 1, 1>::new(system).err(), Some(WrongSize));
+}
+
+#[test]
+fn a_plan_of_more_tasks_than_the_dispatcher_can_index_is_refused() {
+    let of = |count: usize| system(vec![lane(FP, 0)], (0..).map(|priority| task(0, priority)).take(count).collect());
+    assert!(State::<1_100, 1, 2>::new(of(MOST_TASKS)).is_ok());
+    assert_eq!(State::<1_100, 1, 2>::new(of(MOST_TASKS + 1)).err(), Some(WrongSize));
 }
 
 #[test]

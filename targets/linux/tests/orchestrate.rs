@@ -10,6 +10,7 @@ use aegis_linux::orchestrate::Broken;
 use aegis_linux::realtime;
 use aegis_linux::submissions::SubmitError;
 use common::{Act, Delay, Ran, drive, drive_delayed, drive_submitting, fixture};
+use std::collections::BTreeSet;
 
 #[test]
 fn jobs_arrive_on_time_and_all_complete() {
@@ -142,10 +143,13 @@ fn an_overrun_of_both_pieces_together_is_seen_although_neither_exceeds_the_budge
     let system = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }));
     let ran = drive::<2>(system, Act::Spin(4_000), Some(400), None);
     let long = ran.stats[1];
-    let of_job =
-        |record: &&Record| matches!(record.kind, Kind::Overran { limit: Limit::Job, job, .. } if job.task == TaskId(1));
-    let overruns = u64::try_from(ran.records.iter().filter(of_job).count());
-    assert!(long.jobs > 0 && overruns == Ok(long.jobs) && long.overruns >= long.jobs, "{long:?}");
+    // Each job once at least: what the timer saw because of a late hand-over is taken back, and recorded again when it is true.
+    let of_job = |record: &Record| match record.kind {
+        Kind::Overran { limit: Limit::Job, job, .. } if job.task == TaskId(1) => Some(job.request),
+        _ => None,
+    };
+    let overran: BTreeSet<u64> = ran.records.iter().filter_map(of_job).collect();
+    assert!(long.jobs > 0 && u64::try_from(overran.len()) == Ok(long.jobs) && long.overruns >= long.jobs, "{long:?}");
 }
 
 #[test]
