@@ -72,7 +72,7 @@ impl Job {
 pub enum Event {
     /// Time has passed: release what is due and look for exceeded budgets.
     Timer,
-    /// A job of a [`Release::Submitted`] task arrived.
+    /// A job of a [`crate::desc::Release::Submitted`] task arrived.
     ///
     /// What is submitted first starts first: submit simultaneous arrivals with the most important first. The analysis
     /// assumes that a less important job started at least 1 ns before the one it blocks.
