@@ -38,8 +38,9 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
         let bound = task.response_bound;
         sink.record(ended, Kind::Exceeded { job: job.reference(), response, bound });
     }
-    for (id, other) in (0u16..).map(TaskId).zip(system.tasks) {
+    for (position, other) in system.tasks.iter().enumerate() {
         if follows(other, job.task) {
+            let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
             enqueue(state, id, other, job.arrival, ended, sink)?;
         }
     }
