@@ -43,14 +43,12 @@ impl Ready {
 }
 
 /// The bit of a position below 64.
-const fn mask(position: u16) -> u64 {
-    // Widening.
-    #[allow(clippy::as_conversions)]
-    1_u64.rotate_left(position as u32)
+fn mask(position: u16) -> u64 {
+    1_u64.rotate_left(u32::from(position))
 }
 
 /// The bits from a position below 64 on.
-const fn from_bit(position: u16) -> u64 {
+fn from_bit(position: u16) -> u64 {
     mask(position).wrapping_neg()
 }
 
