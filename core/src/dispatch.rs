@@ -11,24 +11,38 @@
 //!                                                     or Preempted
 //! ```
 //!
+//! Two budgets are watched while a segment runs: what is left of its job's, and, where the job has several segments, the
+//! segment's own length, since that is what the analysis lets others wait. Each is recorded once, as soon as a step comes after its
+//! end or the measured execution exceeds it; what only the timer saw, because the overhead was longer than planned, loses its
+//! consequence when the segment's end shows that nothing was exceeded.
+//!
 //! A lane runs one segment at a time and a started segment is never preempted, except by [`Event::Preempted`] on lanes that
-//! exist for simulation only. Cost of one step: every task is looked at once, every lane scans the tasks once and a
-//! time-triggered lane at most two laps of its table, so O(tasks × lanes + slots); no loop depends on how much time
-//! has passed.
+//! exist for simulation only.
+//!
+//! Cost of one step with n tasks: O(lanes), and O(log n) for each job that arrives. A choice is O(1) under fixed priorities and
+//! O(log n) under EDF, and O(1) for each slot that a time-triggered lane passes over, of which one step looks at no more than two laps.
+//! No loop depends on how much time has passed.
 
 mod choice;
 mod finish;
+mod queue;
+mod ready;
 mod release;
+mod state;
 mod table;
 mod told;
+mod tournament;
 
-use crate::desc::{Policy, Release, SystemDesc};
+use crate::desc::{Policy, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
 use crate::units::{LaneId, TaskId};
-use choice::{first_waiting, key, reason};
-use heapless::Deque;
+use choice::{key, reason};
+pub use ready::MOST_TASKS;
+use state::{Progress, Running};
+pub use state::{State, WrongSize, state_bytes};
 use told::Told;
+use tournament::NEVER;
 
 /// One instance of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +72,7 @@ impl Job {
 pub enum Event {
     /// Time has passed: release what is due and look for exceeded budgets.
     Timer,
-    /// A job of a [`Release::Submitted`] task arrived.
+    /// A job of a [`crate::desc::Release::Submitted`] task arrived.
     ///
     /// What is submitted first starts first: submit simultaneous arrivals with the most important first. The analysis
     /// assumes that a less important job started at least 1 ns before the one it blocks.
@@ -136,138 +150,6 @@ pub enum Refused {
     OutOfRange,
 }
 
-/// The state cannot be built because the plan is larger.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WrongSize;
-
-#[derive(Clone, Debug)]
-struct TaskState<const QUEUE: usize> {
-    /// The next arrival that the timer releases, or the earliest that may be submitted.
-    next: Instant,
-    skip_next: bool,
-    /// The job that has begun and does not hold its lane.
-    paused: Option<Progress>,
-    waiting: Deque<Job, QUEUE>,
-}
-
-/// A job that has begun.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    job: Job,
-    /// The execution so far, pieces that still run not included.
-    spent: Duration,
-    /// Whether its overrun is recorded.
-    overran: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct LaneState {
-    running: Option<Running>,
-    /// How many jobs of the lane's tasks wait, paused ones included.
-    waiting: u16,
-    /// Where a time-triggered lane is in its table.
-    table: table::Place,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    progress: Progress,
-    /// When the budget ends.
-    budget_end: Instant,
-}
-
-/// Everything that changes while the dispatcher runs.
-///
-/// `TASKS` and `LANES` are at least the plan's counts, `QUEUE` at least its longest queue; a generated plan names all
-/// three as constants.
-#[derive(Clone, Debug)]
-pub struct State<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
-    last: Instant,
-    /// Arrivals at or after this instant are not released.
-    end: Option<Instant>,
-    requests: u64,
-    tasks: [TaskState<QUEUE>; TASKS],
-    lanes: [LaneState; LANES],
-}
-
-impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LANES, QUEUE> {
-    /// The state at the schedule's start: nothing waits, nothing runs.
-    ///
-    /// # Errors
-    /// [`WrongSize`] where the plan's tables or queues are longer than the state.
-    pub fn new(system: &SystemDesc) -> Result<Self, WrongSize> {
-        let fits = system.tasks.len() <= TASKS
-            && system.lanes.len() <= LANES
-            && system.tasks.iter().all(|task| usize::from(task.queue) <= QUEUE);
-        if !fits {
-            return Err(WrongSize);
-        }
-        let tasks = core::array::from_fn(|index| TaskState {
-            next: system.tasks.get(index).map_or(Instant::START, |task| Instant::from_ns(task.phase.as_ns())),
-            skip_next: false,
-            paused: None,
-            waiting: Deque::new(),
-        });
-        Ok(Self {
-            last: Instant::START,
-            end: None,
-            requests: 0,
-            tasks,
-            lanes: [LaneState { running: None, waiting: 0, table: table::Place::START }; LANES],
-        })
-    }
-
-    /// Whether nothing waits and nothing runs.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.running.is_none() && lane.waiting == 0)
-    }
-
-    /// Whether an arrival comes after the end that [`Event::Stop`] set.
-    fn ends_before(&self, arrival: Instant) -> bool {
-        self.end.is_some_and(|end| arrival >= end)
-    }
-
-    /// The jobs of a task that wait, the one that goes first ahead.
-    pub fn waiting(&self, task: TaskId) -> impl Iterator<Item = Job> {
-        let own = self.tasks.get(task.index());
-        own.into_iter().flat_map(|own| own.paused.iter().map(|paused| &paused.job).chain(&own.waiting)).copied()
-    }
-
-    /// The job that a lane runs.
-    #[must_use]
-    pub fn running(&self, lane: LaneId) -> Option<Job> {
-        self.lanes.get(lane.index())?.running.map(|running| running.progress.job)
-    }
-}
-
-/// The size of a [`State`] in bytes on the machine that asks: what the dispatcher needs of memory, besides its ring of trace
-/// records. `None` where that exceeds the machine's range.
-///
-/// It is linear in each number: a queue has one [`Job`] an entry, everything else is aligned as jobs are.
-#[must_use]
-pub const fn state_bytes(tasks: usize, lanes: usize, queue: usize) -> Option<usize> {
-    let (job, task, lane) = (size_of::<Job>(), size_of::<TaskState<1>>(), size_of::<LaneState>());
-    let Some(rest) = size_of::<State<1, 1, 1>>().checked_sub(task) else {
-        return None;
-    };
-    let (Some(rest), Some(fixed), Some(waiting)) =
-        (rest.checked_sub(lane), task.checked_sub(job), job.checked_mul(queue))
-    else {
-        return None;
-    };
-    let Some(task) = fixed.checked_add(waiting) else {
-        return None;
-    };
-    let (Some(tasks), Some(lanes)) = (task.checked_mul(tasks), lane.checked_mul(lanes)) else {
-        return None;
-    };
-    let Some(sum) = tasks.checked_add(lanes) else {
-        return None;
-    };
-    sum.checked_add(rest)
-}
-
 /// Advances the dispatcher by one event.
 ///
 /// The first record of a step is [`Kind::Stepped`], as far as the step changes anything.
@@ -281,10 +163,9 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     now: Instant,
     sink: &mut impl Sink,
 ) -> Result<Actions<LANES>, Refused> {
-    if now < state.last {
-        return Err(Refused::ClockWentBack { last: state.last });
+    if now < state.common.last {
+        return Err(Refused::ClockWentBack { last: state.common.last });
     }
-    let places = state.lanes.map(|lane| lane.table);
     let mut told = Told::new(sink, event, now);
     let sink = &mut told;
     match event {
@@ -294,20 +175,20 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             finish::complete(system, state, lane, (began, ended.min(now)), sink)?
         }
         Event::Preempted { lane, began, ended } => finish::preempt(system, state, lane, (began, ended.min(now)), sink)?,
-        Event::Stop { end } => state.end = Some(end),
+        Event::Stop { end } => state.common.end = Some(end),
     }
-    state.last = now;
+    state.common.last = now;
     release::release_due(system, state, now, sink)?;
     finish::check_budgets(system, state, now, sink);
     let mut start = [None; LANES];
     for (position, slot) in start.iter_mut().enumerate() {
-        let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));
-        if state.running(lane).is_none() {
+        if state.lanes.get(position).is_some_and(|lane| lane.running.is_none() && lane.waiting > 0) {
+            let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));
             *slot = start_next(system, state, lane, now, sink)?;
         }
     }
     // Whatever else changes a state makes a record.
-    if event != Event::Timer || places != state.lanes.map(|lane| lane.table) {
+    if core::mem::take(&mut state.common.moved) || event != Event::Timer {
         told.tell();
     }
     Ok(Actions { start, wake_at: next_wake(system, state) })
@@ -321,7 +202,8 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
 ) {
     sink.record(now, Kind::Ended);
     let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.progress.job);
-    let waiting = state.tasks.iter().flat_map(|task| task.paused.iter().map(|paused| &paused.job).chain(&task.waiting));
+    let waiting =
+        state.tasks.iter().flat_map(|task| task.paused.iter().map(|paused| &paused.job).chain(task.waiting.iter()));
     for job in running.chain(waiting).filter(|job| job.deadline < now) {
         let lateness = now.saturating_since(job.deadline);
         sink.record(now, Kind::Missed { job: job.reference(), lateness });
@@ -340,35 +222,40 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         return Ok(None);
     };
     let in_table = desc.policy == Policy::TimeTriggered;
-    let chosen =
-        if in_table { table::due(system, state, lane, now) } else { first_waiting(system, state, lane, desc.policy) };
-    let Some((task, job)) = chosen else { return Ok(None) };
-    let state_key = key(system, state, lane);
-    let fresh = Progress { job, spent: Duration::ZERO, overran: false };
-    let progress = state.tasks.get_mut(job.task.index()).map_or(fresh, |task_state| {
-        task_state.paused.take().unwrap_or_else(|| {
-            task_state.waiting.pop_front();
-            fresh
-        })
-    });
+    let chosen = if in_table { table::due(system, state, lane, now) } else { state.first_waiting(lane) };
+    let Some((task, id)) = chosen.and_then(|id| Some((system.tasks.get(id.index())?, id))) else { return Ok(None) };
+    let state_key = key(state, lane);
+    let Some(own) = state.tasks.get_mut(id.index()) else { return Ok(None) };
+    let progress = match own.paused.take() {
+        Some(progress) => progress,
+        None => {
+            let Some(job) = own.waiting.front().copied() else { return Ok(None) };
+            own.waiting.pop_front();
+            Progress { job, spent: Duration::ZERO, overran: false, measured: false }
+        }
+    };
+    let job = progress.job;
+    state.refresh(id, lane);
+    let Some(own) = state.lanes.get_mut(lane.index()) else { return Ok(None) };
+    let begun = now.checked_add(own.overhead).ok_or(Refused::OutOfRange)?;
     let left = task.budget.saturating_sub(progress.spent);
-    let allowed = desc.segment_overhead().and_then(|overhead| overhead.checked_add(left)).ok_or(Refused::OutOfRange)?;
-    let budget_end = now.checked_add(allowed).ok_or(Refused::OutOfRange)?;
-    let slot = state.lanes.get_mut(lane.index());
-    let queue_depth = slot.map_or(1, |slot| {
-        slot.running = Some(Running { progress, budget_end });
-        let depth = slot.waiting;
-        slot.waiting = depth.saturating_sub(1);
-        depth
-    });
+    let budget_end = begun.checked_add(left).ok_or(Refused::OutOfRange)?;
+    let segment_end = match finish::segment_length(task, &job) {
+        Some(length) => begun.checked_add(length).ok_or(Refused::OutOfRange)?,
+        None => NEVER,
+    };
+    own.running = Some(Running { progress, budget_end, segment_end, segment_overran: false });
+    let queue_depth = own.waiting;
+    own.waiting = queue_depth.saturating_sub(1);
     let chosen = job.reference();
-    let second = if in_table { None } else { first_waiting(system, state, lane, desc.policy) };
+    let second = if in_table { None } else { state.first_waiting(lane) };
+    let second = second.and_then(|id| state.tasks.get(id.index())).and_then(choice::head);
     let reason = match second {
         _ if in_table => Reason::InTable,
         None => Reason::OnlyOneWaiting,
-        Some((_, other)) => reason(desc.policy, job, other),
+        Some(other) => reason(desc.policy, &job, other),
     };
-    let runner_up = second.map(|(_, other)| other.reference());
+    let runner_up = second.map(Job::reference);
     sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth, state: state_key });
     if let Some(model) = task.model {
         sink.record(now, Kind::Bound { job: chosen, lane, model });
@@ -382,12 +269,15 @@ fn next_wake<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &State<TASKS, LANES, QUEUE>,
 ) -> Option<Instant> {
-    let timed = system.tasks.iter().zip(&state.tasks);
-    let releases = timed.filter(|(task, own)| task.release == Release::Timer && !state.ends_before(own.next));
-    let releases = releases.map(|(_, own)| own.next);
-    // A budget is exceeded one nanosecond after its end.
-    let watched = state.lanes.iter().filter_map(|lane| lane.running).filter(|running| !running.progress.overran);
-    let budgets = watched.filter_map(|running| running.budget_end.checked_add(Duration::from_ns(1)));
-    let slots = system.lanes.iter().zip(&state.lanes).filter_map(|(desc, lane)| table::wake(desc, lane, state.last));
-    releases.chain(budgets).chain(slots).min()
+    let arrival = Some(state.common.next_arrival).filter(|arrival| *arrival < NEVER && !state.ends_before(*arrival));
+    let mut wake = arrival.unwrap_or(NEVER);
+    for (desc, lane) in system.lanes.iter().zip(&state.lanes) {
+        let due = match &lane.running {
+            // A budget is exceeded one nanosecond after its end.
+            Some(running) => running.watched().checked_add(Duration::from_ns(1)),
+            None => table::wake(desc, lane, state.common.last),
+        };
+        wake = wake.min(due.unwrap_or(NEVER));
+    }
+    Some(wake).filter(|wake| *wake < NEVER)
 }

@@ -5,17 +5,16 @@
 //! `unsafe`, and no path that panics: every arithmetic step is checked, and every table access is an
 //! `Option`. The same code runs in the vehicle, in the simulator and inside rustc while a plan compiles.
 #![no_std]
-#![forbid(unsafe_code)]
-#![deny(
-    missing_docs,
+#![forbid(
+    unsafe_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::unreachable,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::as_conversions
+    clippy::string_slice
 )]
+#![deny(missing_docs, clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::as_conversions)]
 
 pub mod desc;
 pub mod dispatch;

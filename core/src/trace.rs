@@ -91,6 +91,26 @@ impl VoidReason {
     }
 }
 
+/// What a budget is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// All segments of a job together: the task's budget.
+    Job,
+    /// One segment of a job that has several: the longest execution that the analysis assumes of it.
+    Segment,
+}
+
+impl Limit {
+    /// The name in traces.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Segment => "segment",
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -178,13 +198,17 @@ pub enum Kind {
         /// The lane.
         lane: LaneId,
     },
-    /// The job's execution exceeded its budget, or its lane's overhead so exceeded its plan that the budget's timer ended.
+    /// An execution exceeded its budget, or its lane's overhead so exceeded its plan that the budget's timer ended.
     Overran {
         /// The job.
         job: JobRef,
-        /// The execution time so far, or in all where the overrun was seen at completion.
+        /// The segment that ran then, from 0.
+        segment: u16,
+        /// Whose budget was exceeded.
+        limit: Limit,
+        /// What the job, or the segment, executed so far, or in all where the overrun was seen at the segment's end.
         execution: Duration,
-        /// The budget.
+        /// The budget: the job's, or the segment's longest execution.
         budget: Duration,
     },
     /// A segment of the job ended, or was cut off; the lane chooses again.
@@ -274,12 +298,15 @@ impl Kind {
 /// A digest of the state in which a lane's job was chosen.
 ///
 /// FNV-1a over 64-bit words instead of bytes: from 0xcbf29ce484222325, each word is xored in and the result multiplied by
-/// 0x100000001b3, modulo 2⁶⁴. The words are the lane's number of waiting jobs, the place in its table (lap and slot, 0 and 0
-/// without one), and for each of its tasks that has a job waiting, in the plan's order: the task's position · 2³² + how many of
-/// its jobs wait · 2¹⁶ + the next segment of the first of them, that one's request, its deadline, and what it has executed.
+/// 0x100000001b3, modulo 2⁶⁴. The words are the sum of the digests of the lane's tasks, modulo 2⁶⁴, the lane's number of waiting
+/// jobs, and the place in its table (lap and slot, 0 and 0 without one).
 ///
-/// Each step is a bijection, so two states that differ in exactly one word never have the same key. It costs one more look at
-/// each task, and four multiplications for each that has a job waiting.
+/// The digest of a task that has no job waiting is 0. That of any other is the same over the words: its position in the plan · 2³² +
+/// how many of its jobs wait · 2¹⁶ + the next segment of the first of them, that one's request, its deadline, and what it has executed;
+/// then mixed ([`StateKey::mixed`]), since sums of what is only multiplied would cancel out.
+///
+/// Each step is a bijection, so two states that differ in exactly one word never have the same key. A task's digest changes only with
+/// its own jobs, so a key costs the same for any number of tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StateKey(pub u64);
 
@@ -291,6 +318,14 @@ impl StateKey {
     #[must_use]
     pub const fn with(self, word: u64) -> Self {
         Self((self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3))
+    }
+
+    /// The finalizer of MurmurHash3 (A. Appleby): a bijection in which each bit depends on all.
+    #[must_use]
+    pub const fn mixed(self) -> u64 {
+        let word = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let word = (word ^ (word >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        word ^ (word >> 33)
     }
 }
 
@@ -354,6 +389,7 @@ impl<'a> Recorder<'a> {
 }
 
 impl Sink for Recorder<'_> {
+    #[inline]
     fn record(&mut self, at: Instant, kind: Kind) {
         let record = Record { sequence: self.sequence, at, kind };
         if self.writer.enqueue(record).is_err() {

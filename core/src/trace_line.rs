@@ -10,7 +10,7 @@ use crate::units::{LaneId, TaskId};
 use core::fmt::{self, Display, Write};
 
 /// The format's name, in a trace's first line.
-pub const SCHEMA: &str = "aegis.trace/1";
+pub const SCHEMA: &str = "aegis.trace/2";
 
 /// Writes the record's line, with its newline.
 ///
@@ -87,9 +87,11 @@ impl<W: Write> Line<'_, W> {
                 self.job(job);
                 self.stream(lane);
             }
-            Kind::Overran { job, execution, budget } => {
+            Kind::Overran { job, segment, limit, execution, budget } => {
                 self.begin("overrun");
                 self.job(job);
+                self.number("segment", segment);
+                self.text("limit", limit.name());
                 self.duration("execution_ns", execution);
                 self.duration("budget_ns", budget);
             }

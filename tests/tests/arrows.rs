@@ -16,6 +16,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("aegis-core", &[]),
     ("aegis-codegen", &["aegis-core"]),
     ("aegis-linux", &["aegis-core"]),
+    ("aegis-bare", &["aegis-core"]),
     ("aegis-host", &["aegis-core", "aegis-linux"]),
     ("perception", &[]),
     ("courier", &["aegis-core", "aegis-host", "perception"]),

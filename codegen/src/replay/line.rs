@@ -93,7 +93,17 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
         ),
         "binding" | "start" => (false, &[("request_id", Text), ("task", Text), ("stream_id", Text)]),
         "failure" => (true, &[("request_id", Text), ("task", Text), ("stream_id", Text)]),
-        "overrun" => (false, &[("request_id", Text), ("task", Text), ("execution_ns", Number), ("budget_ns", Number)]),
+        "overrun" => (
+            false,
+            &[
+                ("request_id", Text),
+                ("task", Text),
+                ("segment", Number),
+                ("limit", Text),
+                ("execution_ns", Number),
+                ("budget_ns", Number),
+            ],
+        ),
         "pause" => (
             false,
             &[
@@ -247,7 +257,7 @@ mod tests {
     use super::{Header, Line, Why, schema};
     use aegis_core::desc::{MachineDesc, SystemDesc};
     use aegis_core::dispatch::Event;
-    use aegis_core::trace::{JobRef, Kind, Reason, Record, StateKey, VoidReason};
+    use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
     use aegis_core::{Duration, Instant, LaneId, ModelId, TaskId, trace_line};
     use serde_json::Value;
 
@@ -291,7 +301,7 @@ mod tests {
             Kind::Decided { lane, chosen: job, runner_up: None, reason, queue_depth: 1, state },
             Kind::Bound { job, lane, model: ModelId(0) },
             Kind::Started { job, lane },
-            Kind::Overran { job, execution: ns, budget: ns },
+            Kind::Overran { job, segment: 1, limit: Limit::Segment, execution: ns, budget: ns },
             Kind::Paused { job, lane, began: at, ended: at },
             Kind::Completed { job, lane, began: at, ended: at, response: ns, execution: ns },
             Kind::Failed { job, lane },
@@ -375,7 +385,7 @@ mod tests {
         assert_eq!(header(&first), Ok(expected.clone()));
         let timed = Header { is_submitted: false, ..expected };
         assert_eq!(header(&first.replace("submitted", "timer")), Ok(timed));
-        assert_eq!(header(&first.replace("trace/1", "trace/2")), Err(Why::Schema("aegis.trace/2".to_owned())));
+        assert_eq!(header(&first.replace("trace/2", "trace/1")), Err(Why::Schema("aegis.trace/1".to_owned())));
         assert_eq!(header(&written(Kind::Ended)), Err(Why::NoRun("end".to_owned())));
     }
 }

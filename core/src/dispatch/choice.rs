@@ -1,37 +1,20 @@
-//! Chooses among waiting jobs, by the lane's policy.
+//! Says why a job goes before others, and digests what a choice depends on.
 
-use super::{Job, State, TaskState};
-use crate::desc::{Policy, SystemDesc, TaskDesc};
+use super::Job;
+use super::state::{State, TaskState};
+use crate::desc::Policy;
 use crate::trace::{Reason, StateKey};
 use crate::units::LaneId;
 
-/// The job that a lane's policy puts first among those that wait for it.
-pub(super) fn first_waiting<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &'a SystemDesc,
-    state: &State<TASKS, LANES, QUEUE>,
-    lane: LaneId,
-    policy: Policy,
-) -> Option<(&'a TaskDesc, Job)> {
-    let tasks = system.tasks.iter().zip(&state.tasks).filter(|(task, _)| task.lane == lane);
-    let heads = tasks.filter_map(|(task, task_state)| Some((task, head(task_state)?)));
-    heads.reduce(|best, head| if goes_before(policy, head, best) { head } else { best })
-}
-
 /// The job of a task that goes first: the one that has begun, or else the oldest.
-pub(super) fn head<const QUEUE: usize>(task: &TaskState<QUEUE>) -> Option<Job> {
-    task.paused.map(|paused| paused.job).or_else(|| task.waiting.front().copied())
-}
-
-/// Whether a lane's policy puts one waiting job before another; at equal rank the earlier table entry stays.
-fn goes_before(policy: Policy, (task, job): (&TaskDesc, Job), (other_task, other): (&TaskDesc, Job)) -> bool {
-    if policy.is_fixed_priority() {
-        task.priority.is_more_important_than(other_task.priority)
-    } else {
-        job.deadline < other.deadline
+pub(super) fn head<const QUEUE: usize>(task: &TaskState<QUEUE>) -> Option<&Job> {
+    match &task.paused {
+        Some(paused) => Some(&paused.job),
+        None => task.waiting.front(),
     }
 }
 
-pub(super) fn reason(policy: Policy, chosen: Job, other: Job) -> Reason {
+pub(super) fn reason(policy: Policy, chosen: &Job, other: &Job) -> Reason {
     if chosen.task == other.task {
         Reason::ArrivedFirst
     } else if policy.is_fixed_priority() {
@@ -45,20 +28,19 @@ pub(super) fn reason(policy: Policy, chosen: Job, other: Job) -> Reason {
 
 /// The digest of what a lane's choice depends on; of a time-triggered lane after its table has moved on.
 pub(super) fn key<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &SystemDesc,
     state: &State<TASKS, LANES, QUEUE>,
     lane: LaneId,
 ) -> StateKey {
     let Some(own) = state.lanes.get(lane.index()) else { return StateKey::EMPTY };
     let (lap, slot) = own.table.words();
-    let start = StateKey::EMPTY.with(u64::from(own.waiting)).with(lap).with(slot);
-    let tasks = (0_u64..).zip(system.tasks.iter().zip(&state.tasks));
-    tasks.filter(|(_, (task, _))| task.lane == lane).fold(start, |key, (position, (_, own))| {
-        let Some(first) = head(own) else { return key };
-        let waiting = own.waiting.len().saturating_add(usize::from(own.paused.is_some()));
-        let count = u64::try_from(waiting).unwrap_or(u64::MAX);
-        let place = (position << 32) | (count << 16) | u64::from(first.segment);
-        let spent = own.paused.map_or(0, |paused| paused.spent.as_ns());
-        key.with(place).with(first.request).with(first.deadline.as_ns()).with(spent)
-    })
+    StateKey::EMPTY.with(own.digest).with(u64::from(own.waiting)).with(lap).with(slot)
+}
+
+/// What a task's waiting jobs, the first of which is `first`, contribute to their lane's digest.
+pub(super) fn digest<const QUEUE: usize>(own: &TaskState<QUEUE>, first: &Job) -> u64 {
+    let waiting = own.waiting.len().saturating_add(usize::from(own.paused.is_some()));
+    let count = u64::try_from(waiting).unwrap_or(u64::MAX);
+    let place = (u64::from(first.task.0) << 32) | (count << 16) | u64::from(first.segment);
+    let spent = own.paused.as_ref().map_or(0, |paused| paused.spent.as_ns());
+    StateKey::EMPTY.with(place).with(first.request).with(first.deadline.as_ns()).with(spent).mixed()
 }

@@ -1,10 +1,11 @@
 //! Ends segments and jobs: completions, pauses, budgets, overruns, and the hand-over to the next stage.
 
 use super::release::enqueue;
-use super::{Job, Progress, Refused, State};
+use super::state::{Progress, State};
+use super::{Job, Refused};
 use crate::desc::{OnOverrun, Preemption, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
-use crate::trace::{Kind, Sink};
+use crate::trace::{Kind, Limit, Sink};
 use crate::units::{LaneId, TaskId};
 
 /// A piece of an execution: when it began and when it ended.
@@ -29,8 +30,8 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     let response = ended.saturating_since(job.arrival);
     let execution = progress.spent;
     sink.record(ended, Kind::Completed { job: job.reference(), lane, began, ended, response, execution });
-    let is_last_stage = !system.tasks.iter().any(|other| follows(other, job.task));
-    if ended > job.deadline && is_last_stage {
+    let mut stage = state.tasks.get(job.task.index()).and_then(|own| own.follower);
+    if ended > job.deadline && stage.is_none() {
         let lateness = ended.saturating_since(job.deadline);
         sink.record(ended, Kind::Missed { job: job.reference(), lateness });
     }
@@ -38,10 +39,13 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
         let bound = task.response_bound;
         sink.record(ended, Kind::Exceeded { job: job.reference(), response, bound });
     }
-    for (id, other) in (0u16..).map(TaskId).zip(system.tasks) {
-        if follows(other, job.task) {
+    for _ in system.tasks {
+        let Some(id) = stage else { break };
+        if let Some(other) = system.tasks.get(id.index()) {
             enqueue(state, id, other, job.arrival, ended, sink)?;
+            state.refresh(id, other.lane);
         }
+        stage = state.tasks.get(id.index()).and_then(|own| own.sibling);
     }
     Ok(())
 }
@@ -64,11 +68,6 @@ pub(super) fn preempt<const TASKS: usize, const LANES: usize, const QUEUE: usize
     Ok(())
 }
 
-/// Whether a task is the next stage after another.
-fn follows(task: &TaskDesc, other: TaskId) -> bool {
-    task.stage.is_some_and(|stage| stage.after == other)
-}
-
 /// Takes the running job off its lane and settles its account of time.
 fn take<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &'a SystemDesc,
@@ -83,17 +82,34 @@ fn take<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(task) = system.tasks.get(progress.job.task.index()) else {
         return Ok(None);
     };
-    progress.spent = progress.spent.checked_add(ended.saturating_since(began)).unwrap_or(Duration::MAX);
-    if progress.spent > task.budget && !progress.overran {
-        overrun(system, state, progress.job, progress.spent, ended, sink);
-        progress.overran = true;
-    } else if progress.overran && progress.spent <= task.budget {
+    let job = progress.job;
+    let piece = ended.saturating_since(began);
+    progress.spent = progress.spent.checked_add(piece).unwrap_or(Duration::MAX);
+    let execution = progress.spent;
+    let mut taken_back = false;
+    if let Some(budget) = segment_length(task, &job) {
+        let exceeded = piece > budget;
+        if exceeded && !running.segment_overran {
+            let execution = piece;
+            overrun(system, state, job, OverBudget { limit: Limit::Segment, execution, budget }, ended, sink);
+        }
+        progress.measured |= exceeded;
+        taken_back |= running.segment_overran && !exceeded;
+    }
+    let exceeded = execution > task.budget;
+    if exceeded && !progress.overran {
+        let budget = task.budget;
+        overrun(system, state, job, OverBudget { limit: Limit::Job, execution, budget }, ended, sink);
+    }
+    progress.measured |= exceeded;
+    taken_back |= progress.overran && !exceeded;
+    progress.overran = exceeded;
+    if taken_back && !progress.measured {
         // The budget's timer ended because the lane's overhead was longer than planned; the job is not to blame.
-        let first = first_stage(system, progress.job.task);
+        let first = first_stage(system, job.task);
         if let Some(task_state) = state.tasks.get_mut(first.index()) {
             task_state.skip_next = false;
         }
-        progress.overran = false;
     }
     Ok(Some((task, progress)))
 }
@@ -112,10 +128,11 @@ fn pause<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     if let Some(lane) = state.lanes.get_mut(lane.index()) {
         lane.waiting = lane.waiting.saturating_add(1);
     }
+    state.refresh(progress.job.task, lane);
     sink.record(ended, Kind::Paused { job: progress.job.reference(), lane, began, ended });
 }
 
-/// Records an overrun of each running job whose budget ended before `now`.
+/// Records an overrun for each budget of a running job, and of its segment, that ended before `now`.
 pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
@@ -124,18 +141,39 @@ pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE:
 ) {
     for position in 0..LANES {
         let Some(running) = state.lanes.get_mut(position).and_then(|lane| lane.running.as_mut()) else { continue };
-        let end = running.budget_end;
-        if running.progress.overran || end >= now {
+        if running.watched() >= now {
             continue;
         }
-        running.progress.overran = true;
         let job = running.progress.job;
-        if let Some(task) = system.tasks.get(job.task.index()) {
-            let beyond = now.saturating_since(end);
-            let execution = task.budget.checked_add(beyond).unwrap_or(Duration::MAX);
-            overrun(system, state, job, execution, now, sink);
+        let Some(task) = system.tasks.get(job.task.index()) else { continue };
+        let segment = Some(running.segment_end).filter(|end| *end < now && !running.segment_overran);
+        running.segment_overran |= segment.is_some();
+        let whole = Some(running.budget_end).filter(|end| *end < now && !running.progress.overran);
+        running.progress.overran |= whole.is_some();
+        let exceeded = |limit, end, budget: Duration| {
+            let execution = budget.checked_add(now.saturating_since(end)).unwrap_or(Duration::MAX);
+            OverBudget { limit, execution, budget }
+        };
+        if let (Some(end), Some(length)) = (segment, segment_length(task, &job)) {
+            overrun(system, state, job, exceeded(Limit::Segment, end, length), now, sink);
+        }
+        if let Some(end) = whole {
+            overrun(system, state, job, exceeded(Limit::Job, end, task.budget), now, sink);
         }
     }
+}
+
+/// How long the job's next segment may execute, where that is less than the whole job: on a lane that preempts anywhere a job
+/// has no segments.
+pub(super) fn segment_length(task: &TaskDesc, job: &Job) -> Option<Duration> {
+    if task.segments.len() > 1 { task.segments.get(usize::from(job.segment)).copied() } else { None }
+}
+
+/// A budget that was exceeded.
+struct OverBudget {
+    limit: Limit,
+    execution: Duration,
+    budget: Duration,
 }
 
 /// Records an overrun; under skip-next the next arrival of the whole task, from its first stage, is dropped.
@@ -143,12 +181,12 @@ fn overrun<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     job: Job,
-    execution: Duration,
+    OverBudget { limit, execution, budget }: OverBudget,
     now: Instant,
     sink: &mut impl Sink,
 ) {
     let Some(task) = system.tasks.get(job.task.index()) else { return };
-    sink.record(now, Kind::Overran { job: job.reference(), execution, budget: task.budget });
+    sink.record(now, Kind::Overran { job: job.reference(), segment: job.segment, limit, execution, budget });
     let first = first_stage(system, job.task);
     if task.on_overrun == OnOverrun::SkipNext
         && let Some(task_state) = state.tasks.get_mut(first.index())

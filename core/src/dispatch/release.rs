@@ -1,6 +1,8 @@
 //! Lets jobs arrive: from the timer, from the application, from an earlier stage.
 
-use super::{Job, Refused, State, table};
+use super::state::State;
+use super::tournament::NEVER;
+use super::{Job, Refused, table};
 use crate::desc::{Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
@@ -12,29 +14,48 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
     now: Instant,
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
-    let due = match state.end {
+    let due = match state.common.end {
         Some(end) if end <= now => match end.as_ns().checked_sub(1) {
             Some(ns) => Instant::from_ns(ns),
             None => return Ok(()),
         },
         _ => now,
     };
-    table::before_releases(system, state, now);
-    for (position, task) in system.tasks.iter().enumerate() {
+    if state.common.next_arrival > due {
+        return Ok(());
+    }
+    let Some(first) = state.next_due(system, 0, due) else { return Ok(()) };
+    if state.common.has_tables {
+        table::before_releases(system, state, first, (due, now));
+    }
+    let (mut found, few) = (Some(first), system.tasks.len() / 8);
+    for count in 0..system.tasks.len() {
+        let Some(position) = found else {
+            if count > few {
+                state.reschedule_all(system);
+            }
+            return Ok(());
+        };
+        let Some(task) = system.tasks.get(position) else { break };
         let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
         // A queue takes so many jobs, one more turn may skip, and what is due beyond that is refused at once. Never as many as
         // QUEUE permits: a replay has a larger one.
         for _ in 0..=task.queue {
-            let Some(next) = state.tasks.get(position).map(|task| task.next) else {
-                break;
-            };
-            if task.release != Release::Timer || next > due {
-                break;
+            match state.tasks.get(position).map(|task| task.next) {
+                Some(next) if next <= due => enqueue(state, id, task, next, now, sink)?,
+                _ => break,
             }
-            enqueue(state, id, task, next, now, sink)?;
         }
+        state.refresh(id, task.lane);
         refuse_backlog(state, position, task, (due, now), sink)?;
+        state.reschedule(position);
+        // Few play one by one, many all at once.
+        if count < few {
+            state.reschedule_one(system, position);
+        }
+        found = state.next_due(system, position.saturating_add(1), due);
     }
+    state.reschedule_all(system);
     Ok(())
 }
 
@@ -49,7 +70,7 @@ fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(task_state) = state.tasks.get_mut(position) else {
         return Ok(());
     };
-    if task.release != Release::Timer || task_state.next > due {
+    if task_state.next > due {
         return Ok(());
     }
     let behind = due.saturating_since(task_state.next).as_ns();
@@ -81,12 +102,14 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
         return Err(Refused::TooEarly { earliest });
     }
     if let (Some(desc), Some(lane)) = (system.lanes.get(task.lane.index()), state.lanes.get_mut(task.lane.index())) {
-        table::catch_up(desc, lane, arrival, now);
+        state.common.moved |= table::catch_up(desc, lane, arrival, now);
     }
-    enqueue(state, id, task, arrival, now, sink)
+    enqueue(state, id, task, arrival, now, sink)?;
+    state.refresh(id, task.lane);
+    Ok(())
 }
 
-/// Puts one arrival into its queue and moves the task's next arrival on.
+/// Puts one arrival into its queue and moves the task's next arrival on; the indexes are the caller's to refresh.
 pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     state: &mut State<TASKS, LANES, QUEUE>,
     id: TaskId,
@@ -95,9 +118,9 @@ pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize
     now: Instant,
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
-    let next = arrival.checked_add(task.period).ok_or(Refused::OutOfRange)?;
-    let deadline = arrival.checked_add(task.deadline).ok_or(Refused::OutOfRange)?;
-    let request = state.requests.checked_add(1).ok_or(Refused::OutOfRange)?;
+    let later = |length| arrival.checked_add(length).filter(|instant| *instant < NEVER).ok_or(Refused::OutOfRange);
+    let (next, deadline) = (later(task.period)?, later(task.deadline)?);
+    let request = state.common.requests.checked_add(1).ok_or(Refused::OutOfRange)?;
     let Some(task_state) = state.tasks.get_mut(id.index()) else {
         return Ok(());
     };
@@ -108,8 +131,8 @@ pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize
     }
     let job = Job { task: id, request, arrival, deadline, segment: 0 };
     let room = task_state.waiting.len() < usize::from(task.queue);
-    if room && task_state.waiting.push_back(job).is_ok() {
-        state.requests = request;
+    if room && task_state.waiting.push_back(job) {
+        state.common.requests = request;
         let lane = state.lanes.get_mut(task.lane.index());
         let queue_depth = lane.map_or(1, |lane| {
             lane.waiting = lane.waiting.saturating_add(1);

@@ -4,11 +4,13 @@
 //! over, as in the first lap, when jobs of the lap before do not exist. Where a job takes longer than planned, the slots that it
 //! covers start late, in order, until the lane has caught up.
 
+use super::Job;
 use super::choice::head;
-use super::{Job, LaneState, State};
-use crate::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
+use super::state::{LaneState, State};
+use super::tournament::NEVER;
+use crate::desc::{LaneDesc, Policy, SystemDesc};
 use crate::time::{Duration, Instant};
-use crate::units::LaneId;
+use crate::units::{LaneId, TaskId};
 
 /// The next slot of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,50 +44,58 @@ impl Place {
     }
 }
 
-/// Before jobs are released: moves each time-triggered lane that has nothing to do on to the first slot that the earliest of
-/// them can have.
+/// Before the jobs that arrived by `due` are released, of which the first task with one is given: moves each time-triggered lane
+/// that has nothing to do on to the first slot that the earliest of them can have.
 pub(super) fn before_releases<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
-    now: Instant,
+    first: usize,
+    (due, now): (Instant, Instant),
 ) {
-    for ((position, desc), lane) in system.lanes.iter().enumerate().zip(&mut state.lanes) {
-        if desc.policy != Policy::TimeTriggered {
-            continue;
+    let mut found = Some(first);
+    for _ in system.tasks {
+        let Some(position) = found else { break };
+        let lane = system.tasks.get(position).and_then(|task| state.lanes.get_mut(task.lane.index()));
+        if let (Some(own), Some(lane)) = (state.tasks.get(position), lane) {
+            lane.earliest = lane.earliest.min(own.next);
         }
-        let timed = system.tasks.iter().zip(&state.tasks);
-        let timed = timed.filter(|(task, _)| task.lane.index() == position && task.release == Release::Timer);
-        if let Some(arrival) = timed.map(|(_, own)| own.next).min().filter(|arrival| *arrival <= now) {
-            catch_up(desc, lane, arrival, now);
+        found = state.next_due(system, position.saturating_add(1), due);
+    }
+    for (desc, lane) in system.lanes.iter().zip(&mut state.lanes) {
+        let earliest = core::mem::replace(&mut lane.earliest, NEVER);
+        if earliest < NEVER {
+            state.common.moved |= catch_up(desc, lane, earliest, now);
         }
     }
 }
 
 /// Before a job comes to a time-triggered lane that has nothing to do: moves it on to the first slot that the job can have,
-/// even if that is over because this step comes late, but not by more than a lap.
-pub(super) fn catch_up(desc: &LaneDesc, lane: &mut LaneState, arrival: Instant, now: Instant) {
+/// even if that is over because this step comes late, but not by more than a lap. Says whether it moved.
+pub(super) fn catch_up(desc: &LaneDesc, lane: &mut LaneState, arrival: Instant, now: Instant) -> bool {
     if desc.policy != Policy::TimeTriggered || lane.running.is_some() || lane.waiting > 0 {
-        return;
+        return false;
     }
     let length = desc.hyperperiod.as_ns();
     let from = arrival.as_ns().max(now.as_ns().saturating_sub(length));
-    let Some(into) = from.checked_rem(length) else { return };
+    let Some(into) = from.checked_rem(length) else { return false };
     let lap = Instant::from_ns(from.saturating_sub(into));
     let slot = desc.slots.partition_point(|slot| slot.at.as_ns() < into);
     let before = Place { lap, slot: slot.saturating_sub(1) };
     let reached = if slot < desc.slots.len() { Some(Place { lap, slot }) } else { before.next(desc) };
     // Never back: a slot that was used is used up.
     let is_later = |place: &Place| (place.lap, place.slot) > (lane.table.lap, lane.table.slot);
-    lane.table = reached.filter(is_later).unwrap_or(lane.table);
+    let Some(place) = reached.filter(is_later) else { return false };
+    lane.table = place;
+    true
 }
 
 /// The job whose slot has come; slots without a job are passed over.
-pub(super) fn due<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &'a SystemDesc,
+pub(super) fn due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     lane: LaneId,
     now: Instant,
-) -> Option<(&'a TaskDesc, Job)> {
+) -> Option<TaskId> {
     let desc = system.lanes.get(lane.index())?;
     if state.lanes.get(lane.index())?.waiting == 0 {
         return None;
@@ -99,15 +109,16 @@ pub(super) fn due<'a, const TASKS: usize, const LANES: usize, const QUEUE: usize
         }
         let id = desc.slots.get(place.slot)?.task;
         let task = system.tasks.get(id.index())?;
-        let in_time = |job: &Job| job.arrival.checked_add(task.jitter).is_some_and(|seen| seen <= at);
+        let in_time = |job: &&Job| job.arrival.checked_add(task.jitter).is_some_and(|seen| seen <= at);
         let job = state.tasks.get(id.index()).and_then(head).filter(in_time);
         if job.is_none() && at == now {
             // It may still come at this instant.
             return None;
         }
         state.lanes.get_mut(lane.index())?.table = place.next(desc)?;
-        if let Some(job) = job {
-            return Some((task, job));
+        state.common.moved = true;
+        if job.is_some() {
+            return Some(id);
         }
     }
     None

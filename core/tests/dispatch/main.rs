@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 mod bench;
+mod random;
+mod reference;
 mod segments;
 
 use aegis_core::desc::{OnOverrun, TaskDesc};
-use aegis_core::dispatch::{Event, Job, Refused, State, WrongSize, count_unfinished, step};
-use aegis_core::trace::{Kind, Reason, StateKey};
+use aegis_core::dispatch::{Event, Job, MOST_TASKS, Refused, State, WrongSize, count_unfinished, step};
+use aegis_core::trace::{Kind, Limit, Reason, StateKey};
 use aegis_core::{Duration, LaneId, TaskId};
 use bench::*;
 
@@ -111,6 +113,8 @@ fn an_overrun_is_seen_by_the_timer_one_nanosecond_after_the_budget_with_overhead
     assert_eq!(bench.timer(18).wake_at, None, "an overrun is seen once");
     let overran = |execution| Kind::Overran {
         job: job(0, 1),
+        segment: 0,
+        limit: Limit::Job,
         execution: Duration::from_ns(execution),
         budget: Duration::from_ns(2),
     };
@@ -127,11 +131,9 @@ fn an_overrun_is_seen_at_completion_by_the_lanes_own_clock() {
     // Within the budget's end, because starting took less than the lane's overhead.
     bench.complete(0, 10, 13);
     let [overran, completed] = bench.seen().try_into().unwrap();
-    assert_eq!(
-        overran,
-        Kind::Overran { job: job(0, 1), execution: Duration::from_ns(3), budget: Duration::from_ns(2) }
-    );
-    let response = Duration::from_ns(3);
+    let (response, budget) = (Duration::from_ns(3), Duration::from_ns(2));
+    let expected = Kind::Overran { job: job(0, 1), segment: 0, limit: Limit::Job, execution: response, budget };
+    assert_eq!(overran, expected);
     let (lane, execution) = (LaneId(0), response);
     let expected = Kind::Completed { job: job(0, 1), lane, began: at(10), ended: at(13), response, execution };
     assert_eq!(completed, expected);
@@ -327,13 +329,21 @@ fn a_state_that_is_too_small_cannot_be_built_and_a_larger_one_can() {
 }
 
 #[test]
+fn a_plan_of_more_tasks_than_the_dispatcher_can_index_is_refused() {
+    let of = |count: usize| system(vec![lane(FP, 0)], (0..).map(|priority| task(0, priority)).take(count).collect());
+    assert!(State::<1_100, 1, 2>::new(of(MOST_TASKS)).is_ok());
+    assert_eq!(State::<1_100, 1, 2>::new(of(MOST_TASKS + 1)).err(), Some(WrongSize));
+}
+
+#[test]
 fn records_of_a_start_come_in_order() {
     let mut bench = bench(FP, [TaskDesc { model: Some(aegis_core::ModelId(3)), ..task(0, 0) }]);
     bench.submit(0, 4);
     let one = job(0, 1);
     let lane = LaneId(0);
-    // One waits; no table; the task in place 0 has one job in segment 0; request, deadline, executed.
-    let state = [1, 0, 0, 1 << 16, 1, 14, 0].into_iter().fold(StateKey::EMPTY, StateKey::with);
+    // The task in place 0 has one job in segment 0; request, deadline, executed. One waits; no table.
+    let digest = [1 << 16, 1, 14, 0].into_iter().fold(StateKey::EMPTY, StateKey::with).mixed();
+    let state = [digest, 1, 0, 0].into_iter().fold(StateKey::EMPTY, StateKey::with);
     let reason = Reason::OnlyOneWaiting;
     let decided = Kind::Decided { lane, chosen: one, runner_up: None, reason, queue_depth: 1, state };
     assert_eq!(

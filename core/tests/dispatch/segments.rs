@@ -1,9 +1,9 @@
 //! The dispatcher on segments, preemption, stages and tables.
 
 use crate::bench::*;
-use aegis_core::desc::{LaneDesc, Policy, Preemption, Release, Slot, StageDesc, TaskDesc};
+use aegis_core::desc::{LaneDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Refused, step};
-use aegis_core::trace::{Kind, Reason};
+use aegis_core::trace::{Kind, Limit, Reason};
 use aegis_core::{Duration, LaneId, TaskId};
 
 const TWO: &[Duration] = &[Duration::from_ns(3), Duration::from_ns(2)];
@@ -49,18 +49,81 @@ fn a_job_that_has_begun_goes_before_later_jobs_of_its_task_and_counts_as_waiting
     assert_eq!((next.request, next.segment), (2, 0));
 }
 
+/// Each overrun since the last look: segment, whose budget, execution, budget.
+fn overruns<const TASKS: usize, const LANES: usize>(bench: &mut Bench<TASKS, LANES>) -> Vec<(u16, Limit, u64, u64)> {
+    let overran = |kind| match kind {
+        Kind::Overran { segment, limit, execution, budget, .. } => {
+            Some((segment, limit, execution.as_ns(), budget.as_ns()))
+        }
+        _ => None,
+    };
+    bench.seen().into_iter().filter_map(overran).collect()
+}
+
 #[test]
-fn the_budget_is_the_jobs_not_the_segments() {
+fn what_is_left_of_the_jobs_budget_ends_before_the_segments_length_if_earlier_segments_took_more() {
     let mut bench = bench_of([preempting(Preemption::Segments)], [two(0, 0)]);
     bench.submit(0, 0);
     let actions = bench.complete(0, 0, 4);
-    // 4 of 5 are spent: the second segment has 1, and one nanosecond beyond is an overrun.
+    assert_eq!(overruns(&mut bench), [(0, Limit::Segment, 4, 3)]);
+    // 4 of 5 are spent: the second segment has 1, and one nanosecond beyond is an overrun of the job.
     assert_eq!(actions.wake_at, Some(at(6)));
-    bench.timer(6);
-    assert!(bench.log.0.iter().any(|(at, kind)| *at == 6 && matches!(kind, Kind::Overran { .. })));
-    bench.complete(0, 4, 7);
-    let overruns = bench.log.0.iter().filter(|(_, kind)| matches!(kind, Kind::Overran { .. }));
-    assert_eq!(overruns.count(), 1, "it is recorded once");
+    assert_eq!(bench.timer(6).wake_at, Some(at(7)), "then the segment's own length is watched");
+    assert_eq!(overruns(&mut bench), [(1, Limit::Job, 6, 5)]);
+    assert_eq!(bench.timer(7).wake_at, None, "each is recorded once");
+    assert_eq!(overruns(&mut bench), [(1, Limit::Segment, 3, 2)]);
+    bench.complete(0, 4, 8);
+    assert_eq!(overruns(&mut bench), []);
+}
+
+#[test]
+fn a_segment_longer_than_its_own_wcet_is_an_overrun_although_its_job_stays_within_the_budget() {
+    let mut bench = bench_of(
+        [LaneDesc { dispatch_overhead: Duration::from_ns(10), ..preempting(Preemption::Segments) }],
+        [two(0, 0)],
+    );
+    // By the timer: 100 + 10 + 3, one nanosecond later.
+    let actions = bench.submit(0, 100);
+    assert_eq!(actions.wake_at, Some(at(114)));
+    bench.timer(113);
+    assert_eq!(overruns(&mut bench), []);
+    bench.timer(114);
+    assert_eq!(overruns(&mut bench), [(0, Limit::Segment, 4, 3)]);
+    bench.complete(0, 110, 114);
+    bench.complete(0, 114, 115);
+    assert_eq!(overruns(&mut bench), [], "4 + 1 of 5");
+    // By the lane's own clock, in the second segment: the job takes 1 + 3 of 5.
+    bench.submit(0, 200);
+    bench.complete(0, 200, 201);
+    assert_eq!(overruns(&mut bench), []);
+    bench.complete(0, 201, 204);
+    assert_eq!(overruns(&mut bench), [(1, Limit::Segment, 3, 2)]);
+    // Exactly its length is no overrun.
+    bench.submit(0, 300);
+    bench.complete(0, 300, 303);
+    bench.complete(0, 303, 305);
+    assert_eq!(overruns(&mut bench), []);
+}
+
+#[test]
+fn an_overrun_that_only_the_timer_saw_is_taken_back_but_not_one_of_an_earlier_segment() {
+    let skipping = TaskDesc { on_overrun: OnOverrun::SkipNext, ..two(0, 0) };
+    let arrives = |second: u64| {
+        let mut bench = bench_of([preempting(Preemption::Segments)], [skipping]);
+        bench.submit(0, 0);
+        bench.timer(4);
+        assert_eq!(overruns(&mut bench), [(0, Limit::Segment, 4, 3)]);
+        // It began late, because handing it over took longer than planned.
+        bench.complete(0, 4 - second, 4);
+        bench.timer(7);
+        let seen = overruns(&mut bench).contains(&(1, Limit::Segment, 3, 2));
+        assert!(seen, "a segment is watched whatever the one before did");
+        bench.complete(0, 7, 8);
+        bench.submit(0, 10);
+        bench.seen().iter().any(|kind| matches!(kind, Kind::Submitted { .. }))
+    };
+    assert!(arrives(3), "nothing was exceeded");
+    assert!(!arrives(4), "the first segment was");
 }
 
 #[test]
@@ -113,7 +176,7 @@ fn missed(kind: &Kind) -> Option<u16> {
 
 #[test]
 fn an_overrun_of_any_stage_skips_the_whole_tasks_next_arrival() {
-    let skip = |task: TaskDesc| TaskDesc { on_overrun: aegis_core::desc::OnOverrun::SkipNext, ..task };
+    let skip = |task: TaskDesc| TaskDesc { on_overrun: OnOverrun::SkipNext, ..task };
     let [first, second] = staged();
     let mut bench = bench_of([lane(FP, 0), lane(FP, 0)], [skip(first), skip(second)]);
     bench.submit(0, 0);

@@ -12,7 +12,7 @@ pub struct TaskStats {
     pub failed: u64,
     /// Jobs that completed after their deadline or had not completed at the end of the run.
     pub misses: u64,
-    /// Jobs whose execution exceeded the budget.
+    /// Budgets that were exceeded, of jobs and of their segments.
     pub overruns: u64,
     /// Arrivals refused because the queue was full.
     pub rejected: u64,

@@ -7,7 +7,7 @@ mod fixture;
 
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::Event;
-use aegis_core::trace::{JobRef, Kind, Reason, Record, StateKey, VoidReason};
+use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
 use aegis_core::trace_line::write;
 use aegis_core::{Duration, Instant, LaneId, ModelId, TaskId};
 
@@ -104,7 +104,7 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::Skipped { task: TaskId(0), arrival: at }, "skipped"),
         (Kind::Started { job: JOB, lane: LaneId(0) }, "start"),
         (Kind::Paused { job: JOB, lane: LaneId(0), began: at, ended: at }, "pause"),
-        (Kind::Overran { job: JOB, execution: ns, budget: ns }, "overrun"),
+        (Kind::Overran { job: JOB, segment: 1, limit: Limit::Segment, execution: ns, budget: ns }, "overrun"),
         (Kind::Missed { job: JOB, lateness: ns }, "miss"),
         (Kind::Exceeded { job: JOB, response: ns, bound: ns }, "bound_exceeded"),
         (disturbed, "disturbance"),
@@ -121,7 +121,7 @@ fn the_first_line_names_the_plan_and_a_step_what_the_dispatcher_was_told() {
     let digits = "ab".repeat(32);
     let run = line(Kind::Began { config_hash: [0xab; 32] });
     let begin = format!(
-        "{{\"event\":\"run\",\"schema\":\"aegis.trace/1\",\"system\":\"fixture\",\"config_hash\":\"{digits}\",\"releases\":\"timer\","
+        "{{\"event\":\"run\",\"schema\":\"aegis.trace/2\",\"system\":\"fixture\",\"config_hash\":\"{digits}\",\"releases\":\"timer\","
     );
     assert!(run.starts_with(&begin), "{run}");
     let (lane, began, ended) = (LaneId(0), Instant::from_ns(1), Instant::from_ns(2));

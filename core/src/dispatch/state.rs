@@ -1,0 +1,351 @@
+//! What changes while the dispatcher runs, and the indexes that keep each step from looking at every task.
+//!
+//! Each task has a rank: lane by lane, on a lane by priority, or by the table where the lane's order is not one of priorities. Three
+//! indexes are derived from the tasks' own states, which stay the truth: the ranks that have a job waiting ([`Ready`]), the next
+//! arrival of the timer over all tasks, and under EDF the first deadline of each lane (two [`tournament`]s). Whoever changes a task's
+//! jobs calls [`State::refresh`], whoever changes its next arrival [`State::reschedule`] and then one of the two that play.
+
+use super::queue::Queue;
+use super::ready::{MOST_TASKS, Ready};
+use super::tournament::{self, NEVER};
+use super::{Job, choice, table};
+use crate::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
+use crate::time::{Duration, Instant};
+use crate::units::{LaneId, TaskId};
+
+/// The state cannot be built because the plan is larger than it, or has more than [`MOST_TASKS`] tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WrongSize;
+
+#[derive(Clone, Debug)]
+pub(super) struct TaskState<const QUEUE: usize> {
+    /// The next arrival that the timer releases, or the earliest that may be submitted.
+    pub(super) next: Instant,
+    /// What the waiting jobs contribute to their lane's digest: see [`crate::trace::StateKey`].
+    digest: u64,
+    /// The job that has begun and does not hold its lane.
+    pub(super) paused: Option<Progress>,
+    pub(super) waiting: Queue<QUEUE>,
+    /// Its position in the order of its lane, counted from the first task of the first lane.
+    rank: u16,
+    /// The first task that is the next stage after this one, and the next one that is so after the same task as this.
+    pub(super) follower: Option<TaskId>,
+    pub(super) sibling: Option<TaskId>,
+    pub(super) skip_next: bool,
+}
+
+impl<const QUEUE: usize> TaskState<QUEUE> {
+    fn new(task: Option<&TaskDesc>) -> Self {
+        Self {
+            next: task.map_or(NEVER, |task| Instant::from_ns(task.phase.as_ns())),
+            digest: 0,
+            paused: None,
+            waiting: Queue::EMPTY,
+            rank: 0,
+            follower: None,
+            sibling: None,
+            skip_next: false,
+        }
+    }
+}
+
+/// A job that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    pub(super) job: Job,
+    /// The execution so far, pieces that still run not included.
+    pub(super) spent: Duration,
+    /// Whether it is recorded that the job exceeded its budget.
+    pub(super) overran: bool,
+    /// Whether an overrun of the job or of one of its segments was measured, not only seen by the timer.
+    pub(super) measured: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LaneState {
+    pub(super) running: Option<Running>,
+    /// Where a time-triggered lane is in its table.
+    pub(super) table: table::Place,
+    /// The first arrival that a step is about to release here; kept between steps only for want of another place.
+    pub(super) earliest: Instant,
+    /// The sum of its tasks' digests.
+    pub(super) digest: u64,
+    /// What each of its segments costs besides its execution; [`Duration::MAX`] where that is out of range.
+    pub(super) overhead: Duration,
+    /// How many jobs of the lane's tasks wait, paused ones included.
+    pub(super) waiting: u16,
+    /// Its tasks' ranks.
+    first: u16,
+    end: u16,
+    by_deadline: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    pub(super) progress: Progress,
+    /// When the job's budget ends.
+    pub(super) budget_end: Instant,
+    /// When the segment's length ends; [`NEVER`] in a job of one segment.
+    pub(super) segment_end: Instant,
+    /// Whether it is recorded that the segment exceeded its length.
+    pub(super) segment_overran: bool,
+}
+
+impl Running {
+    /// The next end of a budget that is not recorded yet; [`NEVER`] where all are.
+    pub(super) fn watched(&self) -> Instant {
+        let job = if self.progress.overran { NEVER } else { self.budget_end };
+        let segment = if self.segment_overran { NEVER } else { self.segment_end };
+        job.min(segment)
+    }
+}
+
+/// What a state has once.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) last: Instant,
+    /// Arrivals at or after this instant are not released.
+    pub(super) end: Option<Instant>,
+    pub(super) requests: u64,
+    ready: Ready,
+    /// The next arrival that the timer releases.
+    pub(super) next_arrival: Instant,
+    /// Whether a lane's place in its table moved in this step.
+    pub(super) moved: bool,
+    /// Whether a lane has a table.
+    pub(super) has_tables: bool,
+}
+
+/// Everything that changes while the dispatcher runs.
+///
+/// `TASKS` and `LANES` are at least the plan's counts, `QUEUE` at least its longest queue; a generated plan names all
+/// three as constants.
+#[derive(Clone, Debug)]
+pub struct State<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
+    pub(super) common: Common,
+    pub(super) tasks: [TaskState<QUEUE>; TASKS],
+    pub(super) lanes: [LaneState; LANES],
+    /// The tasks by rank.
+    order: [u16; TASKS],
+    /// By task the arrivals that the timer releases next, [`NEVER`] where it releases none, and their tournament.
+    arrivals: [Instant; TASKS],
+    first_arrivals: [u16; TASKS],
+    /// By rank the deadlines of the jobs that go first, [`NEVER`] where none waits, and of each EDF lane their tournament.
+    deadlines: [Instant; TASKS],
+    first_deadlines: [u16; TASKS],
+}
+
+impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LANES, QUEUE> {
+    /// The state at the schedule's start: nothing waits, nothing runs.
+    ///
+    /// Once, O(tasks²): the order of all tasks is found by counting.
+    ///
+    /// # Errors
+    /// [`WrongSize`] where the plan's tables or queues are longer than the state, or it has more than [`MOST_TASKS`] tasks.
+    pub fn new(system: &SystemDesc) -> Result<Self, WrongSize> {
+        let fits = system.tasks.len() <= TASKS.min(MOST_TASKS)
+            && system.lanes.len() <= LANES
+            && system.tasks.iter().all(|task| usize::from(task.queue) <= QUEUE);
+        if !fits {
+            return Err(WrongSize);
+        }
+        let mut tasks: [TaskState<QUEUE>; TASKS] =
+            core::array::from_fn(|index| TaskState::new(system.tasks.get(index)));
+        let mut order = [0; TASKS];
+        let mut id = 0_u16;
+        for (task, own) in system.tasks.iter().zip(&mut tasks) {
+            own.rank = rank(system, id, task);
+            if let Some(entry) = order.get_mut(usize::from(own.rank)) {
+                *entry = id;
+            }
+            id = id.saturating_add(1);
+        }
+        // From the last task on, so that each list is in the order of the table.
+        for (id, task) in system.tasks.iter().enumerate().rev() {
+            let Ok(id) = u16::try_from(id) else { continue };
+            let Some(before) = task.stage.and_then(|stage| tasks.get_mut(stage.after.index())) else { continue };
+            let sibling = before.follower.replace(TaskId(id));
+            if let Some(own) = tasks.get_mut(usize::from(id)) {
+                own.sibling = sibling;
+            }
+        }
+        let lanes = core::array::from_fn(|index| LaneState::new(system, index));
+        let arrivals = core::array::from_fn(|index| match system.tasks.get(index) {
+            Some(task) if task.release == Release::Timer => Instant::from_ns(task.phase.as_ns()),
+            _ => NEVER,
+        });
+        let common = Common {
+            last: Instant::START,
+            end: None,
+            requests: 0,
+            ready: Ready::EMPTY,
+            next_arrival: NEVER,
+            moved: false,
+            has_tables: system.lanes.iter().any(|lane| lane.policy == Policy::TimeTriggered),
+        };
+        let (deadlines, first_arrivals, mut first_deadlines) = ([NEVER; TASKS], [0; TASKS], [0; TASKS]);
+        for lane in &lanes {
+            if let Some(nodes) = first_deadlines.get_mut(lane.ranks()) {
+                tournament::fill(nodes, &deadlines);
+            }
+        }
+        let mut state = Self { common, tasks, lanes, order, arrivals, first_arrivals, deadlines, first_deadlines };
+        state.reschedule_all(system);
+        Ok(state)
+    }
+
+    /// Whether nothing waits and nothing runs.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.running.is_none() && lane.waiting == 0)
+    }
+
+    /// Whether an arrival comes after the end that [`super::Event::Stop`] set.
+    pub(super) fn ends_before(&self, arrival: Instant) -> bool {
+        self.common.end.is_some_and(|end| arrival >= end)
+    }
+
+    /// The jobs of a task that wait, the one that goes first ahead.
+    pub fn waiting(&self, task: TaskId) -> impl Iterator<Item = Job> {
+        let own = self.tasks.get(task.index());
+        own.into_iter().flat_map(|own| own.paused.iter().map(|paused| &paused.job).chain(own.waiting.iter())).copied()
+    }
+
+    /// The job that a lane runs.
+    #[must_use]
+    pub fn running(&self, lane: LaneId) -> Option<Job> {
+        self.lanes.get(lane.index())?.running.map(|running| running.progress.job)
+    }
+
+    /// The task that goes first on a lane by priority, or by its job's deadline, among those that have a job waiting.
+    pub(super) fn first_waiting(&self, lane: LaneId) -> Option<TaskId> {
+        let own = self.lanes.get(lane.index()).filter(|own| own.waiting > 0)?;
+        let rank = if own.by_deadline {
+            let entry = tournament::first(self.first_deadlines.get(own.ranks())?)?;
+            usize::from(own.first).checked_add(entry)?
+        } else {
+            usize::from(self.common.ready.first(own.first)?)
+        };
+        self.order.get(rank).map(|id| TaskId(*id))
+    }
+
+    /// Brings the indexes up to date after the waiting jobs of a task of `lane` changed.
+    pub(super) fn refresh(&mut self, id: TaskId, lane: LaneId) {
+        let (Some(own), Some(lane)) = (self.tasks.get_mut(id.index()), self.lanes.get_mut(lane.index())) else {
+            return;
+        };
+        let head = choice::head(own);
+        let (digest, after) = head.map_or((0, NEVER), |job| (choice::digest(own, job), job.deadline));
+        lane.digest = lane.digest.wrapping_sub(own.digest).wrapping_add(digest);
+        own.digest = digest;
+        let Some(deadline) = self.deadlines.get_mut(usize::from(own.rank)) else { return };
+        let before = core::mem::replace(deadline, after);
+        if before == after {
+            return;
+        }
+        if !lane.by_deadline {
+            if before == NEVER || after == NEVER {
+                self.common.ready.set(own.rank, before == NEVER);
+            }
+        } else if let (Some(nodes), Some(keys)) =
+            (self.first_deadlines.get_mut(lane.ranks()), self.deadlines.get(lane.ranks()))
+        {
+            tournament::play(nodes, keys, usize::from(own.rank.saturating_sub(lane.first)));
+        }
+    }
+
+    /// The first task from `from` on of which the timer has to release what arrived by `due`. Of the tasks before, next arrivals may
+    /// have changed.
+    pub(super) fn next_due(&self, system: &SystemDesc, from: usize, due: Instant) -> Option<usize> {
+        let count = system.tasks.len();
+        tournament::next_due(self.first_arrivals.get(..count)?, self.arrivals.get(..count)?, from, due)
+    }
+
+    /// Takes over a task's next arrival, if the timer releases it; the tournament is not played.
+    pub(super) fn reschedule(&mut self, task: usize) {
+        if let (Some(own), Some(arrival)) = (self.tasks.get(task), self.arrivals.get_mut(task)) {
+            *arrival = own.next;
+        }
+    }
+
+    /// Brings the next arrivals up to date after one task's changed.
+    pub(super) fn reschedule_one(&mut self, system: &SystemDesc, task: usize) {
+        let count = system.tasks.len();
+        if let (Some(nodes), Some(keys)) = (self.first_arrivals.get_mut(..count), self.arrivals.get(..count)) {
+            tournament::play(nodes, keys, task);
+            self.common.next_arrival = tournament::least(nodes, keys);
+        }
+    }
+
+    /// Brings the next arrivals up to date after those of many tasks changed.
+    pub(super) fn reschedule_all(&mut self, system: &SystemDesc) {
+        let count = system.tasks.len();
+        if let (Some(nodes), Some(keys)) = (self.first_arrivals.get_mut(..count), self.arrivals.get(..count)) {
+            tournament::fill(nodes, keys);
+            self.common.next_arrival = tournament::least(nodes, keys);
+        }
+    }
+}
+
+impl LaneState {
+    fn new(system: &SystemDesc, index: usize) -> Self {
+        let desc: Option<&LaneDesc> = system.lanes.get(index);
+        Self {
+            running: None,
+            table: table::Place::START,
+            earliest: NEVER,
+            digest: 0,
+            overhead: desc.and_then(LaneDesc::segment_overhead).unwrap_or(Duration::MAX),
+            waiting: 0,
+            first: count(system.tasks.iter().filter(|task| task.lane.index() < index)),
+            end: count(system.tasks.iter().filter(|task| task.lane.index() <= index)),
+            by_deadline: desc.is_some_and(|desc| desc.policy == Policy::EarliestDeadlineFirst),
+        }
+    }
+
+    /// Its tasks' ranks.
+    fn ranks(&self) -> core::ops::Range<usize> {
+        usize::from(self.first)..usize::from(self.end)
+    }
+}
+
+/// How many there are: Rust's own `count` adds as if it could overflow.
+fn count(tasks: impl Iterator) -> u16 {
+    tasks.fold(0, |count, _| count.saturating_add(1))
+}
+
+/// What the order of all tasks goes by: lanes, on a lane priorities, or its place in the table where priorities do not decide.
+fn place(system: &SystemDesc, id: u16, task: &TaskDesc) -> (u16, u16, u16) {
+    let by_priority = system.lanes.get(task.lane.index()).is_some_and(|lane| lane.policy.is_fixed_priority());
+    (task.lane.0, if by_priority { task.priority.0 } else { 0 }, id)
+}
+
+/// How many tasks go before one in that order.
+fn rank(system: &SystemDesc, id: u16, task: &TaskDesc) -> u16 {
+    let own = place(system, id, task);
+    let (mut rank, mut other) = (0_u16, 0_u16);
+    for task in system.tasks {
+        rank = rank.saturating_add(u16::from(place(system, other, task) < own));
+        other = other.saturating_add(1);
+    }
+    rank
+}
+
+/// The size of a [`State`] in bytes on the machine that asks: what the dispatcher needs of memory, besides its ring of trace
+/// records. `None` where that exceeds the machine's range.
+///
+/// A queue has one [`Job`] an entry, and each task two instants and three numbers of 16 bits in the indexes; the sum is a multiple of the alignment.
+#[must_use]
+pub const fn state_bytes(tasks: usize, lanes: usize, queue: usize) -> Option<usize> {
+    const INDEXES: usize = 2 * size_of::<Instant>() + 3 * size_of::<u16>();
+    let Some(fixed) = size_of::<TaskState<1>>().checked_sub(size_of::<Job>()) else { return None };
+    let Some(waiting) = size_of::<Job>().checked_mul(queue) else { return None };
+    let Some(task) = fixed.checked_add(waiting) else { return None };
+    let Some(task) = task.checked_add(INDEXES) else { return None };
+    let (Some(tasks), Some(lanes)) = (task.checked_mul(tasks), size_of::<LaneState>().checked_mul(lanes)) else {
+        return None;
+    };
+    let Some(sum) = tasks.checked_add(lanes) else { return None };
+    let Some(sum) = sum.checked_add(size_of::<Common>()) else { return None };
+    sum.checked_next_multiple_of(align_of::<State<1, 1, 1>>())
+}

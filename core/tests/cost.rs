@@ -1,0 +1,108 @@
+//! What steps of the dispatcher cost, in instructions: the cases of `benches/steps.rs`, one valgrind run each.
+//!
+//! Counts that differ from `cost.txt` by more than [`TOLERANCE_PERCENT`] fail; `AEGIS_BLESS=1` rewrites it. The goals hold whatever
+//! the file says. Counts are of x86-64 and the pinned compiler, so elsewhere nothing is compared.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TOLERANCE_PERCENT: u64 = 3;
+
+/// The goal for one decision with its records under fixed priorities, 64 tasks.
+const DECISION: u64 = 500;
+
+fn core() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The optimized program, built by the cargo that runs this test.
+fn program() -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["bench", "--package", "aegis-core", "--bench", "steps", "--no-run"])
+        .env("CARGO_TERM_COLOR", "never")
+        .current_dir(core())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let path =
+        said.lines().find_map(|line| line.trim().strip_prefix("Executable benches/steps.rs (")?.strip_suffix(')'));
+    let path = Path::new(path.unwrap_or_else(|| panic!("cargo names no program: {said}")));
+    core().parent().unwrap().join(path)
+}
+
+/// Instructions a step of a case.
+fn count(program: &Path, case: &str) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--toggle-collect=*counted_step*", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args(["--once", case])
+        .output()
+        .unwrap();
+    let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{case}: {said}");
+    let steps: u64 = out.trim().parse().unwrap_or_else(|_| panic!("{case} says no number of steps: {out}"));
+    let collected = said.lines().find_map(|line| line.split("Collected : ").nth(1));
+    let collected: u64 = collected.unwrap_or_else(|| panic!("{said}")).trim().parse().unwrap();
+    assert!(collected > 0 && steps > 0, "{case}: nothing was counted");
+    collected / steps
+}
+
+fn skip(why: &str) {
+    assert!(std::env::var_os("AEGIS_REQUIRE_TOOLS").is_none(), "AEGIS_REQUIRE_TOOLS is set, but {why}");
+    println!("skipped: {why}");
+}
+
+#[test]
+fn steps_cost_what_they_did_and_no_more_than_the_goals() {
+    if cfg!(not(target_arch = "x86_64")) {
+        println!("skipped: the counts are of x86-64");
+        return;
+    }
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        return skip("there is no valgrind");
+    }
+    let program = program();
+    let names = Command::new(&program).arg("--list").output().unwrap().stdout;
+    let names = String::from_utf8(names).unwrap();
+    let counts: BTreeMap<&str, u64> = names.lines().map(|name| (name, count(&program, name))).collect();
+    let of = |name: &str| *counts.get(name).unwrap_or_else(|| panic!("no case {name}"));
+    let decision = |kind: &str| of(&format!("decision-{kind}")) - of(&format!("end-{kind}"));
+    let mut text = String::new();
+    for (name, count) in &counts {
+        writeln!(text, "{name} {count}").unwrap();
+    }
+    print!("{text}");
+    let kinds = ["fp-64", "fp-1024", "edf-64", "edf-1024", "tt-64", "tt-1024"];
+    println!("one decision with its records: {:?}", kinds.map(|kind| (kind, decision(kind))));
+
+    let fixed = decision("fp-64");
+    assert!(fixed <= DECISION, "{fixed} instructions for a decision under fixed priorities");
+    assert!(2 * decision("fp-1024") <= 3 * fixed, "1.5 times as much with 1,024 tasks as with 64");
+    assert!(decision("edf-1024") <= 2 * fixed.min(decision("edf-64")), "twice as much under EDF with 1,024 tasks");
+    assert!(2 * decision("tt-1024") <= 3 * decision("tt-64"), "a table's length does not matter");
+    assert_eq!(of("idle-fp-64"), of("idle-fp-1024"), "a step without work looks at no task");
+
+    let golden = core().join("tests/cost.txt");
+    if std::env::var_os("AEGIS_BLESS").is_some() {
+        std::fs::write(&golden, &text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap();
+    let expected: BTreeMap<&str, u64> = expected
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(name, count)| (name, count.parse().unwrap()))
+        .collect();
+    assert!(expected.keys().eq(counts.keys()), "other cases than in cost.txt");
+    let differs = |(name, count): (&&str, &u64)| {
+        let before = expected.get(*name).copied().unwrap_or(0);
+        (count.abs_diff(before) * 100 > before * TOLERANCE_PERCENT)
+            .then(|| format!("{name}: {before} before, {count} now"))
+    };
+    let changed: Vec<String> = counts.iter().filter_map(differs).collect();
+    assert!(changed.is_empty(), "beyond {TOLERANCE_PERCENT} %: {changed:#?}");
+}

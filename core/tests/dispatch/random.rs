@@ -1,0 +1,456 @@
+//! The dispatcher and the [`reference`](crate::reference), told the same: any plan, anything at any time. A difference is shrunk to
+//! the least plan and the fewest events that show it.
+
+use crate::bench::{Log, at, lane, system, task};
+use crate::reference::Reference;
+use aegis_core::desc::{LaneDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc};
+use aegis_core::dispatch::{Event, Job, State, step};
+use aegis_core::trace::{Kind, Limit};
+use aegis_core::{Duration, Instant, LaneId, ModelId, Priority, TaskId};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+const QUEUE: usize = 4;
+const HOUR: u64 = 3_600_000_000_000;
+const HYPERPERIOD: u64 = 60;
+
+/// What a step is asked to do, in terms of the present.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Timer {
+        after: u64,
+    },
+    /// At the instant that the last step asked for, or later.
+    Wake {
+        late: u64,
+    },
+    /// As often as told, each a little later, with an arrival that lies back or ahead.
+    Submit {
+        task: u16,
+        after: u64,
+        back: u64,
+        ahead: u64,
+        times: u8,
+    },
+    End {
+        lane: u16,
+        after: u64,
+        ago: u64,
+        length: u64,
+        cut: bool,
+    },
+    Jump {
+        hours: u64,
+    },
+    Back {
+        by: u64,
+    },
+    Stop {
+        after: u64,
+        ahead: u64,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct LaneSpec {
+    policy: Policy,
+    preemption: Preemption,
+    overhead: u64,
+}
+
+#[derive(Clone, Debug)]
+struct TaskSpec {
+    lane: usize,
+    release: Release,
+    /// Which of the tasks before it is the stage before it, if it is a stage.
+    after: usize,
+    /// Tasks of one lane have different ones by their positions.
+    priority: u16,
+    times: [u64; 6],
+    segments: Vec<u64>,
+    skips: bool,
+    queue: u16,
+    slots: Vec<u64>,
+    model: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Plan {
+    lanes: Vec<LaneSpec>,
+    tasks: Vec<TaskSpec>,
+    /// Whether periods, deadlines and phases are whole tens, so that some deadlines are equal.
+    round: bool,
+}
+
+fn ns(ns: u64) -> Duration {
+    Duration::from_ns(ns)
+}
+
+impl Plan {
+    fn desc(&self) -> &'static SystemDesc {
+        let lane_of = |spec: &TaskSpec| spec.lane % self.lanes.len();
+        let tasks = self.tasks.iter().enumerate().map(|(position, spec)| {
+            let lane = lane_of(spec);
+            let pieces = self.lanes[lane].preemption == Preemption::Segments;
+            let segments: Vec<Duration> = spec.segments.iter().filter(|_| pieces).map(|length| ns(*length)).collect();
+            let is_stage = spec.release == Release::Stage && position > 0;
+            let after = TaskId(u16::try_from(spec.after % position.max(1)).unwrap());
+            let [period, deadline, phase, jitter, budget, bound] = spec.times;
+            let [period, deadline, phase] =
+                [period, deadline, phase].map(|time| ns(if self.round { time.next_multiple_of(10) } else { time }));
+            let [jitter, budget, bound] = [jitter, budget, bound].map(ns);
+            TaskDesc {
+                release: if is_stage || spec.release != Release::Stage { spec.release } else { Release::Timer },
+                stage: is_stage.then_some(StageDesc { after, earliest: ns(0), latest: ns(0) }),
+                priority: Priority(spec.priority / 256 * 256 + u16::try_from(position).unwrap()),
+                model: spec.model.then_some(ModelId(0)),
+                period,
+                deadline,
+                phase,
+                jitter,
+                budget,
+                response_bound: bound,
+                segments: segments.leak(),
+                on_overrun: if spec.skips { OnOverrun::SkipNext } else { OnOverrun::Continue },
+                queue: spec.queue,
+                ..task(u16::try_from(lane).unwrap(), 0)
+            }
+        });
+        let tasks: Vec<TaskDesc> = tasks.collect();
+        let lanes = self.lanes.iter().enumerate().map(|(position, spec)| {
+            let own = (0u16..).zip(&self.tasks).filter(|(_, spec)| lane_of(spec) == position);
+            let slots: BTreeMap<u64, u16> =
+                own.flat_map(|(id, spec)| spec.slots.iter().map(move |slot| (*slot, id))).collect();
+            let is_table = spec.policy == Policy::TimeTriggered && !slots.is_empty();
+            let slots: Vec<Slot> =
+                slots.into_iter().map(|(at, task)| Slot { at: ns(at), task: TaskId(task) }).collect();
+            LaneDesc {
+                policy: if is_table || spec.policy != Policy::TimeTriggered {
+                    spec.policy
+                } else {
+                    Policy::FixedPriority
+                },
+                preemption: spec.preemption,
+                hyperperiod: ns(if is_table { HYPERPERIOD } else { 0 }),
+                slots: if is_table { slots.leak() } else { &[] },
+                ..lane(Policy::FixedPriority, spec.overhead)
+            }
+        });
+        system(lanes.collect(), tasks)
+    }
+}
+
+fn lanes() -> impl Strategy<Value = LaneSpec> {
+    let policy = prop_oneof![
+        2 => Just(Policy::FixedPriority),
+        1 => Just(Policy::RateMonotonic),
+        1 => Just(Policy::DeadlineMonotonic),
+        3 => Just(Policy::EarliestDeadlineFirst),
+        2 => Just(Policy::TimeTriggered),
+    ];
+    let preemption =
+        prop_oneof![1 => Just(Preemption::None), 2 => Just(Preemption::Segments), 1 => Just(Preemption::Full)];
+    (policy, preemption, 0..3_u64).prop_map(|(policy, preemption, overhead)| LaneSpec { policy, preemption, overhead })
+}
+
+fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
+    let release = prop_oneof![4 => Just(Release::Timer), 4 => Just(Release::Submitted), 1 => Just(Release::Stage)];
+    let times = [5..longest, 5..longest, 0..longest, 0..4, 1..9, 1..longest];
+    let pieces = prop::collection::vec(1..4_u64, 0..4);
+    let slots = prop::collection::vec(0..HYPERPERIOD, 1..4);
+    let rest = (pieces, any::<bool>(), 1..=4_u16, slots, any::<bool>());
+    (0..3_usize, release, any::<usize>(), any::<u16>(), times, rest).prop_map(
+        |(lane, release, after, priority, times, (segments, skips, queue, slots, model))| TaskSpec {
+            lane,
+            release,
+            after,
+            priority: priority % 0x8000,
+            times,
+            segments,
+            skips,
+            queue,
+            slots,
+            model,
+        },
+    )
+}
+
+fn plans(tasks_least: usize, tasks_most: usize, longest: u64) -> impl Strategy<Value = Plan> {
+    let tasks = prop::collection::vec(tasks(longest), tasks_least..=tasks_most);
+    (prop::collection::vec(lanes(), 1..=3), tasks, any::<bool>()).prop_map(|(lanes, tasks, round)| Plan {
+        lanes,
+        tasks,
+        round,
+    })
+}
+
+fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
+    let end = |cut: bool| {
+        (0..3_u16, 0..5_u64, 0..3_u64, 0..8_u64).prop_map(move |(lane, after, ago, length)| Act::End {
+            lane,
+            after,
+            ago,
+            length,
+            cut,
+        })
+    };
+    let submit = (0..tasks, 0..4_u64, 0..4_u64, 0..40_u64, 0..20_u8).prop_map(|(task, after, back, ahead, times)| {
+        // One in ten lies ahead, one in twenty is a storm.
+        let (ahead, times) = (if ahead < 4 { ahead } else { 0 }, if times == 0 { 12 } else { 1 });
+        Act::Submit { task, after, back, ahead, times }
+    });
+    let act = prop_oneof![
+        20 => (0..6_u64).prop_map(|after| Act::Timer { after }),
+        30 => prop_oneof![3 => Just(0), 1 => 1..4_u64, 1 => 1..90_u64].prop_map(|late| Act::Wake { late }),
+        60 => submit,
+        80 => end(false),
+        20 => end(true),
+        1 => (1..20_u64).prop_map(|hours| Act::Jump { hours }),
+        4 => (1..50_u64).prop_map(|by| Act::Back { by }),
+        1 => (0..5_u64, 0..50_u64).prop_map(|(after, ahead)| Act::Stop { after, ahead }),
+    ];
+    prop::collection::vec(act, 1..=steps)
+}
+
+/// What a job has been through, by the records alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Seen {
+    Waits,
+    Runs,
+    Paused,
+}
+
+/// What must hold whatever the policy does: seen through the records, the actions and what a state tells.
+struct Watcher {
+    system: &'static SystemDesc,
+    jobs: BTreeMap<u64, (TaskId, Seen)>,
+    requests: u64,
+}
+
+impl Watcher {
+    /// One segment a lane, each job once and none lost.
+    fn hear(&mut self, kind: &Kind) {
+        match *kind {
+            Kind::Submitted { job, .. } => {
+                self.requests += 1;
+                assert_eq!(job.request, self.requests, "requests count from 1 without gaps");
+                assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Waits)), None);
+            }
+            Kind::Started { job, lane } => {
+                let lane_of = |task: TaskId| self.system.tasks[task.index()].lane;
+                let busy = self.jobs.values().any(|(task, seen)| *seen == Seen::Runs && lane_of(*task) == lane);
+                assert!(!busy, "{lane:?} runs a segment already");
+                let before = self.jobs.insert(job.request, (job.task, Seen::Runs));
+                assert!(
+                    [Some((job.task, Seen::Waits)), Some((job.task, Seen::Paused))].contains(&before),
+                    "{before:?}"
+                );
+            }
+            Kind::Paused { job, .. } => {
+                assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Paused)), Some((job.task, Seen::Runs)));
+            }
+            Kind::Completed { job, .. } => {
+                assert_eq!(self.jobs.remove(&job.request), Some((job.task, Seen::Runs)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The state has exactly the jobs that the records have, queues are bounded, and what runs now went before what waits.
+    fn look<const TASKS: usize, const LANES: usize>(
+        &self,
+        state: &State<TASKS, LANES, QUEUE>,
+        start: &[Option<Job>; LANES],
+    ) {
+        let mut found = BTreeMap::new();
+        for (id, task) in (0..).map(TaskId).zip(self.system.tasks) {
+            for job in state.waiting(id) {
+                let seen = self.jobs.get(&job.request).map_or(Seen::Runs, |(_, seen)| *seen);
+                assert_ne!(seen, Seen::Runs, "{job:?} does not wait");
+                assert_eq!(found.insert(job.request, (id, seen)), None);
+            }
+            let of = |what| found.values().filter(|own| **own == (id, what)).count();
+            assert!(of(Seen::Waits) <= usize::from(task.queue) && of(Seen::Paused) <= 1, "queues are bounded");
+        }
+        for (id, desc) in (0..).map(LaneId).zip(self.system.lanes) {
+            let running = state.running(id);
+            if let Some(job) = running {
+                assert_eq!(found.insert(job.request, (job.task, Seen::Runs)), None);
+            }
+            let Some(Some(started)) = start.get(id.index()) else { continue };
+            assert_eq!(running, Some(*started));
+            let own = (0..).map(TaskId).zip(self.system.tasks).filter(|(_, task)| task.lane == id);
+            for job in own.flat_map(|(task, _)| state.waiting(task)) {
+                let (one, other) = (&self.system.tasks[started.task.index()], &self.system.tasks[job.task.index()]);
+                assert!(started.task != job.task || started.request < job.request, "jobs of a task in order");
+                let before = match desc.policy {
+                    Policy::EarliestDeadlineFirst => started.deadline <= job.deadline,
+                    Policy::TimeTriggered => true,
+                    _ => started.task == job.task || one.priority.is_more_important_than(other.priority),
+                };
+                assert!(before, "{started:?} does not go before {job:?}");
+            }
+        }
+        assert_eq!(found, self.jobs, "no job is lost");
+    }
+
+    /// A lane without a table is never idle while a job of its waits.
+    fn works<const TASKS: usize, const LANES: usize>(&self, state: &State<TASKS, LANES, QUEUE>) {
+        for (id, desc) in (0..).map(LaneId).zip(self.system.lanes) {
+            let own = (0..).map(TaskId).zip(self.system.tasks).filter(|(_, task)| task.lane == id);
+            let waits = own.flat_map(|(task, _)| state.waiting(task)).count();
+            assert!(waits == 0 || desc.policy == Policy::TimeTriggered || state.running(id).is_some());
+        }
+    }
+}
+
+/// How often something was seen over all runs.
+#[derive(Default, Debug)]
+struct Counts(BTreeMap<&'static str, u64>);
+
+impl Counts {
+    fn add(&mut self, what: &'static str) {
+        *self.0.entry(what).or_insert(0) += 1;
+    }
+
+    fn kind(&mut self, kind: &Kind) {
+        self.add(match kind {
+            Kind::Submitted { .. } => "submitted",
+            Kind::Rejected { count: 1, .. } => "rejected",
+            Kind::Rejected { .. } => "backlog",
+            Kind::Skipped { .. } => "skipped",
+            Kind::Decided { reason, .. } => reason.name(),
+            Kind::Overran { limit: Limit::Job, .. } => "job overran",
+            Kind::Overran { limit: Limit::Segment, .. } => "segment overran",
+            Kind::Paused { .. } => "paused",
+            Kind::Completed { .. } => "completed",
+            Kind::Missed { .. } => "missed",
+            Kind::Exceeded { .. } => "exceeded",
+            _ => "other",
+        });
+    }
+}
+
+/// Tells both the same.
+fn compare<const TASKS: usize, const LANES: usize>(
+    plan: &Plan,
+    acts: &[Act],
+    counts: &mut Counts,
+) -> Result<(), TestCaseError> {
+    let system = plan.desc();
+    let mut state: State<TASKS, LANES, QUEUE> = State::new(system).unwrap();
+    let mut reference = Reference::new(system);
+    let mut watcher = Watcher { system, jobs: BTreeMap::new(), requests: 0 };
+    let (mut now, mut wake) = (0_u64, None::<u64>);
+    for act in acts {
+        let mut events = Vec::new();
+        match *act {
+            Act::Timer { after } => events.push((Event::Timer, now + after)),
+            Act::Wake { late } => events.push((Event::Timer, wake.unwrap_or(now) + late)),
+            Act::Submit { task, after, back, ahead, times } => {
+                for number in 1..=u64::from(times) {
+                    let now = now + after * number;
+                    let arrival = at((now + ahead).saturating_sub(back));
+                    events.push((Event::Submit { task: TaskId(task), arrival }, now));
+                }
+            }
+            Act::End { lane, after, ago, length, cut } => {
+                let (lane, now) = (LaneId(lane), now + after);
+                // One more than now is a clock that reads differently.
+                let ended = (now + 1).saturating_sub(ago);
+                let (began, ended) = (at(ended.saturating_sub(length)), at(ended));
+                let event =
+                    if cut { Event::Preempted { lane, began, ended } } else { Event::Completed { lane, began, ended } };
+                events.push((event, now));
+            }
+            Act::Jump { hours } => events.push((Event::Timer, now + hours * HOUR)),
+            Act::Back { by } => events.push((Event::Timer, now.saturating_sub(by))),
+            Act::Stop { after, ahead } => {
+                events.push((Event::Stop { end: at((now + ahead).saturating_sub(9)) }, now + after))
+            }
+        }
+        for (event, instant) in events {
+            let mut log = Log::default();
+            let done = step(system, &mut state, event, at(instant), &mut log);
+            let first = reference.records.len();
+            let expected = reference.step(event, instant);
+            prop_assert_eq!(&log.0[..], &reference.records[first..], "{:?} at {}", event, instant);
+            let (done, expected) = match (done, expected) {
+                (Ok(done), Ok(expected)) => (done, expected),
+                (done, expected) => {
+                    prop_assert_eq!(done.as_ref().err(), expected.as_ref().err(), "{:?} at {}", event, instant);
+                    counts.add("refused");
+                    continue;
+                }
+            };
+            prop_assert_eq!(&done.start[..expected.0.len()], &expected.0[..], "{:?} at {}", event, instant);
+            prop_assert_eq!(done.wake_at.map(Instant::as_ns), expected.1, "{:?} at {}", event, instant);
+            for (_, kind) in &log.0 {
+                counts.kind(kind);
+                watcher.hear(kind);
+            }
+            watcher.look(&state, &done.start);
+            watcher.works(&state);
+            (now, wake) = (instant, expected.1);
+        }
+    }
+    Ok(())
+}
+
+/// Runs as many cases as CI has time for, always the same ones, or with `AEGIS_LONG=1` a hundred times as many.
+fn run<const TASKS: usize, const LANES: usize>(cases: u32, plans: impl Strategy<Value = Plan>, steps: usize) -> Counts {
+    let is_long = std::env::var_os("AEGIS_LONG").is_some_and(|value| value == "1");
+    let config = Config {
+        cases: if is_long { cases * 100 } else { cases },
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(5),
+        ..Config::default()
+    };
+    let counts = RefCell::new(Counts::default());
+    let both = (plans, acts(u16::try_from(TASKS).unwrap(), steps));
+    let result = TestRunner::new(config)
+        .run(&both, |(plan, acts)| compare::<TASKS, LANES>(&plan, &acts, &mut counts.borrow_mut()));
+    let counts = counts.into_inner();
+    println!("{counts:?}");
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    counts
+}
+
+fn assert_all_seen(counts: &Counts, least: u64) {
+    let wanted = BTreeSet::from([
+        "submitted",
+        "rejected",
+        "backlog",
+        "skipped",
+        "job overran",
+        "segment overran",
+        "paused",
+        "completed",
+        "missed",
+        "exceeded",
+        "refused",
+        "only-one-waiting",
+        "arrived-first",
+        "more-important",
+        "earlier-deadline",
+        "equal-deadline-first-in-table",
+        "in-table",
+    ]);
+    for what in wanted {
+        assert!(counts.0.get(what).is_some_and(|count| *count >= least), "{what}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_few_tasks_are_dispatched_as_the_reference_does() {
+    assert_all_seen(&run::<6, 3>(6_000, plans(1, 6, 40), 120), 400);
+}
+
+#[test]
+fn many_tasks_are_dispatched_as_the_reference_does() {
+    assert_all_seen(&run::<150, 3>(100, plans(60, 150, 400), 200), 30);
+}
