@@ -198,8 +198,8 @@ pub fn run<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         broken: None,
     };
     let evidence = [Evidence::default(); LANES];
-    let mut turn = Loop { setup, state, sink, report, evidence, handed: [Instant::START; LANES], wake_at: None };
-    turn.wake_at = Some(Instant::START);
+    let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
+    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None };
     if let Err(broken) = turn.turns(&mut timer) {
         turn.report.broken = Some(broken);
     }
@@ -219,6 +219,8 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     /// When each lane's present piece of a job was handed over.
     handed: [Instant; LANES],
     wake_at: Option<Instant>,
+    /// The end of which the dispatcher was told: nothing that arrives then or later is released.
+    end: Option<Instant>,
 }
 
 impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
@@ -235,7 +237,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             self.setup.bell.hear();
             self.note_wakeup(self.setup.clock.now());
             if let Some(end) = unannounced.take() {
-                self.step(Event::Stop { end }, self.setup.clock.now())?;
+                self.announce(end, self.setup.clock.now())?;
             }
             for position in 0..LANES {
                 let done = self.setup.lanes.get(position).and_then(|lane| lane.done());
@@ -243,15 +245,14 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                     self.complete(LaneId(number), &done)?;
                 }
             }
-            self.take_submissions(drain_until.is_some())?;
+            self.take_submissions()?;
             let now = self.setup.clock.now();
             let over = self.setup.until.is_some_and(|until| now >= until);
             let asked = !over && self.setup.stop.asked.load(Ordering::Acquire);
             if drain_until.is_none() && (over || asked) {
-                self.setup.submissions.close();
                 drain_until = Some(now.checked_add(DRAIN_LIMIT).ok_or(Broken::Refused(Refused::OutOfRange))?);
                 if asked {
-                    self.step(Event::Stop { end: now }, now)?;
+                    self.announce(now, now)?;
                 }
             }
             if self.wake_at.is_some_and(|at| at <= now) {
@@ -261,6 +262,13 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 return Ok(());
             }
         }
+    }
+
+    /// Tells dispatcher and submitters when the run ends.
+    fn announce(&mut self, end: Instant, now: Instant) -> Result<(), Broken> {
+        self.end = Some(end);
+        self.setup.submissions.close(end);
+        self.step(Event::Stop { end }, now)
     }
 
     /// Measures the lateness of a timer wake-up and opens the busy interval of each lane that was idle.
@@ -285,17 +293,19 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
 
     /// Hands over what the application has submitted, at most one arrival of each task, in the order of the tasks: where
     /// several are seen at once, the most important of a lane is released first.
-    fn take_submissions(&mut self, ending: bool) -> Result<(), Broken> {
+    ///
+    /// Who submits knows the end of the run too, but may have taken its stamp while that was being told: what arrives at the
+    /// end or later is dropped.
+    fn take_submissions(&mut self) -> Result<(), Broken> {
         let mut from = 0;
         while let Some((task, arrival)) = self.setup.submissions.take(from) {
             from = task.index().saturating_add(1);
+            if self.end.is_some_and(|end| arrival >= end) {
+                continue;
+            }
             let now = self.setup.clock.now();
             self.note_submission(task, now.saturating_since(arrival));
-            match self.step(Event::Submit { task, arrival }, now) {
-                // It came after the end of the run.
-                Err(Broken::Refused(Refused::NotSubmittable { .. })) if ending => {}
-                other => other?,
-            }
+            self.step(Event::Submit { task, arrival }, now)?;
         }
         Ok(())
     }
@@ -394,4 +404,48 @@ impl LaneReport {
 
 fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Setup, Stop, run};
+    use crate::bell::Bell;
+    use crate::clock::Clock;
+    use crate::fixture;
+    use crate::lane::LaneLink;
+    use crate::steal::StealSamples;
+    use crate::submissions::Submissions;
+    use aegis_core::desc::{Release, SystemDesc};
+    use aegis_core::dispatch::State;
+    use aegis_core::trace::Discard;
+    use aegis_core::{Duration, Instant, TaskId};
+    use std::sync::Arc;
+
+    #[test]
+    fn an_arrival_that_was_stamped_at_the_end_while_it_was_told_is_dropped() {
+        let base = fixture::system(&[(10, 1)]);
+        let tasks = base.tasks.iter().map(|task| aegis_core::desc::TaskDesc { release: Release::Submitted, ..*task });
+        let tasks: Vec<_> = tasks.collect();
+        let system: &SystemDesc = &SystemDesc { tasks: tasks.leak(), ..*base };
+        let bell = Arc::new(Bell::new().unwrap());
+        let (stop, submissions, samples) =
+            (Stop::new(Arc::clone(&bell)), Submissions::new(system), StealSamples::new());
+        let (clock, end) = (Clock::starting_in(Duration::ZERO), Instant::from_ns(20_000_000));
+        submissions.open(clock, Arc::clone(&bell));
+        submissions.wait_with(TaskId(0), end);
+        let setup = Setup {
+            system,
+            clock,
+            lanes: [Arc::new(LaneLink::new())],
+            bell: &bell,
+            stop: &stop,
+            submissions: &submissions,
+            until: Some(end),
+            steal: None,
+            samples: &samples,
+        };
+        let mut state: State<1, 1, 2> = State::new(system).unwrap();
+        let report = run(&setup, &mut state, &mut Discard).unwrap();
+        assert_eq!((report.broken, report.drained, submissions.take(0)), (None, true, None));
+    }
 }

@@ -97,6 +97,24 @@ pub struct Ran {
     pub ran: Vec<(u64, u16)>,
 }
 
+/// What a run does besides what its plan says.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    pub act: Act,
+    /// When the run ends by itself.
+    pub for_ms: Option<u64>,
+    /// When it is asked to stop.
+    pub stop_ms: Option<u64>,
+    pub delay: Option<Delay>,
+}
+
+impl Scenario {
+    /// Nothing but jobs of this kind.
+    pub const fn of(act: Act) -> Self {
+        Self { act, for_ms: None, stop_ms: None, delay: None }
+    }
+}
+
 /// Runs a plan with `TASKS` tasks on one lane for `for_ms`, or until stopped after `stop_ms`.
 pub fn drive<const TASKS: usize>(
     system: &'static SystemDesc,
@@ -104,29 +122,16 @@ pub fn drive<const TASKS: usize>(
     for_ms: Option<u64>,
     stop_ms: Option<u64>,
 ) -> Ran {
-    drive_delayed::<TASKS>(system, act, for_ms, stop_ms, None)
+    drive_beside::<TASKS>(system, Scenario { for_ms, stop_ms, ..Scenario::of(act) }, |_| {})
 }
 
-/// As [`drive`], with an orchestration thread that is late once.
-pub fn drive_delayed<const TASKS: usize>(
+/// Runs a scenario beside an application that submits jobs.
+pub fn drive_beside<const TASKS: usize>(
     system: &'static SystemDesc,
-    act: Act,
-    for_ms: Option<u64>,
-    stop_ms: Option<u64>,
-    delay: Option<Delay>,
-) -> Ran {
-    drive_submitting::<TASKS>(system, act, for_ms, stop_ms, delay, |_| {})
-}
-
-/// As [`drive_delayed`], beside an application that submits jobs.
-pub fn drive_submitting<const TASKS: usize>(
-    system: &'static SystemDesc,
-    act: Act,
-    for_ms: Option<u64>,
-    stop_ms: Option<u64>,
-    delay: Option<Delay>,
+    scenario: Scenario,
     application: impl FnOnce(&Submissions) + Send,
 ) -> Ran {
+    let Scenario { act, for_ms, stop_ms, delay } = scenario;
     // Two real-time lanes on one core would disturb each other.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,6 +159,7 @@ pub fn drive_submitting<const TASKS: usize>(
             let inner: Counted<'_, TASKS> = Counted { tally: Tally::new(), recorder: Recorder::new(writer) };
             let mut sink = Delaying { inner, delay };
             let clock = Clock::starting_in(fixture::ms(20));
+            let until = for_ms.map(|ms| Instant::from_ns(ms * 1_000_000));
             submissions.open(clock, Arc::clone(&bell));
             sink.record(Instant::START, Kind::Began { config_hash: system.config_hash });
             let setup = Setup {
@@ -163,7 +169,7 @@ pub fn drive_submitting<const TASKS: usize>(
                 lanes: [link],
                 bell: &bell,
                 stop: &stop,
-                until: for_ms.map(|ms| Instant::from_ns(ms * 1_000_000)),
+                until,
                 steal: steal.as_ref(),
                 samples: &samples,
             };
