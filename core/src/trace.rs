@@ -253,6 +253,26 @@ pub enum Kind {
         /// Whether these add up to at least the exceedance.
         explained: bool,
     },
+    /// A segment was still in flight when the watchdog's timeout after its budget had passed.
+    LaneStalled {
+        /// The job.
+        job: JobRef,
+        /// Its lane.
+        lane: LaneId,
+        /// How long the segment had been in flight.
+        elapsed: Duration,
+        /// How long it may have been: its budget, the planned overheads and the watchdog's timeout.
+        allowed: Duration,
+    },
+    /// The orchestration thread woke, or ended a turn, later than the watchdog's timeout allows.
+    LoopStalled {
+        /// When its wake-up was due, or its turn began.
+        due: Instant,
+        /// How late it was.
+        late: Duration,
+        /// The watchdog's timeout.
+        allowed: Duration,
+    },
 }
 
 impl Kind {
@@ -267,6 +287,8 @@ impl Kind {
                 | Self::GuaranteeVoid { .. }
                 | Self::Failed { .. }
                 | Self::Disturbed { .. }
+                | Self::LaneStalled { .. }
+                | Self::LoopStalled { .. }
         )
     }
 }

@@ -129,6 +129,19 @@ impl<W: Write> Line<'_, W> {
                 self.duration("bound_ns", bound);
             }
             Kind::Disturbed { .. } => self.disturbance(kind),
+            Kind::LaneStalled { job, lane, elapsed, allowed } => {
+                self.begin("lane_stall");
+                self.job(job);
+                self.stream(lane);
+                self.duration("elapsed_ns", elapsed);
+                self.duration("allowed_ns", allowed);
+            }
+            Kind::LoopStalled { due, late, allowed } => {
+                self.begin("loop_stall");
+                self.instant("due", due);
+                self.duration("late_ns", late);
+                self.duration("allowed_ns", allowed);
+            }
         }
     }
 

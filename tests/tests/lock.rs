@@ -167,14 +167,14 @@ fn another_versions_lock_is_refused_before_its_content_is_read() {
     let good = vehicle.lock_text();
     let layout = format!("table-layout = {TABLE_LAYOUT}");
     for (from, to) in
-        [("version = 4", "version = 7"), ("version = 4", "version = 1"), (layout.as_str(), "table-layout = 7")]
+        [("version = 5", "version = 7"), ("version = 5", "version = 1"), (layout.as_str(), "table-layout = 7")]
     {
         let (_, number) = to.split_once(" = ").unwrap();
         let text = good.replacen(from, to, 1).replacen("aegis ", "tomorrow's aegis ", 1);
         let text = text.replacen("plan-sha256", "plan-blake3", 1);
         std::fs::write(vehicle.lock_path(), text).unwrap();
         let refused = vehicle.accept().unwrap_err();
-        names(&vehicle, &refused, &[number, TOOL, "version 4"]);
+        names(&vehicle, &refused, &[number, TOOL, "version 5"]);
         assert!(matches!(refused, Refused::Version { .. }), "{refused}");
     }
 }

@@ -134,6 +134,17 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
                 ("explained", Truth),
             ],
         ),
+        "lane_stall" => (
+            true,
+            &[
+                ("request_id", Text),
+                ("task", Text),
+                ("stream_id", Text),
+                ("elapsed_ns", Number),
+                ("allowed_ns", Number),
+            ],
+        ),
+        "loop_stall" => (true, &[("due", Number), ("late_ns", Number), ("allowed_ns", Number)]),
         _ => return None,
     })
 }
@@ -260,6 +271,7 @@ mod tests {
         manifest_hash: [0; 32],
         machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
         orchestration_core: 0,
+        watchdog: None,
         libraries: &[],
         assets: &[],
         lanes: &[],
@@ -275,7 +287,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 17] {
+    fn every_kind() -> [Kind; 19] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -297,6 +309,8 @@ mod tests {
             Kind::Failed { job, lane },
             Kind::Missed { job, lateness: ns },
             Kind::Exceeded { job, response: ns, bound: ns },
+            Kind::LaneStalled { job, lane, elapsed: ns, allowed: ns },
+            Kind::LoopStalled { due: at, late: ns, allowed: ns },
         ]
     }
 

@@ -1,7 +1,7 @@
 //! The orchestration loop: one thread that waits for time and for lanes, and drives the pure dispatcher.
 //!
 //! ```text
-//!  poll(timer, bell) ─▶ now ─▶ ends of pieces: step(Completed) ─▶ stop asked: step(Stop, now)
+//!  poll(timer, bell) ─▶ now ─▶ ends of pieces: step(Completed) ─▶ pieces that do not end: a stall ─▶ stop asked: step(Stop, now)
 //!        ▲                                                      ─▶ timer due: step(Timer)
 //!        └──────────── arm the timer ◀── hand chosen jobs to their lanes ◀──┘
 //! ```
@@ -16,8 +16,10 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::evidence::Evidence;
 use crate::lane::{Done, Fault, LaneLink};
+use crate::stall::{Guard, Stall};
 use crate::steal::{StealReader, StealSamples};
 use crate::submissions::Submissions;
+use crate::watchdog::Pulse;
 use aegis_core::desc::{LaneDesc, SystemDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, count_unfinished, step};
 use aegis_core::trace::{Kind, Sink};
@@ -75,6 +77,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub steal: Option<&'a StealReader>,
     /// The main thread's steal samples, the base of each busy interval.
     pub samples: &'a StealSamples<LANES>,
+    /// Where it tells of itself, and what it does about what stands still; `None`: nothing is watched.
+    pub pulse: Option<&'a Pulse>,
 }
 
 /// What the loop saw of one lane.
@@ -101,6 +105,8 @@ pub enum Broken {
     },
     /// The dispatcher refused an event: internal error.
     Refused(Refused),
+    /// Something stood still, and the manifest says that the vehicle ends then.
+    Stalled(Stall),
     /// A lane's mailbox was full although the dispatcher believed the lane idle: internal error.
     MailboxFull(LaneId),
     /// The system refused to wait or to set the timer, with its error number.
@@ -118,6 +124,10 @@ pub struct Report<const LANES: usize> {
     pub max_wakeup: Duration,
     /// The lanes, in the plan's order.
     pub lanes: [LaneReport; LANES],
+    /// How often a lane stood still.
+    pub lane_stalls: u64,
+    /// How often this thread did.
+    pub loop_stalls: u64,
     /// Whether all jobs had completed at the end.
     pub drained: bool,
     /// Set where the run did not end by a stop.
@@ -182,7 +192,15 @@ pub fn run<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     state: &mut State<TASKS, LANES, QUEUE>,
     sink: &mut impl Sink,
 ) -> io::Result<Report<LANES>> {
-    let mut timer = Timer::new()?;
+    Ok(run_with(Timer::new()?, setup, state, sink))
+}
+
+fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    mut timer: Timer,
+    setup: &Setup<'_, LANES>,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    sink: &mut impl Sink,
+) -> Report<LANES> {
     // Without a base, all steal since boot would count for the first busy interval.
     for (position, lane) in setup.system.lanes.iter().enumerate() {
         if let Some(ns) = setup.steal.and_then(|reader| reader.read(lane.core)) {
@@ -194,20 +212,27 @@ pub fn run<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         wakeups: 0,
         max_wakeup: Duration::ZERO,
         lanes: [LaneReport::default(); LANES],
+        lane_stalls: 0,
+        loop_stalls: 0,
         drained: false,
         broken: None,
     };
     let evidence = [Evidence::default(); LANES];
     let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
-    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None };
+    let guard = Guard::new(setup.pulse);
+    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None, guard };
     if let Err(broken) = turn.turns(&mut timer) {
         turn.report.broken = Some(broken);
     }
     let ended = setup.clock.now();
     count_unfinished(turn.state, ended, turn.sink);
     turn.report.ended = ended;
+    (turn.report.lane_stalls, turn.report.loop_stalls) = (turn.guard.lane_stalls, turn.guard.loop_stalls);
     turn.report.drained = turn.state.is_idle();
-    Ok(turn.report)
+    if let Some(pulse) = setup.pulse {
+        pulse.end(turn.report.drained && turn.report.broken.is_none());
+    }
+    turn.report
 }
 
 struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
@@ -221,6 +246,7 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     wake_at: Option<Instant>,
     /// The end of which the dispatcher was told: nothing that arrives then or later is released.
     end: Option<Instant>,
+    guard: Guard<'a, LANES>,
 }
 
 impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
@@ -231,11 +257,16 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let mut unannounced = self.setup.until;
         let system_error = |error: rustix::io::Errno| Broken::System(error.raw_os_error());
         loop {
-            let limit = drain_until.or(self.setup.until);
-            timer.arm(&self.setup.clock, earliest(self.wake_at, limit)).map_err(system_error)?;
+            let limit = earliest(self.guard.next(), drain_until.or(self.setup.until));
+            let due = earliest(self.wake_at, limit);
+            timer.arm(&self.setup.clock, due).map_err(system_error)?;
+            let asleep = self.setup.clock.now();
+            self.guard.watch_self(&self.setup.clock, asleep, due, self.sink).map_err(Broken::Stalled)?;
             timer.wait(self.setup.bell).map_err(system_error)?;
             self.setup.bell.hear();
-            self.note_wakeup(self.setup.clock.now());
+            let woken = self.setup.clock.now();
+            self.guard.watch_self(&self.setup.clock, woken, Some(woken), self.sink).map_err(Broken::Stalled)?;
+            self.note_wakeup(woken);
             if let Some(end) = unannounced.take() {
                 self.announce(end, self.setup.clock.now())?;
             }
@@ -245,6 +276,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                     self.complete(LaneId(number), &done)?;
                 }
             }
+            self.guard.watch_lanes(self.setup.clock.now(), self.sink).map_err(Broken::Stalled)?;
             self.take_submissions()?;
             let now = self.setup.clock.now();
             let over = self.setup.until.is_some_and(|until| now >= until);
@@ -321,6 +353,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
     }
 
     fn complete(&mut self, lane: LaneId, done: &Done) -> Result<(), Broken> {
+        self.guard.ended(lane);
         let now = self.setup.clock.now();
         let job = self.state.running(lane);
         let execution = &done.execution;
@@ -381,9 +414,11 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             let Some(job) = job else { continue };
             let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));
             let link = self.setup.lanes.get(position).ok_or(Broken::MailboxFull(lane))?;
+            let now = self.setup.clock.now();
             if let Some(handed) = self.handed.get_mut(position) {
-                *handed = self.setup.clock.now();
+                *handed = now;
             }
+            self.guard.started(system, lane, job, now);
             link.start(system, *job, self.setup.clock).map_err(|_| Broken::MailboxFull(lane))?;
         }
         Ok(())
@@ -408,31 +443,51 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Setup, Stop, run};
+    use super::{Report, Setup, Stop, Timer, run_with};
     use crate::bell::Bell;
     use crate::clock::Clock;
     use crate::fixture;
     use crate::lane::LaneLink;
     use crate::steal::StealSamples;
     use crate::submissions::Submissions;
-    use aegis_core::desc::{Release, SystemDesc};
+    use crate::watchdog::{Pulse, Watch, Watched};
+    use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
     use aegis_core::dispatch::State;
-    use aegis_core::trace::Discard;
+    use aegis_core::trace::{Kind, Sink};
     use aegis_core::{Duration, Instant, TaskId};
+    use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
     use std::sync::Arc;
 
-    #[test]
-    fn an_arrival_that_was_stamped_at_the_end_while_it_was_told_is_dropped() {
-        let base = fixture::system(&[(10, 1)]);
-        let tasks = base.tasks.iter().map(|task| aegis_core::desc::TaskDesc { release: Release::Submitted, ..*task });
+    /// Keeps what it is given.
+    #[derive(Default)]
+    struct Kept(Vec<Kind>);
+
+    impl Sink for Kept {
+        fn record(&mut self, _at: Instant, kind: Kind) {
+            self.0.push(kind);
+        }
+    }
+
+    /// A task whose first arrival is at 60 ms.
+    fn late_task(release: Release) -> &'static SystemDesc {
+        let base = fixture::system(&[(1_000, 1)]);
+        let tasks = base.tasks.iter().map(|task| TaskDesc { release, phase: fixture::ms(60), ..*task });
         let tasks: Vec<_> = tasks.collect();
-        let system: &SystemDesc = &SystemDesc { tasks: tasks.leak(), ..*base };
+        Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*base }))
+    }
+
+    /// Runs a plan of one task on a lane without a thread, with `meanwhile` beside it.
+    fn run_alone(
+        system: &'static SystemDesc,
+        watchdog: Option<WatchdogDesc>,
+        until_ms: u64,
+        meanwhile: impl FnOnce(&Timer, &Submissions) + Send,
+    ) -> (Report<1>, Vec<Kind>, Option<Watched>) {
         let bell = Arc::new(Bell::new().unwrap());
-        let (stop, submissions, samples) =
-            (Stop::new(Arc::clone(&bell)), Submissions::new(system), StealSamples::new());
-        let (clock, end) = (Clock::starting_in(Duration::ZERO), Instant::from_ns(20_000_000));
+        let (stop, submissions) = (Stop::new(Arc::clone(&bell)), Submissions::new(system));
+        let (samples, pulse) = (StealSamples::new(), watchdog.map(Pulse::new));
+        let clock = Clock::starting_in(Duration::ZERO);
         submissions.open(clock, Arc::clone(&bell));
-        submissions.wait_with(TaskId(0), end);
         let setup = Setup {
             system,
             clock,
@@ -440,12 +495,53 @@ mod tests {
             bell: &bell,
             stop: &stop,
             submissions: &submissions,
-            until: Some(end),
+            until: Some(Instant::from_ns(until_ms * 1_000_000)),
             steal: None,
             samples: &samples,
+            pulse: pulse.as_ref(),
         };
+        let bell = bell.as_ref();
+        let (timer, mut kept) = (Timer::new().unwrap(), Kept::default());
+        let same = Timer { descriptor: timer.descriptor.try_clone().unwrap(), armed: None };
         let mut state: State<1, 1, 2> = State::new(system).unwrap();
-        let report = run(&setup, &mut state, &mut Discard).unwrap();
-        assert_eq!((report.broken, report.drained, submissions.take(0)), (None, true, None));
+        let (report, watched) = std::thread::scope(|scope| {
+            let watch = |pulse| Watch { pulse, bell, service: None, device: None, hook: None }.run();
+            let watching = pulse.as_ref().map(|pulse| scope.spawn(move || watch(pulse)));
+            scope.spawn(|| meanwhile(&same, &submissions));
+            let report = run_with(timer, &setup, &mut state, &mut kept);
+            (report, watching.map(|thread| thread.join().unwrap()))
+        });
+        (report, kept.0, watched)
+    }
+
+    #[test]
+    fn an_arrival_that_was_stamped_at_the_end_while_it_was_told_is_dropped() {
+        let wait =
+            |_: &Timer, submissions: &Submissions| submissions.wait_with(TaskId(0), Instant::from_ns(20_000_000));
+        let (report, kept, _) = run_alone(late_task(Release::Submitted), None, 20, wait);
+        assert_eq!((report.broken, report.drained), (None, true));
+        assert!(!kept.iter().any(|kind| matches!(kind, Kind::Submitted { .. })), "{kept:?}");
+    }
+
+    #[test]
+    fn a_lost_timer_is_seen_recorded_and_made_good_by_the_bell() {
+        let lose = |timer: &Timer, _: &Submissions| {
+            // The thread sleeps until 50 ms.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let never = Itimerspec { it_interval: zero, it_value: zero };
+            timerfd_settime(&timer.descriptor, TimerfdTimerFlags::ABSTIME, &never).unwrap();
+        };
+        let watchdog = WatchdogDesc { timeout: fixture::ms(40), device: None, on_stall: OnStall::Record };
+        let (report, kept, watched) = run_alone(late_task(Release::Timer), Some(watchdog), 50, lose);
+        assert_eq!((report.broken, report.drained, report.loop_stalls), (None, true, 1));
+        let stall = kept.iter().find_map(|kind| match *kind {
+            Kind::LoopStalled { due, late, allowed } => Some((due, late, allowed)),
+            _ => None,
+        });
+        let (due, late, allowed) = stall.unwrap();
+        assert_eq!((due, allowed), (Instant::from_ns(50_000_000), fixture::ms(40)));
+        assert!(late > fixture::ms(40), "{late:?}");
+        assert_eq!(watched.map(|watched| (watched.overdue, watched.must_exit)), Some((1, false)));
     }
 }

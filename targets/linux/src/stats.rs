@@ -97,6 +97,8 @@ impl<const TASKS: usize> Tally<TASKS> {
             | Kind::Decided { .. }
             | Kind::Bound { .. }
             | Kind::Started { .. }
+            | Kind::LaneStalled { .. }
+            | Kind::LoopStalled { .. }
             | Kind::Paused { .. } => {}
         }
     }

@@ -19,6 +19,8 @@ pub struct Findings {
     pub explained: u64,
     /// Jobs that failed alone.
     pub failed: u64,
+    /// How often a lane or the orchestration thread stood still for longer than the watchdog allows.
+    pub stalls: u64,
     /// Requests for memory that were refused or belong to no model, and models that ran in no recorded order.
     pub beyond_plan: u64,
     /// Reasons why the guarantee does not hold on this machine.
@@ -48,6 +50,11 @@ pub fn judge(findings: &Findings) -> Verdict {
     }
     if let Some(error) = &findings.internal {
         return verdict(3, error.clone());
+    }
+    if findings.stalls > 0 {
+        let stalls = if findings.stalls == 1 { "once".to_owned() } else { format!("{} times", findings.stalls) };
+        let what = "a lane or the orchestration thread stood still for longer than the watchdog allows,";
+        return verdict(1, format!("{what} {stalls}"));
     }
     if findings.failed > 0 {
         return verdict(1, format!("{} jobs failed and delivered nothing", findings.failed));
@@ -120,6 +127,9 @@ mod tests {
         assert_eq!((of(1, 1), of(1_000, 1), of(1_000, 2), of(1_001, 2), of(1_001, 3)), (0, 0, 1, 0, 1));
         let failed = Findings { failed: 2, misses: 1, ..findings(0, 0) };
         assert_eq!(judge(&failed).why, "2 jobs failed and delivered nothing");
+        let stalled = Findings { stalls: 1, failed: 2, ..findings(0, 0) };
+        let why = "a lane or the orchestration thread stood still for longer than the watchdog allows, once";
+        assert_eq!((judge(&stalled).status, judge(&stalled).why.as_str()), (1, why));
         let beyond = Findings { beyond_plan: 1, ..findings(0, 0) };
         assert_eq!(judge(&beyond).status, 1);
     }

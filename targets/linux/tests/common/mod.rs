@@ -4,17 +4,21 @@
 
 pub mod fixture;
 
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{SystemDesc, WatchdogDesc};
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Record, Recorder, Ring, Sink};
 use aegis_core::{Instant, LaneId};
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
+use aegis_linux::device::Device;
 use aegis_linux::lane::{Fault, JobContext, Lane, LaneWork};
 use aegis_linux::orchestrate::{Report, Setup, Stop, run};
+use aegis_linux::service::Service;
 use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
+use aegis_linux::watchdog::{Hook, Pulse, Watch, Watched};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a synthetic job does.
@@ -24,6 +28,8 @@ pub enum Act {
     Spin(u64),
     /// Sleeps for so many microseconds.
     Sleep(u64),
+    /// Sleeps for so many milliseconds in the job of one request, and does nothing in the others.
+    StallOnce { request: u64, for_ms: u64 },
     /// Fails.
     Fail(Fault),
     /// Fails in a job's first piece, and in no later one.
@@ -53,6 +59,10 @@ impl LaneWork for Synthetic {
                 while start.elapsed().as_micros() < u128::from(us) {}
             }
             Act::Sleep(us) => std::thread::sleep(std::time::Duration::from_micros(us)),
+            Act::StallOnce { request, for_ms } if job.request == request => {
+                std::thread::sleep(std::time::Duration::from_millis(for_ms));
+            }
+            Act::StallOnce { .. } => {}
             Act::Fail(fault) => return Err(fault),
             Act::FailFirst(fault) if job.is_first() => return Err(fault),
             Act::FailFirst(_) => {}
@@ -95,6 +105,10 @@ pub struct Ran {
     pub heap_operations: u64,
     /// Request and piece of whatever ran.
     pub ran: Vec<(u64, u16)>,
+    /// What came of watching.
+    pub watched: Option<Watched>,
+    /// How often the application was asked to pet.
+    pub pets: u64,
 }
 
 /// What a run does besides what its plan says.
@@ -106,12 +120,16 @@ pub struct Scenario {
     /// When it is asked to stop.
     pub stop_ms: Option<u64>,
     pub delay: Option<Delay>,
+    /// How the vehicle watches itself; the device is a file that is there already.
+    pub watchdog: Option<WatchdogDesc>,
+    /// The socket of a service manager that wants a pet every 100 ms.
+    pub manager: Option<&'static str>,
 }
 
 impl Scenario {
     /// Nothing but jobs of this kind.
     pub const fn of(act: Act) -> Self {
-        Self { act, for_ms: None, stop_ms: None, delay: None }
+        Self { act, for_ms: None, stop_ms: None, delay: None, watchdog: None, manager: None }
     }
 }
 
@@ -131,7 +149,7 @@ pub fn drive_beside<const TASKS: usize>(
     scenario: Scenario,
     application: impl FnOnce(&Submissions) + Send,
 ) -> Ran {
-    let Scenario { act, for_ms, stop_ms, delay } = scenario;
+    let Scenario { act, for_ms, stop_ms, delay, watchdog, manager } = scenario;
     // Two real-time lanes on one core would disturb each other.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +168,12 @@ pub fn drive_beside<const TASKS: usize>(
     }
     let link = lane.link();
     let submissions = Submissions::new(system);
-    let (report, stats, heap_operations) = std::thread::scope(|scope| {
+    let pulse = watchdog.map(Pulse::new);
+    let pulse = pulse.as_ref();
+    let service =
+        manager.map(|name| Service::connect(name.as_ref(), Some(std::time::Duration::from_millis(100))).unwrap());
+    let pets = Arc::new(AtomicU64::new(0));
+    let ((report, stats, heap_operations), watched) = std::thread::scope(|scope| {
         let orchestrate = || {
             aegis_linux::realtime::set_up_thread("orchestration", 0, aegis_linux::realtime::ORCHESTRATION_PRIORITY);
             let steal = StealReader::open().ok();
@@ -172,20 +195,31 @@ pub fn drive_beside<const TASKS: usize>(
                 until,
                 steal: steal.as_ref(),
                 samples: &samples,
+                pulse,
             };
             let before = aegis_linux::heap::operations_of_this_thread();
             let report = run(&setup, &mut state, &mut sink).unwrap();
             let after = aegis_linux::heap::operations_of_this_thread();
             (report, sink.inner.tally.tasks().to_vec(), after - before)
         };
+        let watching = pulse.map(|pulse| {
+            let device = pulse.desc().device.map(|path| Device::open(path.as_ref()).unwrap());
+            let pets = Arc::clone(&pets);
+            let hook: Hook = Box::new(move || {
+                pets.fetch_add(1, Ordering::Relaxed);
+            });
+            let watch = Watch { pulse, bell: &bell, service: service.as_ref(), device, hook: Some(hook) };
+            scope.spawn(|| watch.run())
+        });
         let thread = scope.spawn(orchestrate);
         application(&submissions);
-        thread.join().unwrap()
+        (thread.join().unwrap(), watching.map(|thread| thread.join().unwrap()))
     });
     let mut records = Vec::new();
     while let Some(record) = reader.dequeue() {
         records.push(record);
     }
     let ran = lane.close(std::time::Duration::from_secs(1)).unwrap().ran;
-    Ran { report, stats, records, heap_operations, ran }
+    let pets = pets.load(Ordering::Relaxed);
+    Ran { report, stats, records, heap_operations, ran, watched, pets }
 }
