@@ -253,6 +253,20 @@ pub enum Kind {
         /// Whether these add up to at least the exceedance.
         explained: bool,
     },
+    /// A step of the dispatcher, hand-over included, took longer than the overheads of the lanes that it served: an assumption of
+    /// the analysis did not hold.
+    StepExceeded {
+        /// How long it took.
+        length: Duration,
+        /// What the plan allows.
+        allowed: Duration,
+        /// Time the hypervisor took from the core.
+        steal: Duration,
+        /// Time the thread was ready but not on the core.
+        off_core: Duration,
+        /// Whether one of these is at least the excess.
+        explained: bool,
+    },
     /// A segment was still in flight when the watchdog's timeout after its budget had passed.
     LaneStalled {
         /// The job.
@@ -287,6 +301,7 @@ impl Kind {
                 | Self::GuaranteeVoid { .. }
                 | Self::Failed { .. }
                 | Self::Disturbed { .. }
+                | Self::StepExceeded { .. }
                 | Self::LaneStalled { .. }
                 | Self::LoopStalled { .. }
         )

@@ -129,6 +129,14 @@ impl<W: Write> Line<'_, W> {
                 self.duration("bound_ns", bound);
             }
             Kind::Disturbed { .. } => self.disturbance(kind),
+            Kind::StepExceeded { length, allowed, steal, off_core, explained } => {
+                self.begin("step_exceeded");
+                self.duration("length_ns", length);
+                self.duration("allowed_ns", allowed);
+                self.duration("steal_ns", steal);
+                self.duration("off_core_ns", off_core);
+                self.number("explained", explained);
+            }
             Kind::LaneStalled { job, lane, elapsed, allowed } => {
                 self.begin("lane_stall");
                 self.job(job);

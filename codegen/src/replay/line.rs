@@ -134,6 +134,16 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
                 ("explained", Truth),
             ],
         ),
+        "step_exceeded" => (
+            true,
+            &[
+                ("length_ns", Number),
+                ("allowed_ns", Number),
+                ("steal_ns", Number),
+                ("off_core_ns", Number),
+                ("explained", Truth),
+            ],
+        ),
         "lane_stall" => (
             true,
             &[
@@ -287,7 +297,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 19] {
+    fn every_kind() -> [Kind; 20] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -309,6 +319,7 @@ mod tests {
             Kind::Failed { job, lane },
             Kind::Missed { job, lateness: ns },
             Kind::Exceeded { job, response: ns, bound: ns },
+            Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: false },
             Kind::LaneStalled { job, lane, elapsed: ns, allowed: ns },
             Kind::LoopStalled { due: at, late: ns, allowed: ns },
         ]

@@ -31,6 +31,7 @@ pub mod signals;
 pub mod stall;
 pub mod stats;
 pub mod steal;
+pub mod steps;
 pub mod submissions;
 pub mod summary;
 pub mod table;

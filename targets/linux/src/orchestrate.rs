@@ -18,6 +18,7 @@ use crate::evidence::Evidence;
 use crate::lane::{Done, Fault, LaneLink};
 use crate::stall::{Guard, Stall};
 use crate::steal::{StealReader, StealSamples};
+use crate::steps::{StepReport, Steps, allowed};
 use crate::submissions::Submissions;
 use crate::watchdog::Pulse;
 use aegis_core::desc::{LaneDesc, SystemDesc};
@@ -124,6 +125,8 @@ pub struct Report<const LANES: usize> {
     pub max_wakeup: Duration,
     /// The lanes, in the plan's order.
     pub lanes: [LaneReport; LANES],
+    /// Its steps against what the plan allows for them.
+    pub steps: StepReport,
     /// How often a lane stood still.
     pub lane_stalls: u64,
     /// How often this thread did.
@@ -202,16 +205,13 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     sink: &mut impl Sink,
 ) -> Report<LANES> {
     // Without a base, all steal since boot would count for the first busy interval.
-    for (position, lane) in setup.system.lanes.iter().enumerate() {
-        if let Some(ns) = setup.steal.and_then(|reader| reader.read(lane.core)) {
-            setup.samples.store(position, ns);
-        }
-    }
+    setup.samples.sample(setup.system, setup.steal);
     let report = Report {
         ended: Instant::START,
         wakeups: 0,
         max_wakeup: Duration::ZERO,
         lanes: [LaneReport::default(); LANES],
+        steps: StepReport::default(),
         lane_stalls: 0,
         loop_stalls: 0,
         drained: false,
@@ -219,14 +219,15 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     };
     let evidence = [Evidence::default(); LANES];
     let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
-    let guard = Guard::new(setup.pulse);
-    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None, guard };
+    let (guard, steps) = (Guard::new(setup.pulse), Steps::new());
+    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None, guard, steps };
     if let Err(broken) = turn.turns(&mut timer) {
         turn.report.broken = Some(broken);
     }
     let ended = setup.clock.now();
     count_unfinished(turn.state, ended, turn.sink);
     turn.report.ended = ended;
+    turn.report.steps = turn.steps.report;
     (turn.report.lane_stalls, turn.report.loop_stalls) = (turn.guard.lane_stalls, turn.guard.loop_stalls);
     turn.report.drained = turn.state.is_idle();
     if let Some(pulse) = setup.pulse {
@@ -247,6 +248,7 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     /// The end of which the dispatcher was told: nothing that arrives then or later is released.
     end: Option<Instant>,
     guard: Guard<'a, LANES>,
+    steps: Steps,
 }
 
 impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
@@ -266,6 +268,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             self.setup.bell.hear();
             let woken = self.setup.clock.now();
             self.guard.watch_self(&self.setup.clock, woken, Some(woken), self.sink).map_err(Broken::Stalled)?;
+            self.steps.turn(woken, self.setup.samples.orchestration());
             self.note_wakeup(woken);
             if let Some(end) = unannounced.take() {
                 self.announce(end, self.setup.clock.now())?;
@@ -407,6 +410,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
 
     fn step(&mut self, event: Event, now: Instant) -> Result<(), Broken> {
         let system = self.setup.system;
+        let began = self.setup.clock.now();
         let actions = step(system, self.state, event, now, self.sink).map_err(Broken::Refused)?;
         let Actions { start, wake_at } = actions;
         self.wake_at = wake_at;
@@ -420,6 +424,12 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             }
             self.guard.started(system, lane, job, now);
             link.start(system, *job, self.setup.clock).map_err(|_| Broken::MailboxFull(lane))?;
+        }
+        let ended = self.setup.clock.now();
+        let steal = || self.setup.steal.and_then(|reader| reader.read(system.orchestration_core));
+        let length = ended.saturating_since(began);
+        if let Some(exceeded) = self.steps.note(length, allowed(system, event, &start), ended, steal) {
+            self.sink.record(ended, exceeded);
         }
         Ok(())
     }
@@ -442,106 +452,4 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Report, Setup, Stop, Timer, run_with};
-    use crate::bell::Bell;
-    use crate::clock::Clock;
-    use crate::fixture;
-    use crate::lane::LaneLink;
-    use crate::steal::StealSamples;
-    use crate::submissions::Submissions;
-    use crate::watchdog::{Pulse, Watch, Watched};
-    use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
-    use aegis_core::dispatch::State;
-    use aegis_core::trace::{Kind, Sink};
-    use aegis_core::{Duration, Instant, TaskId};
-    use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
-    use std::sync::Arc;
-
-    /// Keeps what it is given.
-    #[derive(Default)]
-    struct Kept(Vec<Kind>);
-
-    impl Sink for Kept {
-        fn record(&mut self, _at: Instant, kind: Kind) {
-            self.0.push(kind);
-        }
-    }
-
-    /// A task whose first arrival is at 60 ms.
-    fn late_task(release: Release) -> &'static SystemDesc {
-        let base = fixture::system(&[(1_000, 1)]);
-        let tasks = base.tasks.iter().map(|task| TaskDesc { release, phase: fixture::ms(60), ..*task });
-        let tasks: Vec<_> = tasks.collect();
-        Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*base }))
-    }
-
-    /// Runs a plan of one task on a lane without a thread, with `meanwhile` beside it.
-    fn run_alone(
-        system: &'static SystemDesc,
-        watchdog: Option<WatchdogDesc>,
-        until_ms: u64,
-        meanwhile: impl FnOnce(&Timer, &Submissions) + Send,
-    ) -> (Report<1>, Vec<Kind>, Option<Watched>) {
-        let bell = Arc::new(Bell::new().unwrap());
-        let (stop, submissions) = (Stop::new(Arc::clone(&bell)), Submissions::new(system));
-        let (samples, pulse) = (StealSamples::new(), watchdog.map(Pulse::new));
-        let clock = Clock::starting_in(Duration::ZERO);
-        submissions.open(clock, Arc::clone(&bell));
-        let setup = Setup {
-            system,
-            clock,
-            lanes: [Arc::new(LaneLink::new())],
-            bell: &bell,
-            stop: &stop,
-            submissions: &submissions,
-            until: Some(Instant::from_ns(until_ms * 1_000_000)),
-            steal: None,
-            samples: &samples,
-            pulse: pulse.as_ref(),
-        };
-        let bell = bell.as_ref();
-        let (timer, mut kept) = (Timer::new().unwrap(), Kept::default());
-        let same = Timer { descriptor: timer.descriptor.try_clone().unwrap(), armed: None };
-        let mut state: State<1, 1, 2> = State::new(system).unwrap();
-        let (report, watched) = std::thread::scope(|scope| {
-            let watch = |pulse| Watch { pulse, bell, service: None, device: None, hook: None }.run();
-            let watching = pulse.as_ref().map(|pulse| scope.spawn(move || watch(pulse)));
-            scope.spawn(|| meanwhile(&same, &submissions));
-            let report = run_with(timer, &setup, &mut state, &mut kept);
-            (report, watching.map(|thread| thread.join().unwrap()))
-        });
-        (report, kept.0, watched)
-    }
-
-    #[test]
-    fn an_arrival_that_was_stamped_at_the_end_while_it_was_told_is_dropped() {
-        let wait =
-            |_: &Timer, submissions: &Submissions| submissions.wait_with(TaskId(0), Instant::from_ns(20_000_000));
-        let (report, kept, _) = run_alone(late_task(Release::Submitted), None, 20, wait);
-        assert_eq!((report.broken, report.drained), (None, true));
-        assert!(!kept.iter().any(|kind| matches!(kind, Kind::Submitted { .. })), "{kept:?}");
-    }
-
-    #[test]
-    fn a_lost_timer_is_seen_recorded_and_made_good_by_the_bell() {
-        let lose = |timer: &Timer, _: &Submissions| {
-            // The thread sleeps until 50 ms.
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let never = Itimerspec { it_interval: zero, it_value: zero };
-            timerfd_settime(&timer.descriptor, TimerfdTimerFlags::ABSTIME, &never).unwrap();
-        };
-        let watchdog = WatchdogDesc { timeout: fixture::ms(40), device: None, on_stall: OnStall::Record };
-        let (report, kept, watched) = run_alone(late_task(Release::Timer), Some(watchdog), 50, lose);
-        assert_eq!((report.broken, report.drained, report.loop_stalls), (None, true, 1));
-        let stall = kept.iter().find_map(|kind| match *kind {
-            Kind::LoopStalled { due, late, allowed } => Some((due, late, allowed)),
-            _ => None,
-        });
-        let (due, late, allowed) = stall.unwrap();
-        assert_eq!((due, allowed), (Instant::from_ns(50_000_000), fixture::ms(40)));
-        assert!(late > fixture::ms(40), "{late:?}");
-        assert_eq!(watched.map(|watched| (watched.overdue, watched.must_exit)), Some((1, false)));
-    }
-}
+mod tests;

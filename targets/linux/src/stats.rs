@@ -97,6 +97,7 @@ impl<const TASKS: usize> Tally<TASKS> {
             | Kind::Decided { .. }
             | Kind::Bound { .. }
             | Kind::Started { .. }
+            | Kind::StepExceeded { .. }
             | Kind::LaneStalled { .. }
             | Kind::LoopStalled { .. }
             | Kind::Paused { .. } => {}

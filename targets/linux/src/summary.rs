@@ -35,6 +35,8 @@ pub struct Summary {
     pub memory: Vec<MemorySummary>,
     /// How the trace went.
     pub trace: TraceSummary,
+    /// The orchestration thread's steps against the plan's overheads.
+    pub steps: StepSummary,
     /// How the vehicle watched itself; null where it did not.
     pub watchdog: Option<WatchdogSummary>,
     /// Whether every released job had completed at the end.
@@ -159,6 +161,19 @@ pub struct TraceSummary {
     pub lost: u64,
 }
 
+/// The orchestration thread's steps, hand-overs included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct StepSummary {
+    /// The step that exceeded its plan by most, or the longest one where none did.
+    pub worst_ns: u64,
+    /// What the plan allows for that step: the dispatch overheads of the lanes that it served.
+    pub allowed_ns: u64,
+    /// How many exceeded what the plan allows for them.
+    pub exceeded: u64,
+    /// Those of them that the machine explains.
+    pub explained: u64,
+}
+
 /// How a vehicle watched itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct WatchdogSummary {
@@ -223,6 +238,12 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
         lanes: lanes(system, report),
         memory: parts.memory.to_vec(),
         trace: parts.trace,
+        steps: StepSummary {
+            worst_ns: report.steps.worst.as_ns(),
+            allowed_ns: report.steps.worst_allowed.as_ns(),
+            exceeded: report.steps.exceeded,
+            explained: report.steps.explained,
+        },
         watchdog: system.watchdog.map(|desc| WatchdogSummary {
             timeout_ns: desc.timeout.as_ns(),
             on_stall: desc.on_stall.name(),
@@ -312,6 +333,7 @@ mod tests {
     use crate::machine::{Machine, Void};
     use crate::orchestrate::{LaneReport, Report};
     use crate::stats::TaskStats;
+    use crate::steps::StepReport;
     use crate::verdict::{Findings, judge};
     use aegis_core::desc::{OnStall, SystemDesc, WatchdogDesc};
     use aegis_core::trace::VoidReason;
@@ -326,6 +348,12 @@ mod tests {
             wakeups: 10,
             max_wakeup: Duration::from_ns(90_000),
             lanes: [lane],
+            steps: StepReport {
+                worst: Duration::from_ns(30),
+                worst_allowed: Duration::from_ns(20),
+                exceeded: 2,
+                explained: 1,
+            },
             lane_stalls: 2,
             loop_stalls: 3,
             drained: true,
@@ -363,6 +391,8 @@ mod tests {
         let expected = serde_json::json!({"timeout_ns": 100_000_000, "on_stall": "stop-petting", "pets": 7, "lane_stalls": 2,
             "loop_stalls": 3});
         assert_eq!(value["watchdog"], expected);
+        let expected = serde_json::json!({"worst_ns": 30, "allowed_ns": 20, "exceeded": 2, "explained": 1});
+        assert_eq!(value["steps"], expected);
     }
 
     #[test]

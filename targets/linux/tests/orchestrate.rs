@@ -261,3 +261,25 @@ fn a_submission_between_the_end_of_the_run_and_the_wake_up_that_sees_it_is_refus
     let released = |record: &&Record| matches!(record.kind, Kind::Submitted { job, .. } if job.task == TaskId(1));
     assert_eq!(ran.records.iter().filter(released).count(), 1);
 }
+
+#[test]
+fn a_step_that_takes_longer_than_the_plan_assumes_is_recorded_with_both_values() {
+    // The thread sleeps in one step: that is its own doing, so the machine explains it only by steal of as much.
+    let delay = Some(Delay { arrival_ms: 50, for_ms: 30 });
+    let scenario = Scenario { for_ms: Some(100), delay, ..Scenario::of(Act::Spin(500)) };
+    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_| {});
+    let exceeded = ran.records.iter().filter_map(|record| match record.kind {
+        Kind::StepExceeded { length, allowed, steal, off_core, explained } => {
+            Some((length, allowed, steal, off_core, explained))
+        }
+        _ => None,
+    });
+    let exceeded: Vec<_> = exceeded.collect();
+    assert_eq!(u64::try_from(exceeded.len()), Ok(ran.report.steps.exceeded));
+    let (length, allowed, steal, off_core, explained) = *exceeded.iter().max().unwrap();
+    assert!(length >= fixture::ms(30), "{length:?}");
+    assert_eq!((allowed, off_core), (Duration::from_ns(200_000), Duration::ZERO));
+    assert_eq!(explained, steal >= length.saturating_sub(allowed));
+    assert_eq!((ran.report.steps.worst, ran.report.steps.worst_allowed), (length, allowed));
+    assert_eq!(ran.heap_operations, 0);
+}

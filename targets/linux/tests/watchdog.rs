@@ -1,5 +1,7 @@
 //! Fault injection: a vehicle that stands still sees it, records it, answers as declared, and is petted no more.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows test functions only, not their helpers")]
+
 mod common;
 
 use aegis_core::desc::{OnStall, WatchdogDesc};
