@@ -133,7 +133,7 @@ pub struct LaneLink {
 
 impl LaneLink {
     /// Two empty mailboxes.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { jobs: Mailbox::new(), done: Mailbox::new() }
     }
 

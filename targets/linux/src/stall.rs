@@ -3,7 +3,7 @@
 //! [`crate::watchdog`] draws the whole. Without a [`Pulse`] nothing is watched, and nothing here costs more than a comparison.
 
 use crate::clock::Clock;
-use crate::watchdog::Pulse;
+use crate::pulse::Pulse;
 use aegis_core::desc::{OnStall, SystemDesc};
 use aegis_core::dispatch::Job;
 use aegis_core::trace::{JobRef, Kind, Sink};

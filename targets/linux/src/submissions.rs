@@ -15,9 +15,9 @@
 
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use aegis_core::desc::{Release, SystemDesc};
 use aegis_core::{Instant, TaskId};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Why an arrival is not taken. Nothing has changed.
@@ -141,102 +141,5 @@ impl Submissions {
             slot.waiting.store(0, Ordering::Release);
             Some((TaskId(u16::try_from(position).ok()?), Instant::from_ns(arrival)))
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Submissions, SubmitError};
-    use crate::bell::Bell;
-    use crate::clock::Clock;
-    use crate::fixture::system;
-    use aegis_core::desc::{Release, SystemDesc, TaskDesc};
-    use aegis_core::{Duration, Instant, TaskId};
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-    /// Two tasks, the second of which is submitted, at most once a period.
-    fn vehicle(period: u64) -> &'static SystemDesc {
-        let base = system(&[(10, 1), (20, 1)]);
-        let mut tasks: Vec<TaskDesc> = base.tasks.to_vec();
-        tasks[1].release = Release::Submitted;
-        tasks[1].period = Duration::from_ns(period);
-        Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*base }))
-    }
-
-    fn open(submissions: &Submissions) -> Arc<Bell> {
-        let bell = Arc::new(Bell::new().unwrap());
-        submissions.open(Clock::starting_in(Duration::ZERO), Arc::clone(&bell));
-        bell
-    }
-
-    #[test]
-    fn an_arrival_is_taken_once_and_the_next_not_before_its_period() {
-        let submissions = Submissions::new(vehicle(3_600_000_000_000));
-        let task = TaskId(1);
-        assert_eq!(submissions.submit(task), Err(SubmitError::NotRunning));
-        let bell = open(&submissions);
-        for other in [TaskId(0), TaskId(2)] {
-            assert_eq!(submissions.submit(other), Err(SubmitError::NotSubmittable(other)));
-        }
-        assert!(!bell.hear() && submissions.take(0).is_none());
-        submissions.submit(task).unwrap();
-        assert!(bell.hear());
-        let refused = submissions.submit(task).unwrap_err();
-        assert!(matches!(refused, SubmitError::TooEarly { now, earliest } if earliest > now), "{refused}");
-        assert!(refused.to_string().contains("before the task's period is over"));
-        assert!(!bell.hear(), "what is refused wakes nobody");
-        assert!(submissions.take(2).is_none());
-        assert_eq!(submissions.take(0).map(|(taken, _)| taken), Some(task));
-        assert!(submissions.take(0).is_none());
-        submissions.close(Instant::START);
-        assert_eq!(submissions.submit(task), Err(SubmitError::NotRunning));
-    }
-
-    #[test]
-    fn an_arrival_that_is_not_taken_makes_the_next_wait() {
-        let submissions = Submissions::new(vehicle(1));
-        let _bell = open(&submissions);
-        submissions.submit(TaskId(1)).unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(10));
-        assert_eq!(submissions.submit(TaskId(1)), Err(SubmitError::Busy));
-        let (_, first) = submissions.take(0).unwrap();
-        submissions.submit(TaskId(1)).unwrap();
-        assert!(submissions.take(0).unwrap().1 > first);
-    }
-
-    /// Several threads submit as fast as they can: what was accepted is what is taken, and no two arrivals are closer than a
-    /// period.
-    #[test]
-    fn a_storm_loses_nothing_and_lets_nothing_through_that_is_too_early() {
-        const PERIOD: u64 = 20_000;
-        let submissions = Submissions::new(vehicle(PERIOD));
-        let _bell = open(&submissions);
-        let (accepted, refused, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        let mut taken = Vec::new();
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        let count = if submissions.submit(TaskId(1)).is_ok() { &accepted } else { &refused };
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-            // On a busy machine the threads may get little of it.
-            let (least, most) = (std::time::Duration::from_millis(200), std::time::Duration::from_secs(20));
-            let (start, enough) =
-                (std::time::Instant::now(), |taken: &[_]| taken.len() > 20 && refused.load(Ordering::Relaxed) > 100);
-            while start.elapsed() < least || (!enough(&taken) && start.elapsed() < most) {
-                taken.extend(submissions.take(0));
-                std::thread::yield_now();
-            }
-            over.store(true, Ordering::Relaxed);
-        });
-        taken.extend(submissions.take(0));
-        let arrivals: Vec<u64> = taken.iter().map(|(_, arrival)| arrival.as_ns()).collect();
-        assert_eq!(u64::try_from(arrivals.len()).unwrap(), accepted.load(Ordering::Relaxed));
-        assert!(arrivals.windows(2).all(|pair| pair[1] - pair[0] >= PERIOD), "{arrivals:?}");
-        assert!(arrivals.len() > 20 && refused.load(Ordering::Relaxed) > 100, "{} {refused:?}", arrivals.len());
     }
 }

@@ -29,74 +29,10 @@
 use crate::bell::Bell;
 use crate::clock::monotonic_ns;
 use crate::device::Device;
+use crate::pulse::Pulse;
 use crate::service::Service;
-use aegis_core::desc::{OnStall, WatchdogDesc};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use aegis_core::desc::OnStall;
 use std::time::Duration;
-
-/// What the orchestration thread tells of itself.
-#[derive(Debug)]
-pub struct Pulse {
-    desc: WatchdogDesc,
-    /// When the next turn begins at the latest, or when the present one began, in nanoseconds of the monotonic clock.
-    due: AtomicU64,
-    /// Whether a lane stands still.
-    stalled: AtomicBool,
-    /// Set when nothing is petted any more.
-    latched: AtomicBool,
-    /// [`RUNS`], [`CLEAN`] or [`BROKEN`].
-    end: AtomicU8,
-}
-
-const RUNS: u8 = 0;
-const CLEAN: u8 = 1;
-const BROKEN: u8 = 2;
-
-impl Pulse {
-    /// The orchestration thread does not turn yet, and nothing stands still.
-    #[must_use]
-    pub const fn new(desc: WatchdogDesc) -> Self {
-        let (stalled, latched) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { desc, due: AtomicU64::new(u64::MAX), stalled, latched, end: AtomicU8::new(RUNS) }
-    }
-
-    /// The plan's part.
-    #[must_use]
-    pub const fn desc(&self) -> &WatchdogDesc {
-        &self.desc
-    }
-
-    /// The next turn begins by then, in nanoseconds of the monotonic clock; the greatest number: nothing is due.
-    pub fn due(&self, monotonic_ns: u64) {
-        self.due.store(monotonic_ns, Ordering::Release);
-    }
-
-    /// Whether a lane stands still.
-    pub fn stalled(&self, is: bool) {
-        self.stalled.store(is, Ordering::Release);
-    }
-
-    /// Nothing is petted any more.
-    pub fn latch(&self) {
-        self.latched.store(true, Ordering::Release);
-    }
-
-    /// The orchestration thread has ended, and whether by a stop with all jobs complete. What is told first stays.
-    pub fn end(&self, clean: bool) {
-        let end = if clean { CLEAN } else { BROKEN };
-        let _ = self.end.compare_exchange(RUNS, end, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// How late the orchestration thread is at a time, beyond what it may be.
-    fn overdue(&self, now_ns: u64) -> Option<u64> {
-        let late = now_ns.saturating_sub(self.due.load(Ordering::Acquire));
-        (late > self.desc.timeout.as_ns()).then_some(late)
-    }
-
-    fn may_pet(&self) -> bool {
-        !self.stalled.load(Ordering::Acquire) && !self.latched.load(Ordering::Acquire)
-    }
-}
 
 /// What the application does to pet a watchdog of its own.
 pub type Hook = Box<dyn FnMut() + Send>;
@@ -132,7 +68,7 @@ impl Watch<'_> {
     /// How often it looks and pets: twice in the shortest time that anybody grants.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        let own = Duration::from_nanos(self.pulse.desc.timeout.as_ns());
+        let own = Duration::from_nanos(self.pulse.desc().timeout.as_ns());
         let service = self.service.and_then(Service::watchdog);
         let device = self.device.as_ref().and_then(Device::timeout);
         let least = [service, device].into_iter().flatten().fold(own, Duration::min) / 2;
@@ -147,13 +83,9 @@ impl Watch<'_> {
         // When the present stall of the orchestration thread was seen first.
         let mut since: Option<u64> = None;
         loop {
-            match self.pulse.end.load(Ordering::Acquire) {
-                RUNS => {}
-                end => {
-                    let clean = end == CLEAN && self.pulse.may_pet();
-                    self.close(clean);
-                    return watched;
-                }
+            if let Some(clean) = self.pulse.ended() {
+                self.close(clean);
+                return watched;
             }
             let now = monotonic_ns();
             match self.pulse.overdue(now) {
@@ -170,7 +102,7 @@ impl Watch<'_> {
                 }
                 Some(_) => {
                     let waited = now.saturating_sub(since.unwrap_or(now));
-                    if self.pulse.desc.on_stall == OnStall::Exit && waited > self.pulse.desc.timeout.as_ns() {
+                    if self.pulse.desc().on_stall == OnStall::Exit && waited > self.pulse.desc().timeout.as_ns() {
                         watched.must_exit = true;
                         return watched;
                     }
@@ -182,9 +114,9 @@ impl Watch<'_> {
 
     /// Answers to an orchestration thread that stands still; the bell wakes it where only its timer was lost.
     fn stands_still(&self, late_ns: u64) {
-        let allowed = self.pulse.desc.timeout.as_ns();
+        let allowed = self.pulse.desc().timeout.as_ns();
         log::error!("STALL: the orchestration thread is {late_ns} ns late, the watchdog allows {allowed} ns");
-        if self.pulse.desc.on_stall != OnStall::Record {
+        if self.pulse.desc().on_stall != OnStall::Record {
             self.pulse.latch();
         }
         self.bell.ring();

@@ -13,11 +13,12 @@ use aegis_linux::clock::Clock;
 use aegis_linux::device::Device;
 use aegis_linux::lane::{Fault, JobContext, Lane, LaneWork};
 use aegis_linux::orchestrate::{Report, Setup, Stop, run};
+use aegis_linux::pulse::Pulse;
 use aegis_linux::service::Service;
 use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
-use aegis_linux::watchdog::{Hook, Pulse, Watch, Watched};
+use aegis_linux::watchdog::{Hook, Watch, Watched};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
