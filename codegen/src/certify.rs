@@ -77,6 +77,11 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
     Ok(plan::Plan {
         name: system.name.clone(),
         orchestration_core: system.orchestration_core,
+        watchdog: system.watchdog.as_ref().map(|watchdog| plan::Watchdog {
+            timeout_ns: watchdog.timeout.as_ns(),
+            device: watchdog.device.clone(),
+            on_stall: watchdog.on_stall.name().to_owned(),
+        }),
         machine: system.machine.clone(),
         libraries: system.libraries.clone(),
         assets: system.assets.clone(),

@@ -14,6 +14,9 @@ pub struct Plan {
     pub name: String,
     /// The core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How the vehicle watches itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<Watchdog>,
     /// The machine that the bounds hold for.
     pub machine: Machine,
     /// The runtime libraries.
@@ -37,6 +40,19 @@ pub struct Plan {
     /// The answers to memory pressure.
     #[serde(rename = "level", default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<Level>,
+}
+
+/// How the vehicle watches itself: no bound rests on it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Watchdog {
+    /// How much longer than planned something may take.
+    pub timeout_ns: u64,
+    /// The device that is petted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The name of the answer to a stall.
+    pub on_stall: String,
 }
 
 /// A memory pool.

@@ -9,7 +9,7 @@ use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
-use crate::system::{Chain, Device, File, Lane, Level, Machine, Model, System, Task};
+use crate::system::{Chain, Device, File, Lane, Level, Machine, Model, System, Task, Watchdog};
 use aegis_core::desc::Preemption;
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
@@ -134,6 +134,12 @@ impl Resolver<'_> {
             name: manifest.name.get_ref().clone(),
             file: self.loaded.file.clone(),
             orchestration_core: manifest.orchestration_core,
+            watchdog: manifest.watchdog.as_ref().map(|watchdog| Watchdog {
+                timeout: *watchdog.timeout.get_ref(),
+                device: watchdog.device.as_ref().map(|device| device.get_ref().clone()),
+                on_stall: watchdog.on_stall,
+                span: watchdog.timeout.span(),
+            }),
             machine,
             libraries,
             assets: assets.into_iter().collect::<Option<_>>()?,

@@ -7,7 +7,7 @@ mod sequence;
 
 pub use sequence::{Block, Sequence, SequenceError};
 
-use aegis_core::desc::{Backend, ElementType, MemoryControl, OnOverrun, Policy, Preemption, TensorLife};
+use aegis_core::desc::{Backend, ElementType, MemoryControl, OnOverrun, OnStall, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct System {
     pub file: String,
     /// The core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How the vehicle watches itself, if it does.
+    pub watchdog: Option<Watchdog>,
     /// The machine that the measurements were taken on, where any task is profiled.
     pub machine: Machine,
     /// The runtime libraries.
@@ -43,6 +45,19 @@ pub struct System {
     pub chains: Vec<Chain>,
     /// The answers to memory pressure.
     pub levels: Vec<Level>,
+}
+
+/// How the vehicle watches itself.
+#[derive(Clone, Debug)]
+pub struct Watchdog {
+    /// How much longer than planned something may take before it is a stall.
+    pub timeout: Duration,
+    /// The device that is petted.
+    pub device: Option<String>,
+    /// The answer to a stall.
+    pub on_stall: OnStall,
+    /// Where the timeout stands.
+    pub span: Span,
 }
 
 /// The conditions of the measurements; empty where nothing was measured.

@@ -4,8 +4,8 @@ use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
     Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc, MachineDesc,
-    MemoryControl, ModelDesc, MoveDesc, OnOverrun, Point, Policy, PoolDesc, Preemption, Recording, Release,
-    SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    MemoryControl, ModelDesc, MoveDesc, OnOverrun, OnStall, Point, Policy, PoolDesc, Preemption, Recording, Release,
+    SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -36,6 +36,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         manifest_hash: bytes(&lock.manifest_hash()),
         machine: machine(plan),
         orchestration_core: plan.orchestration_core,
+        watchdog: plan.watchdog.as_ref().map(watchdog).transpose()?,
         libraries: files(&plan.libraries),
         assets: files(&plan.assets),
         lanes: slice(lanes),
@@ -71,6 +72,15 @@ fn machine(plan: &Plan) -> MachineDesc {
         cores: machine.cores,
         governor: text(&machine.governor),
     }
+}
+
+fn watchdog(watchdog: &crate::plan::Watchdog) -> Result<WatchdogDesc, Unknown> {
+    let known = OnStall::ALL.into_iter().find(|answer| answer.name() == watchdog.on_stall);
+    Ok(WatchdogDesc {
+        timeout: Duration::from_ns(watchdog.timeout_ns),
+        device: watchdog.device.as_deref().map(text),
+        on_stall: known.ok_or_else(|| Unknown { what: "answer to a stall", value: watchdog.on_stall.clone() })?,
+    })
 }
 
 fn files(files: &[crate::system::File]) -> &'static [FileDesc] {

@@ -130,6 +130,7 @@ fn system(tasks: usize, lanes: usize, policy: Policy, release: Release) -> &'sta
         models: &[],
         pools: &[],
         levels: &[],
+        watchdog: None,
     }))
 }
 

@@ -6,12 +6,14 @@
 mod level;
 mod memory;
 mod model;
+mod watchdog;
 
 use crate::time::Duration;
 use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use level::{LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
+pub use watchdog::{OnStall, WatchdogDesc};
 
 /// One vehicle's whole plan.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,8 @@ pub struct SystemDesc {
     pub machine: MachineDesc,
     /// The CPU core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How the vehicle watches itself; `None`: it does not.
+    pub watchdog: Option<WatchdogDesc>,
     /// The runtime libraries to load, at most one per backend.
     pub libraries: &'static [FileDesc],
     /// The data files that the application's hooks may open.

@@ -277,6 +277,40 @@ pub enum Kind {
         /// Whether these add up to at least the exceedance.
         explained: bool,
     },
+    /// A step of the dispatcher, hand-over included, took longer than the overheads of the lanes that it served: an assumption of
+    /// the analysis did not hold.
+    StepExceeded {
+        /// How long it took.
+        length: Duration,
+        /// What the plan allows.
+        allowed: Duration,
+        /// Time the hypervisor took from the core.
+        steal: Duration,
+        /// Time the thread was ready but not on the core.
+        off_core: Duration,
+        /// Whether one of these is at least the excess.
+        explained: bool,
+    },
+    /// A segment was still in flight when the watchdog's timeout after its budget had passed.
+    LaneStalled {
+        /// The job.
+        job: JobRef,
+        /// Its lane.
+        lane: LaneId,
+        /// How long the segment had been in flight.
+        elapsed: Duration,
+        /// How long it may have been: its budget, the planned overheads and the watchdog's timeout.
+        allowed: Duration,
+    },
+    /// The orchestration thread woke, or ended a turn, later than the watchdog's timeout allows.
+    LoopStalled {
+        /// When its wake-up was due, or its turn began.
+        due: Instant,
+        /// How late it was.
+        late: Duration,
+        /// The watchdog's timeout.
+        allowed: Duration,
+    },
 }
 
 impl Kind {
@@ -291,6 +325,9 @@ impl Kind {
                 | Self::GuaranteeVoid { .. }
                 | Self::Failed { .. }
                 | Self::Disturbed { .. }
+                | Self::StepExceeded { .. }
+                | Self::LaneStalled { .. }
+                | Self::LoopStalled { .. }
         )
     }
 }

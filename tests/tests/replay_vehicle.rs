@@ -5,10 +5,10 @@
 #[path = "../../targets/linux/tests/common/mod.rs"]
 mod common;
 
-use aegis_core::desc::{OnOverrun, SystemDesc, TaskDesc};
+use aegis_core::desc::{OnOverrun, OnStall, SystemDesc, TaskDesc, WatchdogDesc};
 use aegis_linux::Fault;
 use aegis_tests::replay::{assert_same, text};
-use common::{Act, Delay, Ran, drive, drive_delayed, fixture};
+use common::{Act, Delay, Ran, Scenario, drive, drive_beside, fixture};
 
 /// Replays a run's trace; its decisions.
 fn replays(system: &'static SystemDesc, ran: &Ran) -> u64 {
@@ -37,7 +37,8 @@ fn an_overload_with_skips_and_a_thread_that_is_late() {
     let tasks: Vec<TaskDesc> = system.tasks.iter().map(skipping).collect();
     let system: &'static SystemDesc = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }));
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
-    let ran = drive_delayed::<2>(system, Act::Spin(12_000), Some(400), None, delay);
+    let scenario = Scenario { for_ms: Some(400), delay, ..Scenario::of(Act::Spin(12_000)) };
+    let ran = drive_beside::<2>(system, scenario, |_| {});
     assert!(ran.stats.iter().any(|stats| stats.skipped > 0), "{:?}", ran.stats);
     assert!(replays(system, &ran) > 0);
 }
@@ -55,4 +56,15 @@ fn a_run_that_a_lost_device_ends() {
     let ran = drive::<1>(system, Act::Fail(Fault::DeviceLost), Some(100), None);
     assert!(ran.report.broken.is_some());
     assert_eq!(replays(system, &ran), 1);
+}
+
+#[test]
+fn a_run_in_which_a_lane_and_the_orchestration_thread_stand_still() {
+    let system = fixture::system(&[(10, 5)]);
+    let watchdog = Some(WatchdogDesc { timeout: fixture::ms(30), device: None, on_stall: OnStall::Record });
+    let delay = Some(Delay { arrival_ms: 200, for_ms: 100 });
+    let act = Act::StallOnce { request: 3, for_ms: 100 };
+    let ran = drive_beside::<1>(system, Scenario { for_ms: Some(400), delay, watchdog, ..Scenario::of(act) }, |_| {});
+    assert!(ran.report.lane_stalls >= 1 && ran.report.loop_stalls >= 1, "{:?}", ran.report);
+    assert!(replays(system, &ran) > 0);
 }

@@ -6,7 +6,7 @@ use crate::analysis::time_triggered::NoTable;
 use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads};
 use crate::finding::{Code, Finding};
 use crate::memory::{self, Layout};
-use crate::system::{Chain, Level, System, Task};
+use crate::system::{Chain, Level, System, Task, Watchdog};
 use aegis_core::desc::Policy;
 use aegis_core::time::Duration;
 
@@ -73,7 +73,23 @@ pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
     for (chain, bounds) in system.chains.iter().zip(&analysis.chains) {
         findings.extend(slow_chain(system, analysis, chain, bounds.as_ref()));
     }
+    findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
     findings
+}
+
+/// The lanes of which a planned wake-up would be a stall.
+fn hasty(system: &System, watchdog: &Watchdog) -> Vec<Finding> {
+    let late = system.lanes.iter().filter_map(|lane| Some((lane, lane.lateness()?)));
+    let late = late.filter(|(_, lateness)| *lateness >= watchdog.timeout).map(|(lane, lateness)| {
+        let (timeout, lateness) = (show_down(watchdog.timeout), show(lateness));
+        let message =
+            format!("the watchdog's timeout is {timeout}, a wake-up for lane `{}` may be {lateness} late", lane.name);
+        let finding = Finding::error(Code::WatchdogTooShort, message);
+        let finding = finding.at(&system.file, watchdog.span.clone(), "within what the plan allows");
+        let finding = finding.also(&system.file, lane.span.clone(), format!("up to {lateness} late"));
+        finding.help(format!("choose a timeout above {lateness}; several times as much leaves the machine some room"))
+    });
+    late.collect()
 }
 
 /// Whether a task's jobs are seen by their deadline at the latest.

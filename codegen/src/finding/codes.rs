@@ -198,6 +198,12 @@ codes! {
          job, and a chain's reaction and age count on each member's arriving every period, so neither can have it. Fixed \
          priorities and EDF hold for such arrivals as they are.";
 
+    WatchdogTooShort = "AEG150", "the watchdog's timeout is not longer than a planned wake-up may be late",
+        "The watchdog takes a wake-up that is late by more than its timeout for a stall. How late a wake-up may be is a term of \
+         the analysis, so a timeout within it would answer what the plan allows.";
+    WatchdogDevice = "AEG151", "a watchdog device's path is not absolute",
+        "A vehicle is started in any folder, so the device that resets the machine is named by its whole path.";
+
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
          period exceeds 1. No order of jobs meets the deadlines in the long run. Move a task to another lane, \

@@ -7,7 +7,7 @@ use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
 
 use super::check::{Links, is_optimal, kind_of, policy_of};
-use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Model, Pressure, Runtime, Task};
+use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Model, Pressure, Runtime, Task, Watchdog};
 use super::raw::{self, Member, Raw};
 
 /// The validated manifest; `None` where something was reported as an error.
@@ -59,6 +59,10 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         devices.push(build_device(device, memory, *shares)?);
     }
     let system = raw.system?;
+    let watchdog = match raw.watchdog {
+        Some(raw) => Some(Watchdog { timeout: raw.timeout?, device: raw.device?, on_stall: raw.on_stall? }),
+        None => None,
+    };
     let mut tasks = Vec::new();
     let all = raw.tasks.into_iter().zip(&links.lanes).zip(&links.models).zip(&links.domains);
     for (((task, lane), model), domain) in all {
@@ -73,6 +77,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         crate_dir: system.crate_dir?,
         policy: system.policy?.into_inner(),
         orchestration_core: system.orchestration_core?.0,
+        watchdog,
         margin_ppm: system.margin_ppm,
         runtimes: raw.runtimes.into_iter().map(build_runtime).collect::<Option<_>>()?,
         devices,

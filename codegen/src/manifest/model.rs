@@ -5,7 +5,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_core::desc::{Backend, OnOverrun, Policy, Preemption, TensorLife};
+use aegis_core::desc::{Backend, OnOverrun, OnStall, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
@@ -24,6 +24,8 @@ pub struct Manifest {
     pub policy: Policy,
     /// The CPU core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How the vehicle watches itself, if it does.
+    pub watchdog: Option<Watchdog>,
     /// What the longest observed execution is multiplied by, in parts per million: 1,000,000 to 10,000,000.
     pub margin_ppm: u64,
     /// The runtime libraries, at most one per backend.
@@ -60,6 +62,17 @@ impl Manifest {
     pub const MAX_LEVELS: usize = 16;
     /// The greatest number of stages of a task.
     pub const MAX_STAGES: usize = 16;
+}
+
+/// How the vehicle watches itself.
+#[derive(Clone, Debug)]
+pub struct Watchdog {
+    /// How much longer than planned something may take before it is a stall; more than zero.
+    pub timeout: Spanned<Duration>,
+    /// The device that is petted, by its absolute path.
+    pub device: Option<Spanned<String>>,
+    /// The answer to a stall.
+    pub on_stall: OnStall,
 }
 
 /// A runtime library.

@@ -6,6 +6,7 @@
 mod pressure;
 mod source;
 mod task;
+mod watchdog;
 
 use aegis_core::desc::{Backend, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
@@ -17,6 +18,7 @@ use super::reader::Section;
 use crate::finding::{Code, Finding};
 pub(crate) use pressure::Pressure;
 pub(crate) use task::{Member, Task};
+pub(crate) use watchdog::Watchdog;
 
 /// The margin where the manifest gives none.
 const DEFAULT_MARGIN_PPM: u64 = 1_250_000;
@@ -43,6 +45,7 @@ const PREEMPTIONS: &[(&str, Preemption)] = &[
 /// The whole file.
 pub(crate) struct Raw {
     pub(crate) system: Option<System>,
+    pub(crate) watchdog: Option<Watchdog>,
     pub(crate) runtimes: Vec<Runtime>,
     pub(crate) devices: Vec<Device>,
     pub(crate) lanes: Vec<Lane>,
@@ -158,6 +161,7 @@ pub(crate) struct Chain {
 pub(crate) fn read(mut root: Section<'_>) -> Raw {
     let mut incomplete = Vec::new();
     let system = system(&mut root);
+    let watchdog = watchdog::watchdog(&mut root);
     let runtimes = each(&mut root, "runtime", &mut incomplete, runtime);
     let devices = each(&mut root, "device", &mut incomplete, device);
     let lanes = each(&mut root, "lane", &mut incomplete, lane);
@@ -168,11 +172,25 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
     let (tasks, members) = task::line_up(declared, &mut incomplete);
     let chains = each(&mut root, "chain", &mut incomplete, chain);
     let pressure = each(&mut root, "pressure", &mut incomplete, pressure::pressure);
-    let help =
-        "this version has the tables system, runtime, device, lane, model, asset, domain, task, chain and pressure";
+    let help = "this version has the tables system, watchdog, runtime, device, lane, model, asset, domain, task, chain and \
+                pressure";
     root.planned(&["mode"], help);
     root.finish();
-    Raw { system, runtimes, devices, lanes, models, assets, domains, tasks, members, chains, pressure, incomplete }
+    Raw {
+        system,
+        watchdog,
+        runtimes,
+        devices,
+        lanes,
+        models,
+        assets,
+        domains,
+        tasks,
+        members,
+        chains,
+        pressure,
+        incomplete,
+    }
 }
 
 /// Reads all tables `[key.NAME]`.

@@ -144,6 +144,27 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
                 ("explained", Truth),
             ],
         ),
+        "step_exceeded" => (
+            true,
+            &[
+                ("length_ns", Number),
+                ("allowed_ns", Number),
+                ("steal_ns", Number),
+                ("off_core_ns", Number),
+                ("explained", Truth),
+            ],
+        ),
+        "lane_stall" => (
+            true,
+            &[
+                ("request_id", Text),
+                ("task", Text),
+                ("stream_id", Text),
+                ("elapsed_ns", Number),
+                ("allowed_ns", Number),
+            ],
+        ),
+        "loop_stall" => (true, &[("due", Number), ("late_ns", Number), ("allowed_ns", Number)]),
         _ => return None,
     })
 }
@@ -270,6 +291,7 @@ mod tests {
         manifest_hash: [0; 32],
         machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
         orchestration_core: 0,
+        watchdog: None,
         libraries: &[],
         assets: &[],
         lanes: &[],
@@ -285,7 +307,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 17] {
+    fn every_kind() -> [Kind; 20] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -307,6 +329,9 @@ mod tests {
             Kind::Failed { job, lane },
             Kind::Missed { job, lateness: ns },
             Kind::Exceeded { job, response: ns, bound: ns },
+            Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: false },
+            Kind::LaneStalled { job, lane, elapsed: ns, allowed: ns },
+            Kind::LoopStalled { due: at, late: ns, allowed: ns },
         ]
     }
 

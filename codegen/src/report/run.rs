@@ -20,6 +20,7 @@ struct Summary {
     tasks: Vec<Task>,
     lanes: Vec<Lane>,
     memory: Vec<Pool>,
+    steps: Steps,
     trace: Trace,
     exit: Exit,
 }
@@ -86,6 +87,14 @@ struct Pool {
 struct ModelMemory {
     name: String,
     control: String,
+}
+
+#[derive(Deserialize)]
+struct Steps {
+    worst_ns: u64,
+    allowed_ns: u64,
+    exceeded: u64,
+    explained: u64,
 }
 
 #[derive(Deserialize)]

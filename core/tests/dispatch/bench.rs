@@ -94,6 +94,7 @@ pub fn system(lanes: Vec<LaneDesc>, tasks: Vec<TaskDesc>) -> &'static SystemDesc
         manifest_hash: [0; 32],
         machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
         orchestration_core: 0,
+        watchdog: None,
         libraries: &[],
         assets: &[],
         lanes: lanes.leak(),

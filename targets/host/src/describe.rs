@@ -21,6 +21,10 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
         let _ = writeln!(text, "library      {} {}, sha256 {}", library.name, library.version, library.sha256);
     }
     let _ = writeln!(text, "orchestration on core {}", system.orchestration_core);
+    if let Some(watchdog) = &system.watchdog {
+        let (device, answer) = (watchdog.device.unwrap_or("no device"), watchdog.on_stall.name());
+        let _ = writeln!(text, "watchdog     timeout {}, {device}, at a stall {answer}", ms(watchdog.timeout));
+    }
     for (position, lane) in system.lanes.iter().enumerate() {
         let (overhead, latency) =
             (ms(lane.segment_overhead().unwrap_or(Duration::MAX)), ms(lane.lateness().unwrap_or(Duration::MAX)));

@@ -78,6 +78,9 @@ pub enum HostError {
     /// A lane.
     #[error(transparent)]
     Lane(#[from] LaneError),
+    /// Watchdogs and manifest do not fit.
+    #[error("{0}")]
+    Watchdog(String),
     /// The system refused something that a run cannot do without.
     #[error("{what}: {error}")]
     System {
@@ -101,6 +104,7 @@ impl HostError {
             | Self::NoSuchAsset(_)
             | Self::File { .. }
             | Self::Hooks { .. }
+            | Self::Watchdog(_)
             | Self::Backend(BackendError::Refused(_)) => 2,
             Self::AlreadyRan | Self::Memory { .. } | Self::Backend(_) | Self::Lane(_) | Self::System { .. } => 3,
         }

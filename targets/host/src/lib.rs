@@ -28,6 +28,7 @@ mod memory_use;
 pub mod onnx;
 pub mod probe;
 mod vehicle;
+mod watch;
 
 pub use aegis_core;
 pub use aegis_linux::lane::JobContext;

@@ -7,6 +7,7 @@ use crate::error::HostError;
 use crate::hooks::TaskHooks;
 use crate::lane_work::{HostLane, panic_text};
 use crate::memory_use::{beyond, told, used};
+use crate::watch;
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Reader, Recorder, Ring, Sink as _, VoidReason, Writer};
@@ -19,14 +20,18 @@ use aegis_linux::lane::{Fault, Lane};
 use aegis_linux::logger;
 use aegis_linux::machine::{Machine, Void};
 use aegis_linux::orchestrate::{self, Broken, Report, Setup, Stop};
+use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
+use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
+use aegis_linux::stall::Stall;
 use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
-use aegis_linux::table::render;
+use aegis_linux::table::{ms, render};
 use aegis_linux::verdict::{Findings, judge};
+use aegis_linux::watchdog::{Hook, Watched};
 use static_cell::{ConstStaticCell, StaticCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -65,6 +70,7 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     assets: Result<Assets, HostError>,
     makers: Vec<(TaskId, HooksMaker)>,
     submissions: Arc<Submissions>,
+    pet: Option<Hook>,
 }
 
 /// What a run left behind for the summary.
@@ -76,6 +82,8 @@ struct Ran<const LANES: usize> {
     lanes: Vec<Option<HostLane>>,
     memory_locked: bool,
     trace_failure: Option<std::io::Error>,
+    /// `None` where nothing was watched, or where the application's hook panicked.
+    watched: Option<Watched>,
 }
 
 impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, LANES, QUEUE> {
@@ -83,7 +91,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn new(system: &'static SystemDesc, runtime: &'static Runtime<TASKS, LANES, QUEUE>) -> Self {
         let assets = Cache::of_user().map(|cache| Assets { system, cache });
-        Self { system, runtime, assets, makers: Vec::new(), submissions: Submissions::new(system) }
+        Self { system, runtime, assets, makers: Vec::new(), submissions: Submissions::new(system), pet: None }
     }
 
     /// What the application's own threads, or hooks, submit jobs with: of tasks that the manifest gives `release =
@@ -107,6 +115,14 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         make: impl FnOnce(&Assets) -> Result<H, Box<dyn std::error::Error>> + 'static,
     ) -> Self {
         self.makers.push((task, Box::new(move |assets| Ok(Box::new(make(assets)?)))));
+        self
+    }
+
+    /// Pets a watchdog of the application's own: called on the watching thread as long as the vehicle is healthy, at least twice
+    /// within `timeout` of the manifest's `[watchdog]`. It must not wait.
+    #[must_use]
+    pub fn pet(mut self, pet: impl FnMut() + Send + 'static) -> Self {
+        self.pet = Some(Box::new(pet));
         self
     }
 
@@ -155,7 +171,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let panicked = closing(system, &mut ran);
         let memory = used(system, &ran.lanes, ran.memory_locked);
         told(&memory);
-        let mut findings = findings(&ran, &memory, args.allow_void);
+        let mut findings = findings(system, &ran, &memory, args.allow_void);
         findings.internal = findings.internal.or(panicked);
         let verdict = judge(&findings);
         let parts = Parts {
@@ -166,6 +182,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             report: &ran.report,
             memory: &memory,
             trace: ran.trace,
+            pets: ran.watched.map_or(0, |watched| watched.pets),
             verdict: &verdict,
         };
         if let Some(path) = &args.summary {
@@ -181,7 +198,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
-        let Self { system, runtime, assets, makers, submissions } = self;
+        let Self { system, runtime, assets, makers, submissions, pet } = self;
+        let service = watch::service(system, pet.is_some())?;
         let assets = assets?;
         let ring = runtime.ring.try_take().ok_or(HostError::AlreadyRan)?;
         let (writer, reader) = ring.split();
@@ -216,10 +234,11 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             lanes.push(lane);
         }
         let (samples, submissions) = (&runtime.samples, submissions.as_ref());
-        let run = Run { system, bell: &bell, lanes: &lanes, samples, signals: &signals, submissions, args };
-        let (report, stats, numbers, voids, trace_failure) = run.threads(state, writer, reader, trace, voids)?;
+        let service = service.as_ref();
+        let run = Run { system, bell: &bell, lanes: &lanes, samples, signals: &signals, submissions, service, args };
+        let ran = run.threads(state, writer, reader, trace, voids, pet)?;
         let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
-        Ok(Ran { report, stats, trace: numbers, voids, lanes, memory_locked, trace_failure })
+        Ok(Ran { lanes, memory_locked, ..ran })
     }
 }
 
@@ -231,13 +250,12 @@ struct Run<'a, const LANES: usize> {
     samples: &'a StealSamples<LANES>,
     signals: &'a Signals,
     submissions: &'a Submissions,
+    service: Option<&'a Service>,
     args: &'a Args,
 }
 
-type Threads<const LANES: usize> = (Report<LANES>, Vec<TaskStats>, TraceSummary, Vec<Void>, Option<std::io::Error>);
-
 impl<const LANES: usize> Run<'_, LANES> {
-    /// Runs the orchestration thread, and the drain on this one.
+    /// Runs the orchestration thread, the watching thread, and the drain on this one.
     fn threads<const TASKS: usize, const QUEUE: usize>(
         &self,
         state: &mut State<TASKS, LANES, QUEUE>,
@@ -245,7 +263,8 @@ impl<const LANES: usize> Run<'_, LANES> {
         reader: Reader<'static>,
         trace: Option<TraceFile>,
         mut voids: Vec<Void>,
-    ) -> Result<Threads<LANES>, HostError> {
+        pet: Option<Hook>,
+    ) -> Result<Ran<LANES>, HostError> {
         let stop = Stop::new(Arc::clone(self.bell));
         let steal = StealReader::open().ok();
         let links: Vec<_> = self.lanes.iter().map(Lane::link).collect();
@@ -253,13 +272,13 @@ impl<const LANES: usize> Run<'_, LANES> {
         let links = links.map_err(|_| HostError::Refused("the number of lanes is not the plan's".into()))?;
         let mut drain: Drain<'_, TASKS> = Drain::new(self.system, reader, trace);
         let thread_error = |error| HostError::System { what: "the orchestration thread", error };
-        let (stop, steal) = (&stop, steal.as_ref());
+        let (stop, steal, core) = (&stop, steal.as_ref(), self.system.orchestration_core);
+        let pulse = self.system.watchdog.map(Pulse::new);
+        let pulse = pulse.as_ref();
+        // From here on the device counts.
+        let watching = watch::watch(pulse, self.bell, self.service, pet)?;
         let body = move || {
-            voids.extend(set_up_thread(
-                "the orchestration thread",
-                self.system.orchestration_core,
-                ORCHESTRATION_PRIORITY,
-            ));
+            voids.extend(set_up_thread("the orchestration thread", core, ORCHESTRATION_PRIORITY));
             for void in &voids {
                 log::warn!("GUARANTEE VOID ({}): {}", void.reason.name(), void.text);
             }
@@ -276,19 +295,34 @@ impl<const LANES: usize> Run<'_, LANES> {
             let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
             let submissions = self.submissions;
             submissions.open(clock, Arc::clone(self.bell));
-            let setup = Setup { system, clock, lanes: links, bell, stop, submissions, until, steal, samples };
+            let setup = Setup { system, clock, lanes: links, bell, stop, submissions, until, steal, samples, pulse };
             let report = orchestrate::run(&setup, state, &mut sink)?;
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
             Ok((report, sink.tally.tasks().to_vec(), numbers, voids))
         };
         let result = std::thread::scope(|scope| {
-            let thread = Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body)?;
-            let attendance = Attendance { signals: self.signals, stop, steal, samples: self.samples };
-            drain.attend(&attendance, || thread.is_finished());
-            thread.join().unwrap_or_else(|_| Err(std::io::Error::other("it panicked")))
+            let watching = watching.map(|watching| watch::spawn(scope, core, watching)).transpose()?;
+            watch::tell(self.service, Service::ready);
+            let thread = Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body);
+            let result = thread.and_then(|thread| {
+                let attendance = Attendance { signals: self.signals, stop, steal, samples: self.samples };
+                drain.attend(&attendance, || thread.is_finished());
+                thread.join().unwrap_or_else(|_| Err(std::io::Error::other("it panicked")))
+            });
+            watch::tell(self.service, Service::stopping);
+            if let Some(pulse) = pulse {
+                // Where the thread could not say it itself.
+                pulse.end(false);
+            }
+            let watched = watching.map(|watching| {
+                watching.thread().unpark();
+                watching.join()
+            });
+            result.map(|ran| (ran, watched.and_then(Result::ok)))
         });
-        let (report, stats, numbers, voids) = result.map_err(thread_error)?;
-        Ok((report, stats, numbers, voids, drain.finish().err()))
+        let ((report, stats, trace, voids), watched) = result.map_err(thread_error)?;
+        let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
+        Ok(Ran { report, stats, trace, voids, lanes, memory_locked, trace_failure, watched })
     }
 }
 
@@ -308,33 +342,67 @@ fn file_error<'a>(what: &'static str, path: &'a Path) -> impl Fn(std::io::Error)
     move |error| HostError::File { what: what.to_owned(), path: path.to_owned(), error }
 }
 
-fn findings<const LANES: usize>(ran: &Ran<LANES>, memory: &[MemorySummary], allow_void: bool) -> Findings {
+fn findings<const LANES: usize>(
+    system: &SystemDesc,
+    ran: &Ran<LANES>,
+    memory: &[MemorySummary],
+    allow_void: bool,
+) -> Findings {
     let sum = |count: fn(&TaskStats) -> u64| ran.stats.iter().map(count).fold(0, u64::saturating_add);
     let lost = matches!(ran.report.broken, Some(Broken::Lane { fault: Fault::DeviceLost, .. }));
     Findings {
         device_lost: lost,
-        internal: internal_error(ran),
+        internal: internal_error(system, ran),
         jobs: sum(|task| task.jobs),
         misses: sum(|task| task.misses),
         rejected: sum(|task| task.rejected),
         exceeded: sum(|task| task.exceeded),
         explained: sum(|task| task.explained),
         failed: sum(|task| task.failed),
+        steps: ran.report.steps,
+        stalls: ran.report.lane_stalls.saturating_add(ran.report.loop_stalls),
         beyond_plan: memory.iter().map(beyond).fold(0, u64::saturating_add),
         voids: ran.voids.len(),
         allow_void,
     }
 }
 
-fn internal_error<const LANES: usize>(ran: &Ran<LANES>) -> Option<String> {
+fn internal_error<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> Option<String> {
     match ran.report.broken {
         Some(Broken::Lane { lane, fault }) => {
             let own = ran.lanes.get(lane.index()).and_then(Option::as_ref).and_then(|lane| lane.failure.clone());
             Some(own.unwrap_or_else(|| format!("lane number {}: {fault:?}", lane.0)))
         }
+        Some(Broken::Stalled(stall)) => Some(stalled(system, stall)),
         Some(broken) => Some(format!("the orchestration loop ended: {broken:?}")),
         None if !ran.report.drained => Some("a job was still running 10 s after the stop".to_owned()),
+        None if system.watchdog.is_some() && ran.watched.is_none() => {
+            Some("the application's hook that pets a watchdog panicked".to_owned())
+        }
         None => None,
+    }
+}
+
+/// What stood still when the vehicle ended because of it.
+fn stalled(system: &SystemDesc, stall: Stall) -> String {
+    match stall {
+        Stall::Lane { lane, job, elapsed, allowed } => {
+            let task = system.tasks.get(job.task.index()).map_or("", |task| task.name);
+            let lane = system.lanes.get(lane.index()).map_or("", |lane| lane.name);
+            format!(
+                "lane \"{lane}\" stood still: task \"{task}\", request {}, was in flight for {}, the watchdog allows {}",
+                job.request,
+                ms(elapsed),
+                ms(allowed)
+            )
+        }
+        Stall::Loop { late, allowed } => {
+            format!(
+                "the orchestration thread stood still: it was {} late, the watchdog allows {}",
+                ms(late),
+                ms(allowed)
+            )
+        }
     }
 }
 

@@ -267,6 +267,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
             governor: &machine.governor,
         },
         orchestration_core: 0,
+        watchdog: None,
         libraries: &[FileDesc { name: "onnxruntime", sha256: LIBRARY, version: "1.32.0" }],
         assets: &[],
         lanes: vec![lane].leak(),

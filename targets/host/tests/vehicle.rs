@@ -6,8 +6,9 @@
 mod common;
 
 use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnOverrun, Policy,
-    PoolDesc, Preemption, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnOverrun, OnStall,
+    Policy, PoolDesc, Preemption, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    WatchdogDesc,
 };
 use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority, TaskId, layout};
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, TaskStats, Vehicle};
@@ -171,6 +172,7 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
             governor: &machine.governor,
         },
         orchestration_core: 0,
+        watchdog: None,
         libraries: &[FileDesc { name: "onnxruntime", sha256: LIBRARY, version: "1.32.0" }],
         assets: &[],
         lanes: vec![LaneDesc {
@@ -209,6 +211,7 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
 
 static INPUTS: AtomicU64 = AtomicU64::new(0);
 static OUTPUTS: AtomicU64 = AtomicU64::new(0);
+static PETS: AtomicU64 = AtomicU64::new(0);
 static CLOSED: AtomicU64 = AtomicU64::new(0);
 
 /// Counts what it is told, and checks that the model computed something from what it was given.
@@ -265,11 +268,30 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
         summary: Some(summary.clone()),
         ..Args::default()
     };
-    let status = Vehicle::new(system, &RUNTIME).hooks(TaskId(0), Counting).run_with(&args).unwrap();
+    let device = folder.path().join("watchdog").into_os_string().into_string().unwrap();
+    std::fs::write(&device, "").unwrap();
+    let watchdog = WatchdogDesc { timeout: ns(300 * MS), device: Some(device.leak()), on_stall: OnStall::Record };
+    let unwatched = Vehicle::new(system, &RUNTIME).pet(|| ()).run_with(&args).unwrap_err();
+    assert!(unwatched.status() == 2 && unwatched.to_string().contains("[watchdog]"), "{unwatched}");
+    let system: &SystemDesc = Box::leak(Box::new(SystemDesc { watchdog: Some(watchdog), ..*system }));
+    let pet = || {
+        PETS.fetch_add(1, Ordering::Relaxed);
+    };
+    let status = Vehicle::new(system, &RUNTIME).hooks(TaskId(0), Counting).pet(pet).run_with(&args).unwrap();
 
     let summary: Value = serde_json::from_str(&std::fs::read_to_string(summary).unwrap()).unwrap();
     assert_eq!(summary["exit"]["status"], json!(status));
     assert_eq!((&summary["drained"], &summary["trace"]["lost"]), (&json!(true), &json!(0)), "{summary}");
+    let watched = &summary["watchdog"];
+    assert_eq!((&watched["timeout_ns"], &watched["on_stall"]), (&json!(300 * MS), &json!("record")), "{summary}");
+    let pets = watched["pets"].as_u64().unwrap();
+    assert!(pets >= 4 && pets == PETS.load(Ordering::Relaxed), "{summary}");
+    let written = std::fs::read(watchdog.device.unwrap()).unwrap();
+    let (end, zeros) = written.split_last().unwrap();
+    assert!(
+        *end == b'V' && u64::try_from(zeros.len()) == Ok(pets) && zeros.iter().all(|byte| *byte == 0),
+        "{written:?}"
+    );
     let memory = &summary["memory"][0];
     assert_eq!((&memory["refused_requests"], &memory["unattributed_requests"]), (&json!(0), &json!(0)), "{summary}");
     assert_eq!(memory["highest_bytes"], memory["arena_bytes"], "{summary}");

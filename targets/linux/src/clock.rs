@@ -26,10 +26,16 @@ impl Clock {
         Instant::from_ns(monotonic_ns().saturating_sub(self.epoch_ns))
     }
 
+    /// An instant in nanoseconds of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub const fn monotonic(&self, at: Instant) -> u64 {
+        self.epoch_ns.saturating_add(at.as_ns())
+    }
+
     /// An instant as the system's absolute time.
     #[must_use]
     pub fn absolute(&self, at: Instant) -> Timespec {
-        timespec(self.epoch_ns.saturating_add(at.as_ns()))
+        timespec(self.monotonic(at))
     }
 }
 

@@ -128,7 +128,7 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
         let mut live = Live::default();
         let mut signalled = false;
         for turn in 1_u64.. {
-            sample(self.system, with);
+            with.samples.sample(self.system, with.steal);
             if with.signals.wait(PAUSE) {
                 if signalled {
                     // The user insists: nothing that still runs is waited for.
@@ -162,15 +162,6 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
             (Some(error), _) => Err(error),
             (None, Some(file)) => file.finish(),
             (None, None) => Ok(()),
-        }
-    }
-}
-
-/// Reads the steal of each lane's core.
-pub fn sample<const LANES: usize>(system: &SystemDesc, with: &Attendance<'_, LANES>) {
-    for (position, lane) in system.lanes.iter().enumerate() {
-        if let Some(ns) = with.steal.and_then(|reader| reader.read(lane.core)) {
-            with.samples.store(position, ns);
         }
     }
 }

@@ -132,6 +132,11 @@ pub struct LaneLink {
 }
 
 impl LaneLink {
+    /// Two empty mailboxes.
+    pub(crate) fn new() -> Self {
+        Self { jobs: Mailbox::new(), done: Mailbox::new() }
+    }
+
     /// Hands a piece of a job over. No heap; wakes the lane's thread.
     ///
     /// # Errors
@@ -165,7 +170,7 @@ impl<W: LaneWork> Lane<W> {
     pub fn spawn(system: &SystemDesc, id: LaneId, bell: Arc<Bell>, mut work: W) -> Result<Self, LaneError> {
         let desc = system.lanes.get(id.index()).ok_or(LaneError::NoSuchLane(id.0))?;
         let (lane, core) = (desc.name, desc.core);
-        let link = Arc::new(LaneLink { jobs: Mailbox::new(), done: Mailbox::new() });
+        let link = Arc::new(LaneLink::new());
         let (ready, prepared) = mpsc::channel();
         let own = Arc::clone(&link);
         let body = move || {

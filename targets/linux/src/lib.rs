@@ -4,6 +4,9 @@
 //!  main thread (ordinary)          orchestration thread (SCHED_FIFO)         lane thread, one per lane (SCHED_FIFO)
 //!  drain: ring ─▶ trace, table ◀── ring ── step(event, now) ── one-slot mailbox ──▶ input hook, engine, output hook
 //!  signals, steal samples ──────▶ stop bell                 ◀── one-slot mailbox + completion bell ── stamps, evidence
+//!                                 │ pulse
+//!                                 ▼
+//!                                watch thread (SCHED_FIFO, below it): systemd, /dev/watchdog, the application's hook
 //! ```
 //!
 //! After start-up neither the orchestration thread nor the hand-over to a lane uses the heap.
@@ -13,6 +16,7 @@
 pub mod args;
 pub mod bell;
 pub mod clock;
+pub mod device;
 pub mod drain;
 pub mod evidence;
 pub mod heap;
@@ -21,14 +25,20 @@ pub mod logger;
 pub mod machine;
 pub mod mailbox;
 pub mod orchestrate;
+pub mod pulse;
 pub mod realtime;
+pub mod service;
 pub mod signals;
+pub mod stall;
 pub mod stats;
 pub mod steal;
+pub mod steps;
 pub mod submissions;
 pub mod summary;
+mod sync;
 pub mod table;
 pub mod verdict;
+pub mod watchdog;
 
 #[cfg(test)]
 #[path = "../tests/common/fixture.rs"]

@@ -1,7 +1,7 @@
 //! The orchestration loop: one thread that waits for time and for lanes, and drives the pure dispatcher.
 //!
 //! ```text
-//!  poll(timer, bell) ─▶ now ─▶ ends of pieces: step(Completed) ─▶ stop asked: step(Stop, now)
+//!  poll(timer, bell) ─▶ now ─▶ ends of pieces: step(Completed) ─▶ pieces that do not end: a stall ─▶ stop asked: step(Stop, now)
 //!        ▲                                                      ─▶ timer due: step(Timer)
 //!        └──────────── arm the timer ◀── hand chosen jobs to their lanes ◀──┘
 //! ```
@@ -16,7 +16,10 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::evidence::Evidence;
 use crate::lane::{Done, Fault, LaneLink};
+use crate::pulse::Pulse;
+use crate::stall::{Guard, Stall};
 use crate::steal::{StealReader, StealSamples};
+use crate::steps::{StepReport, Steps, allowed};
 use crate::submissions::Submissions;
 use aegis_core::desc::{LaneDesc, SystemDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, count_unfinished, step};
@@ -75,6 +78,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub steal: Option<&'a StealReader>,
     /// The main thread's steal samples, the base of each busy interval.
     pub samples: &'a StealSamples<LANES>,
+    /// Where it tells of itself, and what it does about what stands still; `None`: nothing is watched.
+    pub pulse: Option<&'a Pulse>,
 }
 
 /// What the loop saw of one lane.
@@ -101,6 +106,8 @@ pub enum Broken {
     },
     /// The dispatcher refused an event: internal error.
     Refused(Refused),
+    /// Something stood still, and the manifest says that the vehicle ends then.
+    Stalled(Stall),
     /// A lane's mailbox was full although the dispatcher believed the lane idle: internal error.
     MailboxFull(LaneId),
     /// The system refused to wait or to set the timer, with its error number.
@@ -118,6 +125,12 @@ pub struct Report<const LANES: usize> {
     pub max_wakeup: Duration,
     /// The lanes, in the plan's order.
     pub lanes: [LaneReport; LANES],
+    /// Its steps against what the plan allows for them.
+    pub steps: StepReport,
+    /// How often a lane stood still.
+    pub lane_stalls: u64,
+    /// How often this thread did.
+    pub loop_stalls: u64,
     /// Whether all jobs had completed at the end.
     pub drained: bool,
     /// Set where the run did not end by a stop.
@@ -182,32 +195,45 @@ pub fn run<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     state: &mut State<TASKS, LANES, QUEUE>,
     sink: &mut impl Sink,
 ) -> io::Result<Report<LANES>> {
-    let mut timer = Timer::new()?;
+    Ok(run_with(Timer::new()?, setup, state, sink))
+}
+
+fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    mut timer: Timer,
+    setup: &Setup<'_, LANES>,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    sink: &mut impl Sink,
+) -> Report<LANES> {
     // Without a base, all steal since boot would count for the first busy interval.
-    for (position, lane) in setup.system.lanes.iter().enumerate() {
-        if let Some(ns) = setup.steal.and_then(|reader| reader.read(lane.core)) {
-            setup.samples.store(position, ns);
-        }
-    }
+    setup.samples.sample(setup.system, setup.steal);
     let report = Report {
         ended: Instant::START,
         wakeups: 0,
         max_wakeup: Duration::ZERO,
         lanes: [LaneReport::default(); LANES],
+        steps: StepReport::default(),
+        lane_stalls: 0,
+        loop_stalls: 0,
         drained: false,
         broken: None,
     };
     let evidence = [Evidence::default(); LANES];
-    let mut turn = Loop { setup, state, sink, report, evidence, handed: [Instant::START; LANES], wake_at: None };
-    turn.wake_at = Some(Instant::START);
+    let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
+    let (guard, steps) = (Guard::new(setup.pulse), Steps::new());
+    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None, guard, steps };
     if let Err(broken) = turn.turns(&mut timer) {
         turn.report.broken = Some(broken);
     }
     let ended = setup.clock.now();
     count_unfinished(turn.state, ended, turn.sink);
     turn.report.ended = ended;
+    turn.report.steps = turn.steps.report;
+    (turn.report.lane_stalls, turn.report.loop_stalls) = (turn.guard.lane_stalls, turn.guard.loop_stalls);
     turn.report.drained = turn.state.is_idle();
-    Ok(turn.report)
+    if let Some(pulse) = setup.pulse {
+        pulse.end(turn.report.drained && turn.report.broken.is_none());
+    }
+    turn.report
 }
 
 struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
@@ -219,6 +245,10 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     /// When each lane's present piece of a job was handed over.
     handed: [Instant; LANES],
     wake_at: Option<Instant>,
+    /// The end of which the dispatcher was told: nothing that arrives then or later is released.
+    end: Option<Instant>,
+    guard: Guard<'a, LANES>,
+    steps: Steps,
 }
 
 impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
@@ -229,13 +259,19 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let mut unannounced = self.setup.until;
         let system_error = |error: rustix::io::Errno| Broken::System(error.raw_os_error());
         loop {
-            let limit = drain_until.or(self.setup.until);
-            timer.arm(&self.setup.clock, earliest(self.wake_at, limit)).map_err(system_error)?;
+            let limit = earliest(self.guard.next(), drain_until.or(self.setup.until));
+            let due = earliest(self.wake_at, limit);
+            timer.arm(&self.setup.clock, due).map_err(system_error)?;
+            let asleep = self.setup.clock.now();
+            self.guard.watch_self(&self.setup.clock, asleep, due, self.sink).map_err(Broken::Stalled)?;
             timer.wait(self.setup.bell).map_err(system_error)?;
             self.setup.bell.hear();
-            self.note_wakeup(self.setup.clock.now());
+            let woken = self.setup.clock.now();
+            self.guard.watch_self(&self.setup.clock, woken, Some(woken), self.sink).map_err(Broken::Stalled)?;
+            self.steps.turn(woken, self.setup.samples.orchestration());
+            self.note_wakeup(woken);
             if let Some(end) = unannounced.take() {
-                self.step(Event::Stop { end }, self.setup.clock.now())?;
+                self.announce(end, self.setup.clock.now())?;
             }
             for position in 0..LANES {
                 let done = self.setup.lanes.get(position).and_then(|lane| lane.done());
@@ -243,15 +279,15 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                     self.complete(LaneId(number), &done)?;
                 }
             }
-            self.take_submissions(drain_until.is_some())?;
+            self.guard.watch_lanes(self.setup.clock.now(), self.sink).map_err(Broken::Stalled)?;
+            self.take_submissions()?;
             let now = self.setup.clock.now();
             let over = self.setup.until.is_some_and(|until| now >= until);
             let asked = !over && self.setup.stop.asked.load(Ordering::Acquire);
             if drain_until.is_none() && (over || asked) {
-                self.setup.submissions.close();
                 drain_until = Some(now.checked_add(DRAIN_LIMIT).ok_or(Broken::Refused(Refused::OutOfRange))?);
                 if asked {
-                    self.step(Event::Stop { end: now }, now)?;
+                    self.announce(now, now)?;
                 }
             }
             if self.wake_at.is_some_and(|at| at <= now) {
@@ -261,6 +297,13 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 return Ok(());
             }
         }
+    }
+
+    /// Tells dispatcher and submitters when the run ends.
+    fn announce(&mut self, end: Instant, now: Instant) -> Result<(), Broken> {
+        self.end = Some(end);
+        self.setup.submissions.close(end);
+        self.step(Event::Stop { end }, now)
     }
 
     /// Measures the lateness of a timer wake-up and opens the busy interval of each lane that was idle.
@@ -285,17 +328,19 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
 
     /// Hands over what the application has submitted, at most one arrival of each task, in the order of the tasks: where
     /// several are seen at once, the most important of a lane is released first.
-    fn take_submissions(&mut self, ending: bool) -> Result<(), Broken> {
+    ///
+    /// Who submits knows the end of the run too, but may have taken its stamp while that was being told: what arrives at the
+    /// end or later is dropped.
+    fn take_submissions(&mut self) -> Result<(), Broken> {
         let mut from = 0;
         while let Some((task, arrival)) = self.setup.submissions.take(from) {
             from = task.index().saturating_add(1);
+            if self.end.is_some_and(|end| arrival >= end) {
+                continue;
+            }
             let now = self.setup.clock.now();
             self.note_submission(task, now.saturating_since(arrival));
-            match self.step(Event::Submit { task, arrival }, now) {
-                // It came after the end of the run.
-                Err(Broken::Refused(Refused::NotSubmittable { .. })) if ending => {}
-                other => other?,
-            }
+            self.step(Event::Submit { task, arrival }, now)?;
         }
         Ok(())
     }
@@ -311,6 +356,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
     }
 
     fn complete(&mut self, lane: LaneId, done: &Done) -> Result<(), Broken> {
+        self.guard.ended(lane);
         let now = self.setup.clock.now();
         let job = self.state.running(lane);
         let execution = &done.execution;
@@ -364,6 +410,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
 
     fn step(&mut self, event: Event, now: Instant) -> Result<(), Broken> {
         let system = self.setup.system;
+        let began = self.setup.clock.now();
         let actions = step(system, self.state, event, now, self.sink).map_err(Broken::Refused)?;
         let Actions { start, wake_at } = actions;
         self.wake_at = wake_at;
@@ -371,10 +418,18 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             let Some(job) = job else { continue };
             let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));
             let link = self.setup.lanes.get(position).ok_or(Broken::MailboxFull(lane))?;
+            let now = self.setup.clock.now();
             if let Some(handed) = self.handed.get_mut(position) {
-                *handed = self.setup.clock.now();
+                *handed = now;
             }
+            self.guard.started(system, lane, job, now);
             link.start(system, *job, self.setup.clock).map_err(|_| Broken::MailboxFull(lane))?;
+        }
+        let ended = self.setup.clock.now();
+        let steal = || self.setup.steal.and_then(|reader| reader.read(system.orchestration_core));
+        let length = ended.saturating_since(began);
+        if let Some(exceeded) = self.steps.note(length, allowed(system, event, &start), ended, steal) {
+            self.sink.record(ended, exceeded);
         }
         Ok(())
     }
@@ -395,3 +450,6 @@ impl LaneReport {
 fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
+
+#[cfg(test)]
+mod tests;

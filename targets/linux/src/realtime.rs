@@ -21,6 +21,9 @@ pub const ORCHESTRATION_PRIORITY: i32 = 80;
 /// The `SCHED_FIFO` priority of every lane thread.
 pub const LANE_PRIORITY: i32 = 70;
 
+/// The `SCHED_FIFO` priority of the watching thread, on the orchestration thread's core: it delays neither that thread nor a lane.
+pub const WATCH_PRIORITY: i32 = 75;
+
 /// Binds the calling thread to one core and makes it a real-time thread; returns what was refused.
 pub fn set_up_thread(who: &str, core: u16, priority: i32) -> Vec<Void> {
     let mut voids = Vec::new();

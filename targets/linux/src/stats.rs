@@ -97,6 +97,9 @@ impl<const TASKS: usize> Tally<TASKS> {
             | Kind::Decided { .. }
             | Kind::Bound { .. }
             | Kind::Started { .. }
+            | Kind::StepExceeded { .. }
+            | Kind::LaneStalled { .. }
+            | Kind::LoopStalled { .. }
             | Kind::Paused { .. } => {}
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! One reading costs what the kernel needs to print the whole file; [`StealReader::read`] says how much that is.
 
+use aegis_core::desc::SystemDesc;
 use rustix::io::pread;
 use std::fs::File;
 use std::io;
@@ -72,13 +73,33 @@ fn number(digits: &[u8]) -> Option<u64> {
 #[derive(Debug)]
 pub struct StealSamples<const LANES: usize> {
     ns: [AtomicU64; LANES],
+    orchestration: AtomicU64,
 }
 
 impl<const LANES: usize> StealSamples<LANES> {
     /// No steal seen yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { ns: [const { AtomicU64::new(0) }; LANES] }
+        Self { ns: [const { AtomicU64::new(0) }; LANES], orchestration: AtomicU64::new(0) }
+    }
+
+    /// Reads the steal of each lane's core and of the orchestration thread's, and stores it.
+    pub fn sample(&self, system: &SystemDesc, reader: Option<&StealReader>) {
+        let Some(reader) = reader else { return };
+        for (position, lane) in system.lanes.iter().enumerate() {
+            if let Some(ns) = reader.read(lane.core) {
+                self.store(position, ns);
+            }
+        }
+        if let Some(ns) = reader.read(system.orchestration_core) {
+            self.orchestration.store(ns, Ordering::Relaxed);
+        }
+    }
+
+    /// The latest reading for the orchestration thread's core.
+    #[must_use]
+    pub fn orchestration(&self) -> u64 {
+        self.orchestration.load(Ordering::Relaxed)
     }
 
     /// Stores a reading.

@@ -35,6 +35,10 @@ pub struct Summary {
     pub memory: Vec<MemorySummary>,
     /// How the trace went.
     pub trace: TraceSummary,
+    /// The orchestration thread's steps against the plan's overheads.
+    pub steps: StepSummary,
+    /// How the vehicle watched itself; null where it did not.
+    pub watchdog: Option<WatchdogSummary>,
     /// Whether every released job had completed at the end.
     pub drained: bool,
     /// The exit status and its reason.
@@ -159,6 +163,34 @@ pub struct TraceSummary {
     pub lost: u64,
 }
 
+/// The orchestration thread's steps, hand-overs included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct StepSummary {
+    /// The step that exceeded its plan by most, or the longest one where none did.
+    pub worst_ns: u64,
+    /// What the plan allows for that step: the dispatch overheads of the lanes that it served.
+    pub allowed_ns: u64,
+    /// How many exceeded what the plan allows for them.
+    pub exceeded: u64,
+    /// Those of them that the machine explains.
+    pub explained: u64,
+}
+
+/// How a vehicle watched itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct WatchdogSummary {
+    /// How much longer than planned something might take before it was a stall.
+    pub timeout_ns: u64,
+    /// The answer to a stall, by its name in the manifest.
+    pub on_stall: &'static str,
+    /// How often it was found healthy, and everybody who wanted it was petted.
+    pub pets: u64,
+    /// How often a segment was in flight for too long.
+    pub lane_stalls: u64,
+    /// How often the orchestration thread woke, or ended a turn, too late.
+    pub loop_stalls: u64,
+}
+
 /// The exit status.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ExitSummary {
@@ -185,6 +217,8 @@ pub struct Parts<'a, const LANES: usize> {
     pub memory: &'a [MemorySummary],
     /// The trace's counts.
     pub trace: TraceSummary,
+    /// How often watchdogs were petted.
+    pub pets: u64,
     /// The judgement.
     pub verdict: &'a Verdict,
 }
@@ -206,6 +240,19 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
         lanes: lanes(system, report),
         memory: parts.memory.to_vec(),
         trace: parts.trace,
+        steps: StepSummary {
+            worst_ns: report.steps.worst.as_ns(),
+            allowed_ns: report.steps.worst_allowed.as_ns(),
+            exceeded: report.steps.exceeded,
+            explained: report.steps.explained,
+        },
+        watchdog: system.watchdog.map(|desc| WatchdogSummary {
+            timeout_ns: desc.timeout.as_ns(),
+            on_stall: desc.on_stall.name(),
+            pets: parts.pets,
+            lane_stalls: report.lane_stalls,
+            loop_stalls: report.loop_stalls,
+        }),
         drained: report.drained,
         exit: ExitSummary { status: parts.verdict.status, why: parts.verdict.why.clone() },
     }
@@ -288,34 +335,51 @@ mod tests {
     use crate::machine::{Machine, Void};
     use crate::orchestrate::{LaneReport, Report};
     use crate::stats::TaskStats;
+    use crate::steps::StepReport;
     use crate::verdict::{Findings, judge};
+    use aegis_core::desc::{OnStall, SystemDesc, WatchdogDesc};
     use aegis_core::trace::VoidReason;
     use aegis_core::{Duration, Instant};
 
     #[test]
     fn the_summary_has_the_published_fields() {
-        let void = Void { reason: VoidReason::NotPinned, text: "lane \"main\" …".into() };
+        let voids = [Void { reason: VoidReason::NotPinned, text: "lane \"main\" …".into() }];
         let lane = LaneReport { jobs: 10, busy: fixture::ms(250), max_dispatch: Duration::from_ns(40_000) };
         let report = Report {
             ended: Instant::from_ns(1_000_000_000),
             wakeups: 10,
             max_wakeup: Duration::from_ns(90_000),
             lanes: [lane],
+            steps: StepReport {
+                worst: Duration::from_ns(30),
+                worst_allowed: Duration::from_ns(20),
+                exceeded: 2,
+                explained: 1,
+            },
+            lane_stalls: 2,
+            loop_stalls: 3,
             drained: true,
             broken: None,
         };
         let stats = TaskStats { jobs: 10, max_response: fixture::ms(5), ..TaskStats::default() };
         let findings = Findings { jobs: 10, voids: 1, ..Findings::default() };
-        let summary = build(&Parts {
-            system: fixture::system(&[(10, 2)]),
-            machine: &Machine::read(),
-            voids: &[void],
-            stats: &[stats],
-            report: &report,
-            memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
-            trace: TraceSummary { records: 99, lost: 1 },
-            verdict: &judge(&findings),
-        });
+        let system = fixture::system(&[(10, 2)]);
+        let watchdog = WatchdogDesc { timeout: fixture::ms(100), device: None, on_stall: OnStall::StopPetting };
+        let parts = |system| {
+            build(&Parts {
+                system,
+                machine: &Machine::read(),
+                voids: &voids,
+                stats: &[stats],
+                report: &report,
+                memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
+                trace: TraceSummary { records: 99, lost: 1 },
+                pets: 7,
+                verdict: &judge(&findings),
+            })
+        };
+        assert_eq!(serde_json::to_value(parts(system)).unwrap()["watchdog"], serde_json::Value::Null);
+        let summary = parts(&SystemDesc { watchdog: Some(watchdog), ..*system });
         let value = serde_json::to_value(&summary).unwrap();
         assert_eq!(value["schema"], "aegis.summary/1");
         assert_eq!(value["config_hash"], "ab".repeat(32));
@@ -326,6 +390,11 @@ mod tests {
         assert_eq!(value["lanes"][0]["max_wakeup_latency_ns"], 90_000);
         assert_eq!((&value["trace"]["records"], &value["trace"]["lost"]), (&99.into(), &1.into()));
         assert_eq!(value["memory"][0]["arena_bytes"], 128);
+        let expected = serde_json::json!({"timeout_ns": 100_000_000, "on_stall": "stop-petting", "pets": 7, "lane_stalls": 2,
+            "loop_stalls": 3});
+        assert_eq!(value["watchdog"], expected);
+        let expected = serde_json::json!({"worst_ns": 30, "allowed_ns": 20, "exceeded": 2, "explained": 1});
+        assert_eq!(value["steps"], expected);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The exit status of a vehicle, and the sentence that says why.
 
+use crate::steps::StepReport;
+use crate::table::ms;
+
 /// What a run came to, as far as the exit status depends on it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Findings {
@@ -19,6 +22,10 @@ pub struct Findings {
     pub explained: u64,
     /// Jobs that failed alone.
     pub failed: u64,
+    /// The orchestration thread's steps.
+    pub steps: StepReport,
+    /// How often a lane or the orchestration thread stood still for longer than the watchdog allows.
+    pub stalls: u64,
     /// Requests for memory that were refused or belong to no model, and models that ran in no recorded order.
     pub beyond_plan: u64,
     /// Reasons why the guarantee does not hold on this machine.
@@ -49,6 +56,11 @@ pub fn judge(findings: &Findings) -> Verdict {
     if let Some(error) = &findings.internal {
         return verdict(3, error.clone());
     }
+    if findings.stalls > 0 {
+        let stalls = if findings.stalls == 1 { "once".to_owned() } else { format!("{} times", findings.stalls) };
+        let what = "a lane or the orchestration thread stood still for longer than the watchdog allows,";
+        return verdict(1, format!("{what} {stalls}"));
+    }
     if findings.failed > 0 {
         return verdict(1, format!("{} jobs failed and delivered nothing", findings.failed));
     }
@@ -62,6 +74,16 @@ pub fn judge(findings: &Findings) -> Verdict {
         let what = "jobs exceeded their proven bounds and the machine does not explain it";
         return verdict(1, format!("{unexplained} of {jobs} {what}"));
     }
+    let StepReport { worst, worst_allowed, .. } = findings.steps;
+    let long_steps = |count: u64, what: &str| {
+        let (worst, allowed) = (ms(worst), ms(worst_allowed));
+        let why = format!("{count} steps of the orchestration thread took longer than the plan's overheads");
+        verdict(1, format!("{why}{what}: the worst {worst}, the plan allows {allowed}"))
+    };
+    let unexplained = findings.steps.exceeded.saturating_sub(findings.steps.explained);
+    if unexplained > 0 {
+        return long_steps(unexplained, " and the machine does not explain it");
+    }
     // Explained or not: where more than one job in a thousand is over its bound, the bounds are not worth their name.
     // A started thousand counts whole, so that one disturbance does not condemn a short run.
     let tolerated = jobs.div_ceil(1_000);
@@ -69,6 +91,12 @@ pub fn judge(findings: &Findings) -> Verdict {
         let what =
             "jobs exceeded their proven bounds, explained by the machine, but more than one per started thousand";
         return verdict(1, format!("{exceeded} of {jobs} {what}"));
+    }
+    if findings.steps.exceeded > tolerated {
+        return long_steps(
+            findings.steps.exceeded,
+            ", explained by the machine, but more than one per started thousand jobs",
+        );
     }
     if beyond_plan > 0 {
         return verdict(
@@ -86,6 +114,8 @@ pub fn judge(findings: &Findings) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::{Findings, judge};
+    use crate::steps::StepReport;
+    use aegis_core::Duration;
 
     #[test]
     fn each_finding_has_its_status_and_the_worst_wins() {
@@ -120,6 +150,22 @@ mod tests {
         assert_eq!((of(1, 1), of(1_000, 1), of(1_000, 2), of(1_001, 2), of(1_001, 3)), (0, 0, 1, 0, 1));
         let failed = Findings { failed: 2, misses: 1, ..findings(0, 0) };
         assert_eq!(judge(&failed).why, "2 jobs failed and delivered nothing");
+        let stalled = Findings { stalls: 1, failed: 2, ..findings(0, 0) };
+        let why = "a lane or the orchestration thread stood still for longer than the watchdog allows, once";
+        assert_eq!((judge(&stalled).status, judge(&stalled).why.as_str()), (1, why));
+        let steps = |exceeded, explained| Findings {
+            steps: StepReport {
+                worst: Duration::from_ns(1_500_000),
+                worst_allowed: Duration::from_ns(250_000),
+                exceeded,
+                explained,
+            },
+            ..findings(0, 0)
+        };
+        let why = "2 steps of the orchestration thread took longer than the plan's overheads and the machine does not explain \
+                   it: the worst 1.500 ms, the plan allows 0.250 ms";
+        assert_eq!((judge(&steps(3, 1)).status, judge(&steps(3, 1)).why.as_str()), (1, why));
+        assert_eq!((judge(&steps(10, 10)).status, judge(&steps(11, 11)).status, judge(&steps(0, 0)).status), (0, 1, 0));
         let beyond = Findings { beyond_plan: 1, ..findings(0, 0) };
         assert_eq!(judge(&beyond).status, 1);
     }

@@ -9,7 +9,7 @@ use aegis_linux::lane::Fault;
 use aegis_linux::orchestrate::Broken;
 use aegis_linux::realtime;
 use aegis_linux::submissions::SubmitError;
-use common::{Act, Delay, Ran, drive, drive_delayed, drive_submitting, fixture};
+use common::{Act, Delay, Ran, Scenario, drive, drive_beside, fixture};
 use std::collections::BTreeSet;
 
 #[test]
@@ -46,13 +46,14 @@ fn a_thread_that_is_late_at_the_end_still_records_every_arrival_before_it_and_no
     for act in [Act::Spin(1_000), Act::Spin(30_000)] {
         // From 50 ms to about 170 ms nothing is looked at; the run ends at 100 ms.
         let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
-        let ran = drive_delayed::<1>(system, act, Some(100), None, delay);
+        let ran = drive_beside::<1>(system, Scenario { for_ms: Some(100), delay, ..Scenario::of(act) }, |_| {});
         assert_eq!((ran.report.broken, ran.report.drained), (None, true));
         assert_eq!(arrivals_ms(&ran, 10), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
     }
     // A stop that is asked for meanwhile takes effect when it is seen, and what arrived before is recorded.
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
-    let ran = drive_delayed::<1>(system, Act::Spin(1_000), None, Some(150), delay);
+    let late = Scenario { stop_ms: Some(150), delay, ..Scenario::of(Act::Spin(1_000)) };
+    let ran = drive_beside::<1>(system, late, |_| {});
     let arrivals = arrivals_ms(&ran, 10);
     assert_eq!((ran.report.broken, ran.report.drained), (None, true));
     assert!(arrivals.len() >= 17 && arrivals.iter().zip(0..).all(|(ms, number)| *ms == number * 10), "{arrivals:?}");
@@ -183,7 +184,8 @@ fn a_more_important_thread_of_another_program_explains_an_exceeded_bound() {
     }
     // Only while this vehicle runs: it may have to wait for its turn, and the others' vehicles are not to be disturbed.
     let mut intruded = false;
-    let ran = drive_submitting::<1>(fixture::system(&[(10, 5)]), Act::Spin(4_000), Some(400), None, None, |_| {
+    let scenario = Scenario { for_ms: Some(400), ..Scenario::of(Act::Spin(4_000)) };
+    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_| {
         let intruder = std::thread::spawn(|| {
             let voids = realtime::set_up_thread("the intruder", 1, 90);
             for _ in 0..4 {
@@ -212,7 +214,8 @@ fn submitted() -> &'static SystemDesc {
 #[test]
 fn what_the_application_submits_arrives_when_it_says_so_and_never_too_early() {
     let (mut accepted, mut early) = (0_u64, 0_u64);
-    let ran = drive_submitting::<2>(submitted(), Act::Spin(500), Some(500), None, None, |submissions| {
+    let scenario = Scenario { for_ms: Some(500), ..Scenario::of(Act::Spin(500)) };
+    let ran = drive_beside::<2>(submitted(), scenario, |submissions| {
         // A storm, until the vehicle has ended.
         while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
             std::thread::sleep(std::time::Duration::from_micros(100));
@@ -243,5 +246,48 @@ fn what_the_application_submits_arrives_when_it_says_so_and_never_too_early() {
     assert!(accepted >= released && accepted - released <= 1, "{accepted} accepted, {released} released");
     assert!(released > 10 && early > 500, "{released} {early}");
     assert_eq!(ran.stats[0].jobs + ran.stats[0].rejected, 50, "the timer's task is not disturbed");
+    assert_eq!(ran.heap_operations, 0);
+}
+
+#[test]
+fn a_submission_between_the_end_of_the_run_and_the_wake_up_that_sees_it_is_refused() {
+    // From 50 ms to about 170 ms nothing is looked at; the run ends at 100 ms, and at about 140 ms something is submitted.
+    let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
+    let scenario = Scenario { for_ms: Some(100), delay, ..Scenario::of(Act::Spin(500)) };
+    let mut answer = None;
+    let ran = drive_beside::<2>(submitted(), scenario, |submissions| {
+        let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
+        while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
+            sleep(1);
+        }
+        // The clock starts 20 ms after the vehicle takes submissions, the first of which arrived at its start.
+        sleep(160);
+        answer = Some(submissions.submit(TaskId(1)));
+    });
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!(answer, Some(Err(SubmitError::NotRunning)));
+    let released = |record: &&Record| matches!(record.kind, Kind::Submitted { job, .. } if job.task == TaskId(1));
+    assert_eq!(ran.records.iter().filter(released).count(), 1);
+}
+
+#[test]
+fn a_step_that_takes_longer_than_the_plan_assumes_is_recorded_with_both_values() {
+    // The thread sleeps in one step: that is its own doing, so the machine explains it only by steal of as much.
+    let delay = Some(Delay { arrival_ms: 50, for_ms: 30 });
+    let scenario = Scenario { for_ms: Some(100), delay, ..Scenario::of(Act::Spin(500)) };
+    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_| {});
+    let exceeded = ran.records.iter().filter_map(|record| match record.kind {
+        Kind::StepExceeded { length, allowed, steal, off_core, explained } => {
+            Some((length, allowed, steal, off_core, explained))
+        }
+        _ => None,
+    });
+    let exceeded: Vec<_> = exceeded.collect();
+    assert_eq!(u64::try_from(exceeded.len()), Ok(ran.report.steps.exceeded));
+    let (length, allowed, steal, off_core, explained) = *exceeded.iter().max().unwrap();
+    assert!(length >= fixture::ms(30), "{length:?}");
+    assert_eq!((allowed, off_core), (Duration::from_ns(200_000), Duration::ZERO));
+    assert_eq!(explained, steal >= length.saturating_sub(allowed));
+    assert_eq!((ran.report.steps.worst, ran.report.steps.worst_allowed), (length, allowed));
     assert_eq!(ran.heap_operations, 0);
 }

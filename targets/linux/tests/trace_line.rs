@@ -108,6 +108,9 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::Missed { job: JOB, lateness: ns }, "miss"),
         (Kind::Exceeded { job: JOB, response: ns, bound: ns }, "bound_exceeded"),
         (disturbed, "disturbance"),
+        (Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: true }, "step_exceeded"),
+        (Kind::LaneStalled { job: JOB, lane: LaneId(0), elapsed: ns, allowed: ns }, "lane_stall"),
+        (Kind::LoopStalled { due: at, late: ns, allowed: ns }, "loop_stall"),
     ];
     for (kind, event) in kinds {
         let value: serde_json::Value = serde_json::from_str(&line(kind)).unwrap();

@@ -102,6 +102,7 @@ fn plan_of(lane: LaneDesc, orchestration_core: u16) -> &'static SystemDesc {
         manifest_hash: [0; 32],
         machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
         orchestration_core,
+        watchdog: None,
         libraries: &[],
         assets: &[],
         lanes: Box::leak(Box::new([lane])),

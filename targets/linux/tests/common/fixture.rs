@@ -104,6 +104,7 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
         manifest_hash: [0xcd; 32],
         machine: MachineDesc { arch: "x86_64", cpu_model: "any", cores: 2, governor: "" },
         orchestration_core: 0,
+        watchdog: None,
         libraries: &[],
         assets: &[],
         lanes: Box::leak(Box::new([LaneDesc {

@@ -4,17 +4,22 @@
 
 pub mod fixture;
 
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{SystemDesc, WatchdogDesc};
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Record, Recorder, Ring, Sink};
 use aegis_core::{Instant, LaneId};
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
+use aegis_linux::device::Device;
 use aegis_linux::lane::{Fault, JobContext, Lane, LaneWork};
 use aegis_linux::orchestrate::{Report, Setup, Stop, run};
+use aegis_linux::pulse::Pulse;
+use aegis_linux::service::Service;
 use aegis_linux::stats::{Counted, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
+use aegis_linux::watchdog::{Hook, Watch, Watched};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a synthetic job does.
@@ -24,6 +29,8 @@ pub enum Act {
     Spin(u64),
     /// Sleeps for so many microseconds.
     Sleep(u64),
+    /// Sleeps for so many milliseconds in the job of one request, and does nothing in the others.
+    StallOnce { request: u64, for_ms: u64 },
     /// Fails.
     Fail(Fault),
     /// Fails in a job's first piece, and in no later one.
@@ -53,6 +60,10 @@ impl LaneWork for Synthetic {
                 while start.elapsed().as_micros() < u128::from(us) {}
             }
             Act::Sleep(us) => std::thread::sleep(std::time::Duration::from_micros(us)),
+            Act::StallOnce { request, for_ms } if job.request == request => {
+                std::thread::sleep(std::time::Duration::from_millis(for_ms));
+            }
+            Act::StallOnce { .. } => {}
             Act::Fail(fault) => return Err(fault),
             Act::FailFirst(fault) if job.is_first() => return Err(fault),
             Act::FailFirst(_) => {}
@@ -95,6 +106,32 @@ pub struct Ran {
     pub heap_operations: u64,
     /// Request and piece of whatever ran.
     pub ran: Vec<(u64, u16)>,
+    /// What came of watching.
+    pub watched: Option<Watched>,
+    /// How often the application was asked to pet.
+    pub pets: u64,
+}
+
+/// What a run does besides what its plan says.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    pub act: Act,
+    /// When the run ends by itself.
+    pub for_ms: Option<u64>,
+    /// When it is asked to stop.
+    pub stop_ms: Option<u64>,
+    pub delay: Option<Delay>,
+    /// How the vehicle watches itself; the device is a file that is there already.
+    pub watchdog: Option<WatchdogDesc>,
+    /// The socket of a service manager that wants a pet every 100 ms.
+    pub manager: Option<&'static str>,
+}
+
+impl Scenario {
+    /// Nothing but jobs of this kind.
+    pub const fn of(act: Act) -> Self {
+        Self { act, for_ms: None, stop_ms: None, delay: None, watchdog: None, manager: None }
+    }
 }
 
 /// Runs a plan with `TASKS` tasks on one lane for `for_ms`, or until stopped after `stop_ms`.
@@ -104,29 +141,16 @@ pub fn drive<const TASKS: usize>(
     for_ms: Option<u64>,
     stop_ms: Option<u64>,
 ) -> Ran {
-    drive_delayed::<TASKS>(system, act, for_ms, stop_ms, None)
+    drive_beside::<TASKS>(system, Scenario { for_ms, stop_ms, ..Scenario::of(act) }, |_| {})
 }
 
-/// As [`drive`], with an orchestration thread that is late once.
-pub fn drive_delayed<const TASKS: usize>(
+/// Runs a scenario beside an application that submits jobs.
+pub fn drive_beside<const TASKS: usize>(
     system: &'static SystemDesc,
-    act: Act,
-    for_ms: Option<u64>,
-    stop_ms: Option<u64>,
-    delay: Option<Delay>,
-) -> Ran {
-    drive_submitting::<TASKS>(system, act, for_ms, stop_ms, delay, |_| {})
-}
-
-/// As [`drive_delayed`], beside an application that submits jobs.
-pub fn drive_submitting<const TASKS: usize>(
-    system: &'static SystemDesc,
-    act: Act,
-    for_ms: Option<u64>,
-    stop_ms: Option<u64>,
-    delay: Option<Delay>,
+    scenario: Scenario,
     application: impl FnOnce(&Submissions) + Send,
 ) -> Ran {
+    let Scenario { act, for_ms, stop_ms, delay, watchdog, manager } = scenario;
     // Two real-time lanes on one core would disturb each other.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +169,12 @@ pub fn drive_submitting<const TASKS: usize>(
     }
     let link = lane.link();
     let submissions = Submissions::new(system);
-    let (report, stats, heap_operations) = std::thread::scope(|scope| {
+    let pulse = watchdog.map(Pulse::new);
+    let pulse = pulse.as_ref();
+    let service =
+        manager.map(|name| Service::connect(name.as_ref(), Some(std::time::Duration::from_millis(100))).unwrap());
+    let pets = Arc::new(AtomicU64::new(0));
+    let ((report, stats, heap_operations), watched) = std::thread::scope(|scope| {
         let orchestrate = || {
             aegis_linux::realtime::set_up_thread("orchestration", 0, aegis_linux::realtime::ORCHESTRATION_PRIORITY);
             let steal = StealReader::open().ok();
@@ -154,6 +183,7 @@ pub fn drive_submitting<const TASKS: usize>(
             let inner: Counted<'_, TASKS> = Counted { tally: Tally::new(), recorder: Recorder::new(writer) };
             let mut sink = Delaying { inner, delay };
             let clock = Clock::starting_in(fixture::ms(20));
+            let until = for_ms.map(|ms| Instant::from_ns(ms * 1_000_000));
             submissions.open(clock, Arc::clone(&bell));
             sink.record(Instant::START, Kind::Began { config_hash: system.config_hash });
             let setup = Setup {
@@ -163,23 +193,34 @@ pub fn drive_submitting<const TASKS: usize>(
                 lanes: [link],
                 bell: &bell,
                 stop: &stop,
-                until: for_ms.map(|ms| Instant::from_ns(ms * 1_000_000)),
+                until,
                 steal: steal.as_ref(),
                 samples: &samples,
+                pulse,
             };
             let before = aegis_linux::heap::operations_of_this_thread();
             let report = run(&setup, &mut state, &mut sink).unwrap();
             let after = aegis_linux::heap::operations_of_this_thread();
             (report, sink.inner.tally.tasks().to_vec(), after - before)
         };
+        let watching = pulse.map(|pulse| {
+            let device = pulse.desc().device.map(|path| Device::open(path.as_ref()).unwrap());
+            let pets = Arc::clone(&pets);
+            let hook: Hook = Box::new(move || {
+                pets.fetch_add(1, Ordering::Relaxed);
+            });
+            let watch = Watch { pulse, bell: &bell, service: service.as_ref(), device, hook: Some(hook) };
+            scope.spawn(|| watch.run())
+        });
         let thread = scope.spawn(orchestrate);
         application(&submissions);
-        thread.join().unwrap()
+        (thread.join().unwrap(), watching.map(|thread| thread.join().unwrap()))
     });
     let mut records = Vec::new();
     while let Some(record) = reader.dequeue() {
         records.push(record);
     }
     let ran = lane.close(std::time::Duration::from_secs(1)).unwrap().ran;
-    Ran { report, stats, records, heap_operations, ran }
+    let pets = pets.load(Ordering::Relaxed);
+    Ran { report, stats, records, heap_operations, ran, watched, pets }
 }

@@ -1,0 +1,82 @@
+//! Who is told that the vehicle is healthy, and the thread that tells it.
+
+use crate::error::HostError;
+use aegis_core::desc::SystemDesc;
+use aegis_linux::bell::Bell;
+use aegis_linux::device::Device;
+use aegis_linux::pulse::Pulse;
+use aegis_linux::realtime::{WATCH_PRIORITY, set_up_thread};
+use aegis_linux::service::Service;
+use aegis_linux::watchdog::{Hook, Watch, Watched};
+use std::io;
+use std::path::Path;
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+
+/// The service manager, where one started this process.
+///
+/// # Errors
+/// [`HostError::Watchdog`]: it cannot be reached; or it expects pets, or the application `pets`, although the manifest watches
+/// nothing.
+pub(crate) fn service(system: &SystemDesc, pets: bool) -> Result<Option<Service>, HostError> {
+    if pets && system.watchdog.is_none() {
+        let refused = "the application pets a watchdog, but the manifest has no [watchdog] that says when: add one";
+        return Err(HostError::Watchdog(refused.to_owned()));
+    }
+    let unreachable =
+        |error| HostError::Watchdog(format!("the service manager's NOTIFY_SOCKET cannot be used: {error}"));
+    let service = Service::from_environment().map_err(unreachable)?;
+    match service.as_ref().and_then(Service::watchdog) {
+        Some(limit) if system.watchdog.is_none() => Err(HostError::Watchdog(format!(
+            "the service manager ends this vehicle unless it is petted every {} ms (WatchdogSec), but the manifest has no \
+             [watchdog]: add one, or leave WatchdogSec out of the unit",
+            limit.as_millis()
+        ))),
+        _ => Ok(service),
+    }
+}
+
+/// What the watching thread needs; `None` where the manifest watches nothing.
+///
+/// # Errors
+/// [`HostError::File`] where the device cannot be opened.
+pub(crate) fn watch<'a>(
+    pulse: Option<&'a Pulse>,
+    bell: &'a Bell,
+    service: Option<&'a Service>,
+    hook: Option<Hook>,
+) -> Result<Option<Watch<'a>>, HostError> {
+    let Some(pulse) = pulse else { return Ok(None) };
+    let device = pulse.desc().device.map(|path| {
+        let what = "the watchdog's device".to_owned();
+        Device::open(Path::new(path)).map_err(|error| HostError::File { what, path: path.into(), error })
+    });
+    Ok(Some(Watch { pulse, bell, service, device: device.transpose()?, hook }))
+}
+
+/// Tells the service manager something that it may do without.
+pub(crate) fn tell(service: Option<&Service>, message: impl FnOnce(&Service) -> io::Result<()>) {
+    if let Some(Err(error)) = service.map(message) {
+        log::error!("the service manager cannot be told: {error}");
+    }
+}
+
+/// Starts the thread; it ends the process where the orchestration thread stands still and should have ended the vehicle.
+pub(crate) fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    core: u16,
+    watch: Watch<'scope>,
+) -> io::Result<ScopedJoinHandle<'scope, Watched>> {
+    Builder::new().name("watchdog".to_owned()).spawn_scoped(scope, move || {
+        for void in set_up_thread("the watching thread", core, WATCH_PRIORITY) {
+            log::warn!("{}", void.text);
+        }
+        let watched = watch.run();
+        if watched.must_exit {
+            log::error!(
+                "exit 3: the orchestration thread stands still; there is no summary, and the trace is not complete"
+            );
+            std::process::exit(3);
+        }
+        watched
+    })
+}

@@ -1,0 +1,103 @@
+//! The loop without lane threads: what lies between it and time.
+
+use super::{Report, Setup, Stop, Timer, run_with};
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::fixture;
+use crate::lane::LaneLink;
+use crate::pulse::Pulse;
+use crate::steal::StealSamples;
+use crate::submissions::Submissions;
+use crate::watchdog::{Watch, Watched};
+use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::dispatch::State;
+use aegis_core::trace::{Kind, Sink};
+use aegis_core::{Duration, Instant, TaskId};
+use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+use std::sync::Arc;
+
+/// Keeps what it is given.
+#[derive(Default)]
+struct Kept(Vec<Kind>);
+
+impl Sink for Kept {
+    fn record(&mut self, _at: Instant, kind: Kind) {
+        self.0.push(kind);
+    }
+}
+
+/// A task whose first arrival is at 60 ms.
+fn late_task(release: Release) -> &'static SystemDesc {
+    let base = fixture::system(&[(1_000, 1)]);
+    let tasks = base.tasks.iter().map(|task| TaskDesc { release, phase: fixture::ms(60), ..*task });
+    let tasks: Vec<_> = tasks.collect();
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*base }))
+}
+
+/// Runs a plan of one task on a lane without a thread, with `meanwhile` beside it.
+fn run_alone(
+    system: &'static SystemDesc,
+    watchdog: Option<WatchdogDesc>,
+    until_ms: u64,
+    meanwhile: impl FnOnce(&Timer, &Submissions) + Send,
+) -> (Report<1>, Vec<Kind>, Option<Watched>) {
+    let bell = Arc::new(Bell::new().unwrap());
+    let (stop, submissions) = (Stop::new(Arc::clone(&bell)), Submissions::new(system));
+    let (samples, pulse) = (StealSamples::new(), watchdog.map(Pulse::new));
+    let clock = Clock::starting_in(Duration::ZERO);
+    submissions.open(clock, Arc::clone(&bell));
+    let setup = Setup {
+        system,
+        clock,
+        lanes: [Arc::new(LaneLink::new())],
+        bell: &bell,
+        stop: &stop,
+        submissions: &submissions,
+        until: Some(Instant::from_ns(until_ms * 1_000_000)),
+        steal: None,
+        samples: &samples,
+        pulse: pulse.as_ref(),
+    };
+    let bell = bell.as_ref();
+    let (timer, mut kept) = (Timer::new().unwrap(), Kept::default());
+    let same = Timer { descriptor: timer.descriptor.try_clone().unwrap(), armed: None };
+    let mut state: State<1, 1, 2> = State::new(system).unwrap();
+    let (report, watched) = std::thread::scope(|scope| {
+        let watch = |pulse| Watch { pulse, bell, service: None, device: None, hook: None }.run();
+        let watching = pulse.as_ref().map(|pulse| scope.spawn(move || watch(pulse)));
+        scope.spawn(|| meanwhile(&same, &submissions));
+        let report = run_with(timer, &setup, &mut state, &mut kept);
+        (report, watching.map(|thread| thread.join().unwrap()))
+    });
+    (report, kept.0, watched)
+}
+
+#[test]
+fn an_arrival_that_was_stamped_at_the_end_while_it_was_told_is_dropped() {
+    let wait = |_: &Timer, submissions: &Submissions| submissions.wait_with(TaskId(0), Instant::from_ns(20_000_000));
+    let (report, kept, _) = run_alone(late_task(Release::Submitted), None, 20, wait);
+    assert_eq!((report.broken, report.drained), (None, true));
+    assert!(!kept.iter().any(|kind| matches!(kind, Kind::Submitted { .. })), "{kept:?}");
+}
+
+#[test]
+fn a_lost_timer_is_seen_recorded_and_made_good_by_the_bell() {
+    let lose = |timer: &Timer, _: &Submissions| {
+        // The thread sleeps until 50 ms.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let never = Itimerspec { it_interval: zero, it_value: zero };
+        timerfd_settime(&timer.descriptor, TimerfdTimerFlags::ABSTIME, &never).unwrap();
+    };
+    let watchdog = WatchdogDesc { timeout: fixture::ms(40), device: None, on_stall: OnStall::Record };
+    let (report, kept, watched) = run_alone(late_task(Release::Timer), Some(watchdog), 50, lose);
+    assert_eq!((report.broken, report.drained, report.loop_stalls), (None, true, 1));
+    let stall = kept.iter().find_map(|kind| match *kind {
+        Kind::LoopStalled { due, late, allowed } => Some((due, late, allowed)),
+        _ => None,
+    });
+    let (due, late, allowed) = stall.unwrap();
+    assert_eq!((due, allowed), (Instant::from_ns(50_000_000), fixture::ms(40)));
+    assert!(late > fixture::ms(40), "{late:?}");
+    assert_eq!(watched.map(|watched| (watched.overdue, watched.must_exit)), Some((1, false)));
+}

@@ -1,0 +1,145 @@
+//! The orchestration thread's side of watching: which lane stands still, and whether it does so itself.
+//!
+//! [`crate::watchdog`] draws the whole. Without a [`Pulse`] nothing is watched, and nothing here costs more than a comparison.
+
+use crate::clock::Clock;
+use crate::pulse::Pulse;
+use aegis_core::desc::{OnStall, SystemDesc};
+use aegis_core::dispatch::Job;
+use aegis_core::trace::{JobRef, Kind, Sink};
+use aegis_core::{Duration, Instant, LaneId};
+
+/// What stood still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stall {
+    /// A lane: a piece of a job was still in flight.
+    Lane {
+        /// The lane.
+        lane: LaneId,
+        /// The job.
+        job: JobRef,
+        /// For how long it had been.
+        elapsed: Duration,
+        /// For how long it may be: its budget, the planned overheads and the watchdog's timeout.
+        allowed: Duration,
+    },
+    /// The orchestration thread: it woke late, or a turn took long.
+    Loop {
+        /// How late it was.
+        late: Duration,
+        /// How late it may be: the watchdog's timeout.
+        allowed: Duration,
+    },
+}
+
+/// A piece of a job that a lane has.
+#[derive(Clone, Copy)]
+struct InFlight {
+    job: JobRef,
+    handed: Instant,
+    allowed: Duration,
+    /// When it becomes a stall; `None` once that is recorded.
+    stall_at: Option<Instant>,
+}
+
+/// What the orchestration thread knows of standing still.
+pub(crate) struct Guard<'a, const LANES: usize> {
+    pulse: Option<&'a Pulse>,
+    lanes: [Option<InFlight>; LANES],
+    /// When this thread has to wake, or when its present turn began; `None` while nothing is due.
+    due: Option<Instant>,
+    /// How often a lane stood still.
+    pub(crate) lane_stalls: u64,
+    /// How often this thread did.
+    pub(crate) loop_stalls: u64,
+}
+
+impl<'a, const LANES: usize> Guard<'a, LANES> {
+    /// Nothing is in flight, and nothing is due.
+    pub(crate) const fn new(pulse: Option<&'a Pulse>) -> Self {
+        Self { pulse, lanes: [None; LANES], due: None, lane_stalls: 0, loop_stalls: 0 }
+    }
+
+    /// When a piece that is in flight becomes a stall, the earliest of all.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.lanes.iter().flatten().filter_map(|piece| piece.stall_at).min()
+    }
+
+    /// A piece of a job is handed to a lane.
+    pub(crate) fn started(&mut self, system: &SystemDesc, lane: LaneId, job: &Job, handed: Instant) {
+        let Some(pulse) = self.pulse else { return };
+        let desc = system.lanes.get(lane.index()).and_then(|desc| desc.segment_overhead());
+        let budget = system.tasks.get(job.task.index()).map(|task| task.budget);
+        let planned = desc.and_then(|overhead| overhead.checked_add(budget?));
+        let allowed = planned.and_then(|planned| planned.checked_add(pulse.desc().timeout)).unwrap_or(Duration::MAX);
+        if let Some(slot) = self.lanes.get_mut(lane.index()) {
+            // What would become one beyond the clock's range never does.
+            *slot = Some(InFlight { job: job.reference(), handed, allowed, stall_at: handed.checked_add(allowed) });
+        }
+    }
+
+    /// A lane's piece of a job has ended.
+    pub(crate) fn ended(&mut self, lane: LaneId) {
+        let ended = self.lanes.get_mut(lane.index()).and_then(Option::take);
+        if let (Some(InFlight { stall_at: None, .. }), Some(pulse)) = (ended, self.pulse) {
+            pulse.stalled(self.lanes.iter().flatten().any(|piece| piece.stall_at.is_none()));
+        }
+    }
+
+    /// Records each lane whose piece of a job has been in flight for too long.
+    ///
+    /// # Errors
+    /// A stall with which the vehicle ends.
+    pub(crate) fn watch_lanes(&mut self, now: Instant, sink: &mut impl Sink) -> Result<(), Stall> {
+        let Some(pulse) = self.pulse else { return Ok(()) };
+        for (piece, number) in self.lanes.iter_mut().zip(0_u16..) {
+            let Some(piece) = piece else { continue };
+            if piece.stall_at.take_if(|at| *at <= now).is_none() {
+                continue;
+            }
+            pulse.stalled(true);
+            self.lane_stalls = self.lane_stalls.saturating_add(1);
+            let (lane, job, elapsed) = (LaneId(number), piece.job, now.saturating_since(piece.handed));
+            let allowed = piece.allowed;
+            sink.record(now, Kind::LaneStalled { job, lane, elapsed, allowed });
+            answer(pulse, Stall::Lane { lane, job, elapsed, allowed })?;
+        }
+        Ok(())
+    }
+
+    /// Records that this thread is late, if it is, and tells what it waits for from now on.
+    ///
+    /// # Errors
+    /// A stall with which the vehicle ends.
+    pub(crate) fn watch_self(
+        &mut self,
+        clock: &Clock,
+        now: Instant,
+        due: Option<Instant>,
+        sink: &mut impl Sink,
+    ) -> Result<(), Stall> {
+        let Some(pulse) = self.pulse else { return Ok(()) };
+        pulse.due(due.map_or(u64::MAX, |due| clock.monotonic(due)));
+        let Some(before) = std::mem::replace(&mut self.due, due) else { return Ok(()) };
+        let (late, allowed) = (now.saturating_since(before), pulse.desc().timeout);
+        if late <= allowed {
+            return Ok(());
+        }
+        self.loop_stalls = self.loop_stalls.saturating_add(1);
+        sink.record(now, Kind::LoopStalled { due: before, late, allowed });
+        answer(pulse, Stall::Loop { late, allowed })
+    }
+}
+
+/// Does what the manifest says about a stall.
+fn answer(pulse: &Pulse, stall: Stall) -> Result<(), Stall> {
+    match pulse.desc().on_stall {
+        OnStall::Record => {}
+        OnStall::StopPetting => pulse.latch(),
+        OnStall::Exit => {
+            pulse.latch();
+            return Err(stall);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! What threads share memory through: the standard library's, for which `tests/loom.rs` puts loom's when it compiles the same files.
+
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, atomic};

@@ -1,0 +1,238 @@
+//! The primitives through which threads share memory, in every order of their steps, without a bound on preemptions.
+//!
+//! The files under test are the vehicle's own, compiled with loom's locks and atomics in place of the standard library's. What the
+//! system does is stood in for: [`bell::Bell`] behaves as an `eventfd`, and [`clock::Clock`] moves on by one at each reading.
+//! So the order of calls in `lane::serve` and in the loop is that of these models, written again; the ring of trace records is
+//! heapless' own and not among them.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "the files are made for the library")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a model stops at whatever it did not expect")]
+
+#[path = "../src/mailbox.rs"]
+mod mailbox;
+#[path = "../src/pulse.rs"]
+mod pulse;
+#[path = "../src/submissions.rs"]
+mod submissions;
+
+mod sync {
+    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
+    pub(crate) use std::sync::PoisonError;
+}
+
+mod bell {
+    use loom::sync::{Condvar, Mutex};
+
+    /// What an `eventfd` does: rings add up, one hearing takes them all.
+    #[derive(Debug)]
+    pub struct Bell {
+        rung: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Bell {
+        pub fn new() -> Self {
+            Self { rung: Mutex::new(false), changed: Condvar::new() }
+        }
+
+        pub fn ring(&self) {
+            *self.rung.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+
+        pub fn hear(&self) -> bool {
+            std::mem::take(&mut *self.rung.lock().unwrap())
+        }
+
+        /// What `poll` does before [`Bell::hear`].
+        pub fn wait(&self) {
+            let mut rung = self.rung.lock().unwrap();
+            while !*rung {
+                rung = self.changed.wait(rung).unwrap();
+            }
+        }
+    }
+}
+
+mod clock {
+    use aegis_core::Instant;
+    use std::cell::Cell;
+
+    // Loom runs all threads of a model on one of the system's.
+    thread_local! {
+        static READINGS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Later at each reading, whoever reads.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Clock;
+
+    impl Clock {
+        pub fn starting() -> Self {
+            READINGS.set(0);
+            Self
+        }
+
+        pub fn now(&self) -> Instant {
+            Instant::from_ns(READINGS.replace(READINGS.get() + 1))
+        }
+    }
+}
+
+#[path = "common/fixture.rs"]
+mod fixture;
+
+use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::{Duration, Instant, TaskId};
+use bell::Bell;
+use clock::Clock;
+use loom::thread;
+use mailbox::{Full, Mailbox};
+use pulse::Pulse;
+use std::sync::Arc;
+use submissions::{Submissions, SubmitError};
+
+macro_rules! models {
+    ($($name:ident: $model:ident;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                loom::model($model);
+            }
+        )*
+    };
+}
+
+models! {
+    a_job_crosses_and_its_end_is_there_when_the_bell_rings_for_it: lane;
+    a_mailbox_that_is_closed_gives_what_is_left_and_wakes_who_waits: closed;
+    a_full_slot_is_refused_and_nothing_that_was_put_is_lost: full;
+    of_two_who_submit_what_is_accepted_is_taken_once_and_a_period_lies_between: submitted;
+    an_arrival_that_is_accepted_is_there_when_the_bell_rings_for_it: rung;
+    after_the_end_was_told_nothing_is_accepted: told_the_end;
+    who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
+}
+
+/// A lane's loop and the orchestration thread's, as `lane::serve` and `orchestrate::run` have them.
+fn lane() {
+    let (jobs, done, bell) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()), Arc::new(Bell::new()));
+    let (own_jobs, own_done, own_bell) = (Arc::clone(&jobs), Arc::clone(&done), Arc::clone(&bell));
+    let lane = thread::spawn(move || {
+        while let Some(job) = own_jobs.take() {
+            assert_eq!(own_done.put(job + 100), Ok(()), "the orchestration thread has taken the end before");
+            own_bell.ring();
+        }
+    });
+    for job in 0..2 {
+        assert_eq!(jobs.put(job), Ok(()), "the lane has taken the job before");
+        bell.wait();
+        assert!(bell.hear());
+        assert_eq!(done.try_take(), Some(job + 100));
+    }
+    jobs.close();
+    lane.join().unwrap();
+}
+
+fn closed() {
+    let mailbox = Arc::new(Mailbox::new());
+    let own = Arc::clone(&mailbox);
+    let receiver = thread::spawn(move || (own.take(), own.take()));
+    let put = mailbox.put(1);
+    mailbox.close();
+    assert_eq!((put, mailbox.put(2)), (Ok(()), Err(Full)));
+    assert_eq!(receiver.join().unwrap(), (Some(1), None));
+}
+
+fn full() {
+    let mailbox = Arc::new(Mailbox::new());
+    let put = |value| {
+        let own = Arc::clone(&mailbox);
+        thread::spawn(move || own.put(value).is_ok())
+    };
+    let (first, second) = (put(1), put(2));
+    let early = mailbox.try_take();
+    let (first, second) = (first.join().unwrap(), second.join().unwrap());
+    let taken: Vec<_> = early.into_iter().chain(mailbox.try_take()).collect();
+    assert_eq!(taken.len(), usize::from(first) + usize::from(second), "{taken:?}");
+    assert!(!taken.is_empty() && taken.contains(&1) == first && taken.contains(&2) == second, "{taken:?}");
+}
+
+const PERIOD: u64 = 3;
+const TASK: TaskId = TaskId(0);
+
+/// Submissions of one task that are open.
+fn open() -> (Arc<Submissions>, Arc<Bell>) {
+    let base = fixture::system(&[(1, 1)]);
+    let period = Duration::from_ns(PERIOD);
+    let tasks = [TaskDesc { release: Release::Submitted, period, ..base.tasks[0] }];
+    let submissions = Submissions::new(&SystemDesc { tasks: Box::leak(Box::new(tasks)), ..*base });
+    let bell = Arc::new(Bell::new());
+    submissions.open(Clock::starting(), Arc::clone(&bell));
+    (submissions, bell)
+}
+
+fn submitted() {
+    let (submissions, _bell) = open();
+    let submit = || {
+        let own = Arc::clone(&submissions);
+        thread::spawn(move || u64::from(own.submit(TASK).is_ok()) + u64::from(own.submit(TASK).is_ok()))
+    };
+    let (first, second) = (submit(), submit());
+    let mut taken: Vec<(TaskId, Instant)> = submissions.take(0).into_iter().collect();
+    let accepted = first.join().unwrap() + second.join().unwrap();
+    taken.extend(submissions.take(0));
+    assert!(submissions.take(0).is_none());
+    let arrivals: Vec<u64> = taken.iter().map(|(_, arrival)| arrival.as_ns()).collect();
+    assert_eq!(u64::try_from(arrivals.len()), Ok(accepted), "{arrivals:?}");
+    assert!(arrivals.windows(2).all(|pair| pair[1] >= pair[0] + PERIOD), "{arrivals:?}");
+}
+
+fn rung() {
+    let (submissions, bell) = open();
+    let own = Arc::clone(&submissions);
+    let submitter = thread::spawn(move || own.submit(TASK));
+    bell.wait();
+    assert!(bell.hear());
+    assert!(submissions.take(0).is_some());
+    assert_eq!(submitter.join().unwrap(), Ok(()));
+}
+
+fn told_the_end() {
+    let (submissions, _bell) = open();
+    let own = Arc::clone(&submissions);
+    let submitter = thread::spawn(move || (own.submit(TASK), own.submit(TASK)));
+    // As the loop does at a stop that is asked for.
+    let end = Clock.now();
+    submissions.close(end);
+    assert_eq!(submissions.submit(TASK), Err(SubmitError::NotRunning));
+    let (first, second) = submitter.join().unwrap();
+    // What was stamped before the end, or while it was told, at most once: nobody takes it here.
+    assert!(first.is_ok() || second.is_err(), "{first:?} {second:?}");
+    let accepted = usize::from(first.is_ok()) + usize::from(second.is_ok());
+    assert_eq!(submissions.take(0).into_iter().count(), accepted);
+    assert_eq!(submissions.submit(TASK), Err(SubmitError::NotRunning));
+}
+
+fn ended() {
+    let desc = WatchdogDesc { timeout: Duration::from_ns(10), device: None, on_stall: OnStall::StopPetting };
+    for latches in [false, true] {
+        let pulse = Arc::new(Pulse::new(desc));
+        let own = Arc::clone(&pulse);
+        let orchestration = thread::spawn(move || {
+            own.due(5);
+            own.stalled(true);
+            if latches {
+                own.latch();
+            }
+            own.stalled(false);
+            own.end(true);
+        });
+        if let Some(clean) = pulse.ended() {
+            assert_eq!(clean, !latches);
+            assert_eq!((pulse.overdue(15), pulse.overdue(16)), (None, Some(11)));
+        }
+        orchestration.join().unwrap();
+        // The main thread says so of a thread that could not; here it could.
+        pulse.end(false);
+        assert_eq!(pulse.ended(), Some(!latches));
+    }
+}

@@ -1,0 +1,143 @@
+//! Mailbox and submissions with the system's own threads; `loom.rs` tries the orders that these may never meet.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows test functions only, not their helpers")]
+
+#[path = "common/fixture.rs"]
+mod fixture;
+
+mod mailbox {
+    use aegis_linux::mailbox::{Full, Mailbox};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_second_value_is_refused_until_the_first_is_taken() {
+        let mailbox = Mailbox::new();
+        assert_eq!(mailbox.put(1), Ok(()));
+        assert_eq!(mailbox.put(2), Err(Full));
+        assert_eq!(mailbox.try_take(), Some(1));
+        assert_eq!(mailbox.try_take(), None);
+        assert_eq!(mailbox.put(3), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_mailbox_gives_what_is_left_and_then_ends() {
+        let mailbox = Arc::new(Mailbox::new());
+        mailbox.put(7).unwrap();
+        mailbox.close();
+        assert_eq!(mailbox.put(8), Err(Full));
+        assert_eq!((mailbox.take(), mailbox.take()), (Some(7), None));
+    }
+
+    #[test]
+    fn every_value_crosses_the_threads_in_order() {
+        let there: Arc<Mailbox<u32>> = Arc::new(Mailbox::new());
+        let back: Arc<Mailbox<u32>> = Arc::new(Mailbox::new());
+        let (receiver, answer) = (Arc::clone(&there), Arc::clone(&back));
+        let thread = std::thread::spawn(move || {
+            while let Some(value) = receiver.take() {
+                answer.put(value * 2).unwrap();
+            }
+        });
+        for value in 0..10_000 {
+            there.put(value).unwrap();
+            assert_eq!(back.take(), Some(value * 2));
+        }
+        there.close();
+        thread.join().unwrap();
+    }
+}
+
+mod submissions {
+    use crate::fixture::system;
+    use aegis_core::desc::{Release, SystemDesc, TaskDesc};
+    use aegis_core::{Duration, Instant, TaskId};
+    use aegis_linux::bell::Bell;
+    use aegis_linux::clock::Clock;
+    use aegis_linux::submissions::{Submissions, SubmitError};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    /// Two tasks, the second of which is submitted, at most once a period.
+    fn vehicle(period: u64) -> &'static SystemDesc {
+        let base = system(&[(10, 1), (20, 1)]);
+        let mut tasks: Vec<TaskDesc> = base.tasks.to_vec();
+        tasks[1].release = Release::Submitted;
+        tasks[1].period = Duration::from_ns(period);
+        Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*base }))
+    }
+
+    fn open(submissions: &Submissions) -> Arc<Bell> {
+        let bell = Arc::new(Bell::new().unwrap());
+        submissions.open(Clock::starting_in(Duration::ZERO), Arc::clone(&bell));
+        bell
+    }
+
+    #[test]
+    fn an_arrival_is_taken_once_and_the_next_not_before_its_period() {
+        let submissions = Submissions::new(vehicle(3_600_000_000_000));
+        let task = TaskId(1);
+        assert_eq!(submissions.submit(task), Err(SubmitError::NotRunning));
+        let bell = open(&submissions);
+        for other in [TaskId(0), TaskId(2)] {
+            assert_eq!(submissions.submit(other), Err(SubmitError::NotSubmittable(other)));
+        }
+        assert!(!bell.hear() && submissions.take(0).is_none());
+        submissions.submit(task).unwrap();
+        assert!(bell.hear());
+        let refused = submissions.submit(task).unwrap_err();
+        assert!(matches!(refused, SubmitError::TooEarly { now, earliest } if earliest > now), "{refused}");
+        assert!(refused.to_string().contains("before the task's period is over"));
+        assert!(!bell.hear(), "what is refused wakes nobody");
+        assert!(submissions.take(2).is_none());
+        assert_eq!(submissions.take(0).map(|(taken, _)| taken), Some(task));
+        assert!(submissions.take(0).is_none());
+        submissions.close(Instant::START);
+        assert_eq!(submissions.submit(task), Err(SubmitError::NotRunning));
+    }
+
+    #[test]
+    fn an_arrival_that_is_not_taken_makes_the_next_wait() {
+        let submissions = Submissions::new(vehicle(1));
+        let _bell = open(&submissions);
+        submissions.submit(TaskId(1)).unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(10));
+        assert_eq!(submissions.submit(TaskId(1)), Err(SubmitError::Busy));
+        let (_, first) = submissions.take(0).unwrap();
+        submissions.submit(TaskId(1)).unwrap();
+        assert!(submissions.take(0).unwrap().1 > first);
+    }
+
+    /// Several threads submit as fast as they can: what was accepted is what is taken, and no two arrivals are closer than a
+    /// period.
+    #[test]
+    fn a_storm_loses_nothing_and_lets_nothing_through_that_is_too_early() {
+        const PERIOD: u64 = 20_000;
+        let submissions = Submissions::new(vehicle(PERIOD));
+        let _bell = open(&submissions);
+        let (accepted, refused, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        let mut taken = Vec::new();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        let count = if submissions.submit(TaskId(1)).is_ok() { &accepted } else { &refused };
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            // On a busy machine the threads may get little of it.
+            let (least, most) = (std::time::Duration::from_millis(200), std::time::Duration::from_secs(20));
+            let (start, enough) =
+                (std::time::Instant::now(), |taken: &[_]| taken.len() > 20 && refused.load(Ordering::Relaxed) > 100);
+            while start.elapsed() < least || (!enough(&taken) && start.elapsed() < most) {
+                taken.extend(submissions.take(0));
+                std::thread::yield_now();
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        taken.extend(submissions.take(0));
+        let arrivals: Vec<u64> = taken.iter().map(|(_, arrival)| arrival.as_ns()).collect();
+        assert_eq!(u64::try_from(arrivals.len()).unwrap(), accepted.load(Ordering::Relaxed));
+        assert!(arrivals.windows(2).all(|pair| pair[1] - pair[0] >= PERIOD), "{arrivals:?}");
+        assert!(arrivals.len() > 20 && refused.load(Ordering::Relaxed) > 100, "{} {refused:?}", arrivals.len());
+    }
+}
