@@ -73,7 +73,8 @@ impl LaneWork for Synthetic {
     }
 }
 
-/// Keeps the orchestration thread busy for a while when one arrival is recorded, so that it is late afterwards.
+/// Keeps the orchestration thread busy for a while when one arrival is recorded, so that it is late afterwards. A machine that
+/// stands still itself may refuse that arrival; then it is the next one that is recorded.
 struct Delaying<S> {
     inner: S,
     delay: Option<Delay>,
@@ -89,8 +90,9 @@ pub struct Delay {
 impl<S: Sink> Sink for Delaying<S> {
     fn record(&mut self, at: Instant, kind: Kind) {
         if let (Some(delay), Kind::Submitted { arrival, .. }) = (self.delay, kind)
-            && arrival.as_ns() == delay.arrival_ms * 1_000_000
+            && arrival.as_ns() >= delay.arrival_ms * 1_000_000
         {
+            self.delay = None;
             std::thread::sleep(std::time::Duration::from_millis(delay.for_ms));
         }
         self.inner.record(at, kind);
