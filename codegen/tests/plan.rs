@@ -154,8 +154,8 @@ fn json_has_its_keys_and_adds_up() {
     let output = aegis(cut().path(), &["--format", "json"]);
     let cut: Value = serde_json::from_slice(&output.stdout).unwrap();
     let level = &cut["levels"][1];
-    assert_eq!(keys(level), sorted("name shed reject compact copied_bytes settles_ns pools"));
-    let expected = "name height_bytes lower_bound_bytes weights_bytes given_back_bytes";
+    assert_eq!(keys(level), sorted("name shed reject compact copied_bytes moves settles_ns pools"));
+    let expected = "name height_bytes lower_bound_bytes weights_bytes given_back_bytes copied_bytes taken_bytes";
     assert_eq!(keys(&level["pools"][0]), sorted(expected));
     assert!(number(&level["pools"][0]["height_bytes"]) < number(&cut["pools"][0]["height_bytes"]));
     let output = aegis(shared().path(), &["--format", "json"]);

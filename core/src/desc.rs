@@ -364,6 +364,7 @@ pub struct PoolDesc {
     pub lower_bound: Bytes,
     /// What the arena would need if no two models shared a byte.
     pub private: Bytes,
-    /// How long it takes to copy 1 MiB within the arena; zero where the manifest does not say, and no level copies anything.
+    /// How long a copy of at most 1 MiB within the arena takes, all that it costs included; zero where the manifest does not say, and
+    /// no level copies anything.
     pub copy_per_mib: Duration,
 }

@@ -98,10 +98,12 @@ fn settles(system: &System, analysis: &Analysis, (desc, level): (&Level, &LevelL
     if longest == Duration::MAX {
         return Some(longest);
     }
-    let copies = system.devices.iter().zip(&level.pools).map(|(device, pool)| {
-        let rate = device.copy_per_mib.unwrap_or(Duration::ZERO).as_ns();
-        let time = u128::from(pool.copied.0).checked_mul(u128::from(rate))?.div_ceil(1 << 20);
-        u64::try_from(time).ok().map(Duration::from_ns)
+    // Each copy takes as long as one of as many whole MiB.
+    let copies = level.moves.iter().map(|(model, tensor)| {
+        let placed = level.models.as_ref()?.get(*model)?;
+        let rate = system.devices.get(placed.pool)?.copy_per_mib?.as_ns();
+        let bytes = system.models.get(*model)?.all_tensors().nth(*tensor)?.size.0;
+        bytes.div_ceil(1 << 20).checked_mul(rate).map(Duration::from_ns)
     });
     copies.into_iter().try_fold(longest, |sum, time| sum.checked_add(time?))
 }

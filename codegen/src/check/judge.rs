@@ -374,7 +374,7 @@ fn without_effect(system: &System, layout: &Layout, level: &Level, left: &memory
         |(whole, left): (&memory::Pool, &memory::LevelPool)| left.height < whole.height || left.weights < whole.weights;
     let gives_back = layout.pools.iter().zip(&left.pools).any(is_lower);
     let (what, help) = if level.compact && left.models.is_none() {
-        ("compacts, but no arena would become lower", "leave out `compact`, or shed another task")
+        ("compacts, but no lower layout was found that copies can reach", "leave out `compact`, or shed another task")
     } else if sheds && !gives_back {
         ("gives no memory back", "shed another task, or let the level compact")
     } else {

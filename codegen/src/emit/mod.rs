@@ -66,10 +66,16 @@ pub fn terms(system: &SystemDesc) -> u64 {
 }
 
 /// Each step is played three times, and inserted or removed by some ten comparisons; besides it is compared with tensors of
-/// its lane. That once for the system, and once more for each level that compacts.
+/// its lane. That once for the system, and once more for each level.
 fn memory_terms(system: &SystemDesc) -> u64 {
-    let layouts = system.levels.iter().map(|level| level.models).chain([system.models]);
-    layouts.map(layout_terms).fold(0, u64::saturating_add)
+    let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let own = layout_terms(system.models);
+    // A level that moves nothing plays each step, too, for its bound; one that does compares each two moves.
+    let levels = system.levels.iter().map(|level| {
+        let pairs = count(level.moves.len()).saturating_mul(count(level.moves.len()));
+        own.max(layout_terms(level.models)).saturating_add(pairs.saturating_mul(count(system.tasks.len())))
+    });
+    levels.fold(own, u64::saturating_add)
 }
 
 fn layout_terms(models: &[ModelDesc]) -> u64 {

@@ -261,10 +261,11 @@ codes! {
          scratch is then one region of the size that the runs needed, in which the runtime's own sequence places the \
          blocks (`capped`), or memory outside the plan that was only measured (`measured`).";
 
-    LevelWithoutEffect = "AEG309", "a pressure level gives no memory back",
+    LevelWithoutEffect = "AEG309", "a pressure level asks for something that frees no memory",
         "What a level gives back of an arena is its upper end, above all that stays, and with a shed model its weights. A model \
          below others, or beside a larger one of its lane, leaves nothing there, unless the level compacts; and a level \
-         that compacts moves nothing where that would not make an arena lower. The tasks that it names stop all the same.";
+         that compacts moves nothing where no lower layout was found that copies can reach without destroying contents. The \
+         tasks that it names stop all the same.";
 
     ProfileUnreadable = "AEG401", "a profile cannot be read",
         "The file that the manifest names does not exist, is not a profile of this version, or has numbers \

@@ -122,13 +122,14 @@ impl Planner<'_> {
     }
 }
 
-/// What stands most in the way of sharing more, with the bytes that would at most be saved without it; outside `None` where sizes do
-/// not sum. Of the highest models of two groups, the pair whose smaller one is largest, if they never ran at once; or, inside a
-/// group, what a job of the second model keeps while one of the first runs, if it never waited.
+/// What stands most in the way of sharing more, with what would at most be saved without it. Of two groups, whose regions could start
+/// at one byte if they never ran at once: the smaller region, with the highest model of each. Inside a group, where a job of the
+/// second model keeps something while one of the first runs: what the region is higher than its highest model.
 fn forbids_most(system: &System, regions: &[Shared]) -> Option<Option<(usize, usize, Bytes)>> {
     let highest = |shared: &Shared| {
         let models = shared.members.iter().zip(&shared.private).map(|(member, height)| (*height, member.model));
-        models.max_by_key(|(height, model)| (*height, std::cmp::Reverse(*model)))
+        let (_, model) = models.max_by_key(|(height, model)| (*height, std::cmp::Reverse(*model)))?;
+        Some((shared.region.height, model))
     };
     let mut tops: Vec<(u64, usize)> = regions.iter().filter_map(highest).collect();
     tops.sort_by_key(|(height, model)| (std::cmp::Reverse(*height), *model));
@@ -137,12 +138,19 @@ fn forbids_most(system: &System, regions: &[Shared]) -> Option<Option<(usize, us
         _ => None,
     };
     for shared in regions {
-        for (runs, height) in shared.members.iter().zip(&shared.private) {
+        let alone = shared.private.iter().copied().max().unwrap_or(0);
+        let over = shared.region.height.saturating_sub(alone);
+        if found.is_some_and(|(.., most)| over <= most) {
+            continue;
+        }
+        let mut most = 0;
+        for runs in &shared.members {
             let waiting = shared.members.iter().filter(|waits| waits.model != runs.model);
             for waits in waiting.filter(|waits| goes_before(system, runs.home, waits.home)) {
-                let kept = bound::kept_waiting(system.models.get(waits.model)?)?.min(*height);
-                if found.is_none_or(|(.., most)| kept > most) {
-                    found = Some((runs.model, waits.model, kept));
+                let kept = bound::kept_waiting(system.models.get(waits.model)?)?;
+                if kept > most {
+                    most = kept;
+                    found = Some((runs.model, waits.model, over));
                 }
             }
         }

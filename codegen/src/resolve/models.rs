@@ -152,7 +152,8 @@ impl Resolver<'_> {
                 sound = false;
             }
             let mut read: BTreeSet<&str> = BTreeSet::new();
-            for name in segment.reads.iter().filter(|name| !read.insert(name.as_str())).collect::<Vec<_>>() {
+            let again = segment.reads.iter().filter(|name| !read.insert(name.as_str()));
+            for name in again.collect::<BTreeSet<_>>() {
                 wrong(format!("segment {number} that reads `{name}` twice"));
                 sound = false;
             }

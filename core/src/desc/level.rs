@@ -22,10 +22,12 @@ pub struct LevelDesc {
     /// hold no bytes. Empty where everything stays where it is.
     pub models: &'static [ModelDesc],
     /// The kept tensors that move, if the level compacts: they are copied in this order when it is entered, and back in the
-    /// reverse order when it is left. So no copy destroys what a later one reads.
+    /// reverse order when it is left. So no copy destroys what a later one reads. A copy may overlap its own source, so it is one as
+    /// `memmove` does it. What a shed model kept is lost: its place may be another's at this level, so it is loaded anew.
     pub moves: &'static [MoveDesc],
     /// How long it takes from the order until the level's memory is all that is in use, at most: jobs of shed tasks that have
-    /// arrived come to their end; where something moves, those of all tasks, while nothing is released, and it is copied.
+    /// arrived come to their end; where something moves, those of all tasks, while nothing is released, and it is copied. That is
+    /// from the layout without pressure; from another level that compacts, leaving that one comes before.
     pub settles: Duration,
 }
 

@@ -58,7 +58,7 @@ const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool {
         pools = rest;
         arenas = others;
     }
-    matches!(copies_take(system, level), Some(copies)
+    matches!(copies_take(layout, level), Some(copies)
         if matches!(longest(system, level).checked_add(copies), Some(least) if least <= level.settles.as_ns()))
 }
 

@@ -7,12 +7,16 @@
 
 use super::same::is_same_model;
 use super::sharing::Layout;
-use crate::desc::{ALIGNMENT, LevelDesc, Life, MoveDesc, SystemDesc, TensorDesc};
+use crate::desc::{ALIGNMENT, LevelDesc, Life, MoveDesc, TensorDesc};
+use crate::units::PoolId;
 
 /// Whether the level's models are the system's at other places, each kept tensor that lies elsewhere is moved once, in an order in
 /// which no copy destroys what a later one reads, and each pool's copies are as many bytes as it says.
 pub(super) const fn moves_hold(layout: Layout<'_>, level: &LevelDesc) -> bool {
-    if layout.models.len() != layout.system.models.len() {
+    if level.models.is_empty() {
+        return level.moves.is_empty() && nothing_is_copied(level);
+    }
+    if !are_the_systems(layout) {
         return false;
     }
     let mut moves = level.moves;
@@ -26,7 +30,7 @@ pub(super) const fn moves_hold(layout: Layout<'_>, level: &LevelDesc) -> bool {
                 return false;
             };
             let is_same = first.model.0 == other.model.0 && first.tensor == other.tensor;
-            if is_same || copy.pool == later.pool && overlap(copy.to, later.from, copy.bytes, later.bytes) {
+            if is_same || copy.pool.0 == later.pool.0 && overlap(copy.to, later.from, copy.bytes, later.bytes) {
                 return false;
             }
             others = rest;
@@ -49,38 +53,67 @@ pub(super) const fn moves_hold(layout: Layout<'_>, level: &LevelDesc) -> bool {
     true
 }
 
-/// How long a level's copies take, in nanoseconds, one after the other; `None` where that is not known or leaves the range.
-pub(super) const fn copies_take(system: &SystemDesc, level: &LevelDesc) -> Option<u64> {
+/// How long a level's copies take, in nanoseconds, one after the other: each as long as a copy of as many whole MiB. `None` where
+/// that is not known or leaves the range.
+pub(super) const fn copies_take(layout: Layout<'_>, level: &LevelDesc) -> Option<u64> {
     const MIB: u64 = 1 << 20;
     let mut sum: u64 = 0;
-    let (mut pools, mut left) = (system.pools, level.pools);
-    while let ([pool, rest @ ..], [at_level, others @ ..]) = (pools, left) {
-        let (bytes, rate) = (at_level.copied.0, pool.copy_per_mib.as_ns());
-        if bytes > 0 {
-            if rate == 0 {
-                return None;
-            }
-            let (Some(whole), Some(part)) = ((bytes / MIB).checked_mul(rate), (bytes % MIB).checked_mul(rate)) else {
-                return None;
-            };
-            let (Some(time), rounded) = (sum.checked_add(whole), part.div_ceil(MIB)) else {
-                return None;
-            };
-            match time.checked_add(rounded) {
-                Some(added) => sum = added,
-                None => return None,
-            }
+    let mut moves = level.moves;
+    while let [first, rest @ ..] = moves {
+        let Some(copy) = copy_of(layout, first) else {
+            return None;
+        };
+        let Some((_, [pool, ..])) = layout.system.pools.split_at_checked(copy.pool.index()) else {
+            return None;
+        };
+        if pool.copy_per_mib.is_zero() {
+            return None;
         }
-        pools = rest;
-        left = others;
+        let Some(time) = copy.bytes.div_ceil(MIB).checked_mul(pool.copy_per_mib.as_ns()) else {
+            return None;
+        };
+        match sum.checked_add(time) {
+            Some(added) => sum = added,
+            None => return None,
+        }
+        moves = rest;
     }
     Some(sum)
+}
+
+/// Whether no pool says that something is copied.
+const fn nothing_is_copied(level: &LevelDesc) -> bool {
+    let mut pools = level.pools;
+    while let [pool, rest @ ..] = pools {
+        if pool.copied.0 > 0 {
+            return false;
+        }
+        pools = rest;
+    }
+    true
+}
+
+/// Whether the models that stay are the system's, in their pools, and nothing of them moves that a runtime holds addresses of.
+const fn are_the_systems(layout: Layout<'_>) -> bool {
+    if layout.models.len() != layout.system.models.len() {
+        return false;
+    }
+    let mut originals = layout.system.models;
+    while let [rest @ .., original] = originals {
+        if let Some(model) = layout.model(rest.len())
+            && !is_same_model(model, original)
+        {
+            return false;
+        }
+        originals = rest;
+    }
+    true
 }
 
 /// One copy.
 #[derive(Clone, Copy)]
 struct Copied {
-    pool: u16,
+    pool: PoolId,
     from: u64,
     to: u64,
     bytes: u64,
@@ -107,7 +140,7 @@ const fn copy_of(layout: Layout<'_>, moved: &MoveDesc) -> Option<Copied> {
     let Some(bytes) = length(tensor) else {
         return None;
     };
-    Some(Copied { pool: model.pool.0, from: before.at.0, to: tensor.at.0, bytes })
+    Some(Copied { pool: original.pool, from: before.at.0, to: tensor.at.0, bytes })
 }
 
 /// Whether two ranges have a common byte.
@@ -123,9 +156,7 @@ const fn listed(layout: Layout<'_>, moves: &[MoveDesc], pool: usize) -> Option<u
         let Some(copy) = copy_of(layout, first) else {
             return None;
         };
-        // Widening.
-        #[allow(clippy::as_conversions)]
-        let is_here = copy.pool as usize == pool;
+        let is_here = copy.pool.index() == pool;
         match sum.checked_add(if is_here { copy.bytes } else { 0 }) {
             Some(added) => sum = added,
             None => return None,
@@ -135,18 +166,14 @@ const fn listed(layout: Layout<'_>, moves: &[MoveDesc], pool: usize) -> Option<u
     Some(sum)
 }
 
-/// The bytes of a pool's kept tensors that lie elsewhere than in the system's own layout; `None` where something moves that the
-/// runtime holds addresses of, or a model is not the system's.
+/// The bytes of a pool's kept tensors that lie elsewhere than in the system's own layout, of models that are the system's.
 const fn elsewhere(layout: Layout<'_>, pool: usize) -> Option<u64> {
     let mut sum: u64 = 0;
     let mut originals = layout.system.models;
     while let [rest @ .., original] = originals {
         if let Some(model) = layout.model(rest.len())
-            && model.pool.index() == pool
+            && original.pool.index() == pool
         {
-            if !is_same_model(model, original) {
-                return None;
-            }
             let mut position: usize = 0;
             while let (Some(tensor), Some(before)) = (model.tensor(position), original.tensor(position)) {
                 if matches!(model.life(position), Some(Life::Kept)) && tensor.at.0 != before.at.0 {

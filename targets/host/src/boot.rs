@@ -9,7 +9,7 @@ use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::OnnxRuntime;
 use aegis_core::desc::{Backend, SystemDesc, TensorDesc, TensorLife};
 use aegis_core::trace::VoidReason;
-use aegis_core::verify::scratch_is_its_own;
+use aegis_core::verify::{Violation, scratch_is_its_own};
 use aegis_core::{LaneId, ModelId, TaskId};
 use aegis_linux::machine::Void;
 use std::path::PathBuf;
@@ -21,8 +21,10 @@ pub(crate) type AllHooks = Vec<Option<Box<dyn TaskHooks>>>;
 /// Proves the tables once more and checks what only a binary must fulfil.
 pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
     let refuse = |text: String| Err(HostError::Refused(text));
-    if let Err(violation) = aegis_core::verify::verify(system) {
-        return refuse(violation.to_string());
+    match aegis_core::verify::verify(system) {
+        Ok(()) => {}
+        Err(Violation::Pieces) => return refuse(format!("{}{}", Violation::Pieces, other_pieces(system))),
+        Err(violation) => return refuse(violation.to_string()),
     }
     for task in system.tasks {
         if task.model.is_none() {
@@ -30,6 +32,17 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
         }
     }
     Ok(())
+}
+
+/// The tasks whose jobs have other pieces than their models have segments.
+fn other_pieces(system: &SystemDesc) -> String {
+    let own = system.tasks.iter().filter_map(|task| Some((task, system.models.get(task.model?.index())?)));
+    let differ = own.filter(|(task, model)| task.segments.len() > 1 && task.segments.len() != model.segments.len());
+    let text = differ.map(|(task, model)| {
+        let (pieces, segments) = (task.segments.len(), model.segments.len());
+        format!("; task \"{}\" has {pieces}, its model \"{}\" {segments}", task.name, model.name)
+    });
+    text.collect()
 }
 
 /// Loads the one library of the plan, if a model needs it; `ORT_DYLIB_PATH` goes before the cache.

@@ -193,11 +193,11 @@ fn level_sound(plan: &Plan, level: &Level, what: &str) {
     // Where something moves, every job has to end before, and otherwise those of tasks that stop.
     let stops = |task: &u16| !level.models.is_empty() || level.shed.contains(task);
     let ends = (0_u16..).zip(&plan.tasks).filter(|(position, _)| stops(position)).map(|(_, task)| task.response_ns);
-    let copies = plan
-        .pools
-        .iter()
-        .zip(&level.pools)
-        .map(|(pool, left)| (u128::from(left.copied_bytes) * u128::from(pool.copy_per_mib_ns)).div_ceil(1 << 20));
+    let copies = level.moves.iter().map(|(model, tensor)| {
+        let model = &plan.models[usize::from(*model)];
+        let bytes = live::tensors(model).nth(usize::from(*tensor)).unwrap().bytes;
+        u128::from(bytes.div_ceil(1 << 20)) * u128::from(plan.pools[usize::from(model.pool)].copy_per_mib_ns)
+    });
     let least = u128::from(ends.max().unwrap_or(0)) + copies.sum::<u128>();
     assert!(least <= level.settles_ns.into(), "{what}: a job or a copy ends later");
     layout_sound(plan, Some(level), &level.pools, what);

@@ -464,6 +464,21 @@ fn each_rule_is_named() {
     assert_eq!(verdict(&|plan| plan.tasks[1].response_ns -= 1), Some(Violation::Responses));
     assert_eq!(verdict(&|plan| plan.tasks[0].queue = 0), Some(Violation::References));
     assert_eq!(verdict(&|plan| plan.pools[0].weights_bytes += 1), Some(Violation::Memory));
+    // Two pieces of a model of three segments, and the other way round.
+    let [two, three] = ["e", "i"].map(|name| plan.tasks.iter().position(|task| task.name == name).unwrap());
+    let swapped = |plan: &mut Plan| {
+        let model = plan.tasks[two].model;
+        plan.tasks[two].model = plan.tasks[three].model;
+        plan.tasks[three].model = model;
+    };
+    assert_eq!(verdict(&swapped), Some(Violation::Pieces));
+    assert_eq!(verdict(&|plan| plan.levels[1].settles_ns -= 1), Some(Violation::Levels));
+    assert_eq!(verdict(&|plan| plan.pools[0].copy_per_mib_ns = 0), Some(Violation::Levels));
+    assert_eq!(verdict(&|plan| plan.levels[1].pools[0].copied_bytes += 64), Some(Violation::Levels));
+    assert_eq!(verdict(&|plan| plan.levels[1].moves.truncate(1)), Some(Violation::Levels));
+    assert_eq!(verdict(&|plan| plan.levels[1].models[1].pool = 99), Some(Violation::Levels));
+    let all: Vec<u16> = (0..).take(plan.tasks.len()).collect();
+    assert_eq!(verdict(&|plan| plan.levels[0].shed.clone_from(&all)), Some(Violation::Levels));
     // A queue of 1 where a response lasts longer than a period.
     let deep = plan.tasks.iter().position(|task| task.queue > 1).expect("a response longer than its period");
     assert_eq!(verdict(&|plan| plan.tasks[deep].queue -= 1), Some(Violation::Queues));

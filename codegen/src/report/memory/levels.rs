@@ -1,7 +1,9 @@
 //! What is left under memory pressure.
 
-use crate::memory::{Layout, LevelLayout};
+use super::Region;
+use crate::memory::{Layout, LevelLayout, Placement};
 use crate::system::{Level, System};
+use aegis_core::desc::ALIGNMENT;
 use serde::Serialize;
 
 /// An answer to memory pressure with what it leaves.
@@ -17,10 +19,25 @@ pub struct LevelView<'a> {
     pub compact: bool,
     /// What of the kept tensors moves; null where everything stays where it is.
     pub copied_bytes: Option<u64>,
+    /// The kept tensors that are copied, in this order.
+    pub moves: Vec<MoveView<'a>>,
     /// How long it takes until this is all that is in use, at most; null where the schedule is not proven.
     pub settles_ns: Option<u64>,
     /// One per device, in order.
     pub pools: Vec<LevelPoolView<'a>>,
+}
+
+/// The copy of a kept tensor.
+#[derive(Serialize)]
+pub struct MoveView<'a> {
+    /// Its model.
+    pub model: &'a str,
+    /// Its name.
+    pub tensor: &'a str,
+    /// Where it lies without pressure.
+    pub from: Region,
+    /// Where it lies at the level.
+    pub to: Region,
 }
 
 /// What is left of one arena.
@@ -36,6 +53,20 @@ pub struct LevelPoolView<'a> {
     pub weights_bytes: u64,
     /// What the level gives back, of the arena and of what backends hold.
     pub given_back_bytes: u64,
+    /// What of the arena is copied.
+    pub copied_bytes: u64,
+    /// What all devices of this memory take of it at the level.
+    pub taken_bytes: u64,
+    /// The other ones.
+    #[serde(skip)]
+    pub beside: Vec<&'a str>,
+}
+
+/// Where a model's tensor lies.
+fn region(system: &System, placed: &[Placement], (model, tensor): (usize, usize)) -> Option<Region> {
+    let desc = system.models.get(model)?.all_tensors().nth(tensor)?;
+    let length = desc.size.0.checked_next_multiple_of(ALIGNMENT.0)?;
+    Some(Region::from(*placed.get(model)?.tensors.get(tensor)?, length))
 }
 
 pub(super) fn of<'a>(system: &'a System, layout: &Layout, settles: &[u64]) -> Vec<LevelView<'a>> {
@@ -51,7 +82,23 @@ fn view<'a>(
 ) -> LevelView<'a> {
     let names =
         |tasks: &[usize]| tasks.iter().filter_map(|task| Some(system.tasks.get(*task)?.name.as_str())).collect();
-    let pools = system.devices.iter().zip(&layout.pools).zip(&left.pools).map(|((device, whole), left)| {
+    let taken = |device: usize| {
+        let owner = system.devices.get(device).and_then(|device| device.shares).unwrap_or(device);
+        let each = layout.drawing(system, owner).filter_map(|(other, _)| left.pools.get(other));
+        each.map(|pool| pool.height.0.saturating_add(pool.weights.0)).fold(0, u64::saturating_add)
+    };
+    let moves = left.moves.iter().filter_map(|(model, tensor)| {
+        let at = (*model, *tensor);
+        let desc = system.models.get(*model)?;
+        Some(MoveView {
+            model: &desc.name,
+            tensor: &desc.all_tensors().nth(*tensor)?.name,
+            from: region(system, &layout.models, at)?,
+            to: region(system, left.models.as_ref()?, at)?,
+        })
+    });
+    let pools = system.devices.iter().zip(&layout.pools).zip(&left.pools).enumerate();
+    let pools = pools.map(|(position, ((device, whole), left))| {
         let arena = whole.height.0.saturating_sub(left.height.0);
         LevelPoolView {
             name: &device.name,
@@ -59,6 +106,9 @@ fn view<'a>(
             lower_bound_bytes: left.lower_bound.0,
             weights_bytes: left.weights.0,
             given_back_bytes: arena.saturating_add(whole.weights.0.saturating_sub(left.weights.0)),
+            copied_bytes: left.copied.0,
+            taken_bytes: taken(position),
+            beside: layout.beside(system, position),
         }
     });
     LevelView {
@@ -70,6 +120,7 @@ fn view<'a>(
             .models
             .is_some()
             .then(|| left.pools.iter().map(|pool| pool.copied.0).fold(0, u64::saturating_add)),
+        moves: moves.collect(),
         settles_ns,
         pools: pools.collect(),
     }

@@ -112,17 +112,24 @@ fn write_level(text: &mut String, level: &LevelView<'_>) -> std::fmt::Result {
         writeln!(text, "  {:<12} arena {} in use, {open}", pool.name, both(pool.height_bytes))?;
         writeln!(
             text,
-            "  {:<12} {} given back, {} held outside",
+            "  {:<12} {} given back, {} held outside{}",
             "",
             both(pool.given_back_bytes),
-            both(pool.weights_bytes)
+            both(pool.weights_bytes),
+            beside(&pool.beside, pool.taken_bytes)
         )?;
     }
     match level.copied_bytes {
         Some(copied) => {
-            writeln!(text, "  compacts     {} of kept tensors are copied while nothing runs", both(copied))?
+            writeln!(text, "  compacts     {} of kept tensors are copied while nothing runs", both(copied))?;
+            for copy in &level.moves {
+                let (from, to) = (region(copy.from), region(copy.to));
+                writeln!(text, "  {:<12} {}: {} from {from} to {to}", "", copy.model, copy.tensor)?;
+            }
         }
-        None if level.compact => writeln!(text, "  compacts     nothing would get lower, so nothing moves")?,
+        None if level.compact => {
+            writeln!(text, "  compacts     no lower layout was found that copies can reach, so nothing moves")?
+        }
         None => {}
     }
     match level.settles_ns {
@@ -152,7 +159,7 @@ fn why(forbids: &Forbids<'_>) -> String {
         ),
         Reason::Waiting => format!(
             "a job of {other} waits at a boundary while {one} runs (lane {lane}), and keeps what it still needs; if it \
-             never did, up to {saved} more would be saved"
+             never did, at most {saved} more would be saved"
         ),
         Reason::Preemption => format!(
             "{one} and {other} (lane {lane}) can both have begun, and a job that gives way keeps its scratch; if they \
