@@ -163,6 +163,7 @@ fn an_orchestration_thread_that_stands_still_is_seen_while_it_does() {
     }
     // The thread ends the vehicle itself when it wakes; had it not, the watching thread would have said that somebody must.
     let watchers = Watchers::new();
+    let delay = Some(Delay { arrival_ms: 50, for_ms: 300 });
     let ran = watchers.run(OnStall::Exit, Scenario { delay, ..Scenario::of(Act::Spin(500)) });
     assert!(matches!(ran.report.broken, Some(Broken::Stalled(Stall::Loop { .. }))), "{:?}", ran.report);
     assert!(ran.watched.unwrap().must_exit, "after another 60 ms: {:?}", ran.watched);
