@@ -9,8 +9,8 @@ use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
-use crate::system::{Chain, Device, File, Lane, Level, Machine, Model, System, Task, Watchdog};
-use aegis_core::desc::Preemption;
+use crate::system::{Chain, Device, File, Lane, Level, Machine, Model, System, Task, Watchdog, thread_waits};
+use aegis_core::desc::{BETWEEN_LEVELS, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use std::path::{Path, PathBuf};
@@ -204,13 +204,21 @@ impl Resolver<'_> {
     /// that the application submits: they come at any instant, one step each, at most once a period.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
-        for (position, lane) in lanes.iter_mut().enumerate() {
-            let others = own.iter().enumerate().filter(|(other, _)| *other != position);
-            let tasks = self.loaded.manifest.tasks.iter().filter(|task| task.submitted);
-            let submissions = tasks.filter_map(|task| own.get(task.lane));
-            let mut others = others.map(|(_, overhead)| overhead).chain(submissions).copied();
-            let others = others.try_fold(Duration::ZERO, Duration::checked_add);
-            lane.thread_wait = others.unwrap_or(Duration::MAX);
+        let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
+        let waits = thread_waits(&own, submitted, !self.loaded.manifest.pressure.is_empty());
+        for (lane, wait) in lanes.iter_mut().zip(waits) {
+            lane.thread_wait = wait.unwrap_or(Duration::MAX);
+            if !self.loaded.manifest.pressure.is_empty() && lane.thread_wait >= BETWEEN_LEVELS {
+                let message = format!(
+                    "an event of lane `{}` may wait {} ns for the orchestration thread; with levels of memory pressure, \
+                     which change at most once in {} ns, it must be less",
+                    lane.name,
+                    lane.thread_wait.as_ns(),
+                    BETWEEN_LEVELS.as_ns()
+                );
+                self.error(Code::ProfileUnreadable, &lane.span, message, "this lane", "lower the dispatch overheads");
+                return None;
+            }
             if lane.segment_overhead().is_none() || lane.lateness().is_none() {
                 let message = format!("the overheads of lane `{}` sum to more than 2^64 - 1 ns", lane.name);
                 self.error(Code::ProfileUnreadable, &lane.span, message, "this lane", "measure them again");

@@ -317,3 +317,44 @@ impl Model {
         self.segments.iter().fold(MemoryControl::Planned, |least, segment| least.and(segment.memory))
     }
 }
+
+/// For each lane how long one of its events may wait for the orchestration thread: for an event of every other lane, for an arrival
+/// of each task that the application submits, and where there are levels of memory pressure for a change of the level, by the
+/// dispatch overheads of the lanes. `None` where that leaves the range.
+///
+/// The level changes at most once in a while that is longer than any event waits, [`aegis_core::desc::BETWEEN_LEVELS`].
+#[must_use]
+pub fn thread_waits(
+    dispatch: &[Duration],
+    submitted: impl Iterator<Item = usize> + Clone,
+    has_levels: bool,
+) -> Vec<Option<Duration>> {
+    let change = dispatch.iter().copied().max().filter(|_| has_levels);
+    let each = dispatch.iter().enumerate().map(|(position, _)| {
+        let others = dispatch.iter().enumerate().filter(|(other, _)| *other != position).map(|(_, overhead)| overhead);
+        let submissions = submitted.clone().filter_map(|lane| dispatch.get(lane));
+        let mut all = others.chain(submissions).chain(&change).copied();
+        all.try_fold(Duration::ZERO, Duration::checked_add)
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thread_waits;
+    use aegis_core::time::Duration;
+
+    #[test]
+    fn an_event_waits_for_other_lanes_submissions_and_a_change_of_level() {
+        let ns = Duration::from_ns;
+        let dispatch = [ns(20), ns(7), ns(11)];
+        let waits = |submitted: &[usize], has_levels| {
+            let waits = thread_waits(&dispatch, submitted.iter().copied(), has_levels);
+            waits.into_iter().map(|wait| wait.map(Duration::as_ns)).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(&[], false), [Some(18), Some(31), Some(27)]);
+        assert_eq!(waits(&[1, 0], false), [Some(45), Some(58), Some(54)], "own submissions, too");
+        assert_eq!(waits(&[1, 0], true), [Some(65), Some(78), Some(74)], "and one step of the dearest lane");
+        assert_eq!(thread_waits(&[ns(1), Duration::MAX], std::iter::empty(), true), [None, None]);
+    }
+}

@@ -10,7 +10,7 @@ mod watchdog;
 
 use crate::time::Duration;
 use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
-pub use level::{LevelDesc, LevelPoolDesc, MoveDesc};
+pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
 pub use watchdog::{OnStall, WatchdogDesc};

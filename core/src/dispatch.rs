@@ -25,6 +25,7 @@
 
 mod choice;
 mod finish;
+mod pressure;
 mod queue;
 mod ready;
 mod release;
@@ -36,7 +37,7 @@ mod tournament;
 use crate::desc::{Policy, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
-use crate::units::{LaneId, TaskId};
+use crate::units::{LaneId, LevelId, TaskId};
 use choice::{key, reason};
 pub use ready::MOST_TASKS;
 use state::{Progress, Running};
@@ -106,6 +107,12 @@ pub enum Event {
         /// The first instant without arrivals.
         end: Instant,
     },
+    /// Go to a planned level of memory pressure, or back to none: what arrives from now on of the tasks that it sheds or rejects is
+    /// withheld. [`Kind::Settled`] tells when no job of a shed task is left.
+    Pressure {
+        /// The level.
+        level: Option<LevelId>,
+    },
 }
 
 /// What has to be done after a step.
@@ -146,6 +153,16 @@ pub enum Refused {
         /// The first permitted arrival.
         earliest: Instant,
     },
+    /// The plan has no such level of memory pressure: permanent.
+    UnknownLevel {
+        /// The level that was named.
+        level: LevelId,
+    },
+    /// The level moves what stays, which needs an instant at which nothing runs; no protocol brings that about yet: permanent.
+    Compacts {
+        /// The level that was named.
+        level: LevelId,
+    },
     /// An instant left the representable range: fatal.
     OutOfRange,
 }
@@ -176,6 +193,11 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         }
         Event::Preempted { lane, began, ended } => finish::preempt(system, state, lane, (began, ended.min(now)), sink)?,
         Event::Stop { end } => state.common.end = Some(end),
+        Event::Pressure { level } => {
+            pressure::check(system, level)?;
+            release::release_due(system, state, now, sink)?;
+            pressure::switch(system, state, level, now, sink);
+        }
     }
     state.common.last = now;
     release::release_due(system, state, now, sink)?;
@@ -187,6 +209,7 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             *slot = start_next(system, state, lane, now, sink)?;
         }
     }
+    pressure::settle(system, state, now, sink);
     // Whatever else changes a state makes a record.
     if core::mem::take(&mut state.common.moved) || event != Event::Timer {
         told.tell();

@@ -10,7 +10,7 @@
 
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
-use crate::units::{LaneId, ModelId, TaskId};
+use crate::units::{LaneId, LevelId, ModelId, TaskId};
 
 /// Which job a record speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,6 +159,35 @@ pub enum Kind {
         arrival: Instant,
         /// How many arrivals were refused.
         count: u64,
+    },
+    /// Arrivals were not released because the level of memory pressure that holds sheds or rejects their task.
+    Withheld {
+        /// The task.
+        task: TaskId,
+        /// The first of these arrivals.
+        arrival: Instant,
+        /// How many they are.
+        count: u64,
+        /// The level.
+        level: LevelId,
+    },
+    /// The level of memory pressure changed.
+    Pressure {
+        /// The level before; `None` where there was none.
+        from: Option<LevelId>,
+        /// The level from now on.
+        to: Option<LevelId>,
+        /// How long it takes to settle, at most; `None` where there is nothing to wait for.
+        settles: Option<Duration>,
+    },
+    /// No job of a task that the level sheds is left: what they used is free.
+    Settled {
+        /// The level.
+        level: LevelId,
+        /// Since it was entered.
+        took: Duration,
+        /// What that takes at most.
+        bound: Duration,
     },
     /// An arrival was dropped by `on-overrun = "skip-next"`.
     Skipped {

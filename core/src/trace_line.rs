@@ -6,7 +6,7 @@ use crate::desc::{ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Record};
-use crate::units::{LaneId, TaskId};
+use crate::units::{LaneId, LevelId, TaskId};
 use core::fmt::{self, Display, Write};
 
 /// The format's name, in a trace's first line.
@@ -67,6 +67,28 @@ impl<W: Write> Line<'_, W> {
                 self.task(task);
                 self.instant("arrival", arrival);
                 self.number("count", count);
+            }
+            Kind::Withheld { task, arrival, count, level } => {
+                self.begin("withheld");
+                self.task(task);
+                self.instant("arrival", arrival);
+                self.number("count", count);
+                self.level("level", Some(level));
+            }
+            Kind::Pressure { from, to, settles } => {
+                self.begin("pressure");
+                self.level("from", from);
+                self.level("to", to);
+                match settles {
+                    Some(settles) => self.duration("settles_ns", settles),
+                    None => self.number("settles_ns", "null"),
+                }
+            }
+            Kind::Settled { level, took, bound } => {
+                self.begin("settled");
+                self.level("level", Some(level));
+                self.duration("took_ns", took);
+                self.duration("bound_ns", bound);
             }
             Kind::Skipped { task, arrival } => {
                 self.begin("skipped");
@@ -169,6 +191,10 @@ impl<W: Write> Line<'_, W> {
             Event::Stop { end } => {
                 self.text("input", "stop");
                 self.instant("end", end);
+            }
+            Event::Pressure { level } => {
+                self.text("input", "pressure");
+                self.level("level", level);
             }
         }
     }
@@ -275,6 +301,14 @@ impl<W: Write> Line<'_, W> {
 
     fn request(&mut self, key: &str, job: JobRef) {
         self.number(key, Quoted(format_args!("req-{}", job.request)));
+    }
+
+    /// A level's name, or null.
+    fn level(&mut self, key: &str, level: Option<LevelId>) {
+        match level {
+            Some(level) => self.text(key, self.system.levels.get(level.index()).map_or("", |level| level.name)),
+            None => self.number(key, "null"),
+        }
     }
 
     fn task(&mut self, task: TaskId) {

@@ -25,6 +25,7 @@ id!(TaskId, "tasks");
 id!(LaneId, "lanes");
 id!(ModelId, "models");
 id!(PoolId, "memory pools");
+id!(LevelId, "levels of memory pressure");
 
 /// A fixed priority: 0 is the most important.
 ///

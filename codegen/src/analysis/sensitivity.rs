@@ -8,7 +8,7 @@
 
 use super::chains::Bounds;
 use super::{Analysis, Holds, Load, NoBound, analyse_in_order, edf, fixed_priority};
-use crate::system::{System, Task};
+use crate::system::{Lane, System, Task, thread_waits};
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
@@ -216,14 +216,21 @@ impl<'s> Sensitivity<'s> {
         let shortest = tasks.map(|task| task.deadline.as_ns()).min()?;
         let overhead = desc.dispatch_overhead.as_ns();
         let mut changed = self.system.clone();
+        let waits = |lanes: &[Lane]| {
+            let dispatch: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
+            let submitted = self.system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
+            let waits = thread_waits(&dispatch, submitted, !self.system.levels.is_empty());
+            waits.into_iter().collect::<Option<Vec<Duration>>>()
+        };
+        let before = waits(&self.system.lanes)?;
         let with = |other: u64| {
-            for (position, (desc, given)) in changed.lanes.iter_mut().zip(&self.system.lanes).enumerate() {
-                if position == lane {
-                    desc.dispatch_overhead = Duration::from_ns(other);
-                } else {
-                    let grown = given.thread_wait.checked_add(Duration::from_ns(other)).ok_or(None)?;
-                    desc.thread_wait = grown.saturating_sub(Duration::from_ns(overhead));
-                }
+            if let Some(desc) = changed.lanes.get_mut(lane) {
+                desc.dispatch_overhead = Duration::from_ns(other);
+            }
+            let after = waits(&changed.lanes).ok_or(None)?;
+            let lanes = changed.lanes.iter_mut().zip(&self.system.lanes).zip(before.iter().zip(after));
+            for ((desc, given), (before, after)) in lanes {
+                desc.thread_wait = given.thread_wait.checked_add(after).ok_or(None)?.saturating_sub(*before);
             }
             let all = if self.connected { 1 } else { changed.lanes.len() };
             (0..all).try_for_each(|lane| self.accepts(&changed, lane))

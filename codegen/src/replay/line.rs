@@ -3,7 +3,7 @@
 use super::Why;
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::Event;
-use aegis_core::{Instant, LaneId, TaskId, trace_line};
+use aegis_core::{Instant, LaneId, LevelId, TaskId, trace_line};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
@@ -39,6 +39,8 @@ enum Form {
     Text,
     /// A text, or null.
     TextOrNull,
+    /// Such a number, or null.
+    NumberOrNull,
     /// True or false.
     Truth,
 }
@@ -49,6 +51,7 @@ impl Form {
             Self::Number => value.is_u64(),
             Self::Text => value.is_string(),
             Self::TextOrNull => value.is_string() || value.is_null(),
+            Self::NumberOrNull => value.is_u64() || value.is_null(),
             Self::Truth => value.is_boolean(),
         }
     }
@@ -58,6 +61,7 @@ impl Form {
             Self::Number => "a whole number from 0 to 2^64 - 1",
             Self::Text => "a text",
             Self::TextOrNull => "a text or null",
+            Self::NumberOrNull => "a whole number from 0 to 2^64 - 1, or null",
             Self::Truth => "true or false",
         }
     }
@@ -67,7 +71,7 @@ type Fields = &'static [(&'static str, Form)];
 
 /// Whether an event comes from around the dispatcher, and the fields that it always has besides those of every event.
 fn schema(event: &str) -> Option<(bool, Fields)> {
-    use Form::{Number, Text, TextOrNull, Truth};
+    use Form::{Number, NumberOrNull, Text, TextOrNull, Truth};
     Some(match event {
         "run" => (true, &[("schema", Text), ("system", Text), ("config_hash", Text), ("releases", Text)]),
         "step" => (false, &[("input", Text)]),
@@ -76,6 +80,9 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
         "guarantee_void" => (true, &[("reason", Text)]),
         "submission" => (false, &[("request_id", Text), ("task", Text), ("arrival", Number), ("queue_depth", Number)]),
         "rejected" => (false, &[("task", Text), ("arrival", Number), ("count", Number)]),
+        "withheld" => (false, &[("task", Text), ("arrival", Number), ("count", Number), ("level", Text)]),
+        "pressure" => (false, &[("from", TextOrNull), ("to", TextOrNull), ("settles_ns", NumberOrNull)]),
+        "settled" => (false, &[("level", Text), ("took_ns", Number), ("bound_ns", Number)]),
         "skipped" => (false, &[("task", Text), ("arrival", Number)]),
         "schedule_decision" => (
             false,
@@ -205,6 +212,7 @@ impl Line {
                 Event::Preempted { lane: self.lane(system)?, began, ended }
             }
             "stop" => Event::Stop { end: self.instant("end")? },
+            "pressure" => Event::Pressure { level: self.level(system)? },
             other => return Err(wrong("input", other, "one that the dispatcher knows")),
         })
     }
@@ -220,6 +228,13 @@ impl Line {
         let is_own = |own: &str| name.strip_prefix("lane-") == Some(own);
         let found = (0u16..).zip(system.lanes).find(|(_, lane)| is_own(lane.name));
         found.map(|(id, _)| LaneId(id)).ok_or_else(|| Why::UnknownName { what: "stream", name: name.to_owned() })
+    }
+
+    fn level(&self, system: &SystemDesc) -> Result<Option<LevelId>, Why> {
+        let Some(name) = self.field("level", Form::TextOrNull)?.as_str() else { return Ok(None) };
+        let found = (0u16..).zip(system.levels).find(|(_, level)| level.name == name);
+        let unknown = || Why::UnknownName { what: "level of pressure", name: name.to_owned() };
+        found.map(|(id, _)| Some(LevelId(id))).ok_or_else(unknown)
     }
 
     fn instant(&self, field: &'static str) -> Result<Instant, Why> {
@@ -279,7 +294,7 @@ mod tests {
     use aegis_core::desc::{MachineDesc, SystemDesc};
     use aegis_core::dispatch::Event;
     use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
-    use aegis_core::{Duration, Instant, LaneId, ModelId, TaskId, trace_line};
+    use aegis_core::{Duration, Instant, LaneId, LevelId, ModelId, TaskId, trace_line};
     use serde_json::Value;
 
     /// A plan without lanes and tasks: names in its lines are empty.
@@ -307,7 +322,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 20] {
+    fn every_kind() -> [Kind; 23] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -320,6 +335,9 @@ mod tests {
             Kind::Submitted { job, arrival: at, queue_depth: 1 },
             Kind::Rejected { task, arrival: at, count: 1 },
             Kind::Skipped { task, arrival: at },
+            Kind::Withheld { task, arrival: at, count: 1, level: LevelId(0) },
+            Kind::Pressure { from: None, to: Some(LevelId(0)), settles: Some(ns) },
+            Kind::Settled { level: LevelId(0), took: ns, bound: ns },
             Kind::Decided { lane, chosen: job, runner_up: None, reason, queue_depth: 1, state },
             Kind::Bound { job, lane, model: ModelId(0) },
             Kind::Started { job, lane },

@@ -42,12 +42,12 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
         // QUEUE permits: a replay has a larger one.
         for _ in 0..=task.queue {
             match state.tasks.get(position).map(|task| task.next) {
-                Some(next) if next <= due => enqueue(state, id, task, next, now, sink)?,
+                Some(next) if next <= due => arrive(system, state, id, (next, now), sink)?,
                 _ => break,
             }
         }
         state.refresh(id, task.lane);
-        refuse_backlog(state, position, task, (due, now), sink)?;
+        refuse_backlog(system, state, position, task, (due, now), sink)?;
         state.reschedule(position);
         // Few play one by one, many all at once.
         if count < few {
@@ -61,6 +61,7 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
 
 /// Refuses all arrivals up to `due` that are still not released: after a clock jump of many periods.
 fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     position: usize,
     task: &TaskDesc,
@@ -80,7 +81,34 @@ fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let arrival = task_state.next;
     task_state.next = jump.and_then(|jump| arrival.checked_add(jump)).ok_or(Refused::OutOfRange)?;
     let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
-    sink.record(now, Kind::Rejected { task: id, arrival, count });
+    let held = state.common.held.filter(|held| held.withholds(system, id, arrival));
+    sink.record(
+        now,
+        match held {
+            Some(held) => Kind::Withheld { task: id, arrival, count, level: held.level },
+            None => Kind::Rejected { task: id, arrival, count },
+        },
+    );
+    Ok(())
+}
+
+/// Releases an arrival of a first stage, unless a level of memory pressure withholds it.
+fn arrive<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    id: TaskId,
+    (arrival, now): (Instant, Instant),
+    sink: &mut impl Sink,
+) -> Result<(), Refused> {
+    let Some(task) = system.tasks.get(id.index()) else { return Ok(()) };
+    let Some(held) = state.common.held.filter(|held| held.withholds(system, id, arrival)) else {
+        return enqueue(state, id, task, arrival, now, sink);
+    };
+    let next = arrival.checked_add(task.period).filter(|next| *next < NEVER).ok_or(Refused::OutOfRange)?;
+    if let Some(own) = state.tasks.get_mut(id.index()) {
+        own.next = next;
+        sink.record(now, Kind::Withheld { task: id, arrival, count: 1, level: held.level });
+    }
     Ok(())
 }
 
@@ -104,7 +132,7 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     if let (Some(desc), Some(lane)) = (system.lanes.get(task.lane.index()), state.lanes.get_mut(task.lane.index())) {
         state.common.moved |= table::catch_up(desc, lane, arrival, now);
     }
-    enqueue(state, id, task, arrival, now, sink)?;
+    arrive(system, state, id, (arrival, now), sink)?;
     state.refresh(id, task.lane);
     Ok(())
 }

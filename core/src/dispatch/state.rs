@@ -5,13 +5,14 @@
 //! arrival of the timer over all tasks, and under EDF the first deadline of each lane (two [`tournament`]s). Whoever changes a task's
 //! jobs calls [`State::refresh`], whoever changes its next arrival [`State::reschedule`] and then one of the two that play.
 
+use super::pressure::Held;
 use super::queue::Queue;
 use super::ready::{MOST_TASKS, Ready};
 use super::tournament::{self, NEVER};
 use super::{Job, choice, table};
 use crate::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
-use crate::units::{LaneId, TaskId};
+use crate::units::{LaneId, LevelId, TaskId};
 
 /// The state cannot be built because the plan is larger than it, or has more than [`MOST_TASKS`] tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,6 +108,8 @@ pub(super) struct Common {
     /// Arrivals at or after this instant are not released.
     pub(super) end: Option<Instant>,
     pub(super) requests: u64,
+    /// The level of memory pressure that holds.
+    pub(super) held: Option<Held>,
     ready: Ready,
     /// The next arrival that the timer releases.
     pub(super) next_arrival: Instant,
@@ -178,6 +181,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             last: Instant::START,
             end: None,
             requests: 0,
+            held: None,
             ready: Ready::EMPTY,
             next_arrival: NEVER,
             moved: false,
@@ -198,6 +202,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.lanes.iter().all(|lane| lane.running.is_none() && lane.waiting == 0)
+    }
+
+    /// The level of memory pressure that holds.
+    #[must_use]
+    pub fn level(&self) -> Option<LevelId> {
+        self.common.held.map(|held| held.level)
     }
 
     /// Whether an arrival comes after the end that [`super::Event::Stop`] set.

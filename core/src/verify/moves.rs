@@ -7,6 +7,7 @@
 
 use super::same::is_same_model;
 use super::sharing::Layout;
+use super::tensors::widen;
 use crate::desc::{ALIGNMENT, LevelDesc, Life, MoveDesc, TensorDesc};
 use crate::units::PoolId;
 
@@ -126,9 +127,7 @@ const fn copy_of(layout: Layout<'_>, moved: &MoveDesc) -> Option<Copied> {
     else {
         return None;
     };
-    // Widening.
-    #[allow(clippy::as_conversions)]
-    let position = moved.tensor as usize;
+    let position = widen(moved.tensor);
     let (Some(tensor), Some(before), Some(Life::Kept)) =
         (model.tensor(position), original.tensor(position), model.life(position))
     else {

@@ -48,7 +48,7 @@ pub(super) const fn tensors_hold(model: &ModelDesc) -> bool {
 
 // Widening.
 #[allow(clippy::as_conversions)]
-const fn widen(position: u16) -> usize {
+pub(super) const fn widen(position: u16) -> usize {
     position as usize
 }
 

@@ -3,10 +3,13 @@
 
 use crate::bench::{Log, at, lane, system, task};
 use crate::reference::Reference;
-use aegis_core::desc::{LaneDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc};
+use aegis_core::desc::{
+    Backend, LaneDesc, LevelDesc, ModelDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc,
+    TaskDesc, TensorLife,
+};
 use aegis_core::dispatch::{Event, Job, State, step};
 use aegis_core::trace::{Kind, Limit};
-use aegis_core::{Duration, Instant, LaneId, ModelId, Priority, TaskId};
+use aegis_core::{Bytes, Duration, Instant, LaneId, LevelId, ModelId, PoolId, Priority, TaskId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use std::cell::RefCell;
@@ -50,6 +53,10 @@ enum Act {
     Stop {
         after: u64,
         ahead: u64,
+    },
+    Pressure {
+        after: u64,
+        level: Option<u16>,
     },
 }
 
@@ -138,8 +145,37 @@ impl Plan {
                 ..lane(Policy::FixedPriority, spec.overhead)
             }
         });
-        system(lanes.collect(), tasks)
+        let plan = system(lanes.collect(), tasks);
+        Box::leak(Box::new(SystemDesc { levels: levels(plan.tasks.len()), ..*plan }))
     }
+}
+
+/// Two levels that shed and reject, and one that would move something.
+fn levels(tasks: usize) -> &'static [LevelDesc] {
+    let level = |name, number: u16| {
+        let of = |rest: u16| (0..).take(tasks).filter(move |task: &u16| (task * 5 + number) % 3 == rest).map(TaskId);
+        LevelDesc {
+            name,
+            shed: of(0).collect::<Vec<_>>().leak(),
+            reject: of(1).collect::<Vec<_>>().leak(),
+            pools: &[],
+            models: &[],
+            moves: &[],
+            settles: ns(10),
+        }
+    };
+    let moved = ModelDesc {
+        name: "moved",
+        backend: Backend::OnnxRuntime,
+        pool: PoolId(0),
+        weights: Bytes(0),
+        tensors: TensorLife::Kept,
+        inputs: &[],
+        outputs: &[],
+        carried: &[],
+        segments: &[],
+    };
+    vec![level("high", 0), level("higher", 1), LevelDesc { models: vec![moved].leak(), ..level("highest", 2) }].leak()
 }
 
 fn lanes() -> impl Strategy<Value = LaneSpec> {
@@ -210,6 +246,7 @@ fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
         1 => (1..20_u64).prop_map(|hours| Act::Jump { hours }),
         4 => (1..50_u64).prop_map(|by| Act::Back { by }),
         1 => (0..5_u64, 0..50_u64).prop_map(|(after, ahead)| Act::Stop { after, ahead }),
+        8 => (0..5_u64, 0..8_u16).prop_map(|(after, number)| Act::Pressure { after, level: number.checked_sub(4) }),
     ];
     prop::collection::vec(act, 1..=steps)
 }
@@ -321,6 +358,10 @@ impl Counts {
             Kind::Rejected { count: 1, .. } => "rejected",
             Kind::Rejected { .. } => "backlog",
             Kind::Skipped { .. } => "skipped",
+            Kind::Withheld { count: 1, .. } => "withheld",
+            Kind::Withheld { .. } => "withheld backlog",
+            Kind::Pressure { .. } => "pressure",
+            Kind::Settled { .. } => "settled",
             Kind::Decided { reason, .. } => reason.name(),
             Kind::Overran { limit: Limit::Job, .. } => "job overran",
             Kind::Overran { limit: Limit::Segment, .. } => "segment overran",
@@ -369,6 +410,9 @@ fn compare<const TASKS: usize, const LANES: usize>(
             Act::Back { by } => events.push((Event::Timer, now.saturating_sub(by))),
             Act::Stop { after, ahead } => {
                 events.push((Event::Stop { end: at((now + ahead).saturating_sub(9)) }, now + after))
+            }
+            Act::Pressure { after, level } => {
+                events.push((Event::Pressure { level: level.map(LevelId) }, now + after));
             }
         }
         for (event, instant) in events {
@@ -426,6 +470,10 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "rejected",
         "backlog",
         "skipped",
+        "withheld",
+        "withheld backlog",
+        "pressure",
+        "settled",
         "job overran",
         "segment overran",
         "paused",

@@ -6,7 +6,7 @@
 use aegis_core::desc::{OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused};
 use aegis_core::trace::{Kind, Limit, Reason, StateKey};
-use aegis_core::{Duration, Instant, LaneId, TaskId};
+use aegis_core::{Duration, Instant, LaneId, LevelId, TaskId};
 
 /// What a job does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +50,8 @@ pub struct Reference {
     skip: Vec<bool>,
     /// In order of arrival at their queues.
     lives: Vec<Life>,
+    /// The level of pressure that holds, since when, and whether it has settled.
+    level: Option<(LevelId, u64, bool)>,
     /// For each lane the number of slots, from the schedule's start, that are used up.
     slots: Vec<u64>,
     pub records: Vec<(u64, Kind)>,
@@ -65,6 +67,7 @@ impl Reference {
             next: system.tasks.iter().map(|task| task.phase.as_ns()).collect(),
             skip: vec![false; system.tasks.len()],
             lives: Vec::new(),
+            level: None,
             slots: vec![0; system.lanes.len()],
             records: Vec::new(),
         }
@@ -81,7 +84,7 @@ impl Reference {
             Event::Timer => {}
             Event::Submit { task, arrival } => {
                 self.catch_up(self.task(task).lane.index(), arrival.as_ns(), now);
-                self.arrive(task.index(), arrival.as_ns(), now);
+                self.arrive_at_first(task.index(), arrival.as_ns(), now);
             }
             Event::Completed { lane, began, ended } => self.complete(lane, began.as_ns(), ended.as_ns().min(now)),
             Event::Preempted { lane, began, ended } => {
@@ -90,6 +93,16 @@ impl Reference {
                 self.pause(life, lane, began, ended);
             }
             Event::Stop { end } => self.end = Some(end.as_ns()),
+            Event::Pressure { level } => {
+                // What arrived until now is none of the new level's business.
+                self.release(now);
+                let from = self.level.map(|(level, ..)| level);
+                if from != level {
+                    self.level = level.map(|level| (level, now, false));
+                    let settles = level.map(|level| self.system.levels[level.index()].settles);
+                    self.note(now, Kind::Pressure { from, to: level, settles });
+                }
+            }
         }
         self.last = now;
         self.release(now);
@@ -97,6 +110,7 @@ impl Reference {
             self.watch(lane, now);
         }
         let start = (0..self.system.lanes.len()).map(|lane| self.start(lane, now)).collect();
+        self.settle_level(now);
         if self.records.len() > first || event != Event::Timer || self.slots != slots {
             self.records.insert(first, (now, Kind::Stepped { event }));
         }
@@ -107,13 +121,36 @@ impl Reference {
         &self.system.tasks[task.index()]
     }
 
+    /// Says once that no job of a shed task is left.
+    fn settle_level(&mut self, now: u64) {
+        let Some((level, since, false)) = self.level else { return };
+        let desc = &self.system.levels[level.index()];
+        if !self.lives.iter().any(|life| desc.shed.contains(&life.job.task)) {
+            self.level = Some((level, since, true));
+            self.note(now, Kind::Settled { level, took: Duration::from_ns(now - since), bound: desc.settles });
+        }
+    }
+
+    /// The level that withholds an arrival of a task.
+    fn withheld(&self, task: TaskId, arrival: u64) -> Option<LevelId> {
+        let (level, since, settled) = self.level?;
+        let desc = &self.system.levels[level.index()];
+        let names = desc.shed.contains(&task) || desc.reject.contains(&task);
+        (names && (settled || arrival > since)).then_some(level)
+    }
+
     fn note(&mut self, at: u64, kind: Kind) {
         self.records.push((at, kind));
     }
 
     fn permits(&self, event: Event, now: u64) -> Result<(), Refused> {
         match event {
-            Event::Timer | Event::Stop { .. } => Ok(()),
+            Event::Timer | Event::Stop { .. } | Event::Pressure { level: None } => Ok(()),
+            Event::Pressure { level: Some(level) } => match self.system.levels.get(level.index()) {
+                None => Err(Refused::UnknownLevel { level }),
+                Some(desc) if !desc.models.is_empty() => Err(Refused::Compacts { level }),
+                Some(_) => Ok(()),
+            },
             Event::Submit { task, arrival } => {
                 let is_over = self.end.is_some_and(|end| arrival.as_ns() >= end);
                 match self.system.tasks.get(task.index()) {
@@ -174,6 +211,14 @@ impl Reference {
         self.heads(lane).into_iter().map(|(life, _)| life.job).min_by_key(rank)
     }
 
+    /// An arrival from outside: at a first stage, or of a task without any.
+    fn arrive_at_first(&mut self, id: usize, arrival: u64, now: u64) {
+        let task = TaskId(u16::try_from(id).unwrap());
+        let Some(level) = self.withheld(task, arrival) else { return self.arrive(id, arrival, now) };
+        self.next[id] = arrival + self.system.tasks[id].period.as_ns();
+        self.note(now, Kind::Withheld { task, arrival: Instant::from_ns(arrival), count: 1, level });
+    }
+
     fn arrive(&mut self, id: usize, arrival: u64, now: u64) {
         let task = &self.system.tasks[id];
         let of = TaskId(u16::try_from(id).unwrap());
@@ -216,13 +261,17 @@ impl Reference {
         for (id, due) in due.into_iter().enumerate() {
             let (queue, period) = (usize::from(self.system.tasks[id].queue), self.system.tasks[id].period.as_ns());
             for arrival in due.iter().take(queue + 1) {
-                self.arrive(id, *arrival, now);
+                self.arrive_at_first(id, *arrival, now);
             }
             if let Some(arrival) = due.get(queue + 1) {
                 let count = (last - arrival) / period + 1;
                 self.next[id] = arrival + count * period;
                 let task = TaskId(u16::try_from(id).unwrap());
-                self.note(now, Kind::Rejected { task, arrival: Instant::from_ns(*arrival), count });
+                let (withheld, arrival) = (self.withheld(task, *arrival), Instant::from_ns(*arrival));
+                match withheld {
+                    Some(level) => self.note(now, Kind::Withheld { task, arrival, count, level }),
+                    None => self.note(now, Kind::Rejected { task, arrival, count }),
+                }
             }
         }
     }

@@ -20,12 +20,13 @@ use aegis_linux::lane::{Fault, Lane};
 use aegis_linux::logger;
 use aegis_linux::machine::{Machine, Void};
 use aegis_linux::orchestrate::{self, Broken, Report, Setup, Stop};
+use aegis_linux::pressure::Pressure;
 use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
 use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
 use aegis_linux::stall::Stall;
-use aegis_linux::stats::{Counted, Tally, TaskStats};
+use aegis_linux::stats::{Counted, LevelStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
@@ -70,6 +71,7 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     assets: Result<Assets, HostError>,
     makers: Vec<(TaskId, HooksMaker)>,
     submissions: Arc<Submissions>,
+    pressure: Arc<Pressure>,
     pet: Option<Hook>,
 }
 
@@ -77,6 +79,7 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
 struct Ran<const LANES: usize> {
     report: Report<LANES>,
     stats: Vec<TaskStats>,
+    levels: LevelStats,
     trace: TraceSummary,
     voids: Vec<Void>,
     lanes: Vec<Option<HostLane>>,
@@ -91,7 +94,15 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn new(system: &'static SystemDesc, runtime: &'static Runtime<TASKS, LANES, QUEUE>) -> Self {
         let assets = Cache::of_user().map(|cache| Assets { system, cache });
-        Self { system, runtime, assets, makers: Vec::new(), submissions: Submissions::new(system), pet: None }
+        Self {
+            system,
+            runtime,
+            assets,
+            makers: Vec::new(),
+            submissions: Submissions::new(system),
+            pressure: Pressure::new(system),
+            pet: None,
+        }
     }
 
     /// What the application's own threads, or hooks, submit jobs with: of tasks that the manifest gives `release =
@@ -99,6 +110,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn submissions(&self) -> Arc<Submissions> {
         Arc::clone(&self.submissions)
+    }
+
+    /// What the application's own threads, or hooks, say with that memory is short: a level of the manifest's `[pressure.NAME]`,
+    /// or that it no longer is.
+    #[must_use]
+    pub fn pressure(&self) -> Arc<Pressure> {
+        Arc::clone(&self.pressure)
     }
 
     /// Gives a task its hooks.
@@ -180,6 +198,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             voids: &ran.voids,
             stats: &ran.stats,
             report: &ran.report,
+            levels: ran.levels,
             memory: &memory,
             trace: ran.trace,
             pets: ran.watched.map_or(0, |watched| watched.pets),
@@ -198,7 +217,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
-        let Self { system, runtime, assets, makers, submissions, pet } = self;
+        let Self { system, runtime, assets, makers, submissions, pressure, pet } = self;
         let service = watch::service(system, pet.is_some())?;
         let assets = assets?;
         let ring = runtime.ring.try_take().ok_or(HostError::AlreadyRan)?;
@@ -233,9 +252,19 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             voids.extend(lane.voids().iter().cloned());
             lanes.push(lane);
         }
-        let (samples, submissions) = (&runtime.samples, submissions.as_ref());
+        let (samples, submissions, pressure) = (&runtime.samples, submissions.as_ref(), pressure.as_ref());
         let service = service.as_ref();
-        let run = Run { system, bell: &bell, lanes: &lanes, samples, signals: &signals, submissions, service, args };
+        let run = Run {
+            system,
+            bell: &bell,
+            lanes: &lanes,
+            samples,
+            signals: &signals,
+            submissions,
+            pressure,
+            service,
+            args,
+        };
         let ran = run.threads(state, writer, reader, trace, voids, pet)?;
         let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
         Ok(Ran { lanes, memory_locked, ..ran })
@@ -250,6 +279,7 @@ struct Run<'a, const LANES: usize> {
     samples: &'a StealSamples<LANES>,
     signals: &'a Signals,
     submissions: &'a Submissions,
+    pressure: &'a Pressure,
     service: Option<&'a Service>,
     args: &'a Args,
 }
@@ -293,12 +323,14 @@ impl<const LANES: usize> Run<'_, LANES> {
             let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
             let clock = Clock::starting_in(LEAD);
             let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
-            let submissions = self.submissions;
+            let (submissions, pressure) = (self.submissions, self.pressure);
             submissions.open(clock, Arc::clone(self.bell));
-            let setup = Setup { system, clock, lanes: links, bell, stop, submissions, until, steal, samples, pulse };
+            pressure.open(Arc::clone(self.bell));
+            let setup =
+                Setup { system, clock, lanes: links, bell, stop, submissions, pressure, until, steal, samples, pulse };
             let report = orchestrate::run(&setup, state, &mut sink)?;
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
-            Ok((report, sink.tally.tasks().to_vec(), numbers, voids))
+            Ok((report, (sink.tally.tasks().to_vec(), sink.tally.levels()), numbers, voids))
         };
         let result = std::thread::scope(|scope| {
             let watching = watching.map(|watching| watch::spawn(scope, core, watching)).transpose()?;
@@ -320,9 +352,9 @@ impl<const LANES: usize> Run<'_, LANES> {
             });
             result.map(|ran| (ran, watched.and_then(Result::ok)))
         });
-        let ((report, stats, trace, voids), watched) = result.map_err(thread_error)?;
+        let ((report, (stats, levels), trace, voids), watched) = result.map_err(thread_error)?;
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
-        Ok(Ran { report, stats, trace, voids, lanes, memory_locked, trace_failure, watched })
+        Ok(Ran { report, stats, levels, trace, voids, lanes, memory_locked, trace_failure, watched })
     }
 }
 
@@ -360,6 +392,7 @@ fn findings<const LANES: usize>(
         explained: sum(|task| task.explained),
         failed: sum(|task| task.failed),
         steps: ran.report.steps,
+        levels_late: ran.levels.late,
         stalls: ran.report.lane_stalls.saturating_add(ran.report.loop_stalls),
         beyond_plan: memory.iter().map(beyond).fold(0, u64::saturating_add),
         voids: ran.voids.len(),

@@ -25,6 +25,7 @@ pub mod logger;
 pub mod machine;
 pub mod mailbox;
 pub mod orchestrate;
+pub mod pressure;
 pub mod pulse;
 pub mod realtime;
 pub mod service;

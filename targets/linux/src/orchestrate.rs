@@ -16,6 +16,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::evidence::Evidence;
 use crate::lane::{Done, Fault, LaneLink};
+use crate::pressure::{Changes, Pressure};
 use crate::pulse::Pulse;
 use crate::stall::{Guard, Stall};
 use crate::steal::{StealReader, StealSamples};
@@ -72,6 +73,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub stop: &'a Stop,
     /// What the application submits.
     pub submissions: &'a Submissions,
+    /// The levels of memory pressure that it asks for.
+    pub pressure: &'a Pressure,
     /// When to stop by itself; arrivals from then on are not released.
     pub until: Option<Instant>,
     /// Reads steal when a bound was exceeded; `None` where the system tells none.
@@ -219,8 +222,8 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     };
     let evidence = [Evidence::default(); LANES];
     let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
-    let (guard, steps) = (Guard::new(setup.pulse), Steps::new());
-    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None, guard, steps };
+    let (guard, steps, changes) = (Guard::new(setup.pulse), Steps::new(), Changes::new(setup.pressure));
+    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None, guard, steps, changes };
     if let Err(broken) = turn.turns(&mut timer) {
         turn.report.broken = Some(broken);
     }
@@ -249,6 +252,7 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     end: Option<Instant>,
     guard: Guard<'a, LANES>,
     steps: Steps,
+    changes: Changes<'a>,
 }
 
 impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
@@ -260,7 +264,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let system_error = |error: rustix::io::Errno| Broken::System(error.raw_os_error());
         loop {
             let limit = earliest(self.guard.next(), drain_until.or(self.setup.until));
-            let due = earliest(self.wake_at, limit);
+            let due = earliest(earliest(self.wake_at, self.changes.wake_at()), limit);
             timer.arm(&self.setup.clock, due).map_err(system_error)?;
             let asleep = self.setup.clock.now();
             self.guard.watch_self(&self.setup.clock, asleep, due, self.sink).map_err(Broken::Stalled)?;
@@ -281,6 +285,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             }
             self.guard.watch_lanes(self.setup.clock.now(), self.sink).map_err(Broken::Stalled)?;
             self.take_submissions()?;
+            self.change_level()?;
             let now = self.setup.clock.now();
             let over = self.setup.until.is_some_and(|until| now >= until);
             let asked = !over && self.setup.stop.asked.load(Ordering::Acquire);
@@ -297,6 +302,16 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 return Ok(());
             }
         }
+    }
+
+    /// Goes to the level of memory pressure that is asked for, if it is time.
+    fn change_level(&mut self) -> Result<(), Broken> {
+        let now = self.setup.clock.now();
+        let Some(level) = self.changes.due(now) else { return Ok(()) };
+        self.step(Event::Pressure { level }, now)?;
+        self.setup.submissions.withhold(self.setup.system, level);
+        self.changes.changed(level);
+        Ok(())
     }
 
     /// Tells dispatcher and submitters when the run ends.

@@ -18,6 +18,8 @@ pub struct TaskStats {
     pub rejected: u64,
     /// Arrivals dropped after an overrun.
     pub skipped: u64,
+    /// Arrivals that a level of memory pressure withheld. Those that are refused when they are submitted do not count.
+    pub withheld: u64,
     /// Jobs whose response exceeded the proven bound.
     pub exceeded: u64,
     /// Those of them that the machine's disturbances explain.
@@ -52,23 +54,41 @@ impl TaskStats {
     }
 }
 
+/// What levels of memory pressure came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LevelStats {
+    /// How often the level changed.
+    pub changes: u64,
+    /// How often a level settled.
+    pub settled: u64,
+    /// How often later than planned.
+    pub late: u64,
+}
+
 /// The counts of all tasks, in the plan's order.
 #[derive(Clone, Debug)]
 pub struct Tally<const TASKS: usize> {
     tasks: [TaskStats; TASKS],
+    levels: LevelStats,
 }
 
 impl<const TASKS: usize> Tally<TASKS> {
     /// Nothing happened yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { tasks: [TaskStats::default(); TASKS] }
+        Self { tasks: [TaskStats::default(); TASKS], levels: LevelStats::default() }
     }
 
     /// The counts in the plan's order.
     #[must_use]
     pub fn tasks(&self) -> &[TaskStats] {
         &self.tasks
+    }
+
+    /// What levels of memory pressure came to.
+    #[must_use]
+    pub const fn levels(&self) -> LevelStats {
+        self.levels
     }
 
     /// Counts one event.
@@ -82,6 +102,14 @@ impl<const TASKS: usize> Tally<TASKS> {
             Kind::Overran { job, .. } => self.with(job.task, |task| task.overruns = task.overruns.saturating_add(1)),
             Kind::Rejected { task, count, .. } => {
                 self.with(task, |task| task.rejected = task.rejected.saturating_add(count));
+            }
+            Kind::Withheld { task, count, .. } => {
+                self.with(task, |task| task.withheld = task.withheld.saturating_add(count));
+            }
+            Kind::Pressure { .. } => self.levels.changes = self.levels.changes.saturating_add(1),
+            Kind::Settled { took, bound, .. } => {
+                self.levels.settled = self.levels.settled.saturating_add(1);
+                self.levels.late = self.levels.late.saturating_add(u64::from(took > bound));
             }
             Kind::Skipped { task, .. } => self.with(task, |task| task.skipped = task.skipped.saturating_add(1)),
             Kind::Exceeded { job, .. } => self.with(job.task, |task| task.exceeded = task.exceeded.saturating_add(1)),

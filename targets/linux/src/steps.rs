@@ -79,6 +79,11 @@ pub(crate) fn allowed<const LANES: usize>(system: &SystemDesc, event: Event, sta
         Event::Completed { lane, .. } | Event::Preempted { lane, .. } => Some(lane.index()),
         Event::Submit { task, .. } => system.tasks.get(task.index()).map(|task| task.lane.index()),
         Event::Timer | Event::Stop { .. } => None,
+        // The lane whose overhead the analysis takes for a change of level: the one with the largest.
+        Event::Pressure { .. } => {
+            let lanes = system.lanes.iter().enumerate();
+            lanes.max_by_key(|(_, lane)| lane.dispatch_overhead.as_ns()).map(|(position, _)| position)
+        }
     };
     let lanes = system.lanes.iter().zip(start).enumerate();
     let served = lanes.filter(|(position, (_, start))| start.is_some() || of_event == Some(*position));

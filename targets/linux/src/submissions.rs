@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  submit ─▶ at the end of the run or later?           ─▶ refused, nobody wakes
+//!         ─▶ withheld by a level of pressure?         ─▶ refused, nobody wakes
 //!         ─▶ earlier than a period after the last one? ─▶ refused, nobody wakes
 //!         ─▶ the last one not taken yet?              ─▶ refused, nobody wakes
 //!         ─▶ slot ─▶ bell ─▶ orchestration thread: Event::Submit
@@ -15,9 +16,9 @@
 
 use crate::bell::Bell;
 use crate::clock::Clock;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use aegis_core::desc::{Release, SystemDesc};
-use aegis_core::{Instant, TaskId};
+use aegis_core::{Instant, LevelId, TaskId};
 use std::sync::{Arc, OnceLock};
 
 /// Why an arrival is not taken. Nothing has changed.
@@ -34,6 +35,9 @@ pub enum SubmitError {
     /// The orchestration thread has not taken the last arrival yet. Transient: it is late, or the run is ending.
     #[error("the task's last arrival has not been taken yet")]
     Busy,
+    /// The level of memory pressure that holds sheds or rejects the task. Transient: submit again when it is left.
+    #[error("the level of memory pressure that holds withholds the task's arrivals")]
+    Withheld,
     /// The vehicle does not run yet, or no more. Transient before its start, permanent after its end.
     #[error("the vehicle does not run")]
     NotRunning,
@@ -51,6 +55,8 @@ struct Slot {
     next: AtomicU64,
     /// The arrival that waits, plus one; 0: none; [`TAKEN`]: a thread is about to say.
     waiting: AtomicU64,
+    /// Whether the level of memory pressure that holds sheds or rejects the task.
+    withheld: AtomicBool,
 }
 
 /// A slot that a submitting thread has.
@@ -73,6 +79,7 @@ impl Submissions {
             period: (task.release == Release::Submitted).then(|| task.period.as_ns()),
             next: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
+            withheld: AtomicBool::new(false),
         };
         let slots = system.tasks.iter().map(slot).collect();
         Arc::new(Self { slots, running: OnceLock::new(), end: AtomicU64::new(u64::MAX) })
@@ -103,6 +110,9 @@ impl Submissions {
             if now.as_ns() >= self.end.load(Ordering::Acquire) {
                 return Err(SubmitError::NotRunning);
             }
+            if slot.withheld.load(Ordering::Acquire) {
+                return Err(SubmitError::Withheld);
+            }
             let earliest = Instant::from_ns(slot.next.load(Ordering::Acquire));
             if now < earliest { Err(SubmitError::TooEarly { now, earliest }) } else { Ok(now) }
         };
@@ -121,6 +131,18 @@ impl Submissions {
                 bell.ring();
                 Ok(())
             }
+        }
+    }
+
+    /// From now on arrivals of the tasks that a level sheds or rejects are refused, and of no others.
+    ///
+    /// What was accepted just before, the dispatcher withholds or, where it came before the level, releases.
+    pub(crate) fn withhold(&self, system: &SystemDesc, level: Option<LevelId>) {
+        let level = level.and_then(|level| system.levels.get(level.index()));
+        for (position, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.period.is_some()) {
+            let names = |list: &[TaskId]| list.binary_search_by_key(&position, |task| task.index()).is_ok();
+            let withheld = level.is_some_and(|level| names(level.shed) || names(level.reject));
+            slot.withheld.store(withheld, Ordering::Release);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::machine::{Machine, Void};
 use crate::orchestrate::Report;
-use crate::stats::TaskStats;
+use crate::stats::{LevelStats, TaskStats};
 use crate::verdict::Verdict;
 use aegis_core::Duration;
 use aegis_core::desc::SystemDesc;
@@ -37,6 +37,8 @@ pub struct Summary {
     pub trace: TraceSummary,
     /// The orchestration thread's steps against the plan's overheads.
     pub steps: StepSummary,
+    /// What levels of memory pressure came to; null where the plan has none.
+    pub pressure: Option<PressureSummary>,
     /// How the vehicle watched itself; null where it did not.
     pub watchdog: Option<WatchdogSummary>,
     /// Whether every released job had completed at the end.
@@ -75,6 +77,7 @@ pub struct TaskSummary {
     pub overruns: u64,
     pub rejected: u64,
     pub skipped: u64,
+    pub withheld: u64,
     pub exceeded: u64,
     pub explained: u64,
     pub max_response_ns: u64,
@@ -191,6 +194,15 @@ pub struct WatchdogSummary {
     pub loop_stalls: u64,
 }
 
+/// What levels of memory pressure came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[allow(missing_docs, reason = "each field is named as in LevelStats, where it is described")]
+pub struct PressureSummary {
+    pub changes: u64,
+    pub settled: u64,
+    pub late: u64,
+}
+
 /// The exit status.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ExitSummary {
@@ -213,6 +225,8 @@ pub struct Parts<'a, const LANES: usize> {
     pub stats: &'a [TaskStats],
     /// What the loop saw.
     pub report: &'a Report<LANES>,
+    /// What levels of memory pressure came to.
+    pub levels: LevelStats,
     /// The pools.
     pub memory: &'a [MemorySummary],
     /// The trace's counts.
@@ -246,6 +260,11 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             exceeded: report.steps.exceeded,
             explained: report.steps.explained,
         },
+        pressure: (!system.levels.is_empty()).then_some(PressureSummary {
+            changes: parts.levels.changes,
+            settled: parts.levels.settled,
+            late: parts.levels.late,
+        }),
         watchdog: system.watchdog.map(|desc| WatchdogSummary {
             timeout_ns: desc.timeout.as_ns(),
             on_stall: desc.on_stall.name(),
@@ -269,6 +288,7 @@ fn tasks(system: &SystemDesc, stats: &[TaskStats]) -> Vec<TaskSummary> {
         overruns: stats.overruns,
         rejected: stats.rejected,
         skipped: stats.skipped,
+        withheld: stats.withheld,
         exceeded: stats.exceeded,
         explained: stats.explained,
         max_response_ns: stats.max_response.as_ns(),
@@ -334,7 +354,7 @@ mod tests {
     use crate::fixture;
     use crate::machine::{Machine, Void};
     use crate::orchestrate::{LaneReport, Report};
-    use crate::stats::TaskStats;
+    use crate::stats::{LevelStats, TaskStats};
     use crate::steps::StepReport;
     use crate::verdict::{Findings, judge};
     use aegis_core::desc::{OnStall, SystemDesc, WatchdogDesc};
@@ -372,6 +392,7 @@ mod tests {
                 voids: &voids,
                 stats: &[stats],
                 report: &report,
+                levels: LevelStats { changes: 3, settled: 2, late: 1 },
                 memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
                 trace: TraceSummary { records: 99, lost: 1 },
                 pets: 7,

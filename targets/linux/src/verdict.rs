@@ -24,6 +24,8 @@ pub struct Findings {
     pub failed: u64,
     /// The orchestration thread's steps.
     pub steps: StepReport,
+    /// How often a level of memory pressure settled later than planned.
+    pub levels_late: u64,
     /// How often a lane or the orchestration thread stood still for longer than the watchdog allows.
     pub stalls: u64,
     /// Requests for memory that were refused or belong to no model, and models that ran in no recorded order.
@@ -69,6 +71,12 @@ pub fn judge(findings: &Findings) -> Verdict {
     }
     if rejected > 0 {
         return verdict(1, format!("{rejected} arrivals were refused because their task's queue was full"));
+    }
+    if findings.levels_late > 0 {
+        return verdict(
+            1,
+            format!("a level of memory pressure settled later than planned, {} times", findings.levels_late),
+        );
     }
     if unexplained > 0 {
         let what = "jobs exceeded their proven bounds and the machine does not explain it";

@@ -9,6 +9,8 @@
 
 #[path = "../src/mailbox.rs"]
 mod mailbox;
+#[path = "../src/pressure.rs"]
+mod pressure;
 #[path = "../src/pulse.rs"]
 mod pulse;
 #[path = "../src/submissions.rs"]
@@ -81,12 +83,13 @@ mod clock {
 #[path = "common/fixture.rs"]
 mod fixture;
 
-use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
-use aegis_core::{Duration, Instant, TaskId};
+use aegis_core::desc::{BETWEEN_LEVELS, LevelDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::{Duration, Instant, LevelId, TaskId};
 use bell::Bell;
 use clock::Clock;
 use loom::thread;
 use mailbox::{Full, Mailbox};
+use pressure::{Changes, Pressure};
 use pulse::Pulse;
 use std::sync::Arc;
 use submissions::{Submissions, SubmitError};
@@ -108,6 +111,7 @@ models! {
     a_full_slot_is_refused_and_nothing_that_was_put_is_lost: full;
     of_two_who_submit_what_is_accepted_is_taken_once_and_a_period_lies_between: submitted;
     an_arrival_that_is_accepted_is_there_when_the_bell_rings_for_it: rung;
+    what_was_asked_for_last_holds_in_the_end: pressed;
     after_the_end_was_told_nothing_is_accepted: told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
 }
@@ -194,6 +198,50 @@ fn rung() {
     assert!(bell.hear());
     assert!(submissions.take(0).is_some());
     assert_eq!(submitter.join().unwrap(), Ok(()));
+}
+
+fn pressed() {
+    let base = fixture::system(&[(1, 1)]);
+    let levels = vec![LevelDesc {
+        name: "high",
+        shed: &[],
+        reject: &[],
+        pools: &[],
+        models: &[],
+        moves: &[],
+        settles: Duration::from_ns(1),
+    }];
+    let pressure = Pressure::new(&SystemDesc { levels: levels.leak(), ..*base });
+    let bell = Arc::new(Bell::new());
+    pressure.open(Arc::clone(&bell));
+    let own = Arc::clone(&pressure);
+    let application = thread::spawn(move || {
+        own.request(Some(LevelId(0))).unwrap();
+        own.request(None).unwrap();
+        own.request(Some(LevelId(0))).unwrap();
+    });
+    // As the loop does: it looks where it was rung for, or where it is to look by itself, and then at the last request.
+    let mut changes = Changes::new(&pressure);
+    let mut now = Instant::START;
+    while pressure.level().is_none() {
+        if changes.wake_at().is_none() {
+            bell.wait();
+            bell.hear();
+        }
+        now = now.checked_add(BETWEEN_LEVELS).unwrap();
+        if let Some(level) = changes.due(now) {
+            changes.changed(level);
+        }
+    }
+    application.join().unwrap();
+    // What was asked for last holds after one more look at the latest, and nobody has to ring for it.
+    while changes.wake_at().is_some() {
+        now = now.checked_add(BETWEEN_LEVELS).unwrap();
+        if let Some(level) = changes.due(now) {
+            changes.changed(level);
+        }
+    }
+    assert_eq!(pressure.level(), Some(LevelId(0)));
 }
 
 fn told_the_end() {

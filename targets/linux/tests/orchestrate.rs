@@ -2,11 +2,12 @@
 
 mod common;
 
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{LevelDesc, SystemDesc};
 use aegis_core::trace::{Kind, Limit, Record};
-use aegis_core::{Duration, LaneId, TaskId};
+use aegis_core::{Duration, LaneId, LevelId, TaskId};
 use aegis_linux::lane::Fault;
 use aegis_linux::orchestrate::Broken;
+use aegis_linux::pressure::PressureError;
 use aegis_linux::realtime;
 use aegis_linux::submissions::SubmitError;
 use common::{Act, Delay, Ran, Scenario, drive, drive_beside, fixture};
@@ -46,14 +47,14 @@ fn a_thread_that_is_late_at_the_end_still_records_every_arrival_before_it_and_no
     for act in [Act::Spin(1_000), Act::Spin(30_000)] {
         // From 50 ms to about 170 ms nothing is looked at; the run ends at 100 ms.
         let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
-        let ran = drive_beside::<1>(system, Scenario { for_ms: Some(100), delay, ..Scenario::of(act) }, |_| {});
+        let ran = drive_beside::<1>(system, Scenario { for_ms: Some(100), delay, ..Scenario::of(act) }, |_, _| {});
         assert_eq!((ran.report.broken, ran.report.drained), (None, true));
         assert_eq!(arrivals_ms(&ran, 10), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
     }
     // A stop that is asked for meanwhile takes effect when it is seen, and what arrived before is recorded.
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
     let late = Scenario { stop_ms: Some(150), delay, ..Scenario::of(Act::Spin(1_000)) };
-    let ran = drive_beside::<1>(system, late, |_| {});
+    let ran = drive_beside::<1>(system, late, |_, _| {});
     let arrivals = arrivals_ms(&ran, 10);
     assert_eq!((ran.report.broken, ran.report.drained), (None, true));
     assert!(arrivals.len() >= 17 && arrivals.iter().zip(0..).all(|(ms, number)| *ms == number * 10), "{arrivals:?}");
@@ -185,7 +186,7 @@ fn a_more_important_thread_of_another_program_explains_an_exceeded_bound() {
     // Only while this vehicle runs: it may have to wait for its turn, and the others' vehicles are not to be disturbed.
     let mut intruded = false;
     let scenario = Scenario { for_ms: Some(400), ..Scenario::of(Act::Spin(4_000)) };
-    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_| {
+    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _| {
         let intruder = std::thread::spawn(|| {
             let voids = realtime::set_up_thread("the intruder", 1, 90);
             for _ in 0..4 {
@@ -215,7 +216,7 @@ fn submitted() -> &'static SystemDesc {
 fn what_the_application_submits_arrives_when_it_says_so_and_never_too_early() {
     let (mut accepted, mut early) = (0_u64, 0_u64);
     let scenario = Scenario { for_ms: Some(500), ..Scenario::of(Act::Spin(500)) };
-    let ran = drive_beside::<2>(submitted(), scenario, |submissions| {
+    let ran = drive_beside::<2>(submitted(), scenario, |submissions, _| {
         // A storm, until the vehicle has ended.
         while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
             std::thread::sleep(std::time::Duration::from_micros(100));
@@ -255,7 +256,7 @@ fn a_submission_between_the_end_of_the_run_and_the_wake_up_that_sees_it_is_refus
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
     let scenario = Scenario { for_ms: Some(100), delay, ..Scenario::of(Act::Spin(500)) };
     let mut answer = None;
-    let ran = drive_beside::<2>(submitted(), scenario, |submissions| {
+    let ran = drive_beside::<2>(submitted(), scenario, |submissions, _| {
         let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
         while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
             sleep(1);
@@ -275,7 +276,7 @@ fn a_step_that_takes_longer_than_the_plan_assumes_is_recorded_with_both_values()
     // The thread sleeps in one step: that is its own doing, so the machine explains it only by steal of as much.
     let delay = Some(Delay { arrival_ms: 50, for_ms: 30 });
     let scenario = Scenario { for_ms: Some(100), delay, ..Scenario::of(Act::Spin(500)) };
-    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_| {});
+    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _| {});
     let exceeded = ran.records.iter().filter_map(|record| match record.kind {
         Kind::StepExceeded { length, allowed, steal, off_core, explained } => {
             Some((length, allowed, steal, off_core, explained))
@@ -289,5 +290,90 @@ fn a_step_that_takes_longer_than_the_plan_assumes_is_recorded_with_both_values()
     assert_eq!((allowed, off_core), (Duration::from_ns(200_000), Duration::ZERO));
     assert_eq!(explained, steal >= length.saturating_sub(allowed));
     assert_eq!((ran.report.steps.worst, ran.report.steps.worst_allowed), (length, allowed));
+    assert_eq!(ran.heap_operations, 0);
+}
+
+/// A task of the timer that the only level sheds, one that it rejects and the application submits, and one that it lets go on.
+fn pressed() -> &'static SystemDesc {
+    let base = fixture::system(&[(10, 1), (20, 1), (40, 1)]);
+    let mut tasks = base.tasks.to_vec();
+    tasks[1].release = aegis_core::desc::Release::Submitted;
+    let level = |name, settles, models| LevelDesc {
+        name,
+        shed: &[TaskId(0)],
+        reject: &[TaskId(1)],
+        pools: &[],
+        models,
+        moves: &[],
+        settles,
+    };
+    let bound = tasks[0].response_bound;
+    let levels = vec![level("high", bound, &[]), level("compacts", bound, base.models)];
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), levels: levels.leak(), ..*base }))
+}
+
+#[test]
+fn under_pressure_shed_and_rejected_tasks_stop_and_go_on_when_it_is_over() {
+    let scenario = Scenario { for_ms: Some(1_600), ..Scenario::of(Act::Spin(500)) };
+    let (mut withheld, mut refused) = (0, Vec::new());
+    let ran = drive_beside::<3>(pressed(), scenario, |submissions, pressure| {
+        let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
+        while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
+            sleep(1);
+        }
+        refused.push(pressure.request(Some(LevelId(7))));
+        refused.push(pressure.request(Some(LevelId(1))));
+        sleep(100);
+        pressure.request(Some(LevelId(0))).unwrap();
+        sleep(100);
+        assert_eq!(pressure.level(), Some(LevelId(0)));
+        // Asked for and taken back a thousand times: at most one change a second.
+        for _ in 0..1_000 {
+            pressure.request(None).unwrap();
+            withheld += u64::from(submissions.submit(TaskId(1)) == Err(SubmitError::Withheld));
+            pressure.request(Some(LevelId(0))).unwrap();
+        }
+        pressure.request(None).unwrap();
+    });
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!(refused, [Err(PressureError::Unknown(LevelId(7))), Err(PressureError::Compacts(LevelId(1)))]);
+    assert_eq!(withheld, 1_000);
+    let changes: Vec<(u64, Option<LevelId>)> = (ran.records.iter())
+        .filter_map(|record| match record.kind {
+            Kind::Pressure { to, .. } => Some((record.at.as_ns(), to)),
+            _ => None,
+        })
+        .collect();
+    let [(entered, Some(LevelId(0))), (left, None)] = changes[..] else { panic!("{changes:?}") };
+    assert!(left - entered >= 1_000_000_000, "{changes:?}");
+    let settled: Vec<(u64, bool)> = (ran.records.iter())
+        .filter_map(|record| match record.kind {
+            Kind::Settled { level, took, bound } => {
+                assert_eq!((level, record.at.as_ns()), (LevelId(0), entered + took.as_ns()));
+                Some((record.at.as_ns(), took > bound))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(settled.len(), 1, "{settled:?}");
+    assert_eq!((ran.levels.changes, ran.levels.settled, ran.levels.late), (2, 1, u64::from(settled[0].1)));
+    // Nothing of the shed task runs between the end of its last job and the end of the pressure.
+    for record in &ran.records {
+        if let Kind::Started { job, .. } = record.kind {
+            let at = record.at.as_ns();
+            assert!(job.task != TaskId(0) || !(settled[0].0..left).contains(&at), "{job:?} at {at}");
+        }
+        if let Kind::Withheld { task, arrival, level, .. } = record.kind {
+            assert_eq!((task, level), (TaskId(0), LevelId(0)));
+            assert!((entered..left).contains(&arrival.as_ns()), "{arrival:?} of {changes:?}");
+        }
+    }
+    let [shed, _, stays] = ran.stats[..] else { panic!("three tasks") };
+    assert_eq!(
+        (shed.jobs + shed.rejected + shed.withheld, stays.jobs + stays.rejected),
+        (160, 40),
+        "{shed:?} {stays:?}"
+    );
+    assert!((90..=110).contains(&shed.withheld), "{shed:?}");
     assert_eq!(ran.heap_operations, 0);
 }

@@ -5,6 +5,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::fixture;
 use crate::lane::LaneLink;
+use crate::pressure::Pressure;
 use crate::pulse::Pulse;
 use crate::steal::StealSamples;
 use crate::submissions::Submissions;
@@ -46,6 +47,7 @@ fn run_alone(
     let (samples, pulse) = (StealSamples::new(), watchdog.map(Pulse::new));
     let clock = Clock::starting_in(Duration::ZERO);
     submissions.open(clock, Arc::clone(&bell));
+    let pressure = Pressure::new(system);
     let setup = Setup {
         system,
         clock,
@@ -53,6 +55,7 @@ fn run_alone(
         bell: &bell,
         stop: &stop,
         submissions: &submissions,
+        pressure: &pressure,
         until: Some(Instant::from_ns(until_ms * 1_000_000)),
         steal: None,
         samples: &samples,
