@@ -70,7 +70,7 @@ struct TaskSpec {
     priority: u16,
     times: [u64; 6],
     segments: Vec<u64>,
-    skips: bool,
+    on_overrun: OnOverrun,
     queue: u16,
     slots: Vec<u64>,
     model: bool,
@@ -113,7 +113,7 @@ impl Plan {
                 budget,
                 response_bound: bound,
                 segments: segments.leak(),
-                on_overrun: if spec.skips { OnOverrun::SkipNext } else { OnOverrun::Continue },
+                on_overrun: spec.on_overrun,
                 queue: spec.queue,
                 ..task(u16::try_from(lane).unwrap(), 0)
             }
@@ -160,16 +160,18 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     let times = [5..longest, 5..longest, 0..longest, 0..4, 1..9, 1..longest];
     let pieces = prop::collection::vec(1..4_u64, 0..4);
     let slots = prop::collection::vec(0..HYPERPERIOD, 1..4);
-    let rest = (pieces, any::<bool>(), 1..=4_u16, slots, any::<bool>());
+    let on_overrun =
+        prop_oneof![1 => Just(OnOverrun::Continue), 2 => Just(OnOverrun::SkipNext), 1 => Just(OnOverrun::AbortJob)];
+    let rest = (pieces, on_overrun, 1..=4_u16, slots, any::<bool>());
     (0..3_usize, release, any::<usize>(), any::<u16>(), times, rest).prop_map(
-        |(lane, release, after, priority, times, (segments, skips, queue, slots, model))| TaskSpec {
+        |(lane, release, after, priority, times, (segments, on_overrun, queue, slots, model))| TaskSpec {
             lane,
             release,
             after,
             priority: priority % 0x8000,
             times,
             segments,
-            skips,
+            on_overrun,
             queue,
             slots,
             model,
@@ -251,7 +253,7 @@ impl Watcher {
             Kind::Paused { job, .. } => {
                 assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Paused)), Some((job.task, Seen::Runs)));
             }
-            Kind::Completed { job, .. } => {
+            Kind::Completed { job, .. } | Kind::Aborted { job, .. } => {
                 assert_eq!(self.jobs.remove(&job.request), Some((job.task, Seen::Runs)));
             }
             _ => {}
@@ -326,6 +328,7 @@ impl Counts {
             Kind::Overran { limit: Limit::Segment, .. } => "segment overran",
             Kind::Paused { .. } => "paused",
             Kind::Completed { .. } => "completed",
+            Kind::Aborted { .. } => "aborted",
             Kind::Missed { .. } => "missed",
             Kind::Exceeded { .. } => "exceeded",
             _ => "other",
@@ -430,6 +433,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "segment overran",
         "paused",
         "completed",
+        "aborted",
         "missed",
         "exceeded",
         "refused",
