@@ -188,7 +188,9 @@ fn an_overrun_of_any_stage_skips_the_whole_tasks_next_arrival() {
 }
 
 /// What of the records says how a job ended: its task, and of an aborted one segment, response and execution.
-fn ends<const TASKS: usize, const LANES: usize>(bench: &mut Bench<TASKS, LANES>) -> Vec<(u16, Option<(u16, u64, u64)>)> {
+fn ends<const TASKS: usize, const LANES: usize>(
+    bench: &mut Bench<TASKS, LANES>,
+) -> Vec<(u16, Option<(u16, u64, u64)>)> {
     let end = |kind| match kind {
         Kind::Completed { job, .. } => Some((job.task.0, None)),
         Kind::Aborted { job, segment, response, execution, .. } => {
@@ -207,7 +209,10 @@ fn abort_job_ends_a_job_at_the_boundary_after_its_overrun_and_its_lane_goes_on()
     bench.submit(1, 1);
     // The timer sees it while the segment runs, which cannot be stopped.
     bench.timer(4);
-    assert_eq!((overruns(&mut bench), bench.state.running(LaneId(0)).map(|job| job.request)), (vec![(0, Limit::Segment, 4, 3)], Some(1)));
+    assert_eq!(
+        (overruns(&mut bench), bench.state.running(LaneId(0)).map(|job| job.request)),
+        (vec![(0, Limit::Segment, 4, 3)], Some(1))
+    );
     assert_eq!(started(&bench.complete(0, 0, 6), 0), Some(1));
     assert_eq!(ends(&mut bench), [(0, Some((0, 6, 6)))]);
     bench.complete(0, 6, 7);

@@ -359,6 +359,7 @@ fn findings<const LANES: usize>(
         exceeded: sum(|task| task.exceeded),
         explained: sum(|task| task.explained),
         failed: sum(|task| task.failed),
+        aborted: sum(|task| task.aborted),
         steps: ran.report.steps,
         stalls: ran.report.lane_stalls.saturating_add(ran.report.loop_stalls),
         beyond_plan: memory.iter().map(beyond).fold(0, u64::saturating_add),
