@@ -141,6 +141,7 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
     let shed = |task: usize| level.is_some_and(|level| level.shed.iter().any(|shed| usize::from(*shed) == task));
     let mut state = State::<TASKS, LANES, QUEUE>::new(desc).expect("small plans");
     let mut lanes: [Running; LANES] = [None; LANES];
+    let mut begun = [0; LANES];
     let wild = rng.bool();
     let mut clock = 0;
     let longest = plan.tasks.iter().map(|task| task.period_ns).max().unwrap_or(0);
@@ -164,7 +165,8 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
                 let next = usize::from(job.segment) + 1;
                 map.waits[job.task.index()] = (next < pieces).then_some(next);
                 let id = LaneId(u16::try_from(lane).expect("few lanes"));
-                (at, Event::Completed { lane: id, began: Instant::from_ns(at), ended: Instant::from_ns(at) })
+                let (began, ended) = (Instant::from_ns(begun[lane]), Instant::from_ns(at));
+                (at, Event::Completed { lane: id, began, ended })
             }
             (_, None) => return Ok(map.seen),
         };
@@ -189,7 +191,7 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
                 _ => length,
             };
             map.waits[job.task.index()] = None;
-            lanes[lane] = Some((job, clock + takes));
+            (lanes[lane], begun[lane]) = (Some((job, clock + takes)), clock);
             map.look(&lanes)?;
         }
     }
