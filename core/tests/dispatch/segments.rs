@@ -187,10 +187,11 @@ fn an_overrun_of_any_stage_skips_the_whole_tasks_next_arrival() {
     assert!(skipped && bench.state.is_idle());
 }
 
-/// What of the records says how a job ended: its task, and of an aborted one segment, response and execution.
-fn ends<const TASKS: usize, const LANES: usize>(
-    bench: &mut Bench<TASKS, LANES>,
-) -> Vec<(u16, Option<(u16, u64, u64)>)> {
+/// Of an aborted job its segment, response and execution.
+type Aborted = (u16, u64, u64);
+
+/// The ends of jobs since the last look, each with its task.
+fn ends<const TASKS: usize, const LANES: usize>(bench: &mut Bench<TASKS, LANES>) -> Vec<(u16, Option<Aborted>)> {
     let end = |kind| match kind {
         Kind::Completed { job, .. } => Some((job.task.0, None)),
         Kind::Aborted { job, segment, response, execution, .. } => {
