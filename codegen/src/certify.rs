@@ -167,6 +167,7 @@ fn task(
         on_overrun: match task.on_overrun {
             OnOverrun::Continue => "continue".to_owned(),
             OnOverrun::SkipNext => "skip-next".to_owned(),
+            OnOverrun::AbortJob => "abort-job".to_owned(),
         },
         queue,
         response_ns: bound.as_ns(),

@@ -164,6 +164,7 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
     let on_overrun = match task.on_overrun.as_str() {
         "continue" => OnOverrun::Continue,
         "skip-next" => OnOverrun::SkipNext,
+        "abort-job" => OnOverrun::AbortJob,
         other => return Err(Unknown { what: "on-overrun", value: other.to_owned() }),
     };
     Ok(TaskDesc {

@@ -374,3 +374,50 @@ fn a_bound_is_explained_term_by_term() {
     assert_eq!(status(&aegis(&["explain", "--task", "nobody", "--manifest", &file])), 2);
     assert_eq!(status(&aegis(&["explain"])), 2);
 }
+
+/// A chain of two tasks, of which the first is in two segments, with the keys besides.
+fn aborting(keys: &str) -> String {
+    format!(
+        r#"
+system = {{ name = "aborting", policy = "rate-monotonic" }}
+lane.main = {{ kind = "cpu", core = 1, preemption = "segments" }}
+task.first = {{ lane = "main", period = "10ms", {keys} }}
+task.second = {{ lane = "main", period = "20ms", wcet = "2ms" }}
+chain.both = {{ tasks = ["first", "second"], max-reaction = "90ms" }}
+"#
+    )
+}
+
+#[test]
+fn jobs_that_are_aborted_within_their_wcet_have_no_place_in_a_chain() {
+    let in_two = "segments = [\"1ms\", \"2ms\"], on-overrun = \"abort-job\"";
+    let below = format!("{in_two}, budget = {{ time = \"500us\" }}");
+    let (_folder, file) = small(&aborting(&below));
+    let output = aegis(&["check", &file]);
+    let said = stderr(&output);
+    let message =
+        "error[AEG160]: the chain `both` has the task `first`, whose jobs are aborted after 500 us of at most 3 ms";
+    assert!(status(&output) == 1 && said.contains(message) && said.contains("1 error"), "{said}");
+    // With the WCET as budget, another answer, or nothing to abort, it holds.
+    let whole = "wcet = \"3ms\", on-overrun = \"abort-job\", budget = { time = \"500us\" }";
+    for keys in [in_two, &below.replace("abort-job", "continue"), whole] {
+        let (_folder, file) = small(&aborting(keys));
+        let output = aegis(&["check", &file]);
+        assert_eq!(status(&output), 0, "{keys}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_simulation_counts_aborted_jobs_which_take_no_longer_than_their_bound() {
+    let keys = "segments = [\"1ms\", \"2ms\"], on-overrun = \"abort-job\", budget = { time = \"500us\" }";
+    let text = aborting(keys);
+    let (_folder, file) = small(text.split("chain").next().unwrap());
+    let output = aegis(&["simulate", &file, "--json"]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let [first, second] = [0, 1].map(|task: usize| &report["tasks"][task]);
+    assert_eq!((first["jobs"].as_u64(), first["misses"].as_u64()), (Some(0), Some(0)), "{report}");
+    assert!(first["aborted"].as_u64() >= Some(3) && second["aborted"].as_u64() == Some(0), "{report}");
+    // Its first segment, blocked by the other task's job which began 1 ns before.
+    assert_eq!(first["response_ns"].as_u64(), Some(2_999_999), "{report}");
+}

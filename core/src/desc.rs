@@ -210,6 +210,10 @@ pub enum OnOverrun {
     Continue,
     /// The task's next release is dropped.
     SkipNext,
+    /// The job ends without what is left of it, as soon as the segment has ended that showed the overrun: a started segment
+    /// cannot be stopped. What is left are its later segments and the later stages of its task; where nothing is, the job
+    /// completes.
+    AbortJob,
 }
 
 /// Where a task's releases come from.

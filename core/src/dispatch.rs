@@ -11,6 +11,10 @@
 //!                                                     or Preempted
 //! ```
 //!
+//! Under [`OnOverrun::AbortJob`](crate::desc::OnOverrun::AbortJob) a job that was measured to be too long leaves its lane for good
+//! where it would otherwise be paused or hand over to the next stage: `Aborted`. Its lane executes less than planned and
+//! never more.
+//!
 //! Two budgets are watched while a segment runs: what is left of its job's, and, where the job has several segments, the
 //! segment's own length, since that is what the analysis lets others wait. Each is recorded once, as soon as a step comes after its
 //! end or the measured execution exceeds it; what only the timer saw, because the overhead was longer than planned, loses its

@@ -266,6 +266,23 @@ pub enum Kind {
         /// What all its segments executed together.
         execution: Duration,
     },
+    /// The job ended without what was left of it, by `on-overrun = "abort-job"`: it delivers nothing.
+    Aborted {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+        /// Its last segment, from 0.
+        segment: u16,
+        /// When the execution of that segment began, by the lane's own clock reading.
+        began: Instant,
+        /// When it ended.
+        ended: Instant,
+        /// From planned arrival to the end.
+        response: Duration,
+        /// What its segments executed together.
+        execution: Duration,
+    },
     /// The job delivered nothing: its backend refused it. It counts as completed for the schedule.
     Failed {
         /// The job.
@@ -273,14 +290,15 @@ pub enum Kind {
         /// The lane.
         lane: LaneId,
     },
-    /// The job completed after its deadline, or had not completed when the run ended after it.
+    /// The job completed after its deadline or was aborted after it, or had not completed when the run ended after it.
     Missed {
         /// The job.
         job: JobRef,
         /// How long after the deadline it was seen to be late.
         lateness: Duration,
     },
-    /// The response exceeded its proven bound: an assumption of the analysis did not hold.
+    /// The response, of a job that completed or was aborted, exceeded its proven bound: an assumption of the analysis did not
+    /// hold.
     Exceeded {
         /// The job.
         job: JobRef,

@@ -135,6 +135,17 @@ impl<W: Write> Line<'_, W> {
                 self.duration("execution_ns", execution);
                 self.limits(job);
             }
+            Kind::Aborted { job, lane, segment, began, ended, response, execution } => {
+                self.begin("aborted");
+                self.job(job);
+                self.stream(lane);
+                self.number("segment", segment);
+                self.instant("began", began);
+                self.instant("ended", ended);
+                self.duration("response_ns", response);
+                self.duration("execution_ns", execution);
+                self.limits(job);
+            }
             Kind::Failed { job, lane } => {
                 self.begin("failure");
                 self.job(job);

@@ -65,7 +65,7 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
             jitter: ns(rng.u64(0..=3)),
             segments: vec![ns(2); pieces].leak(),
             budget: ns(rng.u64(1..=8)),
-            on_overrun: if rng.bool() { OnOverrun::SkipNext } else { OnOverrun::Continue },
+            on_overrun: [OnOverrun::SkipNext, OnOverrun::Continue, OnOverrun::AbortJob][rng.usize(..3)],
             queue: rng.u16(1..=4),
             response_bound: ns(rng.u64(5..=60)),
             ..base.tasks[0]

@@ -51,6 +51,21 @@ fn jobs_in_segments_some_of_which_fail() {
 }
 
 #[test]
+fn jobs_that_are_aborted_between_their_segments() {
+    let system = fixture::in_segments(&[(20, &[5]), (40, &[5, 5])]);
+    let aborting = |task: &TaskDesc| TaskDesc { on_overrun: OnOverrun::AbortJob, ..*task };
+    let tasks: Vec<TaskDesc> = system.tasks.iter().map(aborting).collect();
+    let system: &'static SystemDesc = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }));
+    // Each piece takes longer than its segment may: one segment completes, two never do.
+    let ran = drive::<2>(system, Act::Spin(8_000), Some(400), None);
+    let [one, two] = &ran.stats[..] else { panic!("two tasks: {:?}", ran.stats) };
+    assert!(one.jobs > 0 && one.aborted == 0, "{one:?}");
+    assert!(two.jobs == 0 && two.aborted > 0 && two.overruns >= two.aborted, "{two:?}");
+    assert!(ran.report.drained && ran.report.broken.is_none(), "{:?}", ran.report.broken);
+    assert!(replays(system, &ran) > 20);
+}
+
+#[test]
 fn a_run_that_a_lost_device_ends() {
     let system = fixture::system(&[(10, 5)]);
     let ran = drive::<1>(system, Act::Fail(Fault::DeviceLost), Some(100), None);

@@ -114,6 +114,10 @@ fn chain(system: &System, analysis: &Analysis, chain: &Chain) -> Option<Bounds> 
     // What an overrun drops is missing from the period, though never two arrivals in a row: a dropped job does not overrun.
     let drops =
         |(first, last): &(usize, usize)| system.tasks.get(*first..=*last).is_some_and(|all| all.iter().any(drops));
+    // Of a task whose jobs may be aborted within their WCET any number in a row may deliver nothing.
+    if aborting(system, chain).next().is_some() {
+        return None;
+    }
     let period = |member: &(usize, usize)| {
         let period = system.tasks.get(member.0)?.period.as_ns();
         if drops(member) { period.checked_mul(2) } else { Some(period) }
@@ -164,6 +168,15 @@ fn chain(system: &System, analysis: &Analysis, chain: &Chain) -> Option<Bounds> 
 /// Whether an execution within the WCET can let the task's next arrival be dropped.
 fn drops(task: &Task) -> bool {
     task.on_overrun == OnOverrun::SkipNext && task.budget < task.wcet
+}
+
+/// The tasks of a chain of which an execution within the WCET can let the job be aborted.
+pub fn aborting<'a>(system: &'a System, chain: &'a Chain) -> impl Iterator<Item = &'a Task> {
+    let tasks = chain.members.iter().flat_map(|(first, last)| system.tasks.get(*first..=*last).into_iter().flatten());
+    tasks.filter(|task| {
+        let is_full = system.lanes.get(task.lane).is_some_and(|lane| lane.preemption == Preemption::Full);
+        task.on_overrun == OnOverrun::AbortJob && task.budget < task.wcet && (is_full || task.segments.len() > 1)
+    })
 }
 
 /// Whether no job of `next` starts while one of `first` waits: one lane, fixed priorities, single stages, no suspension.

@@ -106,6 +106,11 @@ fn slow_chain(system: &System, analysis: &Analysis, chain: &Chain, bounds: Optio
         if !chain.members.iter().all(holds) {
             return Vec::new();
         }
+        let aborted: Vec<Finding> =
+            crate::analysis::aborting(system, chain).map(|task| aborted(system, chain, task)).collect();
+        if !aborted.is_empty() {
+            return aborted;
+        }
         let message = format!("no bound was found for chain `{}`", chain.name);
         let finding = Finding::error(Code::NoBound, message).at(&system.file, chain.span.clone(), "this chain");
         let help = "use periods with a shorter common multiple, or communication = \"register\"";
@@ -135,6 +140,23 @@ fn slow_chain(system: &System, analysis: &Analysis, chain: &Chain, bounds: Optio
         findings.push(finding.help("shorten periods or responses of its tasks, or allow it more"));
     }
     findings
+}
+
+/// A member of a chain that may deliver nothing any number of times in a row.
+fn aborted(system: &System, chain: &Chain, task: &Task) -> Finding {
+    let (budget, wcet) = (show_down(task.budget), show(task.wcet));
+    let message = format!(
+        "the chain `{}` has the task `{}`, whose jobs are aborted after {budget} of at most {wcet}",
+        chain.name, task.name
+    );
+    let finding = Finding::error(Code::AbortedInChain, message)
+        .at(&system.file, chain.span.clone(), "nothing bounds how often nothing passes")
+        .also(&system.file, task.span.clone(), "on-overrun = \"abort-job\", with a budget below the WCET");
+    finding.help(format!(
+        "raise the budget of `{}` to its WCET of {wcet}, use on-overrun = \"skip-next\" or \"continue\", or leave it out \
+         of the chain",
+        task.name
+    ))
 }
 
 fn no_table(system: &System, lane: usize, why: NoTable) -> Finding {

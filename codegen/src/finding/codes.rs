@@ -204,6 +204,11 @@ codes! {
     WatchdogDevice = "AEG151", "a watchdog device's path is not absolute",
         "A vehicle is started in any folder, so the device that resets the machine is named by its whole path.";
 
+    AbortedInChain = "AEG160", "a chain has a task whose jobs may be aborted within their WCET",
+        "With on-overrun = abort-job and a budget below the WCET a job that the analysis permits may end without what is left of \
+         it, and so may the next one. A chain's reaction and age count on each of its tasks delivering every period, so no \
+         bound exists. With a budget that is the WCET only a job beyond every assumption is aborted.";
+
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
          period exceeds 1. No order of jobs meets the deadlines in the long run. Move a task to another lane, \

@@ -134,6 +134,19 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
                 ("execution_ns", Number),
             ],
         ),
+        "aborted" => (
+            false,
+            &[
+                ("request_id", Text),
+                ("task", Text),
+                ("stream_id", Text),
+                ("segment", Number),
+                ("began", Number),
+                ("ended", Number),
+                ("response_ns", Number),
+                ("execution_ns", Number),
+            ],
+        ),
         "miss" => (false, &[("request_id", Text), ("task", Text), ("lateness_ns", Number)]),
         "bound_exceeded" => {
             (false, &[("request_id", Text), ("task", Text), ("response_ns", Number), ("bound_ns", Number)])
@@ -322,7 +335,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 23] {
+    fn every_kind() -> [Kind; 24] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -344,6 +357,7 @@ mod tests {
             Kind::Overran { job, segment: 1, limit: Limit::Segment, execution: ns, budget: ns },
             Kind::Paused { job, lane, began: at, ended: at },
             Kind::Completed { job, lane, began: at, ended: at, response: ns, execution: ns },
+            Kind::Aborted { job, lane, segment: 1, began: at, ended: at, response: ns, execution: ns },
             Kind::Failed { job, lane },
             Kind::Missed { job, lateness: ns },
             Kind::Exceeded { job, response: ns, bound: ns },

@@ -48,6 +48,7 @@ struct Machine {
 struct Task {
     name: String,
     jobs: u64,
+    aborted: u64,
     misses: u64,
     overruns: u64,
     exceeded: u64,

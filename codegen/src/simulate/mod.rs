@@ -50,11 +50,13 @@ pub enum Pattern {
 pub struct Observed {
     /// Completed jobs.
     pub jobs: u64,
-    /// The longest response.
+    /// Jobs that were aborted after an overrun.
+    pub aborted: u64,
+    /// The longest response, aborted jobs included.
     pub response: Duration,
     /// When the job arrived that took longest; the first of equals.
     pub arrival: Instant,
-    /// Jobs that completed after their deadline.
+    /// Jobs that ended after their deadline.
     pub misses: u64,
     /// Responses above the bound.
     pub exceeded: u64,
@@ -244,8 +246,10 @@ impl Sink for Seen {
             trace.record(at, kind);
         }
         let (task, change): (TaskId, &dyn Fn(&mut Observed)) = match &kind {
-            Kind::Completed { job, response, .. } => (job.task, &|seen| {
-                seen.jobs = seen.jobs.saturating_add(1);
+            Kind::Completed { job, response, .. } | Kind::Aborted { job, response, .. } => (job.task, &|seen| {
+                let is_complete = matches!(kind, Kind::Completed { .. });
+                let count = if is_complete { &mut seen.jobs } else { &mut seen.aborted };
+                *count = count.saturating_add(1);
                 if *response > seen.response {
                     seen.response = *response;
                     seen.arrival = Instant::from_ns(at.as_ns().saturating_sub(response.as_ns()));

@@ -22,7 +22,13 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     let Some((task, progress)) = take(system, state, lane, (began, ended), sink)? else { return Ok(()) };
     let job = progress.job;
     let next = job.segment.saturating_add(1);
-    if usize::from(next) < task.segments.len() {
+    let goes_on = usize::from(next) < task.segments.len();
+    let mut stage = state.tasks.get(job.task.index()).and_then(|own| own.follower);
+    if is_aborted(task, &progress) && (goes_on || stage.is_some()) {
+        abort(task, lane, &progress, (began, ended), sink);
+        return Ok(());
+    }
+    if goes_on {
         let job = Job { segment: next, ..job };
         pause(state, lane, Progress { job, ..progress }, (began, ended), sink);
         return Ok(());
@@ -30,15 +36,10 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     let response = ended.saturating_since(job.arrival);
     let execution = progress.spent;
     sink.record(ended, Kind::Completed { job: job.reference(), lane, began, ended, response, execution });
-    let mut stage = state.tasks.get(job.task.index()).and_then(|own| own.follower);
-    if ended > job.deadline && stage.is_none() {
-        let lateness = ended.saturating_since(job.deadline);
-        sink.record(ended, Kind::Missed { job: job.reference(), lateness });
+    if stage.is_none() {
+        note_miss(&job, ended, sink);
     }
-    if response > task.response_bound {
-        let bound = task.response_bound;
-        sink.record(ended, Kind::Exceeded { job: job.reference(), response, bound });
-    }
+    note_exceeded(task, &job, ended, sink);
     for _ in system.tasks {
         let Some(id) = stage else { break };
         if let Some(other) = system.tasks.get(id.index()) {
@@ -62,10 +63,44 @@ pub(super) fn preempt<const TASKS: usize, const LANES: usize, const QUEUE: usize
     if !preempts {
         return Err(Refused::NotPreemptible { lane });
     }
-    if let Some((_, progress)) = take(system, state, lane, piece, sink)? {
-        pause(state, lane, progress, piece, sink);
+    match take(system, state, lane, piece, sink)? {
+        Some((task, progress)) if is_aborted(task, &progress) => abort(task, lane, &progress, piece, sink),
+        Some((_, progress)) => pause(state, lane, progress, piece, sink),
+        None => {}
     }
     Ok(())
+}
+
+/// Whether a job whose segment has ended, or was cut off, is to end without what is left of it. What only the timer took for an
+/// overrun does not count: by now the executions are measured.
+fn is_aborted(task: &TaskDesc, progress: &Progress) -> bool {
+    task.on_overrun == OnOverrun::AbortJob && progress.measured
+}
+
+/// Ends a job that has left its lane: nothing waits for it, so nothing more comes of it.
+fn abort(task: &TaskDesc, lane: LaneId, progress: &Progress, (began, ended): Piece, sink: &mut impl Sink) {
+    let (job, execution) = (progress.job, progress.spent);
+    let response = ended.saturating_since(job.arrival);
+    let segment = job.segment;
+    sink.record(ended, Kind::Aborted { job: job.reference(), lane, segment, began, ended, response, execution });
+    note_miss(&job, ended, sink);
+    note_exceeded(task, &job, ended, sink);
+}
+
+/// Records a miss where the job ended after its deadline.
+fn note_miss(job: &Job, ended: Instant, sink: &mut impl Sink) {
+    if ended > job.deadline {
+        let lateness = ended.saturating_since(job.deadline);
+        sink.record(ended, Kind::Missed { job: job.reference(), lateness });
+    }
+}
+
+/// Records a response above the proven bound.
+fn note_exceeded(task: &TaskDesc, job: &Job, ended: Instant, sink: &mut impl Sink) {
+    let (response, bound) = (ended.saturating_since(job.arrival), task.response_bound);
+    if response > bound {
+        sink.record(ended, Kind::Exceeded { job: job.reference(), response, bound });
+    }
 }
 
 /// Takes the running job off its lane and settles its account of time.

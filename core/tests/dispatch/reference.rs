@@ -90,7 +90,11 @@ impl Reference {
             Event::Preempted { lane, began, ended } => {
                 let (began, ended) = (began.as_ns(), ended.as_ns().min(now));
                 let life = self.settle(lane, began, ended);
-                self.pause(life, lane, began, ended);
+                if self.aborts(&life) {
+                    self.abort(life, lane, began, ended);
+                } else {
+                    self.pause(life, lane, began, ended);
+                }
             }
             Event::Stop { end } => self.end = Some(end.as_ns()),
             Event::Pressure { level } => {
@@ -279,6 +283,11 @@ impl Reference {
     fn complete(&mut self, lane: LaneId, began: u64, ended: u64) {
         let mut life = self.settle(lane, began, ended);
         let task = self.task(life.job.task);
+        let is_stage = |other: &TaskDesc| other.stage.is_some_and(|stage| stage.after == life.job.task);
+        let is_last = usize::from(life.job.segment) + 1 >= task.segments.len();
+        if self.aborts(&life) && (!is_last || self.system.tasks.iter().any(is_stage)) {
+            return self.abort(life, lane, began, ended);
+        }
         if usize::from(life.job.segment) + 1 < task.segments.len() {
             life.job.segment += 1;
             return self.pause(life, lane, began, ended);
@@ -308,6 +317,33 @@ impl Reference {
         }
         for stage in stages {
             self.arrive(stage, job.arrival.as_ns(), ended);
+        }
+    }
+
+    fn aborts(&self, life: &Life) -> bool {
+        life.measured && self.task(life.job.task).on_overrun == OnOverrun::AbortJob
+    }
+
+    /// The job is in no list any more.
+    fn abort(&mut self, life: Life, lane: LaneId, began: u64, ended: u64) {
+        let (job, task) = (life.job, self.task(life.job.task));
+        let response = Duration::from_ns(ended.saturating_sub(job.arrival.as_ns()));
+        let aborted = Kind::Aborted {
+            job: job.reference(),
+            lane,
+            segment: job.segment,
+            began: Instant::from_ns(began),
+            ended: Instant::from_ns(ended),
+            response,
+            execution: Duration::from_ns(life.spent),
+        };
+        self.note(ended, aborted);
+        if ended > job.deadline.as_ns() {
+            let lateness = Duration::from_ns(ended - job.deadline.as_ns());
+            self.note(ended, Kind::Missed { job: job.reference(), lateness });
+        }
+        if response > task.response_bound {
+            self.note(ended, Kind::Exceeded { job: job.reference(), response, bound: task.response_bound });
         }
     }
 

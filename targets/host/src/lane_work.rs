@@ -36,7 +36,8 @@ pub(crate) struct LaneTask {
     pub(crate) hooks: Option<Box<dyn TaskHooks>>,
     /// Whether its inputs are zeroed before each job: nothing fills them, and others of the lane use their bytes.
     pub(crate) zeroes: bool,
-    /// The latest job that began.
+    /// The latest job that began. One that is aborted between two pieces stays until the next one begins: of it no piece comes,
+    /// and what it would have handed on is read by nobody.
     pub(crate) begun: Option<Begun>,
 }
 
@@ -427,6 +428,17 @@ mod tests {
         let (mut lane, log) = lane_of(2, 2, Act::EngineRefuses, true);
         assert_eq!((lane.run(&piece(1, 0)), lane.run(&piece(1, 1))), (Ok(()), Err(Fault::JobFailed)));
         assert_eq!(*log.lock().unwrap(), ["input 1", "run 21", "run 42"]);
+    }
+
+    #[test]
+    fn a_job_that_is_aborted_between_two_pieces_delivers_nothing_and_leaves_nothing_to_the_next_one() {
+        let (mut lane, log) = lane_of(2, 1, Act::Nothing, true);
+        // Of request 1 no second piece comes.
+        for job in [piece(1, 0), piece(2, 0), piece(2, 1)] {
+            lane.run(&job).unwrap();
+        }
+        assert_eq!(*log.lock().unwrap(), ["input 1", "run 21", "input 2", "run 21", "run 42", "output 2 84"]);
+        assert_eq!(lane.run(&piece(1, 1)), Err(Fault::BackendFailed), "it is over");
     }
 
     #[test]

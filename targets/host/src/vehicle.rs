@@ -391,6 +391,7 @@ fn findings<const LANES: usize>(
         exceeded: sum(|task| task.exceeded),
         explained: sum(|task| task.explained),
         failed: sum(|task| task.failed),
+        aborted: sum(|task| task.aborted),
         steps: ran.report.steps,
         levels_late: ran.levels.late,
         stalls: ran.report.lane_stalls.saturating_add(ran.report.loop_stalls),

@@ -79,7 +79,8 @@ pub trait LaneWork: Send + 'static {
     ///
     /// # Errors
     /// A [`Fault`]; every one but [`Fault::JobFailed`] ends the run. After that one the job's later pieces still come: they
-    /// are to end at once, without another fault, because a job fails once.
+    /// are to end at once, without another fault, because a job fails once. Of a job that the dispatcher aborts they never come:
+    /// the next piece of its task is then a later job's first.
     fn run(&mut self, job: &JobContext) -> Result<(), Fault>;
 }
 

@@ -397,7 +397,12 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             Some(fault) => return Err(Broken::Lane { lane, fault }),
         }
         self.step(Event::Completed { lane, began: execution.began, ended: execution.ended }, now)?;
-        if let (Some((job, task)), Some(desc), true) = (task, desc, completes) {
+        // Of an aborted job, too, the response is known now.
+        let goes_on = |job: &aegis_core::dispatch::Job| {
+            let left = self.state.waiting(job.task).next().into_iter().chain(self.state.running(lane));
+            left.into_iter().any(|other| other.request == job.request)
+        };
+        if let (Some((job, task)), Some(desc)) = (task.filter(|(job, _)| !goes_on(job)), desc) {
             let response = execution.ended.min(now).saturating_since(job.arrival);
             let excess = response.saturating_sub(task.response_bound);
             if !excess.is_zero() {

@@ -8,9 +8,11 @@ use aegis_core::{Duration, Instant, TaskId};
 pub struct TaskStats {
     /// Completed jobs.
     pub jobs: u64,
-    /// Those of them that failed alone and delivered nothing.
+    /// Jobs that failed alone and delivered nothing; they complete like others, or are aborted.
     pub failed: u64,
-    /// Jobs that completed after their deadline or had not completed at the end of the run.
+    /// Jobs that ended without what was left of them, after an overrun: they delivered nothing and are not among the completed.
+    pub aborted: u64,
+    /// Jobs that ended after their deadline or had not completed at the end of the run.
     pub misses: u64,
     /// Budgets that were exceeded, of jobs and of their segments.
     pub overruns: u64,
@@ -24,11 +26,11 @@ pub struct TaskStats {
     pub exceeded: u64,
     /// Those of them that the machine's disturbances explain.
     pub explained: u64,
-    /// The longest response.
+    /// The longest response, aborted jobs included.
     pub max_response: Duration,
-    /// The sum of all responses, for the mean.
+    /// The sum of the completed jobs' responses, for the mean.
     pub total_response: Duration,
-    /// The longest execution of a job, all its pieces together.
+    /// The longest execution of a job, all its pieces together, aborted jobs included.
     pub max_execution: Duration,
 }
 
@@ -48,9 +50,18 @@ impl TaskStats {
 
     fn complete(&mut self, response: Duration, execution: Duration) {
         self.jobs = self.jobs.saturating_add(1);
+        self.total_response = self.total_response.checked_add(response).unwrap_or(Duration::MAX);
+        self.end(response, execution);
+    }
+
+    fn abort(&mut self, response: Duration, execution: Duration) {
+        self.aborted = self.aborted.saturating_add(1);
+        self.end(response, execution);
+    }
+
+    fn end(&mut self, response: Duration, execution: Duration) {
         self.max_response = self.max_response.max(response);
         self.max_execution = self.max_execution.max(execution);
-        self.total_response = self.total_response.checked_add(response).unwrap_or(Duration::MAX);
     }
 }
 
@@ -96,6 +107,9 @@ impl<const TASKS: usize> Tally<TASKS> {
         match *kind {
             Kind::Completed { job, response, execution, .. } => {
                 self.with(job.task, |task| task.complete(response, execution));
+            }
+            Kind::Aborted { job, response, execution, .. } => {
+                self.with(job.task, |task| task.abort(response, execution));
             }
             Kind::Failed { job, .. } => self.with(job.task, |task| task.failed = task.failed.saturating_add(1)),
             Kind::Missed { job, .. } => self.with(job.task, |task| task.misses = task.misses.saturating_add(1)),

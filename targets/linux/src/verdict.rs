@@ -22,6 +22,8 @@ pub struct Findings {
     pub explained: u64,
     /// Jobs that failed alone.
     pub failed: u64,
+    /// Jobs that were aborted after an overrun.
+    pub aborted: u64,
     /// The orchestration thread's steps.
     pub steps: StepReport,
     /// How often a level of memory pressure settled later than planned.
@@ -65,6 +67,9 @@ pub fn judge(findings: &Findings) -> Verdict {
     }
     if findings.failed > 0 {
         return verdict(1, format!("{} jobs failed and delivered nothing", findings.failed));
+    }
+    if findings.aborted > 0 {
+        return verdict(1, format!("{} jobs were aborted after an overrun and delivered nothing", findings.aborted));
     }
     if misses > 0 {
         return verdict(1, format!("{misses} missed deadlines"));
@@ -158,6 +163,8 @@ mod tests {
         assert_eq!((of(1, 1), of(1_000, 1), of(1_000, 2), of(1_001, 2), of(1_001, 3)), (0, 0, 1, 0, 1));
         let failed = Findings { failed: 2, misses: 1, ..findings(0, 0) };
         assert_eq!(judge(&failed).why, "2 jobs failed and delivered nothing");
+        let aborted = Findings { aborted: 3, misses: 1, ..findings(0, 0) };
+        assert_eq!(judge(&aborted).why, "3 jobs were aborted after an overrun and delivered nothing");
         let stalled = Findings { stalls: 1, failed: 2, ..findings(0, 0) };
         let why = "a lane or the orchestration thread stood still for longer than the watchdog allows, once";
         assert_eq!((judge(&stalled).status, judge(&stalled).why.as_str()), (1, why));

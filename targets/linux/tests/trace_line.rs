@@ -105,6 +105,10 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::Started { job: JOB, lane: LaneId(0) }, "start"),
         (Kind::Paused { job: JOB, lane: LaneId(0), began: at, ended: at }, "pause"),
         (Kind::Overran { job: JOB, segment: 1, limit: Limit::Segment, execution: ns, budget: ns }, "overrun"),
+        (
+            Kind::Aborted { job: JOB, lane: LaneId(0), segment: 1, began: at, ended: at, response: ns, execution: ns },
+            "aborted",
+        ),
         (Kind::Missed { job: JOB, lateness: ns }, "miss"),
         (Kind::Exceeded { job: JOB, response: ns, bound: ns }, "bound_exceeded"),
         (disturbed, "disturbance"),

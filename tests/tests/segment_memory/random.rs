@@ -124,7 +124,7 @@ fn random_task(rng: &mut Rng, model: &Model, lane: usize, desc: &Lane, rank: u16
     let period = cost * rng.u64(5..=9) + rng.u64(..20);
     let mut task = task(&model.name, lane, Load::whole(cost, period, period * rng.u64(2..=4), 0));
     task.priority = (desc.policy == Policy::FixedPriority).then_some(Priority(rank));
-    task.on_overrun = if rng.bool() { OnOverrun::SkipNext } else { OnOverrun::Continue };
+    task.on_overrun = [OnOverrun::SkipNext, OnOverrun::Continue, OnOverrun::AbortJob][rng.usize(..3)];
     let in_pieces = desc.preemption == Preemption::Segments && !once(rng, 10);
     if in_pieces {
         task.segments = lengths.into_iter().map(Duration::from_ns).collect();

@@ -21,6 +21,7 @@ pub(crate) struct Wrong {
     pub(crate) overran: usize,
     pub(crate) skipped: usize,
     pub(crate) rejected: usize,
+    pub(crate) aborted: usize,
 }
 
 impl Sink for Wrong {
@@ -29,6 +30,7 @@ impl Sink for Wrong {
             Kind::Overran { .. } => self.overran += 1,
             Kind::Skipped { .. } => self.skipped += 1,
             Kind::Rejected { .. } => self.rejected += 1,
+            Kind::Aborted { .. } => self.aborted += 1,
             _ => {}
         }
     }
@@ -139,6 +141,7 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
     let shed = |task: usize| level.is_some_and(|level| level.shed.iter().any(|shed| usize::from(*shed) == task));
     let mut state = State::<TASKS, LANES, QUEUE>::new(desc).expect("small plans");
     let mut lanes: [Running; LANES] = [None; LANES];
+    let mut begun = [0; LANES];
     let wild = rng.bool();
     let mut clock = 0;
     let longest = plan.tasks.iter().map(|task| task.period_ns).max().unwrap_or(0);
@@ -148,6 +151,7 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
         let next = arrivals.iter().enumerate().filter(|(task, at)| !shed(*task) && **at < 12 * longest);
         let next = next.min_by_key(|(_, at)| **at).map(|(task, at)| (*at, task));
         let ends = lanes.iter().enumerate().filter_map(|(lane, running)| Some((running.as_ref()?.1, lane))).min();
+        let mut ended = None;
         let (now, event) = match (next, ends) {
             (Some((at, task)), end) if end.is_none_or(|(end, _)| at < end) => {
                 arrivals[task] += plan.tasks[task].period_ns + rng.u64(0..=plan.tasks[task].period_ns / 4);
@@ -156,11 +160,13 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
             }
             (_, Some((at, lane))) => {
                 let (job, _) = lanes[lane].take().expect("it runs");
+                ended = Some(job.task);
                 let pieces = plan.tasks[job.task.index()].segments_ns.len();
                 let next = usize::from(job.segment) + 1;
                 map.waits[job.task.index()] = (next < pieces).then_some(next);
                 let id = LaneId(u16::try_from(lane).expect("few lanes"));
-                (at, Event::Completed { lane: id, began: Instant::from_ns(at), ended: Instant::from_ns(at) })
+                let (began, ended) = (Instant::from_ns(begun[lane]), Instant::from_ns(at));
+                (at, Event::Completed { lane: id, began, ended })
             }
             (_, None) => return Ok(map.seen),
         };
@@ -169,6 +175,12 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
         clock = clock.max(now + late);
         let stepped = step(desc, &mut state, event, Instant::from_ns(clock), &mut map.seen.wrong);
         let Actions { start, .. } = stepped.expect("the events are as they may be");
+        // What an aborted job would have handed on is dead.
+        if let Some(task) = ended
+            && state.waiting(task).all(|job| job.segment == 0)
+        {
+            map.waits[task.index()] = None;
+        }
         for (lane, job) in start.into_iter().enumerate() {
             let Some(job) = job else { continue };
             let task = &plan.tasks[job.task.index()];
@@ -179,7 +191,7 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
                 _ => length,
             };
             map.waits[job.task.index()] = None;
-            lanes[lane] = Some((job, clock + takes));
+            (lanes[lane], begun[lane]) = (Some((job, clock + takes)), clock);
             map.look(&lanes)?;
         }
     }

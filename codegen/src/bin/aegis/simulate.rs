@@ -62,6 +62,7 @@ struct Report<'a> {
 struct Task<'a> {
     name: &'a str,
     jobs: u64,
+    aborted: u64,
     misses: u64,
     exceeded: u64,
     refused: u64,
@@ -90,6 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         let tasks = system.tasks.iter().zip(&seen).map(|(task, seen)| Task {
             name: task.name,
             jobs: seen.jobs,
+            aborted: seen.aborted,
             misses: seen.misses,
             exceeded: seen.exceeded,
             refused: seen.refused,

@@ -134,8 +134,8 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     section.choice("on-miss", &[("continue", ())], &["skip-next", "abort-job", "switch-mode", "fail-domain"]);
     let on_overrun = section.choice(
         "on-overrun",
-        &[("continue", OnOverrun::Continue), ("skip-next", OnOverrun::SkipNext)],
-        &["abort-job", "switch-mode", "fail-domain"],
+        &[("continue", OnOverrun::Continue), ("skip-next", OnOverrun::SkipNext), ("abort-job", OnOverrun::AbortJob)],
+        &["switch-mode", "fail-domain"],
     );
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
     let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
