@@ -6,6 +6,7 @@ mod bench;
 mod random;
 mod reference;
 mod segments;
+mod soak;
 
 use aegis_core::desc::{OnOverrun, TaskDesc};
 use aegis_core::dispatch::{Event, Job, MOST_TASKS, Refused, State, WrongSize, count_unfinished, step};
