@@ -3,7 +3,9 @@
 
 use crate::bench::{Log, at, lane, system, task};
 use crate::reference::Reference;
-use aegis_core::desc::{LaneDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc};
+use aegis_core::desc::{
+    LaneDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc,
+};
 use aegis_core::dispatch::{Event, Job, State, step};
 use aegis_core::trace::{Kind, Limit};
 use aegis_core::{Duration, Instant, LaneId, ModelId, Priority, TaskId};
@@ -71,6 +73,7 @@ struct TaskSpec {
     times: [u64; 6],
     segments: Vec<u64>,
     on_overrun: OnOverrun,
+    on_miss: (OnMiss, u8),
     queue: u16,
     slots: Vec<u64>,
     model: bool,
@@ -114,6 +117,8 @@ impl Plan {
                 response_bound: bound,
                 segments: segments.leak(),
                 on_overrun: spec.on_overrun,
+                on_miss: spec.on_miss.0,
+                miss_window: spec.on_miss.1,
                 queue: spec.queue,
                 ..task(u16::try_from(lane).unwrap(), 0)
             }
@@ -162,9 +167,12 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     let slots = prop::collection::vec(0..HYPERPERIOD, 1..4);
     let on_overrun =
         prop_oneof![1 => Just(OnOverrun::Continue), 2 => Just(OnOverrun::SkipNext), 1 => Just(OnOverrun::AbortJob)];
-    let rest = (pieces, on_overrun, 1..=4_u16, slots, any::<bool>());
+    let on_miss = prop_oneof![2 => Just(OnMiss::Continue), 1 => Just(OnMiss::SkipNext), 1 => Just(OnMiss::AbortJob)];
+    let on_miss = (on_miss, prop_oneof![3 => 1..=5_u8, 1 => Just(64)]);
+    let answers = (on_overrun, on_miss);
+    let rest = (pieces, answers, 1..=4_u16, slots, any::<bool>());
     (0..3_usize, release, any::<usize>(), any::<u16>(), times, rest).prop_map(
-        |(lane, release, after, priority, times, (segments, on_overrun, queue, slots, model))| TaskSpec {
+        |(lane, release, after, priority, times, (segments, (on_overrun, on_miss), queue, slots, model))| TaskSpec {
             lane,
             release,
             after,
@@ -172,6 +180,7 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
             times,
             segments,
             on_overrun,
+            on_miss,
             queue,
             slots,
             model,
@@ -253,7 +262,10 @@ impl Watcher {
             Kind::Paused { job, .. } => {
                 assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Paused)), Some((job.task, Seen::Runs)));
             }
-            Kind::Completed { job, .. } | Kind::Aborted { job, .. } => {
+            Kind::Aborted { job, .. } => {
+                assert!(self.jobs.remove(&job.request).is_some_and(|(task, _)| task == job.task));
+            }
+            Kind::Completed { job, .. } => {
                 assert_eq!(self.jobs.remove(&job.request), Some((job.task, Seen::Runs)));
             }
             _ => {}
@@ -328,8 +340,10 @@ impl Counts {
             Kind::Overran { limit: Limit::Segment, .. } => "segment overran",
             Kind::Paused { .. } => "paused",
             Kind::Completed { .. } => "completed",
+            Kind::Aborted { began, ended, .. } if began == ended => "dropped",
             Kind::Aborted { .. } => "aborted",
-            Kind::Missed { .. } => "missed",
+            Kind::Missed { recent: 1, .. } => "missed",
+            Kind::Missed { .. } => "missed again",
             Kind::Exceeded { .. } => "exceeded",
             _ => "other",
         });
@@ -434,6 +448,8 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "paused",
         "completed",
         "aborted",
+        "dropped",
+        "missed again",
         "missed",
         "exceeded",
         "refused",
