@@ -9,7 +9,7 @@ use crate::analysis::{Analysis, LaneResult, Proof};
 use crate::memory::Layout;
 use crate::plan;
 use crate::system::{Lane, System};
-use aegis_core::desc::OnOverrun;
+use aegis_core::desc::{OnMiss, OnOverrun};
 use aegis_core::time::Duration;
 
 /// Why there is nothing to certify.
@@ -169,6 +169,12 @@ fn task(
             OnOverrun::SkipNext => "skip-next".to_owned(),
             OnOverrun::AbortJob => "abort-job".to_owned(),
         },
+        on_miss: match task.on_miss {
+            OnMiss::Continue => "continue".to_owned(),
+            OnMiss::SkipNext => "skip-next".to_owned(),
+            OnMiss::AbortJob => "abort-job".to_owned(),
+        },
+        miss_window: task.miss_window,
         queue,
         response_ns: bound.as_ns(),
         certificate,

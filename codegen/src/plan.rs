@@ -292,6 +292,10 @@ pub struct Task {
     pub budget_ns: u64,
     /// The policy's name.
     pub on_overrun: String,
+    /// The policy's name.
+    pub on_miss: String,
+    /// Of how many jobs misses are counted together.
+    pub miss_window: u8,
     /// How many jobs may wait.
     pub queue: u16,
     /// The proven bound.

@@ -290,6 +290,8 @@ impl Resolver<'_> {
             suspension: task.suspension.as_ref().map_or(Duration::ZERO, |suspension| *suspension.get_ref()),
             budget,
             on_overrun: task.on_overrun,
+            on_miss: task.on_miss,
+            miss_window: task.miss_window,
             span: task.span.clone(),
             deadline_span: task.deadline.span(),
         };

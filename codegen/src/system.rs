@@ -7,7 +7,9 @@ mod sequence;
 
 pub use sequence::{Block, Sequence, SequenceError};
 
-use aegis_core::desc::{Backend, ElementType, MemoryControl, OnOverrun, OnStall, Policy, Preemption, TensorLife};
+use aegis_core::desc::{
+    Backend, ElementType, MemoryControl, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife,
+};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use serde::{Deserialize, Serialize};
@@ -201,6 +203,10 @@ pub struct Task {
     pub budget: Duration,
     /// The answer to an overrun.
     pub on_overrun: OnOverrun,
+    /// The answer to a missed deadline.
+    pub on_miss: OnMiss,
+    /// Of how many jobs misses are counted together: 1 to 64.
+    pub miss_window: u8,
     /// Where it stands.
     pub span: Span,
     /// Where its deadline stands, or the task where the deadline is the period.

@@ -4,8 +4,8 @@ use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
     Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc, MachineDesc,
-    MemoryControl, ModelDesc, MoveDesc, OnOverrun, OnStall, Point, Policy, PoolDesc, Preemption, Recording, Release,
-    SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
+    MemoryControl, ModelDesc, MoveDesc, OnMiss, OnOverrun, OnStall, Point, Policy, PoolDesc, Preemption, Recording,
+    Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -167,6 +167,12 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         "abort-job" => OnOverrun::AbortJob,
         other => return Err(Unknown { what: "on-overrun", value: other.to_owned() }),
     };
+    let on_miss = match task.on_miss.as_str() {
+        "continue" => OnMiss::Continue,
+        "skip-next" => OnMiss::SkipNext,
+        "abort-job" => OnMiss::AbortJob,
+        other => return Err(Unknown { what: "on-miss", value: other.to_owned() }),
+    };
     Ok(TaskDesc {
         name: text(&task.name),
         lane: LaneId(task.lane),
@@ -192,6 +198,8 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         region: Duration::from_ns(task.region_ns),
         budget: Duration::from_ns(task.budget_ns),
         on_overrun,
+        on_miss,
+        miss_window: task.miss_window,
         queue: task.queue,
         response_bound: Duration::from_ns(task.response_ns),
         certificate,

@@ -16,7 +16,7 @@
 )]
 
 use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Preemption, Release, Slot, SystemDesc, TaskDesc,
+    Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, SystemDesc, TaskDesc,
 };
 use aegis_core::dispatch::{Actions, Event, Refused, State, step};
 use aegis_core::trace::{Record, Recorder, Ring};
@@ -85,6 +85,8 @@ fn system(tasks: usize, lanes: usize, policy: Policy, release: Release) -> &'sta
             region: ns(0),
             budget: ns(SLOT),
             on_overrun: OnOverrun::Continue,
+            on_miss: OnMiss::Continue,
+            miss_window: 10,
             queue: 2,
             response_bound: ns(1_000_000_000_000),
             certificate: Certificate::Unproven,

@@ -216,6 +216,17 @@ pub enum OnOverrun {
     AbortJob,
 }
 
+/// What happens after a job missed its deadline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnMiss {
+    /// The miss is recorded when the job completes; nothing else changes.
+    Continue,
+    /// The task's next release is dropped.
+    SkipNext,
+    /// The job ends as soon as it does not hold its lane: at its next boundary, or instead of starting.
+    AbortJob,
+}
+
 /// Where a task's releases come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Release {
@@ -274,6 +285,10 @@ pub struct TaskDesc {
     pub budget: Duration,
     /// The answer to an overrun.
     pub on_overrun: OnOverrun,
+    /// The answer to a missed deadline.
+    pub on_miss: OnMiss,
+    /// Of how many of the task's last jobs the misses are counted with each: 1 to 64.
+    pub miss_window: u8,
     /// How many jobs may wait at once.
     pub queue: u16,
     /// The proven bound on the time from arrival to completion.

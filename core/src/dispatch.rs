@@ -13,7 +13,7 @@
 //!
 //! Under [`OnOverrun::AbortJob`](crate::desc::OnOverrun::AbortJob) a job that was measured to be too long leaves its lane for good
 //! where it would otherwise be paused or hand over to the next stage: `Aborted`. Its lane executes less than planned and
-//! never more.
+//! never more. [`OnMiss::AbortJob`] does so with jobs whose deadline has passed, and drops those that would start after it.
 //!
 //! Two budgets are watched while a segment runs: what is left of its job's, and, where the job has several segments, the
 //! segment's own length, since that is what the analysis lets others wait. Each is recorded once, as soon as a step comes after its
@@ -29,6 +29,7 @@
 
 mod choice;
 mod finish;
+mod miss;
 mod pressure;
 mod queue;
 mod ready;
@@ -38,7 +39,7 @@ mod table;
 mod told;
 mod tournament;
 
-use crate::desc::{Policy, SystemDesc};
+use crate::desc::{OnMiss, Policy, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
 use crate::units::{LaneId, LevelId, TaskId};
@@ -228,12 +229,22 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
     sink: &mut impl Sink,
 ) {
     sink.record(now, Kind::Ended);
-    let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.progress.job);
-    let waiting =
-        state.tasks.iter().flat_map(|task| task.paused.iter().map(|paused| &paused.job).chain(task.waiting.iter()));
-    for job in running.chain(waiting).filter(|job| job.deadline < now) {
-        let lateness = now.saturating_since(job.deadline);
-        sink.record(now, Kind::Missed { job: job.reference(), lateness });
+    for (position, own) in state.tasks.iter().enumerate() {
+        let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.progress);
+        let begun = running.filter(|progress| progress.job.task.index() == position).chain(&own.paused);
+        let jobs = begun.map(|progress| (&progress.job, progress.missed));
+        let mut misses = own.misses;
+        for (job, is_recorded) in jobs.chain(own.waiting.iter().map(|job| (job, false))) {
+            if job.deadline >= now {
+                continue;
+            }
+            let recent = miss::recent(own, misses);
+            misses = miss::shifted(misses, true);
+            if !is_recorded {
+                let lateness = now.saturating_since(job.deadline);
+                sink.record(now, Kind::Missed { job: job.reference(), lateness, recent });
+            }
+        }
     }
 }
 
@@ -249,20 +260,32 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         return Ok(None);
     };
     let in_table = desc.policy == Policy::TimeTriggered;
-    let chosen = if in_table { table::due(system, state, lane, now) } else { state.first_waiting(lane) };
-    let Some((task, id)) = chosen.and_then(|id| Some((system.tasks.get(id.index())?, id))) else { return Ok(None) };
-    let state_key = key(state, lane);
-    let Some(own) = state.tasks.get_mut(id.index()) else { return Ok(None) };
-    let progress = match own.paused.take() {
-        Some(progress) => progress,
-        None => {
-            let Some(job) = own.waiting.front().copied() else { return Ok(None) };
-            own.waiting.pop_front();
-            Progress { job, spent: Duration::ZERO, overran: false, measured: false }
+    // Once, unless jobs are dropped on the way.
+    let (task, mut progress, state_key, is_judged) = loop {
+        let chosen = if in_table { table::due(system, state, lane, now) } else { state.first_waiting(lane) };
+        let Some((task, id)) = chosen.and_then(|id| Some((system.tasks.get(id.index())?, id))) else { return Ok(None) };
+        let state_key = key(state, lane);
+        let Some(own) = state.tasks.get_mut(id.index()) else { return Ok(None) };
+        let progress = match own.paused.take() {
+            Some(progress) => progress,
+            None => {
+                let Some(job) = own.waiting.front().copied() else { return Ok(None) };
+                own.waiting.pop_front();
+                Progress { job, spent: Duration::ZERO, overran: false, measured: false, missed: false }
+            }
+        };
+        let is_judged = task.on_miss != OnMiss::Continue && miss::is_judged(task, own.follower.is_some());
+        state.refresh(id, lane);
+        if !(is_judged && task.on_miss == OnMiss::AbortJob && now > progress.job.deadline) {
+            break (task, progress, state_key, is_judged);
         }
+        drop_late(system, state, lane, progress, now, sink);
     };
     let job = progress.job;
-    state.refresh(id, lane);
+    if is_judged && now > job.deadline && !progress.missed {
+        miss::note(system, state, &job, now, sink);
+        progress.missed = true;
+    }
     let Some(own) = state.lanes.get_mut(lane.index()) else { return Ok(None) };
     let begun = now.checked_add(own.overhead).ok_or(Refused::OutOfRange)?;
     let left = task.budget.saturating_sub(progress.spent);
@@ -271,7 +294,9 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         Some(length) => begun.checked_add(length).ok_or(Refused::OutOfRange)?,
         None => NEVER,
     };
-    own.running = Some(Running { progress, budget_end, segment_end, segment_overran: false });
+    let deadline_end =
+        if is_judged && !progress.missed { job.deadline.checked_add(own.overhead).unwrap_or(NEVER) } else { NEVER };
+    own.running = Some(Running { progress, budget_end, segment_end, deadline_end, segment_overran: false });
     let queue_depth = own.waiting;
     own.waiting = queue_depth.saturating_sub(1);
     let chosen = job.reference();
@@ -289,6 +314,25 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     }
     sink.record(now, Kind::Started { job: chosen, lane });
     Ok(Some(job))
+}
+
+/// Ends a job that was about to start, or to go on, after its deadline. Each such step takes one from a queue, so there are no more
+/// than a lane's queues hold.
+#[cold]
+fn drop_late<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    lane: LaneId,
+    mut progress: Progress,
+    now: Instant,
+    sink: &mut impl Sink,
+) {
+    if let Some(own) = state.lanes.get_mut(lane.index()) {
+        own.waiting = own.waiting.saturating_sub(1);
+    }
+    // The segment that ran last.
+    progress.job.segment = progress.job.segment.saturating_sub(1);
+    finish::abort(system, state, lane, &progress, (now, now), sink);
 }
 
 /// The next instant at which time alone changes something.

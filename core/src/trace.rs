@@ -189,7 +189,7 @@ pub enum Kind {
         /// What that takes at most.
         bound: Duration,
     },
-    /// An arrival was dropped by `on-overrun = "skip-next"`.
+    /// An arrival was dropped by `on-overrun = "skip-next"` or `on-miss = "skip-next"`.
     Skipped {
         /// The task.
         task: TaskId,
@@ -266,7 +266,8 @@ pub enum Kind {
         /// What all its segments executed together.
         execution: Duration,
     },
-    /// The job ended without what was left of it, by `on-overrun = "abort-job"`: it delivers nothing.
+    /// The job ended without what was left of it, by `abort-job`: it delivers nothing. One that
+    /// waited for its lane ended at the record's time, and so began and ended then.
     Aborted {
         /// The job.
         job: JobRef,
@@ -290,12 +291,15 @@ pub enum Kind {
         /// The lane.
         lane: LaneId,
     },
-    /// The job completed after its deadline or was aborted after it, or had not completed when the run ended after it.
+    /// The job completed after its deadline or was aborted after it, or had not completed when the run ended after it, or when
+    /// what the task's `on-miss` asks for began.
     Missed {
         /// The job.
         job: JobRef,
         /// How long after the deadline it was seen to be late.
         lateness: Duration,
+        /// How many of the task's last [`crate::desc::TaskDesc::miss_window`] jobs have missed, itself included.
+        recent: u8,
     },
     /// The response, of a job that completed or was aborted, exceeded its proven bound: an assumption of the analysis did not
     /// hold.

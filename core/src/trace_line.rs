@@ -151,10 +151,12 @@ impl<W: Write> Line<'_, W> {
                 self.job(job);
                 self.stream(lane);
             }
-            Kind::Missed { job, lateness } => {
+            Kind::Missed { job, lateness, recent } => {
                 self.begin("miss");
                 self.job(job);
                 self.duration("lateness_ns", lateness);
+                self.number("recent", recent);
+                self.number("window", self.desc(job.task).map_or(0, |task| task.miss_window));
                 self.limits(job);
             }
             Kind::Exceeded { job, response, bound } => {

@@ -6,7 +6,7 @@ use aegis_codegen::lock::{Input, Lock, sha256};
 use aegis_codegen::system::{Lane, Machine, System, Task};
 use aegis_codegen::{memory, tables};
 use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
+    Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
 };
 use aegis_core::layout::TABLE_LAYOUT;
 use aegis_core::time::Duration;
@@ -52,6 +52,8 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         suspension: Duration::ZERO,
         budget: Duration::from_ns(load.cost),
         on_overrun: OnOverrun::Continue,
+        on_miss: OnMiss::Continue,
+        miss_window: 10,
         span: 0..0,
         deadline_span: 0..0,
     }
@@ -173,6 +175,8 @@ fn submitted(index: u16, load: &Load) -> TaskDesc {
         region: Duration::ZERO,
         budget: Duration::from_ns(load.cost),
         on_overrun: OnOverrun::Continue,
+        on_miss: OnMiss::Continue,
+        miss_window: 10,
         queue: 64,
         response_bound: Duration::from_ns(load.deadline),
         certificate: Certificate::Unproven,

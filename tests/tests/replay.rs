@@ -5,7 +5,9 @@
 
 use aegis_codegen::analysis::Load;
 use aegis_codegen::replay::{LaneState, Why};
-use aegis_core::desc::{LaneDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc};
+use aegis_core::desc::{
+    LaneDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc,
+};
 use aegis_core::dispatch::{Event, State, count_unfinished, step};
 use aegis_core::time::{Duration, Instant};
 use aegis_core::trace::{Kind, Sink};
@@ -66,6 +68,8 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
             segments: vec![ns(2); pieces].leak(),
             budget: ns(rng.u64(1..=8)),
             on_overrun: [OnOverrun::SkipNext, OnOverrun::Continue, OnOverrun::AbortJob][rng.usize(..3)],
+            on_miss: [OnMiss::SkipNext, OnMiss::Continue, OnMiss::AbortJob][rng.usize(..3)],
+            miss_window: rng.u8(1..=64),
             queue: rng.u16(1..=4),
             response_bound: ns(rng.u64(5..=60)),
             ..base.tasks[0]

@@ -183,6 +183,8 @@ fn build_task(
         margin_ppm: raw.margin_ppm.map_or(system_margin_ppm, Spanned::into_inner),
         budget: raw.budget,
         on_overrun: raw.on_overrun,
+        on_miss: raw.on_miss,
+        miss_window: raw.miss_window,
         span: raw.span,
     })
 }

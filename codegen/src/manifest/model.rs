@@ -5,7 +5,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_core::desc::{Backend, OnOverrun, OnStall, Policy, Preemption, TensorLife};
+use aegis_core::desc::{Backend, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
@@ -62,6 +62,10 @@ impl Manifest {
     pub const MAX_LEVELS: usize = 16;
     /// The greatest number of stages of a task.
     pub const MAX_STAGES: usize = 16;
+    /// Of how many jobs misses are counted together, where the manifest does not say.
+    pub const MISS_WINDOW: u8 = 10;
+    /// The most jobs of which they can be: the dispatcher has a bit for each.
+    pub const LONGEST_MISS_WINDOW: u8 = 64;
 }
 
 /// How the vehicle watches itself.
@@ -331,6 +335,10 @@ pub struct Task {
     pub budget: Option<Spanned<Duration>>,
     /// The answer to an overrun.
     pub on_overrun: OnOverrun,
+    /// The answer to a missed deadline.
+    pub on_miss: OnMiss,
+    /// Of how many jobs misses are counted together: 1 to 64.
+    pub miss_window: u8,
     /// Its table's header, or where the stage is given.
     pub span: Span,
 }

@@ -196,6 +196,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// An integer within these bounds.
+    pub(crate) fn count(&mut self, key: &'static str, least: u8, most: u8) -> Option<Spanned<u8>> {
+        let (_, value) = self.entry(key)?;
+        let DeValue::Integer(integer) = value.get_ref() else {
+            self.wrong_type(key, value.get_ref(), value.span(), "an integer");
+            return None;
+        };
+        let found = integer_value(integer).and_then(|n| u8::try_from(n).ok());
+        let Some(n) = found.filter(|n| (least..=most).contains(n)) else {
+            self.out_of_range(&self.call(key), value.span(), u32::from(most), u32::from(least), integer);
+            return None;
+        };
+        Some(Spanned::new(value.span(), n))
+    }
+
     /// A priority: an integer from 0 to 65,535, or the word that asks for the best one.
     pub(crate) fn priority(&mut self, key: &'static str) -> Option<Spanned<Order>> {
         let (_, value) = self.entry(key)?;

@@ -147,7 +147,7 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
                 ("execution_ns", Number),
             ],
         ),
-        "miss" => (false, &[("request_id", Text), ("task", Text), ("lateness_ns", Number)]),
+        "miss" => (false, &[("request_id", Text), ("task", Text), ("lateness_ns", Number), ("recent", Number)]),
         "bound_exceeded" => {
             (false, &[("request_id", Text), ("task", Text), ("response_ns", Number), ("bound_ns", Number)])
         }
@@ -359,7 +359,7 @@ mod tests {
             Kind::Completed { job, lane, began: at, ended: at, response: ns, execution: ns },
             Kind::Aborted { job, lane, segment: 1, began: at, ended: at, response: ns, execution: ns },
             Kind::Failed { job, lane },
-            Kind::Missed { job, lateness: ns },
+            Kind::Missed { job, lateness: ns, recent: 2 },
             Kind::Exceeded { job, response: ns, bound: ns },
             Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: false },
             Kind::LaneStalled { job, lane, elapsed: ns, allowed: ns },

@@ -50,7 +50,7 @@ pub enum Pattern {
 pub struct Observed {
     /// Completed jobs.
     pub jobs: u64,
-    /// Jobs that were aborted after an overrun.
+    /// Jobs that were aborted after an overrun or a miss.
     pub aborted: u64,
     /// The longest response, aborted jobs included.
     pub response: Duration,

@@ -1,9 +1,11 @@
 //! Ends segments and jobs: completions, pauses, budgets, overruns, and the hand-over to the next stage.
 
+use super::miss;
 use super::release::enqueue;
 use super::state::{Progress, State};
+use super::tournament::NEVER;
 use super::{Job, Refused};
-use crate::desc::{OnOverrun, Preemption, SystemDesc, TaskDesc};
+use crate::desc::{OnMiss, OnOverrun, Preemption, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Limit, Sink};
 use crate::units::{LaneId, TaskId};
@@ -24,8 +26,8 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     let next = job.segment.saturating_add(1);
     let goes_on = usize::from(next) < task.segments.len();
     let mut stage = state.tasks.get(job.task.index()).and_then(|own| own.follower);
-    if is_aborted(task, &progress) && (goes_on || stage.is_some()) {
-        abort(task, lane, &progress, (began, ended), sink);
+    if is_aborted(task, &progress, ended) && (goes_on || stage.is_some()) {
+        abort(system, state, lane, &progress, (began, ended), sink);
         return Ok(());
     }
     if goes_on {
@@ -37,7 +39,7 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     let execution = progress.spent;
     sink.record(ended, Kind::Completed { job: job.reference(), lane, began, ended, response, execution });
     if stage.is_none() {
-        note_miss(&job, ended, sink);
+        miss::end(system, state, &progress, (ended > job.deadline, ended), sink);
     }
     note_exceeded(task, &job, ended, sink);
     for _ in system.tasks {
@@ -64,7 +66,9 @@ pub(super) fn preempt<const TASKS: usize, const LANES: usize, const QUEUE: usize
         return Err(Refused::NotPreemptible { lane });
     }
     match take(system, state, lane, piece, sink)? {
-        Some((task, progress)) if is_aborted(task, &progress) => abort(task, lane, &progress, piece, sink),
+        Some((task, progress)) if is_aborted(task, &progress, piece.1) => {
+            abort(system, state, lane, &progress, piece, sink);
+        }
         Some((_, progress)) => pause(state, lane, progress, piece, sink),
         None => {}
     }
@@ -72,26 +76,28 @@ pub(super) fn preempt<const TASKS: usize, const LANES: usize, const QUEUE: usize
 }
 
 /// Whether a job whose segment has ended, or was cut off, is to end without what is left of it. What only the timer took for an
-/// overrun does not count: by now the executions are measured.
-fn is_aborted(task: &TaskDesc, progress: &Progress) -> bool {
-    task.on_overrun == OnOverrun::AbortJob && progress.measured
+/// overrun does not count: by now the executions are measured. What has something left after its deadline misses it.
+fn is_aborted(task: &TaskDesc, progress: &Progress, ended: Instant) -> bool {
+    let is_late = progress.missed || ended > progress.job.deadline;
+    (task.on_overrun == OnOverrun::AbortJob && progress.measured) || (task.on_miss == OnMiss::AbortJob && is_late)
 }
 
-/// Ends a job that has left its lane: nothing waits for it, so nothing more comes of it.
-fn abort(task: &TaskDesc, lane: LaneId, progress: &Progress, (began, ended): Piece, sink: &mut impl Sink) {
+/// Ends a job that has left its lane, or waits for it no longer: nothing more comes of it.
+pub(super) fn abort<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    lane: LaneId,
+    progress: &Progress,
+    (began, ended): Piece,
+    sink: &mut impl Sink,
+) {
     let (job, execution) = (progress.job, progress.spent);
     let response = ended.saturating_since(job.arrival);
     let segment = job.segment;
     sink.record(ended, Kind::Aborted { job: job.reference(), lane, segment, began, ended, response, execution });
-    note_miss(&job, ended, sink);
-    note_exceeded(task, &job, ended, sink);
-}
-
-/// Records a miss where the job ended after its deadline.
-fn note_miss(job: &Job, ended: Instant, sink: &mut impl Sink) {
-    if ended > job.deadline {
-        let lateness = ended.saturating_since(job.deadline);
-        sink.record(ended, Kind::Missed { job: job.reference(), lateness });
+    miss::end(system, state, progress, (progress.missed || ended > job.deadline, ended), sink);
+    if let Some(task) = system.tasks.get(job.task.index()) {
+        note_exceeded(task, &job, ended, sink);
     }
 }
 
@@ -167,7 +173,8 @@ fn pause<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     sink.record(ended, Kind::Paused { job: progress.job.reference(), lane, began, ended });
 }
 
-/// Records an overrun for each budget of a running job, and of its segment, that ended before `now`.
+/// Records an overrun for each budget of a running job, and of its segment, that ended before `now`, and a miss where the job's
+/// deadline is watched and has passed.
 pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
@@ -185,6 +192,11 @@ pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE:
         running.segment_overran |= segment.is_some();
         let whole = Some(running.budget_end).filter(|end| *end < now && !running.progress.overran);
         running.progress.overran |= whole.is_some();
+        let is_late = running.deadline_end < now;
+        if is_late {
+            running.progress.missed = true;
+            running.deadline_end = NEVER;
+        }
         let exceeded = |limit, end, budget: Duration| {
             let execution = budget.checked_add(now.saturating_since(end)).unwrap_or(Duration::MAX);
             OverBudget { limit, execution, budget }
@@ -194,6 +206,9 @@ pub(super) fn check_budgets<const TASKS: usize, const LANES: usize, const QUEUE:
         }
         if let Some(end) = whole {
             overrun(system, state, job, exceeded(Limit::Job, end, task.budget), now, sink);
+        }
+        if is_late {
+            miss::note(system, state, &job, now, sink);
         }
     }
 }
@@ -231,7 +246,7 @@ fn overrun<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
 }
 
 /// The first stage of the task that `id` is a stage of.
-fn first_stage(system: &SystemDesc, id: TaskId) -> TaskId {
+pub(super) fn first_stage(system: &SystemDesc, id: TaskId) -> TaskId {
     let mut first = id;
     for _ in system.tasks {
         match system.tasks.get(first.index()).and_then(|task| task.stage) {

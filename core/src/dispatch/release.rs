@@ -153,7 +153,7 @@ pub(super) fn enqueue<const TASKS: usize, const LANES: usize, const QUEUE: usize
         return Ok(());
     };
     task_state.next = next;
-    if core::mem::take(&mut task_state.skip_next) {
+    if core::mem::take(&mut task_state.skip_next) | core::mem::take(&mut task_state.skip_late) {
         sink.record(now, Kind::Skipped { task: id, arrival });
         return Ok(());
     }

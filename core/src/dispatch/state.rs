@@ -33,6 +33,12 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) follower: Option<TaskId>,
     pub(super) sibling: Option<TaskId>,
     pub(super) skip_next: bool,
+    /// Likewise, because of a miss.
+    pub(super) skip_late: bool,
+    /// Of how many jobs misses are counted.
+    pub(super) window: u8,
+    /// Which of the last 64 jobs that ended have missed, the latest in the lowest bit.
+    pub(super) misses: u64,
 }
 
 impl<const QUEUE: usize> TaskState<QUEUE> {
@@ -46,6 +52,9 @@ impl<const QUEUE: usize> TaskState<QUEUE> {
             follower: None,
             sibling: None,
             skip_next: false,
+            skip_late: false,
+            window: task.map_or(0, |task| task.miss_window),
+            misses: 0,
         }
     }
 }
@@ -60,6 +69,8 @@ pub(super) struct Progress {
     pub(super) overran: bool,
     /// Whether an overrun of the job or of one of its segments was measured, not only seen by the timer.
     pub(super) measured: bool,
+    /// Whether it is recorded that it missed its deadline.
+    pub(super) missed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,16 +99,18 @@ pub(super) struct Running {
     pub(super) budget_end: Instant,
     /// When the segment's length ends; [`NEVER`] in a job of one segment.
     pub(super) segment_end: Instant,
+    /// When the job has missed its deadline; [`NEVER`] where that is recorded, or judged at its end.
+    pub(super) deadline_end: Instant,
     /// Whether it is recorded that the segment exceeded its length.
     pub(super) segment_overran: bool,
 }
 
 impl Running {
-    /// The next end of a budget that is not recorded yet; [`NEVER`] where all are.
+    /// The next end of a budget, or the deadline, that is not recorded yet; [`NEVER`] where all are.
     pub(super) fn watched(&self) -> Instant {
         let job = if self.progress.overran { NEVER } else { self.budget_end };
         let segment = if self.segment_overran { NEVER } else { self.segment_end };
-        job.min(segment)
+        job.min(segment).min(self.deadline_end)
     }
 }
 

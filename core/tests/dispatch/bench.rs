@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, reason = "a module of one test")]
 
 use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
+    Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
 };
 use aegis_core::dispatch::{Actions, Event, Refused, State, step};
 use aegis_core::trace::{JobRef, Kind, Reason, Sink};
@@ -32,6 +32,8 @@ pub fn task(lane: u16, priority: u16) -> TaskDesc {
         region: Duration::ZERO,
         budget: Duration::from_ns(2),
         on_overrun: OnOverrun::Continue,
+        on_miss: OnMiss::Continue,
+        miss_window: 10,
         queue: 2,
         response_bound: Duration::from_ns(8),
         certificate: Certificate::Unproven,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 mod bench;
+mod misses;
 mod random;
 mod reference;
 mod segments;
@@ -178,7 +179,7 @@ fn a_miss_and_an_exceeded_bound_are_different_records() {
     };
     assert_eq!(records(&mut bench, 20, 29), [exceeded(2, 9)]);
     assert_eq!(records(&mut bench, 40, 50), [exceeded(3, 10)], "ending at the deadline is in time");
-    let missed = Kind::Missed { job: job(0, 4), lateness: Duration::from_ns(2) };
+    let missed = Kind::Missed { job: job(0, 4), lateness: Duration::from_ns(2), recent: 1 };
     assert_eq!(records(&mut bench, 60, 72), [missed, exceeded(4, 12)]);
 }
 
@@ -192,8 +193,11 @@ fn what_is_unfinished_after_its_deadline_is_missed() {
     count_unfinished(&bench.state, at(10), &mut log);
     assert_eq!(std::mem::take(&mut log.0), [(10, Kind::Ended)]);
     count_unfinished(&bench.state, at(12), &mut log);
-    let missed =
-        |task, request, lateness| Kind::Missed { job: job(task, request), lateness: Duration::from_ns(lateness) };
+    let missed = |task, request, lateness| Kind::Missed {
+        job: job(task, request),
+        lateness: Duration::from_ns(lateness),
+        recent: 1,
+    };
     assert_eq!(
         log.0,
         [(12, Kind::Ended), (12, missed(0, 1, 2)), (12, missed(1, 2, 1))],

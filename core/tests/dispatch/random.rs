@@ -4,8 +4,8 @@
 use crate::bench::{Log, at, lane, system, task};
 use crate::reference::Reference;
 use aegis_core::desc::{
-    Backend, LaneDesc, LevelDesc, ModelDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc,
-    TaskDesc, TensorLife,
+    Backend, LaneDesc, LevelDesc, ModelDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc,
+    SystemDesc, TaskDesc, TensorLife,
 };
 use aegis_core::dispatch::{Event, Job, State, step};
 use aegis_core::trace::{Kind, Limit};
@@ -78,6 +78,7 @@ struct TaskSpec {
     times: [u64; 6],
     segments: Vec<u64>,
     on_overrun: OnOverrun,
+    on_miss: (OnMiss, u8),
     queue: u16,
     slots: Vec<u64>,
     model: bool,
@@ -121,6 +122,8 @@ impl Plan {
                 response_bound: bound,
                 segments: segments.leak(),
                 on_overrun: spec.on_overrun,
+                on_miss: spec.on_miss.0,
+                miss_window: spec.on_miss.1,
                 queue: spec.queue,
                 ..task(u16::try_from(lane).unwrap(), 0)
             }
@@ -198,9 +201,12 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     let slots = prop::collection::vec(0..HYPERPERIOD, 1..4);
     let on_overrun =
         prop_oneof![1 => Just(OnOverrun::Continue), 2 => Just(OnOverrun::SkipNext), 1 => Just(OnOverrun::AbortJob)];
-    let rest = (pieces, on_overrun, 1..=4_u16, slots, any::<bool>());
+    let on_miss = prop_oneof![2 => Just(OnMiss::Continue), 1 => Just(OnMiss::SkipNext), 1 => Just(OnMiss::AbortJob)];
+    let on_miss = (on_miss, prop_oneof![3 => 1..=5_u8, 1 => Just(64)]);
+    let answers = (on_overrun, on_miss);
+    let rest = (pieces, answers, 1..=4_u16, slots, any::<bool>());
     (0..3_usize, release, any::<usize>(), any::<u16>(), times, rest).prop_map(
-        |(lane, release, after, priority, times, (segments, on_overrun, queue, slots, model))| TaskSpec {
+        |(lane, release, after, priority, times, (segments, (on_overrun, on_miss), queue, slots, model))| TaskSpec {
             lane,
             release,
             after,
@@ -208,6 +214,7 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
             times,
             segments,
             on_overrun,
+            on_miss,
             queue,
             slots,
             model,
@@ -290,7 +297,10 @@ impl Watcher {
             Kind::Paused { job, .. } => {
                 assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Paused)), Some((job.task, Seen::Runs)));
             }
-            Kind::Completed { job, .. } | Kind::Aborted { job, .. } => {
+            Kind::Aborted { job, .. } => {
+                assert!(self.jobs.remove(&job.request).is_some_and(|(task, _)| task == job.task));
+            }
+            Kind::Completed { job, .. } => {
                 assert_eq!(self.jobs.remove(&job.request), Some((job.task, Seen::Runs)));
             }
             _ => {}
@@ -369,8 +379,10 @@ impl Counts {
             Kind::Overran { limit: Limit::Segment, .. } => "segment overran",
             Kind::Paused { .. } => "paused",
             Kind::Completed { .. } => "completed",
+            Kind::Aborted { began, ended, .. } if began == ended => "dropped",
             Kind::Aborted { .. } => "aborted",
-            Kind::Missed { .. } => "missed",
+            Kind::Missed { recent: 1, .. } => "missed",
+            Kind::Missed { .. } => "missed again",
             Kind::Exceeded { .. } => "exceeded",
             _ => "other",
         });
@@ -482,6 +494,8 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "paused",
         "completed",
         "aborted",
+        "dropped",
+        "missed again",
         "missed",
         "exceeded",
         "refused",

@@ -3,7 +3,7 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
-use aegis_core::desc::{OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused};
 use aegis_core::trace::{Kind, Limit, Reason, StateKey};
 use aegis_core::{Duration, Instant, LaneId, LevelId, TaskId};
@@ -23,6 +23,8 @@ enum Phase {
         segment_ends: Option<u64>,
         /// Whether an overrun of this segment is recorded.
         segment_overran: bool,
+        /// When the job has missed its deadline, where that is looked for while it runs and not recorded yet.
+        deadline_ends: Option<u64>,
     },
 }
 
@@ -36,6 +38,8 @@ struct Life {
     overran: bool,
     /// Whether anything of it was measured to be too long.
     measured: bool,
+    /// Whether its miss is recorded.
+    missed: bool,
 }
 
 /// The state: all that is not in the plan.
@@ -48,6 +52,9 @@ pub struct Reference {
     next: Vec<u64>,
     /// For each task whether its next arrival is dropped.
     skip: Vec<bool>,
+    skip_late: Vec<bool>,
+    /// For each task whether each of its jobs that ended has missed.
+    history: Vec<Vec<bool>>,
     /// In order of arrival at their queues.
     lives: Vec<Life>,
     /// The level of pressure that holds, since when, and whether it has settled.
@@ -66,6 +73,8 @@ impl Reference {
             requests: 0,
             next: system.tasks.iter().map(|task| task.phase.as_ns()).collect(),
             skip: vec![false; system.tasks.len()],
+            skip_late: vec![false; system.tasks.len()],
+            history: vec![Vec::new(); system.tasks.len()],
             lives: Vec::new(),
             level: None,
             slots: vec![0; system.lanes.len()],
@@ -90,7 +99,7 @@ impl Reference {
             Event::Preempted { lane, began, ended } => {
                 let (began, ended) = (began.as_ns(), ended.as_ns().min(now));
                 let life = self.settle(lane, began, ended);
-                if self.aborts(&life) {
+                if self.aborts(&life, ended) {
                     self.abort(life, lane, began, ended);
                 } else {
                     self.pause(life, lane, began, ended);
@@ -228,8 +237,8 @@ impl Reference {
         let of = TaskId(u16::try_from(id).unwrap());
         let at = Instant::from_ns(arrival);
         self.next[id] = arrival + task.period.as_ns();
-        if self.skip[id] {
-            self.skip[id] = false;
+        if self.skip[id] || self.skip_late[id] {
+            (self.skip[id], self.skip_late[id]) = (false, false);
             return self.note(now, Kind::Skipped { task: of, arrival: at });
         }
         let own = self.lives.iter().filter(|life| life.job.task == of && life.phase == Phase::Waiting);
@@ -239,7 +248,7 @@ impl Reference {
         self.requests += 1;
         let deadline = Instant::from_ns(arrival + task.deadline.as_ns());
         let job = Job { task: of, request: self.requests, arrival: at, deadline, segment: 0 };
-        self.lives.push(Life { job, phase: Phase::Waiting, spent: 0, overran: false, measured: false });
+        self.lives.push(Life { job, phase: Phase::Waiting, spent: 0, overran: false, measured: false, missed: false });
         let queue_depth = u16::try_from(self.waiting(task.lane.index()).len()).unwrap();
         self.note(now, Kind::Submitted { job: job.reference(), arrival: at, queue_depth });
     }
@@ -285,7 +294,7 @@ impl Reference {
         let task = self.task(life.job.task);
         let is_stage = |other: &TaskDesc| other.stage.is_some_and(|stage| stage.after == life.job.task);
         let is_last = usize::from(life.job.segment) + 1 >= task.segments.len();
-        if self.aborts(&life) && (!is_last || self.system.tasks.iter().any(is_stage)) {
+        if self.aborts(&life, ended) && (!is_last || self.system.tasks.iter().any(is_stage)) {
             return self.abort(life, lane, began, ended);
         }
         if usize::from(life.job.segment) + 1 < task.segments.len() {
@@ -307,9 +316,8 @@ impl Reference {
         let stages = self.system.tasks.iter().enumerate();
         let stages = stages.filter(|(_, other)| other.stage.is_some_and(|stage| stage.after == job.task));
         let stages: Vec<usize> = stages.map(|(id, _)| id).collect();
-        if ended > job.deadline.as_ns() && stages.is_empty() {
-            let lateness = Duration::from_ns(ended - job.deadline.as_ns());
-            self.note(ended, Kind::Missed { job: job.reference(), lateness });
+        if stages.is_empty() {
+            self.judge(&life, ended > job.deadline.as_ns(), ended);
         }
         if response > task.response_bound.as_ns() {
             let response = Duration::from_ns(response);
@@ -320,8 +328,44 @@ impl Reference {
         }
     }
 
-    fn aborts(&self, life: &Life) -> bool {
-        life.measured && self.task(life.job.task).on_overrun == OnOverrun::AbortJob
+    fn aborts(&self, life: &Life, ended: u64) -> bool {
+        let task = self.task(life.job.task);
+        let is_late = life.missed || ended > life.job.deadline.as_ns();
+        life.measured && task.on_overrun == OnOverrun::AbortJob || is_late && task.on_miss == OnMiss::AbortJob
+    }
+
+    /// Whether a job's miss is looked for before it ends.
+    fn looks(&self, task: TaskId) -> bool {
+        let is_last = !self.system.tasks.iter().any(|other| other.stage.is_some_and(|stage| stage.after == task));
+        match self.task(task).on_miss {
+            OnMiss::Continue => false,
+            OnMiss::SkipNext => is_last,
+            OnMiss::AbortJob => true,
+        }
+    }
+
+    fn miss(&mut self, job: &Job, at: u64) {
+        let task = self.task(job.task);
+        let before = self.history[job.task.index()].iter().rev().take(usize::from(task.miss_window) - 1);
+        let recent = u8::try_from(before.filter(|missed| **missed).count()).unwrap() + 1;
+        let lateness = Duration::from_ns(at.saturating_sub(job.deadline.as_ns()));
+        self.note(at, Kind::Missed { job: job.reference(), lateness, recent });
+        if task.on_miss == OnMiss::SkipNext {
+            let first = self.first_stage(job.task);
+            self.skip_late[first] = true;
+        }
+    }
+
+    /// A job has ended.
+    fn judge(&mut self, life: &Life, is_late: bool, ended: u64) {
+        if is_late && !life.missed {
+            self.miss(&life.job, ended);
+        }
+        if life.missed && !is_late {
+            let first = self.first_stage(life.job.task);
+            self.skip_late[first] = false;
+        }
+        self.history[life.job.task.index()].push(is_late);
     }
 
     /// The job is in no list any more.
@@ -338,10 +382,7 @@ impl Reference {
             execution: Duration::from_ns(life.spent),
         };
         self.note(ended, aborted);
-        if ended > job.deadline.as_ns() {
-            let lateness = Duration::from_ns(ended - job.deadline.as_ns());
-            self.note(ended, Kind::Missed { job: job.reference(), lateness });
-        }
+        self.judge(&life, life.missed || ended > job.deadline.as_ns(), ended);
         if response > task.response_bound {
             self.note(ended, Kind::Exceeded { job: job.reference(), response, bound: task.response_bound });
         }
@@ -407,20 +448,55 @@ impl Reference {
     fn watch(&mut self, lane: usize, now: u64) {
         let Some(position) = self.running(lane) else { return };
         let life = self.lives[position];
-        let Phase::Running { job_ends, segment_ends, segment_overran } = life.phase else { panic!("it runs") };
+        let Phase::Running { job_ends, segment_ends, segment_overran, deadline_ends } = life.phase else {
+            panic!("it runs")
+        };
         let task = self.task(life.job.task);
+        let is_late = deadline_ends.is_some_and(|ends| ends < now);
         if let Some(ends) = segment_ends
             && ends < now
             && !segment_overran
         {
             let length = task.segments[usize::from(life.job.segment)].as_ns();
             self.overran(life.job, Limit::Segment, length + (now - ends), length, now);
-            self.lives[position].phase = Phase::Running { job_ends, segment_ends, segment_overran: true };
+            self.lives[position].phase =
+                Phase::Running { job_ends, segment_ends, segment_overran: true, deadline_ends };
         }
         if job_ends < now && !life.overran {
             let budget = task.budget.as_ns();
             self.overran(life.job, Limit::Job, budget + (now - job_ends), budget, now);
             self.lives[position].overran = true;
+        }
+        if is_late {
+            self.miss(&life.job, now);
+            let life = &mut self.lives[position];
+            life.missed = true;
+            let Phase::Running { deadline_ends, .. } = &mut life.phase else { panic!("it runs") };
+            *deadline_ends = None;
+        }
+    }
+
+    /// The job that goes next on a lane; what is too late for it ends.
+    fn next(&mut self, lane: usize, now: u64) -> Option<(Job, StateKey)> {
+        loop {
+            let in_table = self.system.lanes[lane].policy == Policy::TimeTriggered;
+            let chosen = if in_table { self.in_table(lane, now)? } else { self.first(lane)? };
+            let key = self.key(lane);
+            let position = self.lives.iter().position(|life| life.job == chosen).unwrap();
+            if now <= chosen.deadline.as_ns() || !self.looks(chosen.task) {
+                return Some((chosen, key));
+            }
+            if self.task(chosen.task).on_miss == OnMiss::AbortJob {
+                let mut life = self.lives.remove(position);
+                life.job.segment = life.job.segment.saturating_sub(1);
+                self.abort(life, LaneId(u16::try_from(lane).unwrap()), now, now);
+                continue;
+            }
+            if !self.lives[position].missed {
+                self.miss(&chosen, now);
+                self.lives[position].missed = true;
+            }
+            return Some((chosen, key));
         }
     }
 
@@ -430,9 +506,9 @@ impl Reference {
             return None;
         }
         let desc = &self.system.lanes[lane];
-        let chosen = if desc.policy == Policy::TimeTriggered { self.in_table(lane, now)? } else { self.first(lane)? };
+        let (chosen, state) = self.next(lane, now)?;
         let task = self.task(chosen.task);
-        let (state, queue_depth) = (self.key(lane), u16::try_from(self.waiting(lane).len()).unwrap());
+        let queue_depth = u16::try_from(self.waiting(lane).len()).unwrap();
         let position = self.lives.iter().position(|life| life.job == chosen).unwrap();
         let begun = now + desc.segment_overhead().unwrap().as_ns();
         let life = self.lives[position];
@@ -440,6 +516,8 @@ impl Reference {
             job_ends: begun + task.budget.as_ns().saturating_sub(life.spent),
             segment_ends: (task.segments.len() > 1).then(|| begun + task.segments[usize::from(chosen.segment)].as_ns()),
             segment_overran: false,
+            deadline_ends: (self.looks(chosen.task) && !life.missed)
+                .then(|| chosen.deadline.as_ns() + desc.segment_overhead().unwrap().as_ns()),
         };
         let second = if desc.policy == Policy::TimeTriggered { None } else { self.first(lane) };
         let reason = match second {
@@ -528,7 +606,12 @@ impl Reference {
         }
         for lane in 0..self.system.lanes.len() {
             match self.running(lane).map(|position| self.lives[position]) {
-                Some(Life { phase: Phase::Running { job_ends, segment_ends, segment_overran }, overran, .. }) => {
+                Some(Life {
+                    phase: Phase::Running { job_ends, segment_ends, segment_overran, deadline_ends },
+                    overran,
+                    ..
+                }) => {
+                    all.extend(deadline_ends.map(|ends| ends + 1));
                     all.extend((!overran).then_some(job_ends + 1));
                     all.extend(segment_ends.filter(|_| !segment_overran).map(|ends| ends + 1));
                 }

@@ -6,8 +6,8 @@
 mod common;
 
 use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnOverrun, Policy,
-    PoolDesc, Preemption, Recording, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnMiss, OnOverrun,
+    Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::verify::{scratch_is_its_own, verify};
 use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority, TaskId, layout};
@@ -218,6 +218,8 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
         region: us(0),
         budget: us(4_000),
         on_overrun: OnOverrun::Continue,
+        on_miss: OnMiss::Continue,
+        miss_window: 10,
         queue: 2,
         response_bound: Duration::from_ns(14_000 * US - 1),
         certificate: SHORT,

@@ -6,8 +6,8 @@
 mod common;
 
 use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnOverrun, OnStall,
-    Policy, PoolDesc, Preemption, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnMiss, OnOverrun,
+    OnStall, Policy, PoolDesc, Preemption, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
     WatchdogDesc,
 };
 use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority, TaskId, layout};
@@ -144,6 +144,8 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
         region: Duration::ZERO,
         budget: ns(wcet * MS),
         on_overrun: OnOverrun::Continue,
+        on_miss: OnMiss::Continue,
+        miss_window: 10,
         queue: 2,
         response_bound: ns(response_bound),
         certificate,

@@ -10,10 +10,12 @@ pub struct TaskStats {
     pub jobs: u64,
     /// Jobs that failed alone and delivered nothing; they complete like others, or are aborted.
     pub failed: u64,
-    /// Jobs that ended without what was left of them, after an overrun: they delivered nothing and are not among the completed.
+    /// Jobs that ended without what was left of them, after an overrun or a miss: they delivered nothing and are not among the completed.
     pub aborted: u64,
     /// Jobs that ended after their deadline or had not completed at the end of the run.
     pub misses: u64,
+    /// The most misses among as many of its jobs, one after the other, as its window has.
+    pub most_recent_misses: u8,
     /// Budgets that were exceeded, of jobs and of their segments.
     pub overruns: u64,
     /// Arrivals refused because the queue was full.
@@ -112,7 +114,10 @@ impl<const TASKS: usize> Tally<TASKS> {
                 self.with(job.task, |task| task.abort(response, execution));
             }
             Kind::Failed { job, .. } => self.with(job.task, |task| task.failed = task.failed.saturating_add(1)),
-            Kind::Missed { job, .. } => self.with(job.task, |task| task.misses = task.misses.saturating_add(1)),
+            Kind::Missed { job, recent, .. } => self.with(job.task, |task| {
+                task.misses = task.misses.saturating_add(1);
+                task.most_recent_misses = task.most_recent_misses.max(recent);
+            }),
             Kind::Overran { job, .. } => self.with(job.task, |task| task.overruns = task.overruns.saturating_add(1)),
             Kind::Rejected { task, count, .. } => {
                 self.with(task, |task| task.rejected = task.rejected.saturating_add(count));

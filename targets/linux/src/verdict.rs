@@ -22,7 +22,7 @@ pub struct Findings {
     pub explained: u64,
     /// Jobs that failed alone.
     pub failed: u64,
-    /// Jobs that were aborted after an overrun.
+    /// Jobs that were aborted after an overrun or a miss.
     pub aborted: u64,
     /// The orchestration thread's steps.
     pub steps: StepReport,
@@ -69,7 +69,7 @@ pub fn judge(findings: &Findings) -> Verdict {
         return verdict(1, format!("{} jobs failed and delivered nothing", findings.failed));
     }
     if findings.aborted > 0 {
-        return verdict(1, format!("{} jobs were aborted after an overrun and delivered nothing", findings.aborted));
+        return verdict(1, format!("{} jobs were aborted and delivered nothing", findings.aborted));
     }
     if misses > 0 {
         return verdict(1, format!("{misses} missed deadlines"));
@@ -164,7 +164,7 @@ mod tests {
         let failed = Findings { failed: 2, misses: 1, ..findings(0, 0) };
         assert_eq!(judge(&failed).why, "2 jobs failed and delivered nothing");
         let aborted = Findings { aborted: 3, misses: 1, ..findings(0, 0) };
-        assert_eq!(judge(&aborted).why, "3 jobs were aborted after an overrun and delivered nothing");
+        assert_eq!(judge(&aborted).why, "3 jobs were aborted and delivered nothing");
         let stalled = Findings { stalls: 1, failed: 2, ..findings(0, 0) };
         let why = "a lane or the orchestration thread stood still for longer than the watchdog allows, once";
         assert_eq!((judge(&stalled).status, judge(&stalled).why.as_str()), (1, why));

@@ -109,7 +109,7 @@ fn every_kind_is_a_json_object_with_its_event() {
             Kind::Aborted { job: JOB, lane: LaneId(0), segment: 1, began: at, ended: at, response: ns, execution: ns },
             "aborted",
         ),
-        (Kind::Missed { job: JOB, lateness: ns }, "miss"),
+        (Kind::Missed { job: JOB, lateness: ns, recent: 2 }, "miss"),
         (Kind::Exceeded { job: JOB, response: ns, bound: ns }, "bound_exceeded"),
         (disturbed, "disturbance"),
         (Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: true }, "step_exceeded"),

@@ -151,7 +151,6 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
         let next = arrivals.iter().enumerate().filter(|(task, at)| !shed(*task) && **at < 12 * longest);
         let next = next.min_by_key(|(_, at)| **at).map(|(task, at)| (*at, task));
         let ends = lanes.iter().enumerate().filter_map(|(lane, running)| Some((running.as_ref()?.1, lane))).min();
-        let mut ended = None;
         let (now, event) = match (next, ends) {
             (Some((at, task)), end) if end.is_none_or(|(end, _)| at < end) => {
                 arrivals[task] += plan.tasks[task].period_ns + rng.u64(0..=plan.tasks[task].period_ns / 4);
@@ -160,7 +159,6 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
             }
             (_, Some((at, lane))) => {
                 let (job, _) = lanes[lane].take().expect("it runs");
-                ended = Some(job.task);
                 let pieces = plan.tasks[job.task.index()].segments_ns.len();
                 let next = usize::from(job.segment) + 1;
                 map.waits[job.task.index()] = (next < pieces).then_some(next);
@@ -175,11 +173,11 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
         clock = clock.max(now + late);
         let stepped = step(desc, &mut state, event, Instant::from_ns(clock), &mut map.seen.wrong);
         let Actions { start, .. } = stepped.expect("the events are as they may be");
-        // What an aborted job would have handed on is dead.
-        if let Some(task) = ended
-            && state.waiting(task).all(|job| job.segment == 0)
-        {
-            map.waits[task.index()] = None;
+        // What a job would have handed on is dead where it was aborted: after its segment, or instead of being resumed.
+        for (task, waits) in (0..).map(TaskId).zip(&mut map.waits) {
+            if state.waiting(task).all(|job| job.segment == 0) {
+                *waits = None;
+            }
         }
         for (lane, job) in start.into_iter().enumerate() {
             let Some(job) = job else { continue };

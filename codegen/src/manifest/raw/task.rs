@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use aegis_core::desc::OnOverrun;
+use aegis_core::desc::{OnMiss, OnOverrun};
 use aegis_core::time::Duration;
 use toml::Spanned;
 
@@ -44,6 +44,8 @@ pub(crate) struct Task {
     pub(crate) margin_ppm: Option<Spanned<u64>>,
     pub(crate) budget: Option<Spanned<Duration>>,
     pub(crate) on_overrun: OnOverrun,
+    pub(crate) on_miss: OnMiss,
+    pub(crate) miss_window: u8,
 }
 
 impl Task {
@@ -131,7 +133,12 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let staged = section.has("stages");
     let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
     let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
-    section.choice("on-miss", &[("continue", ())], &["skip-next", "abort-job", "switch-mode", "fail-domain"]);
+    let on_miss = section.choice(
+        "on-miss",
+        &[("continue", OnMiss::Continue), ("skip-next", OnMiss::SkipNext), ("abort-job", OnMiss::AbortJob)],
+        &["switch-mode", "fail-domain"],
+    );
+    let miss_window = section.count("miss-window", 1, Manifest::LONGEST_MISS_WINDOW);
     let on_overrun = section.choice(
         "on-overrun",
         &[("continue", OnOverrun::Continue), ("skip-next", OnOverrun::SkipNext), ("abort-job", OnOverrun::AbortJob)],
@@ -168,6 +175,8 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         margin_ppm: section.margin("margin"),
         budget: budget(section),
         on_overrun: on_overrun.map_or(OnOverrun::Continue, Spanned::into_inner),
+        on_miss: on_miss.map_or(OnMiss::Continue, Spanned::into_inner),
+        miss_window: miss_window.map_or(Manifest::MISS_WINDOW, Spanned::into_inner),
     }
 }
 
@@ -208,6 +217,8 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         margin_ppm: None,
         budget: None,
         on_overrun: whole.on_overrun,
+        on_miss: whole.on_miss,
+        miss_window: whole.miss_window,
     };
     section.finish();
     task

@@ -10,7 +10,7 @@ use super::ProbeError;
 use super::protocol::{LaneAnswer, LaneRequest, Request};
 use super::statistics::Stats;
 use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
+    Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
 };
 use aegis_core::dispatch::{Event, State, step};
 use aegis_core::trace::{Recorder, Ring};
@@ -135,6 +135,8 @@ fn with_tasks(system: &'static SystemDesc, tasks: usize, release: Release) -> Sy
         region: Duration::ZERO,
         budget: ever,
         on_overrun: OnOverrun::Continue,
+        on_miss: OnMiss::Continue,
+        miss_window: 10,
         queue: 1,
         response_bound: ever,
         certificate: Certificate::Unproven,

@@ -2,7 +2,7 @@
 #![allow(unreachable_pub, dead_code, reason = "shared by unit tests and several integration tests")]
 
 use aegis_core::desc::{
-    Certificate, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnOverrun, Policy, PoolDesc, Preemption, Release,
+    Certificate, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnMiss, OnOverrun, Policy, PoolDesc, Preemption, Release,
     SegmentDesc, SystemDesc, TaskDesc, TensorDesc,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
@@ -91,6 +91,8 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
             region: Duration::ZERO,
             budget: ms(wcet),
             on_overrun: OnOverrun::Continue,
+            on_miss: OnMiss::Continue,
+            miss_window: 10,
             queue: 2,
             response_bound: ms(period),
             certificate: Certificate::Unproven,

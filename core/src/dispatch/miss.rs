@@ -1,0 +1,82 @@
+//! Judges jobs by their deadlines: who has missed, how often of late, and what follows.
+//!
+//! A miss is recorded once for each job. Where nothing follows from it, that is when the job completes. Otherwise a running job
+//! is watched: as soon as a step comes after its deadline and what the lane's overhead may delay the notice of its end by. A job
+//! that waits, or that was paused at a boundary, is judged when it would start, so no step looks at waiting jobs for that.
+
+use super::Job;
+use super::finish::first_stage;
+use super::state::{Progress, State, TaskState};
+use crate::desc::{OnMiss, SystemDesc, TaskDesc};
+use crate::time::Instant;
+use crate::trace::{Kind, Sink};
+
+/// Whether a job is judged before it completes. To skip the next arrival only the last stage's job counts, so that one job of the
+/// whole task skips one.
+pub(super) const fn is_judged(task: &TaskDesc, has_follower: bool) -> bool {
+    match task.on_miss {
+        OnMiss::Continue => false,
+        OnMiss::SkipNext => !has_follower,
+        OnMiss::AbortJob => true,
+    }
+}
+
+/// How many of the last jobs of a task have missed, if the one that is judged now has.
+pub(super) fn recent<const QUEUE: usize>(own: &TaskState<QUEUE>, before: u64) -> u8 {
+    let window = u64::MAX.checked_shr(64_u32.saturating_sub(u32::from(own.window))).unwrap_or(0);
+    u8::try_from((shifted(before, true) & window).count_ones()).unwrap_or(u8::MAX)
+}
+
+/// The misses of a task's last 64 jobs, the latest in the lowest bit, after one more.
+pub(super) fn shifted(misses: u64, has_missed: bool) -> u64 {
+    misses.wrapping_shl(1) | u64::from(has_missed)
+}
+
+/// Records that a job was seen to be late at `now`.
+pub(super) fn note<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    job: &Job,
+    now: Instant,
+    sink: &mut impl Sink,
+) {
+    let Some(own) = state.tasks.get(job.task.index()) else { return };
+    let lateness = now.saturating_since(job.deadline);
+    sink.record(now, Kind::Missed { job: job.reference(), lateness, recent: recent(own, own.misses) });
+    if system.tasks.get(job.task.index()).is_some_and(|task| task.on_miss == OnMiss::SkipNext) {
+        skip(system, state, job, true);
+    }
+}
+
+/// Takes the end of a job into account: of one that has left its last stage, or was aborted.
+pub(super) fn end<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    progress: &Progress,
+    (is_late, ended): (bool, Instant),
+    sink: &mut impl Sink,
+) {
+    let job = &progress.job;
+    if is_late && !progress.missed {
+        note(system, state, job, ended, sink);
+    } else if progress.missed && !is_late {
+        // It was in time; only the notice of its end came later than planned.
+        skip(system, state, job, false);
+    }
+    if let Some(own) = state.tasks.get_mut(job.task.index()) {
+        own.misses = shifted(own.misses, is_late);
+    }
+}
+
+/// Whether the next arrival of the whole task, from its first stage, is dropped because of a miss.
+fn skip<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    job: &Job,
+    skips: bool,
+) {
+    let first = first_stage(system, job.task);
+    if let Some(own) = state.tasks.get_mut(first.index()) {
+        own.skip_late = skips;
+    }
+}
