@@ -89,6 +89,7 @@ const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("task.certificate.starts-ns.1", "a later start is as true, and still in time for the bound"),
     ("task.deadline-ns", "under fixed priorities and in tables the bound stays at or below another deadline"),
     ("task.jitter-ns", "the certificate proves the other jitter, too"),
+    ("task.miss-window", "over how many jobs misses are counted: a number for people, on which no bound rests"),
     ("task.period-ns", "the certificate proves the other period, too"),
     ("task.phase-ns", "arrivals are taken as sporadic outside of tables, so every phase is proven"),
     ("task.priority", "a number that keeps the order, and under EDF and in tables any unique number"),
