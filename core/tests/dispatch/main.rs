@@ -8,6 +8,7 @@ mod random;
 mod reference;
 mod segments;
 mod soak;
+mod watcher;
 
 use aegis_core::desc::{OnOverrun, TaskDesc};
 use aegis_core::dispatch::{Event, Job, MOST_TASKS, Refused, State, WrongSize, count_unfinished, step};

@@ -1,13 +1,14 @@
 //! The dispatcher and the [`reference`](crate::reference), told the same: any plan, anything at any time. A difference is shrunk to
 //! the least plan and the fewest events that show it.
 
-use crate::bench::{Log, at, lane, system, task};
+use crate::bench::{Log, QUEUE, at, lane, system, task};
 use crate::reference::Reference;
+use crate::watcher::Watcher;
 use aegis_core::desc::{
     Backend, LaneDesc, LevelDesc, ModelDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc,
     SystemDesc, TaskDesc, TensorLife,
 };
-use aegis_core::dispatch::{Event, Job, State, step};
+use aegis_core::dispatch::{Event, State, step};
 use aegis_core::trace::{Kind, Limit};
 use aegis_core::{Bytes, Duration, Instant, LaneId, LevelId, ModelId, PoolId, Priority, TaskId};
 use proptest::prelude::*;
@@ -15,7 +16,6 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-const QUEUE: usize = 4;
 const HOUR: u64 = 3_600_000_000_000;
 const HYPERPERIOD: u64 = 60;
 
@@ -260,101 +260,6 @@ fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..=steps)
 }
 
-/// What a job has been through, by the records alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Seen {
-    Waits,
-    Runs,
-    Paused,
-}
-
-/// What must hold whatever the policy does: seen through the records, the actions and what a state tells.
-struct Watcher {
-    system: &'static SystemDesc,
-    jobs: BTreeMap<u64, (TaskId, Seen)>,
-    requests: u64,
-}
-
-impl Watcher {
-    /// One segment a lane, each job once and none lost.
-    fn hear(&mut self, kind: &Kind) {
-        match *kind {
-            Kind::Submitted { job, .. } => {
-                self.requests += 1;
-                assert_eq!(job.request, self.requests, "requests count from 1 without gaps");
-                assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Waits)), None);
-            }
-            Kind::Started { job, lane } => {
-                let lane_of = |task: TaskId| self.system.tasks[task.index()].lane;
-                let busy = self.jobs.values().any(|(task, seen)| *seen == Seen::Runs && lane_of(*task) == lane);
-                assert!(!busy, "{lane:?} runs a segment already");
-                let before = self.jobs.insert(job.request, (job.task, Seen::Runs));
-                assert!(
-                    [Some((job.task, Seen::Waits)), Some((job.task, Seen::Paused))].contains(&before),
-                    "{before:?}"
-                );
-            }
-            Kind::Paused { job, .. } => {
-                assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Paused)), Some((job.task, Seen::Runs)));
-            }
-            Kind::Aborted { job, .. } => {
-                assert!(self.jobs.remove(&job.request).is_some_and(|(task, _)| task == job.task));
-            }
-            Kind::Completed { job, .. } => {
-                assert_eq!(self.jobs.remove(&job.request), Some((job.task, Seen::Runs)));
-            }
-            _ => {}
-        }
-    }
-
-    /// The state has exactly the jobs that the records have, queues are bounded, and what runs now went before what waits.
-    fn look<const TASKS: usize, const LANES: usize>(
-        &self,
-        state: &State<TASKS, LANES, QUEUE>,
-        start: &[Option<Job>; LANES],
-    ) {
-        let mut found = BTreeMap::new();
-        for (id, task) in (0..).map(TaskId).zip(self.system.tasks) {
-            for job in state.waiting(id) {
-                let seen = self.jobs.get(&job.request).map_or(Seen::Runs, |(_, seen)| *seen);
-                assert_ne!(seen, Seen::Runs, "{job:?} does not wait");
-                assert_eq!(found.insert(job.request, (id, seen)), None);
-            }
-            let of = |what| found.values().filter(|own| **own == (id, what)).count();
-            assert!(of(Seen::Waits) <= usize::from(task.queue) && of(Seen::Paused) <= 1, "queues are bounded");
-        }
-        for (id, desc) in (0..).map(LaneId).zip(self.system.lanes) {
-            let running = state.running(id);
-            if let Some(job) = running {
-                assert_eq!(found.insert(job.request, (job.task, Seen::Runs)), None);
-            }
-            let Some(Some(started)) = start.get(id.index()) else { continue };
-            assert_eq!(running, Some(*started));
-            let own = (0..).map(TaskId).zip(self.system.tasks).filter(|(_, task)| task.lane == id);
-            for job in own.flat_map(|(task, _)| state.waiting(task)) {
-                let (one, other) = (&self.system.tasks[started.task.index()], &self.system.tasks[job.task.index()]);
-                assert!(started.task != job.task || started.request < job.request, "jobs of a task in order");
-                let before = match desc.policy {
-                    Policy::EarliestDeadlineFirst => started.deadline <= job.deadline,
-                    Policy::TimeTriggered => true,
-                    _ => started.task == job.task || one.priority.is_more_important_than(other.priority),
-                };
-                assert!(before, "{started:?} does not go before {job:?}");
-            }
-        }
-        assert_eq!(found, self.jobs, "no job is lost");
-    }
-
-    /// A lane without a table is never idle while a job of its waits.
-    fn works<const TASKS: usize, const LANES: usize>(&self, state: &State<TASKS, LANES, QUEUE>) {
-        for (id, desc) in (0..).map(LaneId).zip(self.system.lanes) {
-            let own = (0..).map(TaskId).zip(self.system.tasks).filter(|(_, task)| task.lane == id);
-            let waits = own.flat_map(|(task, _)| state.waiting(task)).count();
-            assert!(waits == 0 || desc.policy == Policy::TimeTriggered || state.running(id).is_some());
-        }
-    }
-}
-
 /// How often something was seen over all runs.
 #[derive(Default, Debug)]
 struct Counts(BTreeMap<&'static str, u64>);
@@ -398,7 +303,7 @@ fn compare<const TASKS: usize, const LANES: usize>(
     let system = plan.desc();
     let mut state: State<TASKS, LANES, QUEUE> = State::new(system).unwrap();
     let mut reference = Reference::new(system);
-    let mut watcher = Watcher { system, jobs: BTreeMap::new(), requests: 0 };
+    let mut watcher = Watcher::new(system);
     let (mut now, mut wake) = (0_u64, None::<u64>);
     for act in acts {
         let mut events = Vec::new();
@@ -513,10 +418,10 @@ fn assert_all_seen(counts: &Counts, least: u64) {
 
 #[test]
 fn a_few_tasks_are_dispatched_as_the_reference_does() {
-    assert_all_seen(&run::<6, 3>(6_000, plans(1, 6, 40), 120), 300);
+    assert_all_seen(&run::<6, 3>(8_000, plans(1, 6, 40), 120), 400);
 }
 
 #[test]
 fn many_tasks_are_dispatched_as_the_reference_does() {
-    assert_all_seen(&run::<150, 3>(100, plans(60, 150, 400), 200), 20);
+    assert_all_seen(&run::<150, 3>(150, plans(60, 150, 400), 200), 30);
 }

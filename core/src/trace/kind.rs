@@ -1,0 +1,278 @@
+//! What a trace record says.
+
+use super::{JobRef, Limit, Reason, StateKey, VoidReason};
+use crate::dispatch::Event;
+use crate::time::{Duration, Instant};
+use crate::units::{LaneId, LevelId, ModelId, TaskId};
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The run of a plan began: the first record.
+    Began {
+        /// The plan's [`crate::desc::SystemDesc::config_hash`].
+        config_hash: [u8; 32],
+    },
+    /// The dispatcher was told an event at the record's time. What it did follows.
+    ///
+    /// A [`Event::Timer`] that changed nothing but the time of the last step leaves no record, and neither does a refused step:
+    /// without either, every later step does the same. Whatever a step does depends on `now` through what is due by then, never
+    /// on when it was looked at last, except for the places of time-triggered lanes; a step that moves one of these is recorded.
+    Stepped {
+        /// What it was told.
+        event: Event,
+    },
+    /// The run ended: the dispatcher's last record, before the misses of jobs that are not complete.
+    Ended,
+    /// The task's certificate held at start, so its jobs are admitted.
+    Admitted {
+        /// The task.
+        task: TaskId,
+        /// Its proven response bound.
+        bound: Duration,
+    },
+    /// The guarantee does not hold in this run.
+    GuaranteeVoid {
+        /// Why.
+        reason: VoidReason,
+    },
+    /// A job was released and waits.
+    Submitted {
+        /// The job.
+        job: JobRef,
+        /// Its planned arrival.
+        arrival: Instant,
+        /// How many jobs of its lane wait now, itself included.
+        queue_depth: u16,
+    },
+    /// Arrivals were refused because the task's queue was full: a transient error.
+    Rejected {
+        /// The task.
+        task: TaskId,
+        /// The first refused arrival.
+        arrival: Instant,
+        /// How many arrivals were refused.
+        count: u64,
+    },
+    /// Arrivals were not released because the level of memory pressure that holds sheds or rejects their task.
+    Withheld {
+        /// The task.
+        task: TaskId,
+        /// The first of these arrivals.
+        arrival: Instant,
+        /// How many they are.
+        count: u64,
+        /// The level.
+        level: LevelId,
+    },
+    /// The level of memory pressure changed.
+    Pressure {
+        /// The level before; `None` where there was none.
+        from: Option<LevelId>,
+        /// The level from now on.
+        to: Option<LevelId>,
+        /// How long it takes to settle, at most; `None` where there is nothing to wait for.
+        settles: Option<Duration>,
+    },
+    /// No job of a task that the level sheds is left: what they used is free.
+    Settled {
+        /// The level.
+        level: LevelId,
+        /// Since it was entered.
+        took: Duration,
+        /// What that takes at most.
+        bound: Duration,
+    },
+    /// An arrival was dropped by `on-overrun = "skip-next"` or `on-miss = "skip-next"`.
+    Skipped {
+        /// The task.
+        task: TaskId,
+        /// The dropped arrival.
+        arrival: Instant,
+    },
+    /// The lane's next job was chosen.
+    Decided {
+        /// The lane.
+        lane: LaneId,
+        /// The chosen job.
+        chosen: JobRef,
+        /// The job that would have been chosen otherwise.
+        runner_up: Option<JobRef>,
+        /// Why the chosen one goes first.
+        reason: Reason,
+        /// How many jobs of the lane waited, the chosen one included.
+        queue_depth: u16,
+        /// The digest of what the choice depends on: see [`StateKey`].
+        state: StateKey,
+    },
+    /// The job got its planned stream and memory.
+    Bound {
+        /// The job.
+        job: JobRef,
+        /// The lane, which is also the stream.
+        lane: LaneId,
+        /// The model whose regions are used.
+        model: ModelId,
+    },
+    /// The lane was told to run the job.
+    Started {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+    },
+    /// An execution exceeded its budget, or its lane's overhead so exceeded its plan that the budget's timer ended.
+    Overran {
+        /// The job.
+        job: JobRef,
+        /// The segment that ran then, from 0.
+        segment: u16,
+        /// Whose budget was exceeded.
+        limit: Limit,
+        /// What the job, or the segment, executed so far, or in all where the overrun was seen at the segment's end.
+        execution: Duration,
+        /// The budget: the job's, or the segment's longest execution.
+        budget: Duration,
+    },
+    /// A segment of the job ended, or was cut off; the lane chooses again.
+    Paused {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+        /// When the execution of the segment began, by the lane's own clock reading.
+        began: Instant,
+        /// When it ended.
+        ended: Instant,
+    },
+    /// The job completed.
+    Completed {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+        /// When the execution of its last segment began, by the lane's own clock reading.
+        began: Instant,
+        /// When its execution ended.
+        ended: Instant,
+        /// From planned arrival to the end.
+        response: Duration,
+        /// What all its segments executed together.
+        execution: Duration,
+    },
+    /// The job ended without what was left of it, by `abort-job`: it delivers nothing. One that
+    /// waited for its lane ended at the record's time, and so began and ended then.
+    Aborted {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+        /// Its last segment, from 0.
+        segment: u16,
+        /// When the execution of that segment began, by the lane's own clock reading.
+        began: Instant,
+        /// When it ended.
+        ended: Instant,
+        /// From planned arrival to the end.
+        response: Duration,
+        /// What its segments executed together.
+        execution: Duration,
+    },
+    /// The job delivered nothing: its backend refused it. It counts as completed for the schedule.
+    Failed {
+        /// The job.
+        job: JobRef,
+        /// The lane.
+        lane: LaneId,
+    },
+    /// The job completed after its deadline or was aborted after it, or had not completed when the run ended after it, or when
+    /// what the task's `on-miss` asks for began.
+    Missed {
+        /// The job.
+        job: JobRef,
+        /// How long after the deadline it was seen to be late.
+        lateness: Duration,
+        /// How many of the task's last [`crate::desc::TaskDesc::miss_window`] jobs have missed, itself included.
+        recent: u8,
+    },
+    /// The response, of a job that completed or was aborted, exceeded its proven bound: an assumption of the analysis did not
+    /// hold.
+    Exceeded {
+        /// The job.
+        job: JobRef,
+        /// The response.
+        response: Duration,
+        /// The bound.
+        bound: Duration,
+    },
+    /// What the machine did to the lane since it was last idle; recorded with each exceeded bound.
+    Disturbed {
+        /// The job whose bound was exceeded.
+        job: JobRef,
+        /// The latest wake-up of the dispatcher that began or continued the lane's work.
+        wakeup_latency: Duration,
+        /// What of the lane's wake-ups, hand-overs and notices exceeded the analysed overheads.
+        wakeup_excess: Duration,
+        /// Time the hypervisor took from the lane's core.
+        steal: Duration,
+        /// Time the lane's thread was ready but not on the core.
+        off_core: Duration,
+        /// How often the lane's thread was switched away against its will.
+        involuntary_switches: u32,
+        /// Whether these add up to at least the exceedance.
+        explained: bool,
+    },
+    /// A step of the dispatcher, hand-over included, took longer than the overheads of the lanes that it served: an assumption of
+    /// the analysis did not hold.
+    StepExceeded {
+        /// How long it took.
+        length: Duration,
+        /// What the plan allows.
+        allowed: Duration,
+        /// Time the hypervisor took from the core.
+        steal: Duration,
+        /// Time the thread was ready but not on the core.
+        off_core: Duration,
+        /// Whether one of these is at least the excess.
+        explained: bool,
+    },
+    /// A segment was still in flight when the watchdog's timeout after its budget had passed.
+    LaneStalled {
+        /// The job.
+        job: JobRef,
+        /// Its lane.
+        lane: LaneId,
+        /// How long the segment had been in flight.
+        elapsed: Duration,
+        /// How long it may have been: its budget, the planned overheads and the watchdog's timeout.
+        allowed: Duration,
+    },
+    /// The orchestration thread woke, or ended a turn, later than the watchdog's timeout allows.
+    LoopStalled {
+        /// When its wake-up was due, or its turn began.
+        due: Instant,
+        /// How late it was.
+        late: Duration,
+        /// The watchdog's timeout.
+        allowed: Duration,
+    },
+}
+
+impl Kind {
+    /// Whether the record comes from around the dispatcher, which cannot be told the same again: what the machine grants and does,
+    /// and what a backend says.
+    #[must_use]
+    pub const fn is_from_outside(&self) -> bool {
+        matches!(
+            self,
+            Self::Began { .. }
+                | Self::Admitted { .. }
+                | Self::GuaranteeVoid { .. }
+                | Self::Failed { .. }
+                | Self::Disturbed { .. }
+                | Self::StepExceeded { .. }
+                | Self::LaneStalled { .. }
+                | Self::LoopStalled { .. }
+        )
+    }
+}

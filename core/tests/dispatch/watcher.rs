@@ -1,0 +1,109 @@
+//! What must hold of every run, whatever the policy does.
+
+#![allow(unreachable_pub, reason = "a module of one test")]
+
+use crate::bench::QUEUE;
+use aegis_core::desc::{Policy, SystemDesc};
+use aegis_core::dispatch::{Job, State};
+use aegis_core::trace::Kind;
+use aegis_core::{LaneId, TaskId};
+use std::collections::BTreeMap;
+
+/// What a job has been through, by the records alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Seen {
+    Waits,
+    Runs,
+    Paused,
+}
+
+/// What must hold whatever the policy does: seen through the records, the actions and what a state tells.
+pub struct Watcher {
+    system: &'static SystemDesc,
+    jobs: BTreeMap<u64, (TaskId, Seen)>,
+    requests: u64,
+}
+
+impl Watcher {
+    pub fn new(system: &'static SystemDesc) -> Self {
+        Self { system, jobs: BTreeMap::new(), requests: 0 }
+    }
+
+    /// One segment a lane, each job once and none lost.
+    pub fn hear(&mut self, kind: &Kind) {
+        match *kind {
+            Kind::Submitted { job, .. } => {
+                self.requests += 1;
+                assert_eq!(job.request, self.requests, "requests count from 1 without gaps");
+                assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Waits)), None);
+            }
+            Kind::Started { job, lane } => {
+                let lane_of = |task: TaskId| self.system.tasks[task.index()].lane;
+                let busy = self.jobs.values().any(|(task, seen)| *seen == Seen::Runs && lane_of(*task) == lane);
+                assert!(!busy, "{lane:?} runs a segment already");
+                let before = self.jobs.insert(job.request, (job.task, Seen::Runs));
+                assert!(
+                    [Some((job.task, Seen::Waits)), Some((job.task, Seen::Paused))].contains(&before),
+                    "{before:?}"
+                );
+            }
+            Kind::Paused { job, .. } => {
+                assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Paused)), Some((job.task, Seen::Runs)));
+            }
+            Kind::Aborted { job, .. } => {
+                assert!(self.jobs.remove(&job.request).is_some_and(|(task, _)| task == job.task));
+            }
+            Kind::Completed { job, .. } => {
+                assert_eq!(self.jobs.remove(&job.request), Some((job.task, Seen::Runs)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The state has exactly the jobs that the records have, queues are bounded, and what runs now went before what waits.
+    pub fn look<const TASKS: usize, const LANES: usize>(
+        &self,
+        state: &State<TASKS, LANES, QUEUE>,
+        start: &[Option<Job>; LANES],
+    ) {
+        let mut found = BTreeMap::new();
+        for (id, task) in (0..).map(TaskId).zip(self.system.tasks) {
+            for job in state.waiting(id) {
+                let seen = self.jobs.get(&job.request).map_or(Seen::Runs, |(_, seen)| *seen);
+                assert_ne!(seen, Seen::Runs, "{job:?} does not wait");
+                assert_eq!(found.insert(job.request, (id, seen)), None);
+            }
+            let of = |what| found.values().filter(|own| **own == (id, what)).count();
+            assert!(of(Seen::Waits) <= usize::from(task.queue) && of(Seen::Paused) <= 1, "queues are bounded");
+        }
+        for (id, desc) in (0..).map(LaneId).zip(self.system.lanes) {
+            let running = state.running(id);
+            if let Some(job) = running {
+                assert_eq!(found.insert(job.request, (job.task, Seen::Runs)), None);
+            }
+            let Some(Some(started)) = start.get(id.index()) else { continue };
+            assert_eq!(running, Some(*started));
+            let own = (0..).map(TaskId).zip(self.system.tasks).filter(|(_, task)| task.lane == id);
+            for job in own.flat_map(|(task, _)| state.waiting(task)) {
+                let (one, other) = (&self.system.tasks[started.task.index()], &self.system.tasks[job.task.index()]);
+                assert!(started.task != job.task || started.request < job.request, "jobs of a task in order");
+                let before = match desc.policy {
+                    Policy::EarliestDeadlineFirst => started.deadline <= job.deadline,
+                    Policy::TimeTriggered => true,
+                    _ => started.task == job.task || one.priority.is_more_important_than(other.priority),
+                };
+                assert!(before, "{started:?} does not go before {job:?}");
+            }
+        }
+        assert_eq!(found, self.jobs, "no job is lost");
+    }
+
+    /// A lane without a table is never idle while a job of its waits.
+    pub fn works<const TASKS: usize, const LANES: usize>(&self, state: &State<TASKS, LANES, QUEUE>) {
+        for (id, desc) in (0..).map(LaneId).zip(self.system.lanes) {
+            let own = (0..).map(TaskId).zip(self.system.tasks).filter(|(_, task)| task.lane == id);
+            let waits = own.flat_map(|(task, _)| state.waiting(task)).count();
+            assert!(waits == 0 || desc.policy == Policy::TimeTriggered || state.running(id).is_some());
+        }
+    }
+}
