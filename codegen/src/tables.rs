@@ -44,6 +44,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         models: slice(models),
         pools: slice(plan.pools.iter().map(pool).collect()),
         levels: slice(levels),
+        modes: &[],
     })))
 }
 

@@ -132,6 +132,7 @@ fn system(tasks: usize, lanes: usize, policy: Policy, release: Release) -> &'sta
         models: &[],
         pools: &[],
         levels: &[],
+        modes: &[],
         watchdog: None,
     }))
 }

@@ -5,6 +5,7 @@
 
 mod level;
 mod memory;
+mod mode;
 mod model;
 mod watchdog;
 
@@ -12,6 +13,7 @@ use crate::time::Duration;
 use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
+pub use mode::{MOST_MODES, ModeDesc};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
 pub use watchdog::{OnStall, WatchdogDesc};
 
@@ -48,6 +50,9 @@ pub struct SystemDesc {
     pub pools: &'static [PoolDesc],
     /// What is done under memory pressure, from the mildest level to the severest as the manifest lists them.
     pub levels: &'static [LevelDesc],
+    /// The regimes, of which the first holds at the start; empty where every task is released at all times. Where there are some,
+    /// the certificates of `tasks` and the points of `lanes` are empty: each mode has its own.
+    pub modes: &'static [ModeDesc],
 }
 
 /// The conditions under which the plan's execution times were measured.

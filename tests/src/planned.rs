@@ -154,6 +154,7 @@ pub fn unproven(policy: Policy, loads: &[Load]) -> &'static SystemDesc {
         models: &[],
         pools: &[],
         levels: &[],
+        modes: &[],
     }))
 }
 

@@ -327,6 +327,7 @@ mod tests {
         models: &[],
         pools: &[],
         levels: &[],
+        modes: &[],
     };
 
     fn written(kind: Kind) -> String {

@@ -104,6 +104,7 @@ pub fn system(lanes: Vec<LaneDesc>, tasks: Vec<TaskDesc>) -> &'static SystemDesc
         models: &[],
         pools: &[],
         levels: &[],
+        modes: &[],
     }))
 }
 
