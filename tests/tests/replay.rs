@@ -6,12 +6,12 @@
 use aegis_codegen::analysis::Load;
 use aegis_codegen::replay::{LaneState, Why};
 use aegis_core::desc::{
-    LaneDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc,
+    LaneDesc, ModeDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc,
 };
 use aegis_core::dispatch::{Event, State, count_unfinished, step};
 use aegis_core::time::{Duration, Instant};
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::units::{LaneId, Priority, TaskId};
+use aegis_core::units::{LaneId, ModeId, Priority, TaskId};
 use aegis_tests::planned::unproven;
 use aegis_tests::replay::{assert_same, named, replayed, text};
 use fastrand::Rng;
@@ -86,7 +86,15 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
                 slots.into_iter().map(|(at, task)| Slot { at: ns(at), task: TaskId(task) }).collect::<Vec<_>>().leak();
         }
     }
-    named(&SystemDesc { tasks: tasks.leak(), lanes: lanes.leak(), ..*base })
+    let modes: Vec<ModeDesc> =
+        (0..[0, 3][rng.usize(..2)]).map(|number| random_mode(number, tasks.len(), rng)).collect();
+    named(&SystemDesc { tasks: tasks.leak(), lanes: lanes.leak(), modes: modes.leak(), ..*base })
+}
+
+fn random_mode(number: usize, tasks: usize, rng: &mut Rng) -> ModeDesc {
+    let tasks: Vec<TaskId> = (0..).map(TaskId).take(tasks).filter(|_| rng.bool()).collect();
+    let name = format!("mode-{number}").leak();
+    ModeDesc { name, tasks: tasks.leak(), lanes: &[], proven: &[], leaves: ns(rng.u64(0..=20)) }
 }
 
 /// What a run left.
@@ -113,6 +121,7 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
         let ended = Instant::from_ns(rng.u64(began.as_ns()..=now + 1));
         let event = match rng.u8(0..8) {
             0..4 => Event::Timer,
+            4 if rng.u8(0..4) == 0 && !system.modes.is_empty() => Event::Mode { mode: ModeId(rng.u16(0..3)) },
             4 => Event::Submit { task: TaskId(rng.u16(0..6)), arrival: began },
             5 => Event::Preempted { lane, began, ended },
             _ if number == steps * 9 / 10 => {
@@ -152,7 +161,8 @@ fn whatever_the_dispatcher_is_told_is_replayed_without_a_difference() {
         }
     }
     println!("{records} records, {decisions} decisions: the same; {silent} silent steps, {refused} refused: {seen:?}");
-    let wanted = ["skipped", "overrun", "rejected", "pause", "miss", "bound_exceeded", "failure", "end"];
+    let wanted =
+        ["skipped", "overrun", "rejected", "pause", "miss", "bound_exceeded", "failure", "end", "mode_changed"];
     assert!(wanted.iter().all(|event| seen[*event] > 1_000), "{seen:?}");
     assert!(silent > 10_000 && refused > 10_000, "{silent} {refused}");
 }
