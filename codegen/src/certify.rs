@@ -168,11 +168,13 @@ fn task(
             OnOverrun::Continue => "continue".to_owned(),
             OnOverrun::SkipNext => "skip-next".to_owned(),
             OnOverrun::AbortJob => "abort-job".to_owned(),
+            OnOverrun::SwitchMode(mode) => format!("mode {}", mode.0),
         },
         on_miss: match task.on_miss {
             OnMiss::Continue => "continue".to_owned(),
             OnMiss::SkipNext => "skip-next".to_owned(),
             OnMiss::AbortJob => "abort-job".to_owned(),
+            OnMiss::SwitchMode(mode) => format!("mode {}", mode.0),
         },
         miss_window: task.miss_window,
         queue,

@@ -7,7 +7,7 @@ use aegis_core::desc::{
     MemoryControl, ModelDesc, MoveDesc, OnMiss, OnOverrun, OnStall, Point, Policy, PoolDesc, Preemption, Recording,
     Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
 };
-use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
+use aegis_core::units::{ByteOffset, Bytes, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
 
 /// A name in the lock that this version does not know.
@@ -46,6 +46,11 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         levels: slice(levels),
         modes: &[],
     })))
+}
+
+/// The mode that an answer to overruns or misses changes to, by its position.
+fn answering(answer: &str) -> Option<ModeId> {
+    answer.strip_prefix("mode ")?.parse().ok().map(ModeId)
 }
 
 fn text(text: &str) -> &'static str {
@@ -166,13 +171,19 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         "continue" => OnOverrun::Continue,
         "skip-next" => OnOverrun::SkipNext,
         "abort-job" => OnOverrun::AbortJob,
-        other => return Err(Unknown { what: "on-overrun", value: other.to_owned() }),
+        other => match answering(other) {
+            Some(mode) => OnOverrun::SwitchMode(mode),
+            None => return Err(Unknown { what: "on-overrun", value: other.to_owned() }),
+        },
     };
     let on_miss = match task.on_miss.as_str() {
         "continue" => OnMiss::Continue,
         "skip-next" => OnMiss::SkipNext,
         "abort-job" => OnMiss::AbortJob,
-        other => return Err(Unknown { what: "on-miss", value: other.to_owned() }),
+        other => match answering(other) {
+            Some(mode) => OnMiss::SwitchMode(mode),
+            None => return Err(Unknown { what: "on-miss", value: other.to_owned() }),
+        },
     };
     Ok(TaskDesc {
         name: text(&task.name),
@@ -319,5 +330,18 @@ fn pool(pool: &crate::plan::Pool) -> PoolDesc {
         lower_bound: Bytes(pool.lower_bound_bytes),
         private: Bytes(pool.private_bytes),
         copy_per_mib: Duration::from_ns(pool.copy_per_mib_ns),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ModeId, answering};
+
+    #[test]
+    fn an_answer_names_a_mode_by_its_position() {
+        assert_eq!(answering("mode 3"), Some(ModeId(3)));
+        for text in ["mode", "mode ", "mode x", "mode 65536", "modes 1", "mode -1", "skip"] {
+            assert_eq!(answering(text), None, "{text}");
+        }
     }
 }

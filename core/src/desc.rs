@@ -10,7 +10,7 @@ mod model;
 mod watchdog;
 
 use crate::time::Duration;
-use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
+use crate::units::{Bytes, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
 pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use mode::{MOST_MODES, ModeDesc};
@@ -219,6 +219,9 @@ pub enum OnOverrun {
     /// cannot be stopped. What is left are its later segments and the later stages of its task; where nothing is, the job
     /// completes.
     AbortJob,
+    /// The mode is changed, as soon as the overrun is recorded, as [`crate::dispatch::Event::Mode`] would: unless that mode holds, a
+    /// change is under way, or one was asked for less than [`BETWEEN_LEVELS`] ago. The job goes on.
+    SwitchMode(ModeId),
 }
 
 /// What happens after a job missed its deadline.
@@ -230,6 +233,8 @@ pub enum OnMiss {
     SkipNext,
     /// The job ends as soon as it does not hold its lane: at its next boundary, or instead of starting.
     AbortJob,
+    /// The mode is changed, as for [`OnOverrun::SwitchMode`], as soon as the miss is known; the job goes on.
+    SwitchMode(ModeId),
 }
 
 /// Where a task's releases come from.

@@ -247,7 +247,7 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         }
     }
     pressure::settle(system, state, now, sink);
-    if state.common.change.is_some() {
+    if state.common.change.is_some() || state.common.answer.is_some() {
         mode::settle(system, state, now, sink)?;
     }
     // Whatever else changes a state makes a record.
@@ -284,12 +284,13 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
 }
 
 /// Chooses the lane's next job and marks it running.
+#[inline(never)]
 fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     lane: LaneId,
     now: Instant,
-    sink: &mut impl Sink,
+    sink: &mut Told<'_, impl Sink>,
 ) -> Result<Option<Job>, Refused> {
     let Some(desc) = system.lanes.get(lane.index()) else {
         return Ok(None);
@@ -343,6 +344,7 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         Some(other) => reason(desc.policy, &job, other),
     };
     let runner_up = second.map(Job::reference);
+    let sink = sink.behind();
     sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth, state: state_key });
     if let Some(model) = task.model {
         sink.record(now, Kind::Bound { job: chosen, lane, model });

@@ -7,7 +7,7 @@ use aegis_core::desc::{
     Release, Slot, StageDesc, SystemDesc, TaskDesc,
 };
 use aegis_core::verify::{Violation, modes_hold, verify};
-use aegis_core::{Duration, LaneId, ModelId, Priority, TaskId, layout};
+use aegis_core::{Duration, LaneId, ModeId, ModelId, Priority, TaskId, layout};
 
 const fn ns(ns: u64) -> Duration {
     Duration::from_ns(ns)
@@ -164,6 +164,8 @@ fn without_modes_nothing_is_asked_of_them() {
     assert_eq!(verify(&plan.desc()), Err(Violation::Responses), "its own certificates are empty");
 }
 
+type Change = Box<dyn Fn(&mut Plan)>;
+
 /// What the checker says where one thing is changed.
 fn said(change: impl FnOnce(&mut Plan)) -> Result<(), Violation> {
     let mut plan = good();
@@ -176,7 +178,7 @@ fn each_rule_of_modes_is_refused_where_it_is_broken() {
     let stage = StageDesc { after: TaskId(0), earliest: Duration::ZERO, latest: Duration::ZERO };
     let level =
         LevelDesc { name: "high", shed: &[], reject: &[], pools: &[], models: &[], moves: &[], settles: ns(100) };
-    let rules: Vec<(&str, Box<dyn Fn(&mut Plan)>)> = vec![
+    let rules: Vec<(&str, Change)> = vec![
         ("too many modes", Box::new(|plan| plan.modes = vec![plan.modes[0].clone(); MOST_MODES + 1])),
         ("a level", Box::new(move |plan| plan.levels.push(level))),
         ("a task of no mode", Box::new(|plan| drop(plan.modes.remove(1)))),
@@ -198,7 +200,7 @@ fn each_rule_of_modes_is_refused_where_it_is_broken() {
             }),
         ),
         ("another task's proof", Box::new(|plan| plan.modes[0].tasks[1] = 2)),
-        ("a proof too few", Box::new(|plan| drop(plan.modes[0].proven.pop()))),
+        ("a proof too few", Box::new(|plan| _ = plan.modes[0].proven.pop())),
         (
             "a proof too many",
             Box::new(|plan| {
@@ -206,7 +208,15 @@ fn each_rule_of_modes_is_refused_where_it_is_broken() {
                 plan.modes[0].proven.push(last);
             }),
         ),
-        ("a lane too few", Box::new(|plan| drop(plan.modes[0].lanes.pop()))),
+        (
+            "a lane that is busy for no time",
+            Box::new(|plan| {
+                plan.lanes.push(lane("idle", 3, 1));
+                plan.modes[0].lanes.push(lane("idle", 3, 0));
+                plan.modes[1].lanes.push(lane("idle", 3, 1));
+            }),
+        ),
+        ("a lane too few", Box::new(|plan| _ = plan.modes[0].lanes.pop())),
         ("a lane too many", Box::new(|plan| plan.modes[1].lanes.push(lane("more", 3, 1)))),
         ("left too soon for the table", Box::new(|plan| plan.modes[0].leaves = 9)),
         (
@@ -301,6 +311,31 @@ fn a_mode_s_lane_is_the_system_s_in_all_but_its_proof() {
     for (number, change) in slots.iter().enumerate() {
         assert_eq!(said(|plan| change(&mut plan.modes[0].lanes[1])), Err(Violation::Modes), "slots {number}");
     }
+}
+
+#[test]
+fn an_answer_names_a_mode_that_the_plan_has() {
+    let answers = |overrun: u16, miss: u16| {
+        said(|plan| {
+            for task in plan.tasks.iter_mut().chain(plan.modes.iter_mut().flat_map(|mode| &mut mode.proven)) {
+                task.on_overrun = OnOverrun::SwitchMode(ModeId(overrun));
+                task.on_miss = OnMiss::SwitchMode(ModeId(miss));
+            }
+        })
+    };
+    assert_eq!(answers(1, 0), Ok(()));
+    assert_eq!(answers(2, 0), Err(Violation::References));
+    assert_eq!(answers(1, 2), Err(Violation::References));
+    let differs = said(|plan| {
+        plan.tasks[1].on_overrun = OnOverrun::SwitchMode(ModeId(0));
+        plan.modes[0].proven[1].on_overrun = OnOverrun::SwitchMode(ModeId(1));
+    });
+    assert_eq!(differs, Err(Violation::Modes));
+    let differs = said(|plan| {
+        plan.tasks[1].on_miss = OnMiss::SwitchMode(ModeId(0));
+        plan.modes[0].proven[1].on_miss = OnMiss::SwitchMode(ModeId(1));
+    });
+    assert_eq!(differs, Err(Violation::Modes));
 }
 
 #[test]

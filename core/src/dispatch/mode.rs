@@ -15,6 +15,8 @@
 //! instant lies between them at which nothing was left: no busy period has arrivals of both. A lane without tasks of the old
 //! mode alone need not wait: what it saw until then is a part of the new mode's arrivals, too. `docs/theory/mode-changes.md` says more.
 //!
+//! An overrun or a miss whose answer is a mode asks for it at the end of the step that records it, at most once in [`BETWEEN_LEVELS`].
+//!
 //! A lane is idle as the busy period's theory means it: nothing runs, and whatever waits was released at this very instant.
 //!
 //! Cost: O(tasks) in the request's step and in the step that ends the change. In between O(lanes) a step, and where jobs were released
@@ -24,7 +26,7 @@ use super::Refused;
 use super::choice::head;
 use super::state::{LaneState, State};
 use super::tournament::NEVER;
-use crate::desc::{ModeDesc, Release, SystemDesc};
+use crate::desc::{BETWEEN_LEVELS, ModeDesc, Release, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
 use crate::units::ModeId;
@@ -83,6 +85,7 @@ pub(super) fn request<const TASKS: usize, const LANES: usize, const QUEUE: usize
     let Some(from) = state.common.mode.filter(|from| *from != to) else { return };
     let Some(bound) = system.modes.get(from.index()).map(|mode| mode.leaves) else { return };
     sink.record(now, Kind::ModeRequested { from, to, bound });
+    state.common.asked = Some(now);
     let last = state.common.requests;
     state.common.change = Some(Change { to, since: now, at: now, fresh: last.saturating_add(1), last });
     for lane in &mut state.lanes {
@@ -141,7 +144,22 @@ fn all_are_fresh<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     heads.all(|job| job.request >= fresh)
 }
 
-/// After a step: ends the change if each lane was idle that had to be.
+/// Begins the change that an overrun or a miss of this step asks for, if the plan has the mode, none is under way, and the last one
+/// was asked for long ago.
+fn answer<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    now: Instant,
+    sink: &mut impl Sink,
+) {
+    let Some(to) = state.common.answer.take() else { return };
+    let is_soon = state.common.asked.is_some_and(|asked| now.saturating_since(asked) < BETWEEN_LEVELS);
+    if !is_soon && check(system, state, to).is_ok() {
+        request(system, state, to, now, sink);
+    }
+}
+
+/// After a step: begins a change that follows from it, and ends the change if each lane was idle that had to be.
 #[cold]
 pub(super) fn settle<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
@@ -149,6 +167,7 @@ pub(super) fn settle<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     now: Instant,
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
+    answer(system, state, now, sink);
     let (Some(change), Some(from)) = (state.common.change, state.common.mode) else { return Ok(()) };
     let mut all = true;
     for lane in &mut state.lanes {

@@ -132,6 +132,10 @@ pub(super) struct Common {
     /// The mode that holds; while a change is under way, the one that is left.
     pub(super) mode: Option<ModeId>,
     pub(super) change: Option<Change>,
+    /// When a change was asked for last.
+    pub(super) asked: Option<Instant>,
+    /// The mode that an overrun or a miss of this step asks for, the first of them.
+    pub(super) answer: Option<ModeId>,
     ready: Ready,
     /// The next arrival that the timer releases.
     pub(super) next_arrival: Instant,
@@ -209,6 +213,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             held: None,
             mode: if system.modes.is_empty() { None } else { Some(ModeId(0)) },
             change: None,
+            asked: None,
+            answer: None,
             ready: Ready::EMPTY,
             next_arrival: NEVER,
             moved: false,

@@ -45,7 +45,7 @@ mod table;
 mod tensors;
 mod terms;
 
-use crate::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
+use crate::desc::{LaneDesc, OnMiss, OnOverrun, Preemption, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
@@ -197,12 +197,25 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
             && !task.wcet.is_zero()
             && !task.budget.is_zero()
             && task.queue > 0;
-        if !lane_exists || !model_exists || !positive || !pieces_hold(system, task) {
+        if !lane_exists || !model_exists || !positive || !answers_exist(system, task) || !pieces_hold(system, task) {
             return false;
         }
         tasks = rest;
     }
     true
+}
+
+/// Whether the modes that answer a task's overruns and misses exist.
+const fn answers_exist(system: &SystemDesc, task: &TaskDesc) -> bool {
+    let after_overrun = match task.on_overrun {
+        OnOverrun::SwitchMode(mode) => mode.index() < system.modes.len(),
+        OnOverrun::Continue | OnOverrun::SkipNext | OnOverrun::AbortJob => true,
+    };
+    let after_miss = match task.on_miss {
+        OnMiss::SwitchMode(mode) => mode.index() < system.modes.len(),
+        OnMiss::Continue | OnMiss::SkipNext | OnMiss::AbortJob => true,
+    };
+    after_overrun && after_miss
 }
 
 /// Whether a task's segments sum to its WCET and, like its regions, are such as its lane runs.

@@ -9,7 +9,7 @@
 
 use super::levels::is_ordered;
 use super::same_task::{is_same_lane, is_same_task};
-use super::{edf, references_hold, schedule, table, terms};
+use super::{edf, schedule, table, terms};
 use crate::desc::{Certificate, LaneDesc, MOST_MODES, ModeDesc, Policy, SystemDesc, TaskDesc};
 
 /// What is proven for each mode.
@@ -99,7 +99,7 @@ pub const fn modes_hold(system: &SystemDesc) -> bool {
 
 /// Whether a mode's tasks and lanes are the system's, and it is left no sooner than its lanes may be busy.
 const fn mode_holds(system: &SystemDesc, mode: &ModeDesc) -> bool {
-    if !is_ordered(system, mode.tasks) || !references_hold(&alone(system, mode)) {
+    if !is_ordered(system, mode.tasks) || mode.tasks.is_empty() {
         return false;
     }
     let (mut listed, mut proven) = (mode.tasks, mode.proven);
@@ -116,7 +116,7 @@ const fn mode_holds(system: &SystemDesc, mode: &ModeDesc) -> bool {
     let (mut lanes, mut originals) = (mode.lanes, system.lanes);
     while let ([lane, rest @ ..], [original, others @ ..]) = (lanes, originals) {
         let is_left = matches!(busy_until(lane), Some(end) if end <= mode.leaves.as_ns());
-        if !is_left || !is_same_lane(lane, original, mode.tasks) {
+        if !is_left || lane.busy_period.is_zero() || !is_same_lane(lane, original, mode.tasks) {
             return false;
         }
         lanes = rest;

@@ -97,13 +97,21 @@ const fn is_same_release(release: Release, original: Release) -> bool {
 }
 
 const fn is_same_answer(answer: OnOverrun, original: OnOverrun) -> bool {
-    use OnOverrun::{AbortJob, Continue, SkipNext};
-    matches!((answer, original), (Continue, Continue) | (SkipNext, SkipNext) | (AbortJob, AbortJob))
+    use OnOverrun::{AbortJob, Continue, SkipNext, SwitchMode};
+    match (answer, original) {
+        (Continue, Continue) | (SkipNext, SkipNext) | (AbortJob, AbortJob) => true,
+        (SwitchMode(mode), SwitchMode(other)) => mode.0 == other.0,
+        _ => false,
+    }
 }
 
 const fn is_same_answer_to_misses(answer: OnMiss, original: OnMiss) -> bool {
-    use OnMiss::{AbortJob, Continue, SkipNext};
-    matches!((answer, original), (Continue, Continue) | (SkipNext, SkipNext) | (AbortJob, AbortJob))
+    use OnMiss::{AbortJob, Continue, SkipNext, SwitchMode};
+    match (answer, original) {
+        (Continue, Continue) | (SkipNext, SkipNext) | (AbortJob, AbortJob) => true,
+        (SwitchMode(mode), SwitchMode(other)) => mode.0 == other.0,
+        _ => false,
+    }
 }
 
 const fn is_same_policy(policy: Policy, original: Policy) -> bool {

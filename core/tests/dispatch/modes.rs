@@ -1,9 +1,9 @@
 //! Changes of the mode: who goes on, who stops, who begins and when, and what is refused.
 
 use crate::bench::*;
-use aegis_core::desc::{LaneDesc, ModeDesc, SystemDesc, TaskDesc};
+use aegis_core::desc::{BETWEEN_LEVELS, LaneDesc, ModeDesc, OnMiss, OnOverrun, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Refused, State};
-use aegis_core::trace::Kind;
+use aegis_core::trace::{Kind, Limit};
 use aegis_core::{Duration, LaneId, ModeId, TaskId};
 
 const LEAVES: u64 = 50;
@@ -280,4 +280,103 @@ fn a_first_arrival_beyond_the_range_of_time_is_refused_and_never_wraps() {
     let far = TaskDesc { phase: Duration::from_ns(u64::MAX - 5), ..timed_on(0, 0, 10) };
     let mut bench = with_modes([lane(FP, 0)], [task(0, 0), far], &[&[0], &[1]]);
     assert_eq!(bench.try_step(to(1), 10), Err(Refused::OutOfRange));
+}
+
+fn overran(request: u64, execution: u64) -> Kind {
+    let (execution, budget) = (Duration::from_ns(execution), Duration::from_ns(2));
+    Kind::Overran { job: job(0, request), segment: 0, limit: Limit::Job, execution, budget }
+}
+
+#[test]
+fn an_overrun_changes_the_mode_in_the_step_that_sees_it() {
+    let switching = TaskDesc { on_overrun: OnOverrun::SwitchMode(ModeId(1)), ..task(0, 0) };
+    let mut bench = with_modes([lane(FP, 0)], [switching, timed_on(0, 9, 10)], &[&[0], &[1]]);
+    bench.submit(0, 0);
+    bench.seen();
+    bench.timer(3);
+    assert_eq!(bench.seen(), [overran(1, 3), requested(0, 1)], "by the timer, while the job runs");
+    bench.refuses(submit(0, 10), 10, Refused::NotInMode { task: TaskId(0) });
+    bench.complete(0, 0, 12);
+    assert_eq!(bench.seen().last(), Some(&changed(0, 1, 9)));
+    assert_eq!(bench.timer(21).wake_at, Some(at(22)));
+}
+
+#[test]
+fn an_overrun_that_is_measured_when_nothing_else_is_left_changes_the_mode_at_once() {
+    let switching = TaskDesc { on_overrun: OnOverrun::SwitchMode(ModeId(1)), ..task(0, 0) };
+    let mut bench = with_modes([lane(FP, 5)], [switching, task(0, 1)], &[&[0], &[1]]);
+    bench.submit(0, 0);
+    bench.seen();
+    bench.complete(0, 0, 6);
+    let seen = bench.seen();
+    assert_eq!((seen[0], &seen[2..]), (overran(1, 6), &[requested(0, 1), changed(0, 1, 0)][..]));
+}
+
+#[test]
+fn an_answer_changes_nothing_where_its_mode_holds_or_a_change_is_under_way_or_was_asked_for_lately() {
+    let switching = TaskDesc { on_overrun: OnOverrun::SwitchMode(ModeId(1)), queue: 4, ..task(0, 0) };
+    let mut bench = with_modes([lane(FP, 0)], [switching, task(0, 1)], &[&[0, 1], &[0], &[0, 1]]);
+    let mut number = 0;
+    let mut overrun = |bench: &mut Bench<2, 1>, now: u64| {
+        number += 1;
+        bench.submit(0, now);
+        bench.seen();
+        bench.timer(now + 3);
+        bench.complete(0, now, now + 4);
+        let seen = bench.seen();
+        assert_eq!(seen[0], overran(number, 3));
+        seen.into_iter().filter(|kind| matches!(kind, Kind::ModeRequested { .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(overrun(&mut bench, 0), [requested(0, 1)]);
+    assert_eq!(overrun(&mut bench, 20), [], "it holds");
+    bench.step(to(2), 30);
+    assert_eq!(overrun(&mut bench, 40), [], "asked for lately, by the application");
+    let later = 30 + BETWEEN_LEVELS.as_ns();
+    assert_eq!(overrun(&mut bench, later - 4), [], "1 ns too early");
+    assert_eq!(overrun(&mut bench, later + 10), [requested(2, 1)]);
+    // A change that is under way goes on to its own mode.
+    bench.step(to(2), later + 20);
+    let much_later = later + 30 + BETWEEN_LEVELS.as_ns();
+    bench.submit(1, much_later);
+    bench.submit(0, much_later);
+    bench.step(to(1), much_later);
+    bench.seen();
+    assert_eq!(modes(&bench), (Some(2), Some(1)));
+    bench.complete(0, much_later, much_later + 1);
+    bench.timer(much_later + BETWEEN_LEVELS.as_ns() + 50);
+    assert!(!bench.seen().iter().any(|kind| matches!(kind, Kind::ModeRequested { .. })));
+}
+
+#[test]
+fn a_miss_changes_the_mode_as_soon_as_it_is_known() {
+    let switching = TaskDesc { on_miss: OnMiss::SwitchMode(ModeId(1)), ..task(0, 0) };
+    let mut bench = with_modes([lane(FP, 0)], [switching, task(0, 1)], &[&[0, 1], &[0]]);
+    bench.submit(0, 0);
+    assert_eq!(bench.timer(5).wake_at, Some(at(11)), "the deadline is watched");
+    bench.seen();
+    bench.timer(11);
+    let missed = |lateness| Kind::Missed { job: job(0, 1), lateness: Duration::from_ns(lateness), recent: 1 };
+    assert_eq!(bench.seen(), [missed(1), requested(0, 1)]);
+    bench.complete(0, 0, 12);
+    assert!(!bench.seen().contains(&missed(2)), "one miss a job");
+    // One that waits is judged when it would start.
+    let mut bench = with_modes([lane(FP, 0)], [switching, task(0, 1)], &[&[0, 1], &[0]]);
+    bench.submit(1, 0);
+    bench.submit(0, 1);
+    bench.seen();
+    assert_eq!(started(&bench.complete(0, 0, 15), 0), Some(0), "it runs all the same");
+    let seen = bench.seen();
+    let late = Kind::Missed { job: job(0, 2), lateness: Duration::from_ns(4), recent: 1 };
+    assert!(seen.contains(&late));
+    assert_eq!(seen.last(), Some(&requested(0, 1)));
+}
+
+#[test]
+fn an_answer_that_names_no_mode_of_the_plan_is_passed_over() {
+    let switching = TaskDesc { on_overrun: OnOverrun::SwitchMode(ModeId(7)), ..task(0, 0) };
+    let mut bench = with_modes([lane(FP, 0)], [switching], &[&[0]]);
+    bench.submit(0, 0);
+    bench.seen();
+    bench.timer(3);
+    assert_eq!(bench.seen(), [overran(1, 3)]);
 }

@@ -223,9 +223,19 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     let times = [5..longest, 5..longest, 0..longest, 0..4, 1..9, 1..longest];
     let pieces = prop::collection::vec(1..4_u64, 0..4);
     let slots = prop::collection::vec(0..HYPERPERIOD, 1..4);
-    let on_overrun =
-        prop_oneof![1 => Just(OnOverrun::Continue), 2 => Just(OnOverrun::SkipNext), 1 => Just(OnOverrun::AbortJob)];
-    let on_miss = prop_oneof![2 => Just(OnMiss::Continue), 1 => Just(OnMiss::SkipNext), 1 => Just(OnMiss::AbortJob)];
+    let mode = || (0..5_u16).prop_map(ModeId);
+    let on_overrun = prop_oneof![
+        2 => Just(OnOverrun::Continue),
+        4 => Just(OnOverrun::SkipNext),
+        2 => Just(OnOverrun::AbortJob),
+        3 => mode().prop_map(OnOverrun::SwitchMode),
+    ];
+    let on_miss = prop_oneof![
+        4 => Just(OnMiss::Continue),
+        2 => Just(OnMiss::SkipNext),
+        2 => Just(OnMiss::AbortJob),
+        2 => mode().prop_map(OnMiss::SwitchMode),
+    ];
     let on_miss = (on_miss, prop_oneof![3 => 1..=5_u8, 1 => Just(64)]);
     let answers = (on_overrun, on_miss);
     let rest = (pieces, answers, 1..=4_u16, slots, any::<bool>());
@@ -282,7 +292,7 @@ fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
         4 => (1..50_u64).prop_map(|by| Act::Back { by }),
         1 => (0..5_u64, 0..50_u64).prop_map(|(after, ahead)| Act::Stop { after, ahead }),
         12 => (0..5_u64, 0..8_u16).prop_map(|(after, number)| Act::Pressure { after, level: number.checked_sub(4) }),
-        20 => (0..5_u64, 0..5_u16, 1..8_u16).prop_map(|(after, mode, flaps)| {
+        12 => (0..5_u64, 0..5_u16, 1..8_u16).prop_map(|(after, mode, flaps)| {
             Act::Mode { after, mode, times: if flaps == 1 { 5 } else { 1 } }
         }),
     ];
@@ -388,6 +398,9 @@ fn compare<const TASKS: usize, const LANES: usize>(
             prop_assert_eq!(done.wake_at.map(Instant::as_ns), expected.1, "{:?} at {}", event, instant);
             for (_, kind) in &log.0 {
                 counts.kind(kind);
+                if matches!(kind, Kind::ModeRequested { .. }) && !matches!(event, Event::Mode { .. }) {
+                    counts.add("mode answered");
+                }
                 watcher.hear(kind, instant);
             }
             prop_assert_eq!((state.mode(), state.next_mode()), reference.modes(), "{:?} at {}", event, instant);
@@ -431,6 +444,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "pressure",
         "settled",
         "mode requested",
+        "mode answered",
         "mode changed at once",
         "mode changed",
         "job overran",
@@ -457,10 +471,10 @@ fn assert_all_seen(counts: &Counts, least: u64) {
 
 #[test]
 fn a_few_tasks_are_dispatched_as_the_reference_does() {
-    assert_all_seen(&run::<6, 3>(8_000, plans(1, 6, 40), 120), 400);
+    assert_all_seen(&run::<6, 3>(10_000, plans(1, 6, 40), 120), 400);
 }
 
 #[test]
 fn many_tasks_are_dispatched_as_the_reference_does() {
-    assert_all_seen(&run::<150, 3>(400, plans(60, 150, 400), 200), 30);
+    assert_all_seen(&run::<150, 3>(500, plans(60, 150, 400), 200), 30);
 }

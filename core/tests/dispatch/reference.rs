@@ -69,6 +69,9 @@ pub struct Reference {
     /// The mode that holds or is being left, and the change that is under way.
     mode: Option<ModeId>,
     change: Option<Change>,
+    /// When a change was asked for last, and the mode that an overrun or a miss of this step asks for.
+    asked: Option<u64>,
+    answer: Option<ModeId>,
     /// For each lane the number of slots, from the schedule's start, that are used up.
     slots: Vec<u64>,
     pub records: Vec<(u64, Kind)>,
@@ -89,6 +92,8 @@ impl Reference {
             level: None,
             mode: system.modes.first().map(|_| ModeId(0)),
             change: None,
+            asked: None,
+            answer: None,
             slots: vec![0; system.lanes.len()],
             records: Vec::new(),
         }
@@ -141,6 +146,7 @@ impl Reference {
         self.note_idle(now);
         let start = (0..self.system.lanes.len()).map(|lane| self.start(lane, now)).collect();
         self.settle_level(now);
+        self.answer(now);
         self.end_change(now);
         if self.records.len() > first || event != Event::Timer || self.slots != slots {
             self.records.insert(first, (now, Kind::Stepped { event }));

@@ -1,7 +1,7 @@
 //! Which tasks release jobs, and when a change of the mode ends.
 
 use super::Reference;
-use aegis_core::desc::Release;
+use aegis_core::desc::{BETWEEN_LEVELS, Release};
 use aegis_core::trace::Kind;
 use aegis_core::{Duration, ModeId, TaskId};
 
@@ -33,10 +33,20 @@ impl Reference {
 
     pub(super) fn request_mode(&mut self, to: ModeId, now: u64) {
         let Some(from) = self.mode.filter(|from| *from != to) else { return };
+        self.asked = Some(now);
         self.note(now, Kind::ModeRequested { from, to, bound: self.system.modes[from.index()].leaves });
         let leaving = self.tasks().into_iter().filter(|task| self.has(from, *task) && !self.has(to, *task));
         let lanes = leaving.map(|task| self.task(task).lane.index()).collect();
         self.change = Some(Change { to, since: now, before: self.requests, lanes });
+    }
+
+    /// After a step: goes to the mode that an overrun or a miss of it asked for first.
+    pub(super) fn answer(&mut self, now: u64) {
+        let Some(to) = self.answer.take() else { return };
+        let is_long_ago = self.asked.is_none_or(|asked| now - asked >= BETWEEN_LEVELS.as_ns());
+        if is_long_ago && self.change.is_none() && to.index() < self.system.modes.len() {
+            self.request_mode(to, now);
+        }
     }
 
     /// Before lanes choose: takes note of those that have nothing left of what was released before this instant.
