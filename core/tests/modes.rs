@@ -158,6 +158,16 @@ fn a_plan_of_proven_modes_holds() {
 }
 
 #[test]
+fn all_tasks_at_once_would_have_other_bounds() {
+    // What the page on mode changes compares with.
+    let [both, first, second, in_table] = tasks();
+    let in_table = TaskDesc { response_bound: ns(3), certificate: Certificate::Table, ..in_table };
+    let tasks = vec![proven(both, 5, 3, 5, 3), proven(first, 8, 3, 8, 5), proven(second, 9, 0, 9, 5), in_table];
+    let plan = Plan { lanes: vec![lane("main", 1, 9), table(3)], tasks, modes: Vec::new(), levels: Vec::new() };
+    assert_eq!(verify(&plan.desc()), Ok(()));
+}
+
+#[test]
 fn without_modes_nothing_is_asked_of_them() {
     let plan = Plan { modes: Vec::new(), ..good() };
     assert!(modes_hold(&plan.desc()));
