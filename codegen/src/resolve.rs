@@ -9,7 +9,7 @@ use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
-use crate::system::{Chain, Device, File, Lane, Level, Machine, Model, System, Task, Watchdog, thread_waits};
+use crate::system::{Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watchdog, thread_waits};
 use aegis_core::desc::{BETWEEN_LEVELS, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
@@ -149,6 +149,7 @@ impl Resolver<'_> {
             tasks,
             chains: manifest.chains.iter().map(chain).collect(),
             levels: manifest.pressure.iter().map(level).collect(),
+            modes: manifest.modes.iter().map(mode).collect(),
         })
     }
 
@@ -205,13 +206,15 @@ impl Resolver<'_> {
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
-        let waits = thread_waits(&own, submitted, !self.loaded.manifest.pressure.is_empty());
+        let manifest = &self.loaded.manifest;
+        let has_changes = !(manifest.pressure.is_empty() && manifest.modes.is_empty());
+        let waits = thread_waits(&own, submitted, has_changes);
         for (lane, wait) in lanes.iter_mut().zip(waits) {
             lane.thread_wait = wait.unwrap_or(Duration::MAX);
-            if !self.loaded.manifest.pressure.is_empty() && lane.thread_wait >= BETWEEN_LEVELS {
+            if has_changes && lane.thread_wait >= BETWEEN_LEVELS {
                 let message = format!(
-                    "an event of lane `{}` may wait {} ns for the orchestration thread; with levels of memory pressure, \
-                     which change at most once in {} ns, it must be less",
+                    "an event of lane `{}` may wait {} ns for the orchestration thread; with levels of memory pressure \
+                     or modes, which change at most once in {} ns, it must be less",
                     lane.name,
                     lane.thread_wait.as_ns(),
                     BETWEEN_LEVELS.as_ns()
@@ -367,6 +370,10 @@ fn level(pressure: &manifest::Pressure) -> Level {
         compact: pressure.compact,
         span: pressure.span.clone(),
     }
+}
+
+fn mode(mode: &manifest::Mode) -> Mode {
+    Mode { name: mode.name.get_ref().clone(), tasks: mode.tasks.clone(), span: mode.span.clone() }
 }
 
 fn chain(chain: &manifest::Chain) -> Chain {

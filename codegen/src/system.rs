@@ -47,6 +47,8 @@ pub struct System {
     pub chains: Vec<Chain>,
     /// The answers to memory pressure.
     pub levels: Vec<Level>,
+    /// The modes, of which the first holds at the start; empty where all tasks run at all times.
+    pub modes: Vec<Mode>,
 }
 
 /// How the vehicle watches itself.
@@ -228,6 +230,17 @@ pub struct Level {
     pub span: Span,
 }
 
+/// A mode: the tasks that run while it holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mode {
+    /// The name in the manifest.
+    pub name: String,
+    /// The positions of its tasks, ascending.
+    pub tasks: Vec<usize>,
+    /// Where it stands.
+    pub span: Span,
+}
+
 /// A model with what the probe learnt of it.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -325,17 +338,17 @@ impl Model {
 }
 
 /// For each lane how long one of its events may wait for the orchestration thread: for an event of every other lane, for an arrival
-/// of each task that the application submits, and where there are levels of memory pressure for a change of the level, by the
-/// dispatch overheads of the lanes. `None` where that leaves the range.
+/// of each task that the application submits, and where there are levels of memory pressure or modes for a change of one of them,
+/// by the dispatch overheads of the lanes. `None` where that leaves the range.
 ///
-/// The level changes at most once in a while that is longer than any event waits, [`aegis_core::desc::BETWEEN_LEVELS`].
+/// Level and mode change at most once in a while that is longer than any event waits, [`aegis_core::desc::BETWEEN_LEVELS`].
 #[must_use]
 pub fn thread_waits(
     dispatch: &[Duration],
     submitted: impl Iterator<Item = usize> + Clone,
-    has_levels: bool,
+    has_changes: bool,
 ) -> Vec<Option<Duration>> {
-    let change = dispatch.iter().copied().max().filter(|_| has_levels);
+    let change = dispatch.iter().copied().max().filter(|_| has_changes);
     let each = dispatch.iter().enumerate().map(|(position, _)| {
         let others = dispatch.iter().enumerate().filter(|(other, _)| *other != position).map(|(_, overhead)| overhead);
         let submissions = submitted.clone().filter_map(|lane| dispatch.get(lane));
@@ -351,11 +364,11 @@ mod tests {
     use aegis_core::time::Duration;
 
     #[test]
-    fn an_event_waits_for_other_lanes_submissions_and_a_change_of_level() {
+    fn an_event_waits_for_other_lanes_submissions_and_a_change_of_level_or_mode() {
         let ns = Duration::from_ns;
         let dispatch = [ns(20), ns(7), ns(11)];
-        let waits = |submitted: &[usize], has_levels| {
-            let waits = thread_waits(&dispatch, submitted.iter().copied(), has_levels);
+        let waits = |submitted: &[usize], has_changes| {
+            let waits = thread_waits(&dispatch, submitted.iter().copied(), has_changes);
             waits.into_iter().map(|wait| wait.map(Duration::as_ns)).collect::<Vec<_>>()
         };
         assert_eq!(waits(&[], false), [Some(18), Some(31), Some(27)]);

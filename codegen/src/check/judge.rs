@@ -3,7 +3,7 @@
 use super::{show, show_down};
 use crate::analysis::chains::Bounds;
 use crate::analysis::time_triggered::NoTable;
-use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads};
+use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads, modes};
 use crate::finding::{Code, Finding};
 use crate::memory::{self, Layout};
 use crate::system::{Chain, Level, System, Task, Watchdog};
@@ -11,8 +11,27 @@ use aegis_core::desc::Policy;
 use aegis_core::time::Duration;
 
 /// Findings of the schedule: one a lane that is overloaded or has no table, one a task that has no bound at or below its
-/// deadline, one a chain that is too slow.
+/// deadline, one a chain that is too slow. Where there are modes, those of each.
 pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
+    let mut findings = if system.modes.is_empty() { schedule(system, analysis) } else { in_modes(system, analysis) };
+    findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
+    findings
+}
+
+/// What is wrong in each mode, which the finding names.
+fn in_modes(system: &System, analysis: &Analysis) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (mode, found) in system.modes.iter().zip(&analysis.modes) {
+        for mut finding in schedule(&modes::alone(system, mode), &found.analysis) {
+            finding.message = format!("in mode `{}`, {}", mode.name, finding.message);
+            findings.push(finding.also(&system.file, mode.span.clone(), "while this mode holds"));
+        }
+    }
+    findings
+}
+
+/// What is wrong where all tasks of the system compete at all times.
+fn schedule(system: &System, analysis: &Analysis) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (position, (lane, result)) in system.lanes.iter().zip(&analysis.lanes).enumerate() {
         match result.busy_period {
@@ -73,7 +92,6 @@ pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
     for (chain, bounds) in system.chains.iter().zip(&analysis.chains) {
         findings.extend(slow_chain(system, analysis, chain, bounds.as_ref()));
     }
-    findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
     findings
 }
 
