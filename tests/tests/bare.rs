@@ -111,7 +111,8 @@ impl Copy {
         let (_, after) = generator.split_once("\n\n").unwrap();
         copy.write("targets/bare/Cargo.toml", &format!("{before}{after}"));
         let rendered = "//! Copies the rendered plan.\n\nmod link;\n\nfn main() {\n    let out = std::env::var(\"OUT_DIR\").unwrap();\n    \
-                        std::fs::copy(\"plan.rs\", format!(\"{out}/plan.rs\")).unwrap();\n    link::arguments();\n}\n";
+                        std::fs::copy(\"plan.rs\", format!(\"{out}/plan.rs\")).unwrap();\n    \
+                        println!(\"cargo::rerun-if-changed=plan.rs\");\n    link::arguments();\n}\n";
         copy.write("targets/bare/build.rs", rendered);
         let (manifest, lock) = (root().join("system.toml"), root().join("system.lock"));
         let tables = emit::tables(&build_rs::accepted(&manifest, &lock).unwrap()).unwrap();
