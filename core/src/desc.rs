@@ -287,7 +287,7 @@ pub struct TaskDesc {
     pub on_overrun: OnOverrun,
     /// The answer to a missed deadline.
     pub on_miss: OnMiss,
-    /// Of how many of the task's last jobs the misses are counted with each: 1 to 64.
+    /// Of how many of the task's last jobs the misses are counted with each: 1 to 64. Of a task with stages the first one's counts.
     pub miss_window: u8,
     /// How many jobs may wait at once.
     pub queue: u16,

@@ -132,7 +132,7 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
             Err(_) => refused += 1,
         }
     }
-    count_unfinished(&state, Instant::from_ns(now), &mut log);
+    count_unfinished(system, &mut state, Instant::from_ns(now), &mut log);
     Ran { system, trace: text(system, log.0), silent, refused }
 }
 
@@ -269,7 +269,7 @@ fn by_hand() -> (&'static SystemDesc, Vec<String>) {
     ] {
         step(system, &mut state, event, at(now), &mut log).unwrap();
     }
-    count_unfinished(&state, at(9), &mut log);
+    count_unfinished(system, &mut state, at(9), &mut log);
     (system, text(system, log.0).lines().map(str::to_owned).collect())
 }
 

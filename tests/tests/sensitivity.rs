@@ -238,9 +238,9 @@ fn lanes_of(counts: &mut Counts, system: &System, order: &[Priority], found: &Se
     let mut with = system.clone();
     let holds: Vec<bool> = (overhead..=shortest + 2)
         .map(|other| {
-            // The other lanes wait for it.
+            // The other lanes wait for it twice.
             for (position, (desc, given)) in with.lanes.iter_mut().zip(&system.lanes).enumerate() {
-                let waits = (given.thread_wait.as_ns() + other).saturating_sub(overhead);
+                let waits = (given.thread_wait.as_ns() + 2 * other).saturating_sub(2 * overhead);
                 if position == lane { desc.dispatch_overhead = ns(other) } else { desc.thread_wait = ns(waits) }
             }
             accepted(&with, order)

@@ -37,8 +37,10 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) skip_late: bool,
     /// Of how many jobs misses are counted.
     pub(super) window: u8,
-    /// Which of the last 64 jobs that ended have missed, the latest in the lowest bit.
+    /// Which of the last 64 jobs that ended have missed, the latest in the lowest bit; of a task with stages its first one has them.
     pub(super) misses: u64,
+    /// From when on arrivals are withheld, by the level of memory pressure; [`NEVER`] where none are.
+    pub(super) withheld_from: Instant,
 }
 
 impl<const QUEUE: usize> TaskState<QUEUE> {
@@ -55,6 +57,7 @@ impl<const QUEUE: usize> TaskState<QUEUE> {
             skip_late: false,
             window: task.map_or(0, |task| task.miss_window),
             misses: 0,
+            withheld_from: NEVER,
         }
     }
 }
@@ -123,6 +126,8 @@ pub(super) struct Common {
     pub(super) requests: u64,
     /// The level of memory pressure that holds.
     pub(super) held: Option<Held>,
+    /// Whether it may have settled in this step.
+    pub(super) may_settle: bool,
     ready: Ready,
     /// The next arrival that the timer releases.
     pub(super) next_arrival: Instant,
@@ -195,6 +200,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             end: None,
             requests: 0,
             held: None,
+            may_settle: false,
             ready: Ready::EMPTY,
             next_arrival: NEVER,
             moved: false,

@@ -191,9 +191,9 @@ fn what_is_unfinished_after_its_deadline_is_missed() {
     bench.submit(1, 1);
     bench.submit(0, 10);
     let mut log = Log::default();
-    count_unfinished(&bench.state, at(10), &mut log);
+    count_unfinished(bench.system, &mut bench.state, at(10), &mut log);
     assert_eq!(std::mem::take(&mut log.0), [(10, Kind::Ended)]);
-    count_unfinished(&bench.state, at(12), &mut log);
+    count_unfinished(bench.system, &mut bench.state, at(12), &mut log);
     let missed = |task, request, lateness| Kind::Missed {
         job: job(task, request),
         lateness: Duration::from_ns(lateness),

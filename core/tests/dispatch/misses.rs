@@ -98,10 +98,12 @@ fn a_late_job_is_aborted_at_its_boundary_or_when_it_would_go_on_or_start() {
     bench.submit(1, 200);
     bench.submit(0, 201);
     bench.submit(0, 211);
-    let next = bench.complete(0, 200, 212).start[0].unwrap();
-    assert_eq!((next.task, next.request), (TaskId(0), 6));
+    let dropping = bench.complete(0, 200, 212);
+    assert_eq!((dropping.start, dropping.wake_at), ([None], Some(at(213))), "one job a step");
     assert_eq!(ends(&mut bench), [(4, None), (5, Some((0, 0)))]);
-    bench.complete(0, 212, 213);
+    let next = bench.step(aegis_core::dispatch::Event::Timer, 213).start[0].unwrap();
+    assert_eq!((next.task, next.request), (TaskId(0), 6));
+    bench.complete(0, 213, 213);
     bench.complete(0, 213, 214);
     // What is left at the end is its last segment: it completes, however late.
     bench.complete(0, 214, 300);

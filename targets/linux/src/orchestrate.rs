@@ -228,7 +228,7 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         turn.report.broken = Some(broken);
     }
     let ended = setup.clock.now();
-    count_unfinished(turn.state, ended, turn.sink);
+    count_unfinished(setup.system, turn.state, ended, turn.sink);
     turn.report.ended = ended;
     turn.report.steps = turn.steps.report;
     (turn.report.lane_stalls, turn.report.loop_stalls) = (turn.guard.lane_stalls, turn.guard.loop_stalls);
@@ -309,7 +309,6 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let now = self.setup.clock.now();
         let Some(level) = self.changes.due(now) else { return Ok(()) };
         self.step(Event::Pressure { level }, now)?;
-        self.setup.submissions.withhold(self.setup.system, level);
         self.changes.changed(level);
         Ok(())
     }
@@ -434,6 +433,9 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let actions = step(system, self.state, event, now, self.sink).map_err(Broken::Refused)?;
         let Actions { start, wake_at } = actions;
         self.wake_at = wake_at;
+        if let Event::Pressure { level } = event {
+            self.setup.submissions.withhold(system, level);
+        }
         for (position, job) in start.iter().enumerate() {
             let Some(job) = job else { continue };
             let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));

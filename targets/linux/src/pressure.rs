@@ -4,11 +4,12 @@
 //!  request ─▶ no such level, or one that compacts? ─▶ refused, nobody wakes
 //!          ─▶ the level that is wanted already?    ─▶ nothing to do, nobody wakes
 //!          ─▶ wanted ─▶ a request is still to be looked at? ─▶ nobody wakes
-//!                    ─▶ bell ─▶ orchestration thread, at most once a second: Event::Pressure
+//!                    ─▶ bell ─▶ orchestration thread; at most once a second: Event::Pressure
 //! ```
 //!
 //! The last request wins: what is asked for and taken back before the orchestration thread looks never happens. However often an
-//! application asks, that thread looks, and wakes for it, at most once in [`BETWEEN_LEVELS`]: a term of the analysis.
+//! application asks, that thread looks at most once in [`BETWEEN_LEVELS`], a term of the analysis, and wakes for it at most twice in that
+//! time: when the bell rings, and when it may look.
 
 use crate::bell::Bell;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -64,7 +64,7 @@ fn drive<const TASKS: usize, const LANES: usize, const QUEUE: usize>() {
         _ = black_box(step(system, &mut state, event, now, &mut Opaque));
         _ = black_box((state.is_idle(), state.level(), state.running(LaneId(black_box(0)))));
         state.waiting(TaskId(black_box(0))).for_each(|job| _ = black_box(job));
-        count_unfinished(&state, now, &mut Opaque);
+        count_unfinished(system, &mut state, now, &mut Opaque);
     }
 }
 
