@@ -8,7 +8,7 @@ mod sequence;
 pub use sequence::{Block, Sequence, SequenceError};
 
 use aegis_core::desc::{
-    Backend, ElementType, MemoryControl, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife,
+    BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife,
 };
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -328,7 +328,7 @@ impl Model {
 /// of each task that the application submits, and where there are levels of memory pressure for a change of the level, by the
 /// dispatch overheads of the lanes. `None` where that leaves the range.
 ///
-/// The level changes at most once in a while that is longer than any event waits, [`aegis_core::desc::BETWEEN_LEVELS`].
+/// That is all only where [`one_change_is_enough`].
 #[must_use]
 pub fn thread_waits(
     dispatch: &[Duration],
@@ -343,6 +343,13 @@ pub fn thread_waits(
         all.try_fold(Duration::ZERO, Duration::checked_add)
     });
     each.collect()
+}
+
+/// Whether no more than one change of level can delay an event that waits so long: the level changes at most once in
+/// [`BETWEEN_LEVELS`], so an event that waits for less meets one change at most.
+#[must_use]
+pub fn one_change_is_enough(thread_wait: Duration, has_levels: bool) -> bool {
+    !has_levels || thread_wait < BETWEEN_LEVELS
 }
 
 #[cfg(test)]
