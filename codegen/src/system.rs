@@ -49,6 +49,20 @@ pub struct System {
     pub levels: Vec<Level>,
 }
 
+impl System {
+    /// The device whose memory a device draws on: itself, or the one whose memory it shares.
+    #[must_use]
+    pub fn owner(&self, device: usize) -> usize {
+        self.devices.get(device).and_then(|device| device.shares).unwrap_or(device)
+    }
+
+    /// The name of the device whose memory a device shares.
+    #[must_use]
+    pub fn shared_name(&self, device: &Device) -> Option<&str> {
+        Some(self.devices.get(device.shares?)?.name.as_str())
+    }
+}
+
 /// How the vehicle watches itself.
 #[derive(Clone, Debug)]
 pub struct Watchdog {
