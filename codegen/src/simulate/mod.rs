@@ -86,7 +86,9 @@ pub enum SimulationError {
     #[error("the witness names the task `{0}`, which the plan does not have")]
     UnknownTask(String),
     /// A trace is of one run.
-    #[error("the critical pattern is one run for each task, and a trace is of one run: choose another one, such as `--pattern periodic`")]
+    #[error(
+        "the critical pattern is one run for each task, and a trace is of one run: choose another one, such as `--pattern periodic`"
+    )]
     ManyRuns,
     /// The trace could not be written.
     #[error("the trace cannot be written: {0}")]

@@ -449,6 +449,17 @@ mod tests {
         assert_eq!(value["watchdog"], expected);
         let expected = serde_json::json!({"worst_ns": 30, "allowed_ns": 20, "exceeded": 2, "explained": 1});
         assert_eq!(value["steps"], expected);
+        let (_, docs) = include_str!("../../../docs/formats.md").split_once("\n## Summary\n").unwrap();
+        let (docs, _) = docs.split_once("\n## ").unwrap();
+        // What the machine is has no list there.
+        let parts = value.as_object().unwrap().iter().filter(|(key, _)| *key != "machine");
+        for (key, part) in parts {
+            assert!(docs.contains(&format!("`{key}")), "no {key} in docs/formats.md");
+            let inner = part.as_array().and_then(|list| list.first()).unwrap_or(part).as_object();
+            for field in inner.into_iter().flat_map(|fields| fields.keys()) {
+                assert!(docs.contains(&format!("`{field}")), "no {key}.{field} in docs/formats.md");
+            }
+        }
     }
 
     #[test]
