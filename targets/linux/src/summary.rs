@@ -363,7 +363,7 @@ mod tests {
     use crate::stats::{LevelStats, TaskStats};
     use crate::steps::StepReport;
     use crate::verdict::{Findings, judge};
-    use aegis_core::desc::{LevelDesc, OnStall, SystemDesc, WatchdogDesc};
+    use aegis_core::desc::{OnStall, SystemDesc, WatchdogDesc};
     use aegis_core::trace::VoidReason;
     use aegis_core::{Duration, Instant};
 
@@ -416,17 +416,7 @@ mod tests {
         };
         let without = serde_json::to_value(parts(system)).unwrap();
         assert_eq!((&without["watchdog"], &without["pressure"]), (&serde_json::Value::Null, &serde_json::Value::Null));
-        let level = LevelDesc {
-            name: "high",
-            shed: &[],
-            reject: &[],
-            pools: &[],
-            models: &[],
-            moves: &[],
-            settles: Duration::ZERO,
-        };
-        let levels = vec![level].leak();
-        let summary = parts(&SystemDesc { watchdog: Some(watchdog), levels, ..*system });
+        let summary = parts(&SystemDesc { watchdog: Some(watchdog), levels: &[fixture::LEVEL], ..*system });
         let value = serde_json::to_value(&summary).unwrap();
         assert_eq!(value["pressure"], serde_json::json!({"changes": 3, "settled": 2, "late": 1}));
         let task = &value["tasks"][0];

@@ -82,17 +82,8 @@ fn a_model_in_segments_shows_each_of_them_and_what_they_hand_on_and_its_jobs_tel
 
 /// Two levels of memory pressure.
 fn with_levels() -> SystemDesc {
-    let level = |name| LevelDesc {
-        name,
-        shed: &[TaskId(1)],
-        reject: &[],
-        pools: &[],
-        models: &[],
-        moves: &[],
-        settles: Duration::from_ns(500),
-    };
-    let levels = vec![level("high"), level("critical")];
-    SystemDesc { levels: levels.leak(), ..*fixture::system(&[(10, 2), (20, 3)]) }
+    const LEVELS: &[LevelDesc] = &[fixture::LEVEL, LevelDesc { name: "critical", ..fixture::LEVEL }];
+    SystemDesc { levels: LEVELS, ..*fixture::system(&[(10, 2), (20, 3)]) }
 }
 
 #[test]
