@@ -9,7 +9,6 @@ use crate::analysis::{Analysis, LaneResult, Proof};
 use crate::memory::Layout;
 use crate::plan;
 use crate::system::{Lane, System};
-use aegis_core::desc::{OnMiss, OnOverrun};
 use aegis_core::time::Duration;
 
 /// Why there is nothing to certify.
@@ -164,16 +163,8 @@ fn task(
         segments_ns: task.segments.iter().map(|segment| segment.as_ns()).collect(),
         region_ns: task.region.as_ns(),
         budget_ns: task.budget.as_ns(),
-        on_overrun: match task.on_overrun {
-            OnOverrun::Continue => "continue".to_owned(),
-            OnOverrun::SkipNext => "skip-next".to_owned(),
-            OnOverrun::AbortJob => "abort-job".to_owned(),
-        },
-        on_miss: match task.on_miss {
-            OnMiss::Continue => "continue".to_owned(),
-            OnMiss::SkipNext => "skip-next".to_owned(),
-            OnMiss::AbortJob => "abort-job".to_owned(),
-        },
+        on_overrun: task.on_overrun.name().to_owned(),
+        on_miss: task.on_miss.name().to_owned(),
         miss_window: task.miss_window,
         queue,
         response_ns: bound.as_ns(),

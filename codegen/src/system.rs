@@ -8,7 +8,7 @@ mod sequence;
 pub use sequence::{Block, Sequence, SequenceError};
 
 use aegis_core::desc::{
-    Backend, ElementType, MemoryControl, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife,
+    BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife,
 };
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -47,6 +47,20 @@ pub struct System {
     pub chains: Vec<Chain>,
     /// The answers to memory pressure.
     pub levels: Vec<Level>,
+}
+
+impl System {
+    /// The device whose memory a device draws on: itself, or the one whose memory it shares.
+    #[must_use]
+    pub fn owner(&self, device: usize) -> usize {
+        self.devices.get(device).and_then(|device| device.shares).unwrap_or(device)
+    }
+
+    /// The name of the device whose memory a device shares.
+    #[must_use]
+    pub fn shared_name(&self, device: &Device) -> Option<&str> {
+        Some(self.devices.get(device.shares?)?.name.as_str())
+    }
 }
 
 /// How the vehicle watches itself.
@@ -332,7 +346,7 @@ impl Model {
 /// time a lane's segment can be seen to end, and another be started by a step for somebody else; or, where it is shorter than the
 /// wait, be started, end, and a third be started. To start a segment and to see its end cost one dispatch overhead together.
 ///
-/// The level changes at most once in a while that is longer than any event waits, [`aegis_core::desc::BETWEEN_LEVELS`].
+/// That is all only where [`one_change_is_enough`].
 #[must_use]
 pub fn thread_waits(
     dispatch: &[Duration],
@@ -347,6 +361,13 @@ pub fn thread_waits(
         all.try_fold(Duration::ZERO, Duration::checked_add)
     });
     each.collect()
+}
+
+/// Whether no more than one change of level can delay an event that waits so long: the level changes at most once in
+/// [`BETWEEN_LEVELS`], so an event that waits for less meets one change at most.
+#[must_use]
+pub fn one_change_is_enough(thread_wait: Duration, has_levels: bool) -> bool {
+    !has_levels || thread_wait < BETWEEN_LEVELS
 }
 
 #[cfg(test)]

@@ -161,18 +161,9 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
             starts: slice(starts_ns.iter().map(|start| Duration::from_ns(*start)).collect()),
         },
     };
-    let on_overrun = match task.on_overrun.as_str() {
-        "continue" => OnOverrun::Continue,
-        "skip-next" => OnOverrun::SkipNext,
-        "abort-job" => OnOverrun::AbortJob,
-        other => return Err(Unknown { what: "on-overrun", value: other.to_owned() }),
-    };
-    let on_miss = match task.on_miss.as_str() {
-        "continue" => OnMiss::Continue,
-        "skip-next" => OnMiss::SkipNext,
-        "abort-job" => OnMiss::AbortJob,
-        other => return Err(Unknown { what: "on-miss", value: other.to_owned() }),
-    };
+    let unknown = |what, value: &String| Unknown { what, value: value.clone() };
+    let on_overrun = OnOverrun::ALL.into_iter().find(|answer| answer.name() == task.on_overrun);
+    let on_miss = OnMiss::ALL.into_iter().find(|answer| answer.name() == task.on_miss);
     Ok(TaskDesc {
         name: text(&task.name),
         lane: LaneId(task.lane),
@@ -197,8 +188,8 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         segments: slice(task.segments_ns.iter().map(|segment| Duration::from_ns(*segment)).collect()),
         region: Duration::from_ns(task.region_ns),
         budget: Duration::from_ns(task.budget_ns),
-        on_overrun,
-        on_miss,
+        on_overrun: on_overrun.ok_or_else(|| unknown("on-overrun", &task.on_overrun))?,
+        on_miss: on_miss.ok_or_else(|| unknown("on-miss", &task.on_miss))?,
         miss_window: task.miss_window,
         queue: task.queue,
         response_bound: Duration::from_ns(task.response_ns),

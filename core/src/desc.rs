@@ -216,6 +216,24 @@ pub enum OnOverrun {
     AbortJob,
 }
 
+impl OnOverrun {
+    /// Every answer.
+    pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
+
+    /// The name in manifests and locks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::SkipNext => "skip-next",
+            Self::AbortJob => "abort-job",
+        }
+    }
+}
+
+/// The most jobs of a task of which misses are counted together: the dispatcher has a bit for each.
+pub const LONGEST_MISS_WINDOW: u8 = 64;
+
 /// What happens after a job missed its deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnMiss {
@@ -225,6 +243,21 @@ pub enum OnMiss {
     SkipNext,
     /// The job ends as soon as it does not hold its lane: at its next boundary, or instead of starting.
     AbortJob,
+}
+
+impl OnMiss {
+    /// Every answer.
+    pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
+
+    /// The name in manifests and locks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::SkipNext => "skip-next",
+            Self::AbortJob => "abort-job",
+        }
+    }
 }
 
 /// Where a task's releases come from.
@@ -287,7 +320,8 @@ pub struct TaskDesc {
     pub on_overrun: OnOverrun,
     /// The answer to a missed deadline.
     pub on_miss: OnMiss,
-    /// Of how many of the task's last jobs the misses are counted with each: 1 to 64. Of a task with stages the first one's counts.
+    /// Of how many of the task's last jobs the misses are counted with each: 1 to [`LONGEST_MISS_WINDOW`]. Of a task with stages the
+    /// first one's counts.
     pub miss_window: u8,
     /// How many jobs may wait at once.
     pub queue: u16,

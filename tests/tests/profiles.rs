@@ -34,6 +34,48 @@ const SIGN: &str = "profiles/sign.toml";
 const VOICE: &str = "profiles/voice.toml";
 const LANE: &str = "profiles/lane-main.toml";
 
+/// An event of lane `a` waits for a step of each other lane and for one that changes the level: 400 + 200 + 400 ms.
+const LEVELS: &str = r#"[system]
+name = "slow"
+policy = "deadline-monotonic"
+
+[lane.a]
+kind = "cpu"
+core = 1
+dispatch-overhead = "1ms"
+wakeup-latency = "1ms"
+
+[lane.b]
+kind = "cpu"
+core = 2
+dispatch-overhead = "400ms"
+wakeup-latency = "1ms"
+
+[lane.c]
+kind = "cpu"
+core = 3
+dispatch-overhead = "200ms"
+wakeup-latency = "1ms"
+
+[task.look]
+lane = "a"
+period = "10s"
+wcet = "1s"
+
+[task.think]
+lane = "b"
+period = "10s"
+wcet = "1s"
+
+[task.log]
+lane = "c"
+period = "10s"
+wcet = "1s"
+
+[pressure.high]
+reject = ["log"]
+"#;
+
 const CASES: &[Case] = &[
     ("profile-missing", &[(FACE, "", None)], &[Code::ProfileUnreadable]),
     ("lane-profile-missing", &[(LANE, "", None)], &[Code::ProfileUnreadable]),
@@ -192,6 +234,7 @@ const CASES: &[Case] = &[
         &[(MANIFEST, "[device.cpu0]", Some("[watchdog]\ntimeout = \"165us\"\n\n[device.cpu0]"))],
         &[Code::WatchdogTooShort],
     ),
+    ("event-waits-for-two-changes-of-level", &[(MANIFEST, "", Some(LEVELS))], &[Code::WaitsForLevels]),
     (
         "several-at-once",
         &[
@@ -257,6 +300,20 @@ fn the_unchanged_vehicle_passes_without_a_finding() {
     let lanes: Vec<[u64; 3]> = lanes.map(|overheads| overheads.map(|overhead| overhead.as_ns())).collect();
     assert_eq!(lanes, [[50_000, 125_000, 40_000], [20_000, 50_000, 100_000]]);
     assert_eq!((system.machine.cpu_model.as_str(), system.machine.cores), ("Lab CPU", 4));
+}
+
+#[test]
+fn an_event_that_waits_for_one_change_of_level_at_most_is_no_finding() {
+    let just_below = LEVELS.replace("200ms", "199999999ns");
+    let (none, _) = LEVELS.split_once("[pressure").unwrap();
+    for (text, longest) in [(just_below.as_str(), 999_999_999), (none, 600_000_000)] {
+        let vehicle = vehicle(&[]);
+        let file = vehicle.path().join(MANIFEST);
+        let checked = check(file.to_str().unwrap(), text.to_owned(), Options::default()).unwrap();
+        assert!(checked.passes() && checked.findings.is_empty(), "{:#?}", checked.findings);
+        let system = &checked.resolved.unwrap().system;
+        assert_eq!(system.lanes.iter().map(|lane| lane.thread_wait.as_ns()).max(), Some(longest));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use super::chains::Bounds;
 use super::{Analysis, Holds, Load, NoBound, analyse_in_order, edf, fixed_priority};
-use crate::system::{Lane, System, Task, thread_waits};
+use crate::system::{Lane, System, Task, one_change_is_enough, thread_waits};
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
@@ -219,8 +219,9 @@ impl<'s> Sensitivity<'s> {
         let waits = |lanes: &[Lane]| {
             let dispatch: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
             let submitted = self.system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
-            let waits = thread_waits(&dispatch, submitted, !self.system.levels.is_empty());
-            waits.into_iter().collect::<Option<Vec<Duration>>>()
+            let has_levels = !self.system.levels.is_empty();
+            let waits = thread_waits(&dispatch, submitted, has_levels).into_iter();
+            waits.map(|wait| wait.filter(|wait| one_change_is_enough(*wait, has_levels))).collect::<Option<Vec<_>>>()
         };
         let before = waits(&self.system.lanes)?;
         let with = |other: u64| {

@@ -6,8 +6,8 @@ use crate::analysis::time_triggered::NoTable;
 use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads};
 use crate::finding::{Code, Finding};
 use crate::memory::{self, Layout};
-use crate::system::{Chain, Level, System, Task, Watchdog};
-use aegis_core::desc::Policy;
+use crate::system::{Chain, Level, System, Task, Watchdog, one_change_is_enough};
+use aegis_core::desc::{BETWEEN_LEVELS, Policy};
 use aegis_core::time::Duration;
 
 /// Findings of the schedule: one a lane that is overloaded or has no table, one a task that has no bound at or below its
@@ -74,7 +74,26 @@ pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
         findings.extend(slow_chain(system, analysis, chain, bounds.as_ref()));
     }
     findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
+    findings.extend(system.levels.first().into_iter().flat_map(|level| too_many_changes(system, level)));
     findings
+}
+
+/// The lanes of which an event may wait for so long that the level of memory pressure changes twice meanwhile.
+fn too_many_changes(system: &System, level: &Level) -> Vec<Finding> {
+    let waiting = system.lanes.iter().filter(|lane| !one_change_is_enough(lane.thread_wait, true));
+    let finding = waiting.map(|lane| {
+        let (wait, between) = (show(lane.thread_wait), show(BETWEEN_LEVELS));
+        let message = format!(
+            "an event of lane `{}` may wait {wait} for the orchestration thread, the level of memory pressure may change \
+             every {between}",
+            lane.name
+        );
+        let finding = Finding::error(Code::WaitsForLevels, message);
+        let finding = finding.at(&system.file, lane.span.clone(), format!("waits for up to {wait}"));
+        let finding = finding.also(&system.file, level.span.clone(), "every event may wait for one change of level");
+        finding.help(format!("lower the dispatch overheads of the lanes until an event waits for less than {between}"))
+    });
+    finding.collect()
 }
 
 /// The lanes of which a planned wake-up would be a stall.

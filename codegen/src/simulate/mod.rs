@@ -9,7 +9,7 @@ mod traced;
 pub mod witness;
 
 use aegis_core::desc::{Release, SystemDesc, TaskDesc};
-use aegis_core::dispatch::Refused;
+use aegis_core::dispatch::{MOST_TASKS, Refused};
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Duration, Instant, TaskId};
 use run::{Run, Spend};
@@ -18,7 +18,7 @@ use traced::TraceWriter;
 use witness::Witness;
 
 /// The most tasks, lanes and waiting jobs a task that can be simulated: those of a manifest.
-pub(crate) const TASKS: usize = 1_024;
+pub(crate) const TASKS: usize = MOST_TASKS;
 pub(crate) const LANES: usize = 64;
 pub(crate) const QUEUE: usize = 65;
 /// Up to here a simulation has a smaller state.
@@ -86,7 +86,9 @@ pub enum SimulationError {
     #[error("the witness names the task `{0}`, which the plan does not have")]
     UnknownTask(String),
     /// A trace is of one run.
-    #[error("the critical pattern is one run for each task, and a trace is of one run: choose another pattern")]
+    #[error(
+        "the critical pattern is one run for each task, and a trace is of one run: choose another one, such as `--pattern periodic`"
+    )]
     ManyRuns,
     /// The trace could not be written.
     #[error("the trace cannot be written: {0}")]

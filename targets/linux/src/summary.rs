@@ -75,7 +75,7 @@ pub struct TaskSummary {
     pub failed: u64,
     pub aborted: u64,
     pub misses: u64,
-    pub most_recent_misses: u8,
+    pub max_misses_in_window: u8,
     pub miss_window: u8,
     pub overruns: u64,
     pub rejected: u64,
@@ -289,7 +289,7 @@ fn tasks(system: &SystemDesc, stats: &[TaskStats]) -> Vec<TaskSummary> {
         failed: stats.failed,
         aborted: stats.aborted,
         misses: stats.misses,
-        most_recent_misses: stats.most_recent_misses,
+        max_misses_in_window: stats.max_misses_in_window,
         miss_window: task.miss_window,
         overruns: stats.overruns,
         rejected: stats.rejected,
@@ -387,7 +387,16 @@ mod tests {
             drained: true,
             broken: None,
         };
-        let stats = TaskStats { jobs: 10, max_response: fixture::ms(5), ..TaskStats::default() };
+        let stats = TaskStats {
+            jobs: 10,
+            aborted: 3,
+            withheld: 4,
+            skipped: 5,
+            misses: 6,
+            max_misses_in_window: 2,
+            max_response: fixture::ms(5),
+            ..TaskStats::default()
+        };
         let findings = Findings { jobs: 10, voids: 1, ..Findings::default() };
         let system = fixture::system(&[(10, 2)]);
         let watchdog = WatchdogDesc { timeout: fixture::ms(100), device: None, on_stall: OnStall::StopPetting };
@@ -405,9 +414,17 @@ mod tests {
                 verdict: &judge(&findings),
             })
         };
-        assert_eq!(serde_json::to_value(parts(system)).unwrap()["watchdog"], serde_json::Value::Null);
-        let summary = parts(&SystemDesc { watchdog: Some(watchdog), ..*system });
+        let without = serde_json::to_value(parts(system)).unwrap();
+        assert_eq!((&without["watchdog"], &without["pressure"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+        let summary = parts(&SystemDesc { watchdog: Some(watchdog), levels: &[fixture::LEVEL], ..*system });
         let value = serde_json::to_value(&summary).unwrap();
+        assert_eq!(value["pressure"], serde_json::json!({"changes": 3, "settled": 2, "late": 1}));
+        let task = &value["tasks"][0];
+        assert_eq!((&task["aborted"], &task["withheld"], &task["skipped"]), (&3.into(), &4.into(), &5.into()));
+        assert_eq!(
+            (&task["misses"], &task["max_misses_in_window"], &task["miss_window"]),
+            (&6.into(), &2.into(), &10.into())
+        );
         assert_eq!(value["schema"], "aegis.summary/1");
         assert_eq!(value["config_hash"], "ab".repeat(32));
         assert_eq!((&value["guarantee"]["valid"], &value["exit"]["status"]), (&false.into(), &4.into()));
@@ -422,6 +439,17 @@ mod tests {
         assert_eq!(value["watchdog"], expected);
         let expected = serde_json::json!({"worst_ns": 30, "allowed_ns": 20, "exceeded": 2, "explained": 1});
         assert_eq!(value["steps"], expected);
+        let (_, docs) = include_str!("../../../docs/formats.md").split_once("\n## Summary\n").unwrap();
+        let (docs, _) = docs.split_once("\n## ").unwrap();
+        // What the machine is has no list there.
+        let parts = value.as_object().unwrap().iter().filter(|(key, _)| *key != "machine");
+        for (key, part) in parts {
+            assert!(docs.contains(&format!("`{key}")), "no {key} in docs/formats.md");
+            let inner = part.as_array().and_then(|list| list.first()).unwrap_or(part).as_object();
+            for field in inner.into_iter().flat_map(|fields| fields.keys()) {
+                assert!(docs.contains(&format!("`{field}")), "no {key}.{field} in docs/formats.md");
+            }
+        }
     }
 
     #[test]

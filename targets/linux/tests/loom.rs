@@ -83,7 +83,7 @@ mod clock {
 #[path = "common/fixture.rs"]
 mod fixture;
 
-use aegis_core::desc::{BETWEEN_LEVELS, LevelDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::desc::{BETWEEN_LEVELS, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
 use aegis_core::{Duration, Instant, LevelId, TaskId};
 use bell::Bell;
 use clock::Clock;
@@ -202,16 +202,7 @@ fn rung() {
 
 fn pressed() {
     let base = fixture::system(&[(1, 1)]);
-    let levels = vec![LevelDesc {
-        name: "high",
-        shed: &[],
-        reject: &[],
-        pools: &[],
-        models: &[],
-        moves: &[],
-        settles: Duration::from_ns(1),
-    }];
-    let pressure = Pressure::new(&SystemDesc { levels: levels.leak(), ..*base });
+    let pressure = Pressure::new(&SystemDesc { levels: &[fixture::LEVEL], ..*base });
     let bell = Arc::new(Bell::new());
     pressure.open(Arc::clone(&bell));
     let own = Arc::clone(&pressure);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use aegis_core::desc::{OnMiss, OnOverrun};
+use aegis_core::desc::{LONGEST_MISS_WINDOW, OnMiss, OnOverrun};
 use aegis_core::time::Duration;
 use toml::Spanned;
 
@@ -133,15 +133,12 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let staged = section.has("stages");
     let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
     let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
-    let on_miss = section.choice(
-        "on-miss",
-        &[("continue", OnMiss::Continue), ("skip-next", OnMiss::SkipNext), ("abort-job", OnMiss::AbortJob)],
-        &["switch-mode", "fail-domain"],
-    );
-    let miss_window = section.count("miss-window", 1, Manifest::LONGEST_MISS_WINDOW);
+    let on_miss =
+        section.choice("on-miss", &OnMiss::ALL.map(|answer| (answer.name(), answer)), &["switch-mode", "fail-domain"]);
+    let miss_window = section.count("miss-window", 1, LONGEST_MISS_WINDOW);
     let on_overrun = section.choice(
         "on-overrun",
-        &[("continue", OnOverrun::Continue), ("skip-next", OnOverrun::SkipNext), ("abort-job", OnOverrun::AbortJob)],
+        &OnOverrun::ALL.map(|answer| (answer.name(), answer)),
         &["switch-mode", "fail-domain"],
     );
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
