@@ -9,6 +9,7 @@ use crate::analysis::{Analysis, LaneResult, Proof};
 use crate::memory::Layout;
 use crate::plan;
 use crate::system::{Lane, System};
+use aegis_core::desc::{OnMiss, OnOverrun};
 use aegis_core::time::Duration;
 
 /// Why there is nothing to certify.
@@ -163,8 +164,14 @@ fn task(
         segments_ns: task.segments.iter().map(|segment| segment.as_ns()).collect(),
         region_ns: task.region.as_ns(),
         budget_ns: task.budget.as_ns(),
-        on_overrun: task.on_overrun.name().to_owned(),
-        on_miss: task.on_miss.name().to_owned(),
+        on_overrun: match task.on_overrun {
+            OnOverrun::SwitchMode(mode) => format!("mode {}", mode.0),
+            other => other.name().to_owned(),
+        },
+        on_miss: match task.on_miss {
+            OnMiss::SwitchMode(mode) => format!("mode {}", mode.0),
+            other => other.name().to_owned(),
+        },
         miss_window: task.miss_window,
         queue,
         response_ns: bound.as_ns(),

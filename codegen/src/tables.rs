@@ -7,7 +7,7 @@ use aegis_core::desc::{
     MemoryControl, ModelDesc, MoveDesc, OnMiss, OnOverrun, OnStall, Point, Policy, PoolDesc, Preemption, Recording,
     Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
 };
-use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
+use aegis_core::units::{ByteOffset, Bytes, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
 
 /// A name in the lock that this version does not know.
@@ -44,7 +44,13 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         models: slice(models),
         pools: slice(plan.pools.iter().map(pool).collect()),
         levels: slice(levels),
+        modes: &[],
     })))
+}
+
+/// The mode that an answer to overruns or misses changes to, by its position.
+fn answering(answer: &str) -> Option<ModeId> {
+    answer.strip_prefix("mode ")?.parse().ok().map(ModeId)
 }
 
 fn text(text: &str) -> &'static str {
@@ -163,7 +169,9 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
     };
     let unknown = |what, value: &String| Unknown { what, value: value.clone() };
     let on_overrun = OnOverrun::ALL.into_iter().find(|answer| answer.name() == task.on_overrun);
+    let on_overrun = on_overrun.or_else(|| answering(&task.on_overrun).map(OnOverrun::SwitchMode));
     let on_miss = OnMiss::ALL.into_iter().find(|answer| answer.name() == task.on_miss);
+    let on_miss = on_miss.or_else(|| answering(&task.on_miss).map(OnMiss::SwitchMode));
     Ok(TaskDesc {
         name: text(&task.name),
         lane: LaneId(task.lane),
@@ -309,5 +317,18 @@ fn pool(pool: &crate::plan::Pool) -> PoolDesc {
         lower_bound: Bytes(pool.lower_bound_bytes),
         private: Bytes(pool.private_bytes),
         copy_per_mib: Duration::from_ns(pool.copy_per_mib_ns),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ModeId, answering};
+
+    #[test]
+    fn an_answer_names_a_mode_by_its_position() {
+        assert_eq!(answering("mode 3"), Some(ModeId(3)));
+        for text in ["mode", "mode ", "mode x", "mode 65536", "modes 1", "mode -1", "skip"] {
+            assert_eq!(answering(text), None, "{text}");
+        }
     }
 }

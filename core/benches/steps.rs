@@ -19,10 +19,10 @@
 #[allow(dead_code, reason = "it is the tests'; only its makers of plans are used here")]
 mod makers;
 
-use aegis_core::desc::{LaneDesc, Policy, Release, Slot, SystemDesc, TaskDesc};
+use aegis_core::desc::{LaneDesc, ModeDesc, Policy, Release, Slot, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, step};
 use aegis_core::trace::{Record, Recorder, Ring};
-use aegis_core::{Duration, Instant, LaneId, ModelId, TaskId};
+use aegis_core::{Duration, Instant, LaneId, ModeId, ModelId, TaskId};
 use makers::at;
 use std::hint::black_box;
 
@@ -59,6 +59,20 @@ enum Case {
     Jump,
     /// A lane ran for many laps of its table, and what waits has no slot in the two laps that one step looks at.
     Laps,
+    /// A change of the mode begins and ends in one step: one task leaves and all others come.
+    Mode,
+    /// As [`Self::Decision`], while all tasks but one are about to leave.
+    Changing,
+}
+
+/// Two modes: in the first all tasks and in the second the first one; or in the first that one and in the second all others.
+fn modes(tasks: usize, all: bool) -> &'static [ModeDesc] {
+    let tasks: Vec<TaskId> = (0..tasks).map(|position| TaskId(u16::try_from(position).unwrap())).collect();
+    let tasks: &[TaskId] = tasks.leak();
+    let (first, others) = tasks.split_at(1);
+    let mode =
+        |tasks| ModeDesc { name: "mode", tasks, lanes: &[], proven: &[], leaves: Duration::from_ns(1_000_000_000_000) };
+    vec![mode(if all { tasks } else { first }), mode(if all { first } else { others })].leak()
 }
 
 fn system(tasks: usize, lanes: usize, policy: Policy, release: Release) -> &'static SystemDesc {
@@ -94,7 +108,10 @@ fn run<const TASKS: usize, const LANES: usize>(
     mut measure: impl FnMut(&mut dyn FnMut()),
 ) -> u32 {
     let release = if case == Case::Laps { Release::Submitted } else { Release::Timer };
-    let system = system(TASKS, LANES, policy, release);
+    let mut system = system(TASKS, LANES, policy, release);
+    if matches!(case, Case::Mode | Case::Changing) {
+        system = Box::leak(Box::new(SystemDesc { modes: modes(TASKS, case == Case::Changing), ..*system }));
+    }
     let mut state: Box<State<TASKS, LANES, QUEUE>> = Box::new(State::new(system).unwrap());
     let (writer, mut reader) = ring.split();
     let mut recorder = Recorder::new(writer);
@@ -118,15 +135,25 @@ fn run<const TASKS: usize, const LANES: usize>(
     };
     let jobs = u64::try_from(TASKS).unwrap();
     match case {
-        Case::Decision | Case::End => {
+        Case::Decision | Case::End | Case::Changing => {
             tell(Event::Timer, 0, false);
+            if case == Case::Changing {
+                tell(Event::Mode { mode: ModeId(1) }, 1, false);
+            }
             // All slots are over, and the next period has not begun.
             for number in 1..=jobs {
                 let now = SLOT * (jobs + 1) + number;
                 let decides = number < jobs;
-                let records = tell(end(0, now), now, decides == (case == Case::Decision));
-                assert_eq!(records.len(), if decides { 5 } else { 2 }, "{records:?}");
+                let records = tell(end(0, now), now, decides == (case != Case::End));
+                let least = if case == Case::Changing { 3 } else { 2 };
+                assert_eq!(records.len(), if decides { 5 } else { least }, "{records:?}");
             }
+        }
+        Case::Mode => {
+            tell(Event::Timer, 0, false);
+            tell(end(0, 2), 2, false);
+            let records = tell(Event::Mode { mode: ModeId(1) }, 3, true);
+            assert_eq!(records.len(), 3, "{records:?}");
         }
         Case::Idle => {
             tell(Event::Timer, 0, false);
@@ -180,9 +207,15 @@ fn cases() -> Vec<(String, Case, Policy, Runner)> {
         ("idle", Case::Idle),
         ("release", Case::Release),
         ("jump", Case::Jump),
+        ("mode", Case::Mode),
+        ("changing", Case::Changing),
     ];
     for (what, case) in cases {
         for (name, policy) in policies {
+            // The tasks of a table are in every mode.
+            if policy == Policy::TimeTriggered && matches!(case, Case::Mode | Case::Changing) {
+                continue;
+            }
             all.push((format!("{what}-{name}-64"), case, policy, one));
             all.push((format!("{what}-{name}-1024"), case, policy, many));
             if matches!(case, Case::Release | Case::Jump) {

@@ -5,13 +5,15 @@
 
 mod level;
 mod memory;
+mod mode;
 mod model;
 mod watchdog;
 
 use crate::time::Duration;
-use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
+use crate::units::{Bytes, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
 pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
+pub use mode::{MOST_MODES, ModeDesc};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
 pub use watchdog::{OnStall, WatchdogDesc};
 
@@ -48,6 +50,9 @@ pub struct SystemDesc {
     pub pools: &'static [PoolDesc],
     /// What is done under memory pressure, from the mildest level to the severest as the manifest lists them.
     pub levels: &'static [LevelDesc],
+    /// The regimes, of which the first holds at the start; empty where every task is released at all times. Where there are some,
+    /// the certificates of `tasks` and the points of `lanes` are empty: each mode has its own.
+    pub modes: &'static [ModeDesc],
 }
 
 /// The conditions under which the plan's execution times were measured.
@@ -214,10 +219,13 @@ pub enum OnOverrun {
     /// cannot be stopped. What is left are its later segments and the later stages of its task; where nothing is, the job
     /// completes.
     AbortJob,
+    /// The mode is changed, as soon as the overrun is recorded, as [`crate::dispatch::Event::Mode`] would: unless that mode holds, a
+    /// change is under way, or one was asked for less than [`BETWEEN_LEVELS`] ago. The job goes on.
+    SwitchMode(ModeId),
 }
 
 impl OnOverrun {
-    /// Every answer.
+    /// Every answer that says all by itself.
     pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
 
     /// The name in manifests and locks.
@@ -227,6 +235,7 @@ impl OnOverrun {
             Self::Continue => "continue",
             Self::SkipNext => "skip-next",
             Self::AbortJob => "abort-job",
+            Self::SwitchMode(_) => "mode",
         }
     }
 }
@@ -243,10 +252,12 @@ pub enum OnMiss {
     SkipNext,
     /// The job ends as soon as it does not hold its lane: at its next boundary, or instead of starting.
     AbortJob,
+    /// The mode is changed, as for [`OnOverrun::SwitchMode`], as soon as the miss is known; the job goes on.
+    SwitchMode(ModeId),
 }
 
 impl OnMiss {
-    /// Every answer.
+    /// Every answer that says all by itself.
     pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
 
     /// The name in manifests and locks.
@@ -256,6 +267,7 @@ impl OnMiss {
             Self::Continue => "continue",
             Self::SkipNext => "skip-next",
             Self::AbortJob => "abort-job",
+            Self::SwitchMode(_) => "mode",
         }
     }
 }

@@ -23,13 +23,15 @@
 //! A lane runs one segment at a time and a started segment is never preempted, except by [`Event::Preempted`] on lanes that
 //! exist for simulation only.
 //!
-//! Cost of one step with n tasks: O(lanes), and O(log n) for each job that arrives. A choice is O(1) under fixed priorities and
+//! Cost of one step with n tasks: O(lanes), and O(log n) for each job that arrives; a change of the mode costs O(n) when it begins and
+//! when it ends. A choice is O(1) under fixed priorities and
 //! O(log n) under EDF, and O(1) for each slot that a time-triggered lane passes over, of which one step looks at no more than two laps.
 //! No loop depends on how much time has passed.
 
 mod choice;
 mod finish;
 mod miss;
+mod mode;
 mod pressure;
 mod queue;
 mod ready;
@@ -42,7 +44,7 @@ mod tournament;
 use crate::desc::{OnMiss, Policy, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
-use crate::units::{LaneId, LevelId, TaskId};
+use crate::units::{LaneId, LevelId, ModeId, TaskId};
 use choice::{key, reason};
 pub use ready::MOST_TASKS;
 use state::{Progress, Running};
@@ -118,6 +120,12 @@ pub enum Event {
         /// The level.
         level: Option<LevelId>,
     },
+    /// Go to another mode: tasks that it does not have release nothing from now on, and those that only it has begin when the change
+    /// ends, which [`Kind::ModeChanged`] tells. Where the mode holds already nothing changes.
+    Mode {
+        /// The mode.
+        mode: ModeId,
+    },
 }
 
 /// What has to be done after a step.
@@ -168,6 +176,22 @@ pub enum Refused {
         /// The level that was named.
         level: LevelId,
     },
+    /// The plan has no such mode: permanent.
+    UnknownMode {
+        /// The mode that was named.
+        mode: ModeId,
+    },
+    /// A change of the mode is under way, and comes to its end within the bound that [`Kind::ModeRequested`] tells: transient.
+    ChangingMode {
+        /// The mode that it goes to.
+        to: ModeId,
+    },
+    /// The task does not release jobs in the mode that holds, or not before the change that is under way has ended: permanent as
+    /// long as that is so.
+    NotInMode {
+        /// The task that was named.
+        task: TaskId,
+    },
     /// An instant left the representable range: fatal.
     OutOfRange,
 }
@@ -203,10 +227,18 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             release::release_due(system, state, now, sink)?;
             pressure::switch(system, state, level, now, sink);
         }
+        Event::Mode { mode } => {
+            mode::check(system, state, mode)?;
+            release::release_due(system, state, now, sink)?;
+            mode::request(system, state, mode, now, sink);
+        }
     }
     state.common.last = now;
     release::release_due(system, state, now, sink)?;
     finish::check_budgets(system, state, now, sink);
+    if state.common.change.is_some() {
+        mode::look(state, now);
+    }
     let mut start = [None; LANES];
     for (position, slot) in start.iter_mut().enumerate() {
         if state.lanes.get(position).is_some_and(|lane| lane.running.is_none() && lane.waiting > 0) {
@@ -215,6 +247,9 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         }
     }
     pressure::settle(system, state, now, sink);
+    if state.common.change.is_some() || state.common.answer.is_some() {
+        mode::settle(system, state, now, sink)?;
+    }
     // Whatever else changes a state makes a record.
     if core::mem::take(&mut state.common.moved) || event != Event::Timer {
         told.tell();
@@ -257,12 +292,13 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
 }
 
 /// Chooses the lane's next job and marks it running.
+#[inline(never)]
 fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     lane: LaneId,
     now: Instant,
-    sink: &mut impl Sink,
+    sink: &mut Told<'_, impl Sink>,
 ) -> Result<Option<Job>, Refused> {
     let Some(desc) = system.lanes.get(lane.index()) else {
         return Ok(None);
@@ -313,6 +349,7 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         Some(other) => reason(desc.policy, &job, other),
     };
     let runner_up = second.map(Job::reference);
+    let sink = sink.behind();
     sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth, state: state_key });
     if let Some(model) = task.model {
         sink.record(now, Kind::Bound { job: chosen, lane, model });

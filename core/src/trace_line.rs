@@ -6,7 +6,7 @@ use crate::desc::{ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Record};
-use crate::units::{LaneId, LevelId, TaskId};
+use crate::units::{LaneId, LevelId, ModeId, TaskId};
 use core::fmt::{self, Display, Write};
 
 /// The format's name, in a trace's first line.
@@ -87,6 +87,19 @@ impl<W: Write> Line<'_, W> {
             Kind::Settled { level, took, bound } => {
                 self.begin("settled");
                 self.level("level", Some(level));
+                self.duration("took_ns", took);
+                self.duration("bound_ns", bound);
+            }
+            Kind::ModeRequested { from, to, bound } => {
+                self.begin("mode_requested");
+                self.mode("from", from);
+                self.mode("to", to);
+                self.duration("bound_ns", bound);
+            }
+            Kind::ModeChanged { from, to, took, bound } => {
+                self.begin("mode_changed");
+                self.mode("from", from);
+                self.mode("to", to);
                 self.duration("took_ns", took);
                 self.duration("bound_ns", bound);
             }
@@ -209,6 +222,10 @@ impl<W: Write> Line<'_, W> {
                 self.text("input", "pressure");
                 self.level("level", level);
             }
+            Event::Mode { mode } => {
+                self.text("input", "mode");
+                self.mode("mode", mode);
+            }
         }
     }
 
@@ -322,6 +339,10 @@ impl<W: Write> Line<'_, W> {
             Some(level) => self.text(key, self.system.levels.get(level.index()).map_or("", |level| level.name)),
             None => self.number(key, "null"),
         }
+    }
+
+    fn mode(&mut self, key: &str, mode: ModeId) {
+        self.text(key, self.system.modes.get(mode.index()).map_or("", |mode| mode.name));
     }
 
     fn task(&mut self, task: TaskId) {

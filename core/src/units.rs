@@ -26,6 +26,7 @@ id!(LaneId, "lanes");
 id!(ModelId, "models");
 id!(PoolId, "memory pools");
 id!(LevelId, "levels of memory pressure");
+id!(ModeId, "modes");
 
 /// A fixed priority: 0 is the most important.
 ///

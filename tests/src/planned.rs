@@ -160,6 +160,7 @@ pub fn unproven(policy: Policy, loads: &[Load]) -> &'static SystemDesc {
         models: &[],
         pools: &[],
         levels: &[],
+        modes: &[],
     }))
 }
 

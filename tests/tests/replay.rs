@@ -6,12 +6,13 @@
 use aegis_codegen::analysis::Load;
 use aegis_codegen::replay::{LaneState, Why};
 use aegis_core::desc::{
-    LaneDesc, LevelDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc,
+    LaneDesc, LevelDesc, ModeDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc,
+    TaskDesc,
 };
 use aegis_core::dispatch::{Event, State, count_unfinished, step};
 use aegis_core::time::{Duration, Instant};
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::units::{LaneId, LevelId, Priority, TaskId};
+use aegis_core::units::{LaneId, LevelId, ModeId, Priority, TaskId};
 use aegis_tests::planned::unproven;
 use aegis_tests::replay::{assert_same, named, replayed, text};
 use fastrand::Rng;
@@ -97,7 +98,16 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
         }
     }
     let levels: Vec<LevelDesc> = ["high", "critical"].map(|name| random_level(name, &tasks, rng)).to_vec();
-    named(&SystemDesc { tasks: tasks.leak(), lanes: lanes.leak(), levels: levels.leak(), ..*base })
+    let modes: Vec<ModeDesc> =
+        (0..[0, 3][rng.usize(..2)]).map(|number| random_mode(number, tasks.len(), rng)).collect();
+    let (tasks, lanes, levels, modes) = (tasks.leak(), lanes.leak(), levels.leak(), modes.leak());
+    named(&SystemDesc { tasks, lanes, levels, modes, ..*base })
+}
+
+fn random_mode(number: usize, tasks: usize, rng: &mut Rng) -> ModeDesc {
+    let tasks: Vec<TaskId> = (0..).map(TaskId).take(tasks).filter(|_| rng.bool()).collect();
+    let name = format!("mode-{number}").leak();
+    ModeDesc { name, tasks: tasks.leak(), lanes: &[], proven: &[], leaves: ns(rng.u64(0..=20)) }
 }
 
 /// What a run left.
@@ -128,6 +138,7 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
             25..30 => Event::Preempted { lane, began, ended },
             // None, one of two levels, or one that no plan has.
             30 => Event::Pressure { level: rng.u16(0..4).checked_sub(1).map(LevelId) },
+            31 if !system.modes.is_empty() => Event::Mode { mode: ModeId(rng.u16(0..3)) },
             _ if number == steps * 9 / 10 => {
                 Event::Stop { end: Instant::from_ns(rng.u64(now.saturating_sub(5)..=now + 20)) }
             }
@@ -166,8 +177,8 @@ fn whatever_the_dispatcher_is_told_is_replayed_without_a_difference() {
     }
     println!("{records} records, {decisions} decisions: the same; {silent} silent steps, {refused} refused: {seen:?}");
     let of_jobs = ["skipped", "overrun", "rejected", "pause", "aborted", "miss", "bound_exceeded", "failure"];
-    let of_levels = ["pressure", "withheld", "settled"];
-    for event in of_jobs.iter().chain(&of_levels).chain(&["end"]) {
+    let of_changes = ["pressure", "withheld", "settled", "mode_changed"];
+    for event in of_jobs.iter().chain(&of_changes).chain(&["end"]) {
         assert!(seen.get(*event).is_some_and(|count| *count > 1_000), "{event}: {seen:?}");
     }
     assert!(silent > 10_000 && refused > 10_000, "{silent} {refused}");

@@ -3,7 +3,7 @@
 use super::Why;
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::Event;
-use aegis_core::{Instant, LaneId, LevelId, TaskId, trace_line};
+use aegis_core::{Instant, LaneId, LevelId, ModeId, TaskId, trace_line};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
@@ -82,6 +82,8 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
         "rejected" => (false, &[("task", Text), ("arrival", Number), ("count", Number)]),
         "withheld" => (false, &[("task", Text), ("arrival", Number), ("count", Number), ("level", Text)]),
         "pressure" => (false, &[("from", TextOrNull), ("to", TextOrNull), ("settles_ns", NumberOrNull)]),
+        "mode_requested" => (false, &[("from", Text), ("to", Text), ("bound_ns", Number)]),
+        "mode_changed" => (false, &[("from", Text), ("to", Text), ("took_ns", Number), ("bound_ns", Number)]),
         "settled" => (false, &[("level", Text), ("took_ns", Number), ("bound_ns", Number)]),
         "skipped" => (false, &[("task", Text), ("arrival", Number)]),
         "schedule_decision" => (
@@ -226,6 +228,7 @@ impl Line {
             }
             "stop" => Event::Stop { end: self.instant("end")? },
             "pressure" => Event::Pressure { level: self.level(system)? },
+            "mode" => Event::Mode { mode: self.mode(system)? },
             other => return Err(wrong("input", other, "one that the dispatcher knows")),
         })
     }
@@ -248,6 +251,12 @@ impl Line {
         let found = (0u16..).zip(system.levels).find(|(_, level)| level.name == name);
         let unknown = || Why::UnknownName { what: "level of pressure", name: name.to_owned() };
         found.map(|(id, _)| Some(LevelId(id))).ok_or_else(unknown)
+    }
+
+    fn mode(&self, system: &SystemDesc) -> Result<ModeId, Why> {
+        let name = self.text("mode")?;
+        let found = (0u16..).zip(system.modes).find(|(_, mode)| mode.name == name);
+        found.map(|(id, _)| ModeId(id)).ok_or_else(|| Why::UnknownName { what: "mode", name: name.to_owned() })
     }
 
     fn instant(&self, field: &'static str) -> Result<Instant, Why> {
@@ -304,10 +313,10 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Header, Line, Why, schema};
-    use aegis_core::desc::{MachineDesc, SystemDesc};
+    use aegis_core::desc::{MachineDesc, ModeDesc, SystemDesc};
     use aegis_core::dispatch::Event;
     use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
-    use aegis_core::{Duration, Instant, LaneId, LevelId, ModelId, TaskId, trace_line};
+    use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId, trace_line};
     use serde_json::Value;
 
     /// A plan without lanes and tasks: names in its lines are empty.
@@ -327,6 +336,7 @@ mod tests {
         models: &[],
         pools: &[],
         levels: &[],
+        modes: &[],
     };
 
     fn written(kind: Kind) -> String {
@@ -335,7 +345,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 24] {
+    fn every_kind() -> [Kind; 26] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -351,6 +361,8 @@ mod tests {
             Kind::Withheld { task, arrival: at, count: 1, level: LevelId(0) },
             Kind::Pressure { from: None, to: Some(LevelId(0)), settles: Some(ns) },
             Kind::Settled { level: LevelId(0), took: ns, bound: ns },
+            Kind::ModeRequested { from: ModeId(0), to: ModeId(1), bound: ns },
+            Kind::ModeChanged { from: ModeId(0), to: ModeId(1), took: ns, bound: ns },
             Kind::Decided { lane, chosen: job, runner_up: None, reason, queue_depth: 1, state },
             Kind::Bound { job, lane, model: ModelId(0) },
             Kind::Started { job, lane },
@@ -425,12 +437,27 @@ mod tests {
         let completed = Event::Completed { lane: LaneId(0), began: Instant::START, ended: Instant::START };
         let unknown = Why::UnknownName { what: "stream", name: "lane-".to_owned() };
         assert_eq!(told(&written(Kind::Stepped { event: completed })), Err(unknown));
+        let mode = written(Kind::Stepped { event: Event::Mode { mode: ModeId(0) } });
+        assert_eq!(told(&mode), Err(Why::UnknownName { what: "mode", name: String::new() }));
         let text = written(Kind::Stepped { event: stop });
         assert_eq!(
             told(&text.replace("\"end\"", "\"ende\"")),
             Err(Why::MissingField { event: "step".to_owned(), field: "end" })
         );
         assert!(matches!(told(&text.replace("\"stop\"", "\"go\"")), Err(Why::WrongField { field: "input", .. })));
+    }
+
+    #[test]
+    fn a_mode_is_named_as_the_plan_names_it() {
+        const MODE: ModeDesc = ModeDesc { name: "calm", tasks: &[], lanes: &[], proven: &[], leaves: Duration::ZERO };
+        let system = SystemDesc { modes: &[ModeDesc { name: "busy", ..MODE }, MODE], ..NOTHING };
+        let (kind, mut text) = (Kind::Stepped { event: Event::Mode { mode: ModeId(1) } }, String::new());
+        trace_line::write(&mut text, &system, &Record { sequence: 4, at: Instant::from_ns(5), kind });
+        assert!(text.contains("\"input\":\"mode\",\"mode\":\"calm\","), "{text}");
+        let told = |text: &str| Line::parse(text).unwrap().told(&system);
+        assert_eq!(told(&text), Ok(Event::Mode { mode: ModeId(1) }));
+        let unknown = Why::UnknownName { what: "mode", name: "calmer".to_owned() };
+        assert_eq!(told(&text.replace("calm", "calmer")), Err(unknown));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use super::ModelDesc;
 use crate::time::Duration;
 use crate::units::{Bytes, ModelId, TaskId};
 
-/// The least time between two changes of the level: a change is a step of the orchestration thread, and the analysis allows for one
-/// that goes before an event.
+/// The least time between two changes of the level, or of the mode: a change is a step of the orchestration thread, and the analysis
+/// allows for one that goes before an event.
 pub const BETWEEN_LEVELS: Duration = Duration::from_ns(1_000_000_000);
 
 /// A planned answer to memory pressure.

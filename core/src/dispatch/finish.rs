@@ -240,10 +240,10 @@ fn overrun<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(task) = system.tasks.get(job.task.index()) else { return };
     sink.record(now, Kind::Overran { job: job.reference(), segment: job.segment, limit, execution, budget });
     let first = first_stage(system, job.task);
-    if task.on_overrun == OnOverrun::SkipNext
-        && let Some(task_state) = state.tasks.get_mut(first.index())
-    {
-        task_state.skip_next = true;
+    match (task.on_overrun, state.tasks.get_mut(first.index())) {
+        (OnOverrun::SkipNext, Some(task_state)) => task_state.skip_next = true,
+        (OnOverrun::SwitchMode(mode), _) => state.common.answer = state.common.answer.or(Some(mode)),
+        _ => {}
     }
 }
 

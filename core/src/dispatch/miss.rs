@@ -17,7 +17,7 @@ pub(super) const fn is_judged(task: &TaskDesc, has_follower: bool) -> bool {
     match task.on_miss {
         OnMiss::Continue => false,
         OnMiss::SkipNext => !has_follower,
-        OnMiss::AbortJob => true,
+        OnMiss::AbortJob | OnMiss::SwitchMode(_) => true,
     }
 }
 
@@ -44,8 +44,10 @@ pub(super) fn note<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(own) = state.tasks.get(first_stage(system, job.task).index()) else { return };
     let lateness = now.saturating_since(job.deadline);
     sink.record(now, Kind::Missed { job: job.reference(), lateness, recent: recent(own.window, own.misses) });
-    if system.tasks.get(job.task.index()).is_some_and(|task| task.on_miss == OnMiss::SkipNext) {
-        skip(system, state, job, true);
+    match system.tasks.get(job.task.index()).map(|task| task.on_miss) {
+        Some(OnMiss::SkipNext) => skip(system, state, job, true),
+        Some(OnMiss::SwitchMode(mode)) => state.common.answer = state.common.answer.or(Some(mode)),
+        _ => {}
     }
 }
 

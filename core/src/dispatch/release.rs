@@ -121,9 +121,13 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
 ) -> Result<(), Refused> {
     let not_submittable = Refused::NotSubmittable { task: id };
     let task = system.tasks.get(id.index()).ok_or(not_submittable)?;
-    let earliest = state.tasks.get(id.index()).ok_or(not_submittable)?.next;
+    let own = state.tasks.get(id.index()).ok_or(not_submittable)?;
+    let earliest = own.next;
     if task.release != Release::Submitted || state.ends_before(arrival) {
         return Err(not_submittable);
+    }
+    if !own.in_mode {
+        return Err(Refused::NotInMode { task: id });
     }
     if arrival < earliest || arrival > now {
         return Err(Refused::TooEarly { earliest });

@@ -5,6 +5,7 @@
 //! arrival of the timer over all tasks, and under EDF the first deadline of each lane (two [`tournament`]s). Whoever changes a task's
 //! jobs calls [`State::refresh`], whoever changes its next arrival [`State::reschedule`] and then one of the two that play.
 
+use super::mode::{self, Change};
 use super::pressure::Held;
 use super::queue::Queue;
 use super::ready::{MOST_TASKS, Ready};
@@ -12,7 +13,7 @@ use super::tournament::{self, NEVER};
 use super::{Job, choice, table};
 use crate::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
-use crate::units::{LaneId, LevelId, TaskId};
+use crate::units::{LaneId, LevelId, ModeId, TaskId};
 
 /// The state cannot be built because the plan is larger than it, or has more than [`MOST_TASKS`] tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +36,8 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) skip_next: bool,
     /// Likewise, because of a miss.
     pub(super) skip_late: bool,
+    /// Whether it releases jobs in the mode that holds; while a change is under way, in both modes.
+    pub(super) in_mode: bool,
     /// Of how many jobs misses are counted.
     pub(super) window: u8,
     /// Which of the last 64 jobs that ended have missed, the latest in the lowest bit; of a task with stages its first one has them.
@@ -55,6 +58,7 @@ impl<const QUEUE: usize> TaskState<QUEUE> {
             sibling: None,
             skip_next: false,
             skip_late: false,
+            in_mode: true,
             window: task.map_or(0, |task| task.miss_window),
             misses: 0,
             withheld_from: NEVER,
@@ -93,6 +97,8 @@ pub(super) struct LaneState {
     first: u16,
     end: u16,
     by_deadline: bool,
+    /// Whether it was idle since a change of the mode was asked for, or need not be.
+    pub(super) was_idle: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +134,13 @@ pub(super) struct Common {
     pub(super) held: Option<Held>,
     /// Whether it may have settled in this step.
     pub(super) may_settle: bool,
+    /// The mode that holds; while a change is under way, the one that is left.
+    pub(super) mode: Option<ModeId>,
+    pub(super) change: Option<Change>,
+    /// When a change was asked for last.
+    pub(super) asked: Option<Instant>,
+    /// The mode that an overrun or a miss of this step asks for, the first of them.
+    pub(super) answer: Option<ModeId>,
     ready: Ready,
     /// The next arrival that the timer releases.
     pub(super) next_arrival: Instant,
@@ -147,9 +160,9 @@ pub struct State<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     pub(super) tasks: [TaskState<QUEUE>; TASKS],
     pub(super) lanes: [LaneState; LANES],
     /// The tasks by rank.
-    order: [u16; TASKS],
+    pub(super) order: [u16; TASKS],
     /// By task the arrivals that the timer releases next, [`NEVER`] where it releases none, and their tournament.
-    arrivals: [Instant; TASKS],
+    pub(super) arrivals: [Instant; TASKS],
     first_arrivals: [u16; TASKS],
     /// By rank the deadlines of the jobs that go first, [`NEVER`] where none waits, and of each EDF lane their tournament.
     deadlines: [Instant; TASKS],
@@ -173,8 +186,9 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         let mut tasks: [TaskState<QUEUE>; TASKS] =
             core::array::from_fn(|index| TaskState::new(system.tasks.get(index)));
         let mut order = [0; TASKS];
-        let mut id = 0_u16;
+        let (mut is_in_first, mut id) = (mode::membership(system.modes.first()), 0_u16);
         for (task, own) in system.tasks.iter().zip(&mut tasks) {
+            own.in_mode = is_in_first(id) || system.modes.is_empty();
             own.rank = rank(system, id, task);
             if let Some(entry) = order.get_mut(usize::from(own.rank)) {
                 *entry = id;
@@ -192,7 +206,9 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         }
         let lanes = core::array::from_fn(|index| LaneState::new(system, index));
         let arrivals = core::array::from_fn(|index| match system.tasks.get(index) {
-            Some(task) if task.release == Release::Timer => Instant::from_ns(task.phase.as_ns()),
+            Some(task) if task.release == Release::Timer && tasks.get(index).is_some_and(|own| own.in_mode) => {
+                Instant::from_ns(task.phase.as_ns())
+            }
             _ => NEVER,
         });
         let common = Common {
@@ -201,6 +217,10 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             requests: 0,
             held: None,
             may_settle: false,
+            mode: if system.modes.is_empty() { None } else { Some(ModeId(0)) },
+            change: None,
+            asked: None,
+            answer: None,
             ready: Ready::EMPTY,
             next_arrival: NEVER,
             moved: false,
@@ -229,6 +249,18 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         self.common.held.map(|held| held.level)
     }
 
+    /// The mode that holds, or is being left; `None` in a plan without modes.
+    #[must_use]
+    pub fn mode(&self) -> Option<ModeId> {
+        self.common.mode
+    }
+
+    /// The mode that a change which is under way goes to.
+    #[must_use]
+    pub fn next_mode(&self) -> Option<ModeId> {
+        self.common.change.map(|change| change.to)
+    }
+
     /// Whether an arrival comes after the end that [`super::Event::Stop`] set.
     pub(super) fn ends_before(&self, arrival: Instant) -> bool {
         self.common.end.is_some_and(|end| arrival >= end)
@@ -247,6 +279,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     }
 
     /// The task that goes first on a lane by priority, or by its job's deadline, among those that have a job waiting.
+    #[inline]
     pub(super) fn first_waiting(&self, lane: LaneId) -> Option<TaskId> {
         let own = self.lanes.get(lane.index()).filter(|own| own.waiting > 0)?;
         let rank = if own.by_deadline {
@@ -329,11 +362,12 @@ impl LaneState {
             first: count(system.tasks.iter().filter(|task| task.lane.index() < index)),
             end: count(system.tasks.iter().filter(|task| task.lane.index() <= index)),
             by_deadline: desc.is_some_and(|desc| desc.policy == Policy::EarliestDeadlineFirst),
+            was_idle: true,
         }
     }
 
     /// Its tasks' ranks.
-    fn ranks(&self) -> core::ops::Range<usize> {
+    pub(super) fn ranks(&self) -> core::ops::Range<usize> {
         usize::from(self.first)..usize::from(self.end)
     }
 }

@@ -18,6 +18,12 @@ impl<'a, S: Sink> Told<'a, S> {
         Self { sink, event, now, told: false }
     }
 
+    /// The sink behind, for several records in a row: the event is told.
+    pub(super) fn behind(&mut self) -> &mut S {
+        self.tell();
+        self.sink
+    }
+
     /// Records the event, once.
     pub(super) fn tell(&mut self) {
         if !self.told {

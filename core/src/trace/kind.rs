@@ -3,7 +3,7 @@
 use super::{JobRef, Limit, Reason, StateKey, VoidReason};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
-use crate::units::{LaneId, LevelId, ModelId, TaskId};
+use crate::units::{LaneId, LevelId, ModeId, ModelId, TaskId};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +79,26 @@ pub enum Kind {
         /// The level.
         level: LevelId,
         /// Since it was entered.
+        took: Duration,
+        /// What that takes at most.
+        bound: Duration,
+    },
+    /// A change of the mode was asked for and is under way.
+    ModeRequested {
+        /// The mode that is left: its tasks that the other one does not have release nothing any more.
+        from: ModeId,
+        /// The mode that is gone to.
+        to: ModeId,
+        /// How long the change takes, at most.
+        bound: Duration,
+    },
+    /// The change of the mode has ended: no job is left of a task that the mode does not have, and all its tasks release jobs.
+    ModeChanged {
+        /// The mode that was left.
+        from: ModeId,
+        /// The mode that holds.
+        to: ModeId,
+        /// Since it was asked for.
         took: Duration,
         /// What that takes at most.
         bound: Duration,

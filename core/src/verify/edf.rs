@@ -23,8 +23,7 @@ use crate::desc::{LaneDesc, Point, Policy, Start, SystemDesc, TaskDesc};
 
 /// Whether each EDF lane's points are all instants at which another job can be due, in order, each with a finish that
 /// solves (1); other lanes have none.
-#[must_use]
-pub const fn points_hold(system: &SystemDesc) -> bool {
+pub(super) const fn points_hold(system: &SystemDesc) -> bool {
     let mut lanes = system.lanes;
     let mut position: usize = 0;
     while let [lane, rest @ ..] = lanes {

@@ -78,7 +78,7 @@ const fn longest(system: &SystemDesc, level: &LevelDesc) -> u64 {
 }
 
 /// Whether a list names tasks of the system, in their order and none twice.
-const fn is_ordered(system: &SystemDesc, tasks: &[TaskId]) -> bool {
+pub(super) const fn is_ordered(system: &SystemDesc, tasks: &[TaskId]) -> bool {
     let mut tasks = tasks;
     while let [task, rest @ ..] = tasks {
         if task.index() >= system.tasks.len() {

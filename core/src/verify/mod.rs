@@ -20,6 +20,7 @@
 //! * EDF: M. Spuri, INRIA RR-2772 (1996); L. George, N. Rivierre, M. Spuri, INRIA RR-2966 (1996); by points of
 //!   the busy period, as `edf.rs` says.
 //! * Time-triggered: slots that do not overlap, one for each job, as `table.rs` says.
+//! * Modes: each by itself, as `modes.rs` says; what a change between them adds is shown there and in `docs/theory/mode-changes.md`.
 //! * Stages: K. Tindell, J. Clark, "Holistic schedulability analysis for distributed hard real-time systems",
 //!   Microprocessing and Microprogramming 40 (1994).
 //!
@@ -34,8 +35,10 @@ mod edf;
 mod fixed_priority;
 mod levels;
 mod memory;
+mod modes;
 mod moves;
 mod same;
+mod same_task;
 mod schedule;
 mod sharing;
 mod table;
@@ -43,14 +46,12 @@ mod tensors;
 mod terms;
 mod waits;
 
-use crate::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
+use crate::desc::{LaneDesc, OnMiss, OnOverrun, Preemption, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
-pub use edf::points_hold;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
-pub use schedule::responses_hold;
+pub use modes::{modes_hold, points_hold, responses_hold, slots_hold};
 pub use sharing::scratch_is_its_own;
-pub use table::slots_hold;
 use terms::{Count, arrivals};
 pub use waits::thread_waits_hold;
 
@@ -82,6 +83,9 @@ pub enum Violation {
     /// A level of memory pressure does not leave what it says, moves what cannot be moved or in an order that destroys contents,
     /// or claims to settle sooner than jobs and copies permit.
     Levels,
+    /// A mode has another task or lane than the system, or a task that no mode may lack or have; a bound of the system is not the
+    /// greatest of its modes'; or a mode claims to be left too soon.
+    Modes,
 }
 
 impl Violation {
@@ -105,6 +109,9 @@ impl Violation {
             }
             Self::Levels => {
                 "a level of memory pressure does not leave what it says, moves what cannot be moved, or claims to settle too soon"
+            }
+            Self::Modes => {
+                "a mode's tasks or lanes are not the system's, a bound is not the greatest of the modes', or a mode claims to be left too soon"
             }
         }
     }
@@ -131,6 +138,8 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::Priorities)
     } else if !thread_waits_hold(system) {
         Err(Violation::Waits)
+    } else if !modes_hold(system) {
+        Err(Violation::Modes)
     } else if !responses_hold(system) {
         Err(Violation::Responses)
     } else if !points_hold(system) {
@@ -195,12 +204,25 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
             && !task.wcet.is_zero()
             && !task.budget.is_zero()
             && task.queue > 0;
-        if !lane_exists || !model_exists || !positive || !pieces_hold(system, task) {
+        if !lane_exists || !model_exists || !positive || !answers_exist(system, task) || !pieces_hold(system, task) {
             return false;
         }
         tasks = rest;
     }
     true
+}
+
+/// Whether the modes that answer a task's overruns and misses exist.
+const fn answers_exist(system: &SystemDesc, task: &TaskDesc) -> bool {
+    let after_overrun = match task.on_overrun {
+        OnOverrun::SwitchMode(mode) => mode.index() < system.modes.len(),
+        OnOverrun::Continue | OnOverrun::SkipNext | OnOverrun::AbortJob => true,
+    };
+    let after_miss = match task.on_miss {
+        OnMiss::SwitchMode(mode) => mode.index() < system.modes.len(),
+        OnMiss::Continue | OnMiss::SkipNext | OnMiss::AbortJob => true,
+    };
+    after_overrun && after_miss
 }
 
 /// Whether a task's segments sum to its WCET and, like its regions, are such as its lane runs.

@@ -5,8 +5,7 @@ use super::{edf, fixed_priority, table};
 use crate::desc::{Certificate, Policy, Release, SystemDesc, TaskDesc};
 
 /// Whether each certificate re-proves its bound, and no bound exceeds its deadline.
-#[must_use]
-pub const fn responses_hold(system: &SystemDesc) -> bool {
+pub(super) const fn responses_hold(system: &SystemDesc) -> bool {
     let mut tasks = system.tasks;
     let mut position: usize = 0;
     while let [task, rest @ ..] = tasks {

@@ -9,8 +9,7 @@ use crate::desc::{LaneDesc, Policy, Preemption, Release, Slot, SystemDesc, TaskD
 
 /// Whether the slots of each time-triggered lane are its own tasks', in order, and hold their jobs without overlap, also
 /// from one lap to the next; other lanes have none.
-#[must_use]
-pub const fn slots_hold(system: &SystemDesc) -> bool {
+pub(super) const fn slots_hold(system: &SystemDesc) -> bool {
     let mut lanes = system.lanes;
     let mut position: usize = 0;
     while let [lane, rest @ ..] = lanes {

@@ -3,8 +3,8 @@
 //! The thread looks at each lane once a turn, so an event waits for the rest of one turn and a part of the next. In that time it serves
 //! each other lane at most twice: a segment's end is seen and another segment is started by a step for somebody else, or a segment
 //! shorter than the wait is started, ends, and a third is started; to start one and to see its end cost a dispatch overhead together.
-//! Besides, each submitted task has at most one arrival that is not taken, and the level of memory pressure changes at most once in
-//! [`BETWEEN_LEVELS`], which is longer than the wait.
+//! Besides, each submitted task has at most one arrival that is not taken, and the level of memory pressure and the mode change at
+//! most once in [`BETWEEN_LEVELS`], which is longer than the wait.
 
 use crate::desc::{BETWEEN_LEVELS, Release, SystemDesc};
 
@@ -20,7 +20,7 @@ pub const fn thread_waits_hold(system: &SystemDesc) -> bool {
         let Some(least) = others_twice(system, position, shared) else {
             return false;
         };
-        let in_time = system.levels.is_empty() || lane.thread_wait.as_ns() < BETWEEN_LEVELS.as_ns();
+        let in_time = !changes(system) || lane.thread_wait.as_ns() < BETWEEN_LEVELS.as_ns();
         if lane.thread_wait.as_ns() < least || !in_time {
             return false;
         }
@@ -33,10 +33,15 @@ pub const fn thread_waits_hold(system: &SystemDesc) -> bool {
     true
 }
 
-/// Submissions, and a change of the level: the lane whose overhead is the largest stands for it.
+/// Whether the level of memory pressure or the mode can change.
+const fn changes(system: &SystemDesc) -> bool {
+    !system.levels.is_empty() || !system.modes.is_empty()
+}
+
+/// Submissions, and a change of the level or the mode: the lane whose overhead is the largest stands for it.
 const fn shared_by_all(system: &SystemDesc) -> Option<u64> {
     let mut sum: u64 = 0;
-    if !system.levels.is_empty() {
+    if changes(system) {
         let mut lanes = system.lanes;
         while let [lane, rest @ ..] = lanes {
             if lane.dispatch_overhead.as_ns() > sum {

@@ -107,6 +107,7 @@ pub fn system(lanes: Vec<LaneDesc>, tasks: Vec<TaskDesc>) -> &'static SystemDesc
         models: &[],
         pools: &[],
         levels: &[],
+        modes: &[],
     }))
 }
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod misses;
+mod modes;
 mod random;
 mod reference;
 mod segments;

@@ -5,12 +5,12 @@ use crate::bench::{Log, QUEUE, at, lane, system, task};
 use crate::reference::Reference;
 use crate::watcher::Watcher;
 use aegis_core::desc::{
-    Backend, LaneDesc, LevelDesc, ModelDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc,
+    Backend, LaneDesc, LevelDesc, ModeDesc, ModelDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc,
     SystemDesc, TaskDesc, TensorLife,
 };
 use aegis_core::dispatch::{Event, State, step};
 use aegis_core::trace::{Kind, Limit};
-use aegis_core::{Bytes, Duration, Instant, LaneId, LevelId, ModelId, PoolId, Priority, TaskId};
+use aegis_core::{Bytes, Duration, Instant, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use std::cell::RefCell;
@@ -58,6 +58,12 @@ enum Act {
         after: u64,
         level: Option<u16>,
     },
+    /// As often as told, without anything in between.
+    Mode {
+        after: u64,
+        mode: u16,
+        times: u16,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +96,8 @@ struct Plan {
     tasks: Vec<TaskSpec>,
     /// Whether periods, deadlines and phases are whole tens, so that some deadlines are equal.
     round: bool,
+    /// For each mode, by 64 digits, which tasks it has; without modes there are stages.
+    modes: Vec<u64>,
 }
 
 fn ns(ns: u64) -> Duration {
@@ -103,7 +111,7 @@ impl Plan {
             let lane = lane_of(spec);
             let pieces = self.lanes[lane].preemption == Preemption::Segments;
             let segments: Vec<Duration> = spec.segments.iter().filter(|_| pieces).map(|length| ns(*length)).collect();
-            let is_stage = spec.release == Release::Stage && position > 0;
+            let is_stage = spec.release == Release::Stage && position > 0 && self.modes.is_empty();
             let after = TaskId(u16::try_from(spec.after % position.max(1)).unwrap());
             let [period, deadline, phase, jitter, budget, bound] = spec.times;
             let [period, deadline, phase] =
@@ -149,7 +157,23 @@ impl Plan {
             }
         });
         let plan = system(lanes.collect(), tasks);
-        Box::leak(Box::new(SystemDesc { levels: levels(plan.tasks.len()), ..*plan }))
+        let (levels, modes) = (levels(plan.tasks.len()), self.modes(plan.tasks.len()));
+        Box::leak(Box::new(SystemDesc { levels, modes, ..*plan }))
+    }
+
+    /// Its modes; a task that would have none has the first one, and so has the first task.
+    fn modes(&self, tasks: usize) -> &'static [ModeDesc] {
+        let has = |mode: usize, task: u16| self.modes[mode] >> (task % 64) & 1 == 1;
+        let count = self.modes.len();
+        let mode = |mode: usize| {
+            let is_in = |task: &u16| {
+                let rest = mode == 0 && (*task == 0 || !(0..count).any(|mode| has(mode, *task)));
+                rest || has(mode, *task)
+            };
+            let tasks: Vec<TaskId> = (0..).take(tasks).filter(is_in).map(TaskId).collect();
+            ModeDesc { name: "mode", tasks: tasks.leak(), lanes: &[], proven: &[], leaves: ns(20) }
+        };
+        (0..count).map(mode).collect::<Vec<_>>().leak()
     }
 }
 
@@ -199,9 +223,19 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     let times = [5..longest, 5..longest, 0..longest, 0..4, 1..9, 1..longest];
     let pieces = prop::collection::vec(1..4_u64, 0..4);
     let slots = prop::collection::vec(0..HYPERPERIOD, 1..4);
-    let on_overrun =
-        prop_oneof![1 => Just(OnOverrun::Continue), 2 => Just(OnOverrun::SkipNext), 1 => Just(OnOverrun::AbortJob)];
-    let on_miss = prop_oneof![2 => Just(OnMiss::Continue), 1 => Just(OnMiss::SkipNext), 1 => Just(OnMiss::AbortJob)];
+    let mode = || (0..5_u16).prop_map(ModeId);
+    let on_overrun = prop_oneof![
+        2 => Just(OnOverrun::Continue),
+        4 => Just(OnOverrun::SkipNext),
+        2 => Just(OnOverrun::AbortJob),
+        3 => mode().prop_map(OnOverrun::SwitchMode),
+    ];
+    let on_miss = prop_oneof![
+        4 => Just(OnMiss::Continue),
+        2 => Just(OnMiss::SkipNext),
+        2 => Just(OnMiss::AbortJob),
+        2 => mode().prop_map(OnMiss::SwitchMode),
+    ];
     let on_miss = (on_miss, prop_oneof![3 => 1..=5_u8, 1 => Just(64)]);
     let answers = (on_overrun, on_miss);
     let rest = (pieces, answers, 1..=4_u16, slots, any::<bool>());
@@ -224,10 +258,12 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
 
 fn plans(tasks_least: usize, tasks_most: usize, longest: u64) -> impl Strategy<Value = Plan> {
     let tasks = prop::collection::vec(tasks(longest), tasks_least..=tasks_most);
-    (prop::collection::vec(lanes(), 1..=3), tasks, any::<bool>()).prop_map(|(lanes, tasks, round)| Plan {
+    let modes = prop_oneof![1 => Just(Vec::new()), 1 => prop::collection::vec(any::<u64>(), 1..=4)];
+    (prop::collection::vec(lanes(), 1..=3), tasks, any::<bool>(), modes).prop_map(|(lanes, tasks, round, modes)| Plan {
         lanes,
         tasks,
         round,
+        modes,
     })
 }
 
@@ -256,6 +292,9 @@ fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
         4 => (1..50_u64).prop_map(|by| Act::Back { by }),
         1 => (0..5_u64, 0..50_u64).prop_map(|(after, ahead)| Act::Stop { after, ahead }),
         12 => (0..5_u64, 0..8_u16).prop_map(|(after, number)| Act::Pressure { after, level: number.checked_sub(4) }),
+        12 => (0..5_u64, 0..5_u16, 1..8_u16).prop_map(|(after, mode, flaps)| {
+            Act::Mode { after, mode, times: if flaps == 1 { 5 } else { 1 } }
+        }),
     ];
     prop::collection::vec(act, 1..=steps)
 }
@@ -279,6 +318,9 @@ impl Counts {
             Kind::Withheld { .. } => "withheld backlog",
             Kind::Pressure { .. } => "pressure",
             Kind::Settled { .. } => "settled",
+            Kind::ModeRequested { .. } => "mode requested",
+            Kind::ModeChanged { took, .. } if took.is_zero() => "mode changed at once",
+            Kind::ModeChanged { .. } => "mode changed",
             Kind::Decided { reason, .. } => reason.name(),
             Kind::Overran { limit: Limit::Job, .. } => "job overran",
             Kind::Overran { limit: Limit::Segment, .. } => "segment overran",
@@ -334,6 +376,9 @@ fn compare<const TASKS: usize, const LANES: usize>(
             Act::Pressure { after, level } => {
                 events.push((Event::Pressure { level: level.map(LevelId) }, now + after));
             }
+            Act::Mode { after, mode, times } => {
+                events.extend((0..times).map(|time| (Event::Mode { mode: ModeId(mode + time % 2) }, now + after)));
+            }
         }
         for (event, instant) in events {
             let mut log = Log::default();
@@ -353,8 +398,12 @@ fn compare<const TASKS: usize, const LANES: usize>(
             prop_assert_eq!(done.wake_at.map(Instant::as_ns), expected.1, "{:?} at {}", event, instant);
             for (_, kind) in &log.0 {
                 counts.kind(kind);
-                watcher.hear(kind);
+                if matches!(kind, Kind::ModeRequested { .. }) && !matches!(event, Event::Mode { .. }) {
+                    counts.add("mode answered");
+                }
+                watcher.hear(kind, instant);
             }
+            prop_assert_eq!((state.mode(), state.next_mode()), reference.modes(), "{:?} at {}", event, instant);
             watcher.look(&state, &done.start);
             watcher.works(&state);
             (now, wake) = (instant, expected.1);
@@ -394,6 +443,10 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "withheld backlog",
         "pressure",
         "settled",
+        "mode requested",
+        "mode answered",
+        "mode changed at once",
+        "mode changed",
         "job overran",
         "segment overran",
         "paused",
@@ -418,10 +471,10 @@ fn assert_all_seen(counts: &Counts, least: u64) {
 
 #[test]
 fn a_few_tasks_are_dispatched_as_the_reference_does() {
-    assert_all_seen(&run::<6, 3>(8_000, plans(1, 6, 40), 120), 400);
+    assert_all_seen(&run::<6, 3>(10_000, plans(1, 6, 40), 120), 400);
 }
 
 #[test]
 fn many_tasks_are_dispatched_as_the_reference_does() {
-    assert_all_seen(&run::<150, 3>(150, plans(60, 150, 400), 200), 30);
+    assert_all_seen(&run::<150, 3>(500, plans(60, 150, 400), 200), 30);
 }

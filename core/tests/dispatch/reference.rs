@@ -5,11 +5,13 @@
 
 mod ends;
 mod lanes;
+mod modes;
 
 use aegis_core::desc::{Policy, Preemption, Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused};
 use aegis_core::trace::Kind;
-use aegis_core::{Duration, Instant, LevelId, TaskId};
+use aegis_core::{Duration, Instant, LevelId, ModeId, TaskId};
+use modes::Change;
 
 /// What a job does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +38,8 @@ enum Phase {
 struct Life {
     job: Job,
     phase: Phase,
+    /// When it was put into its queue.
+    released: u64,
     spent: u64,
     /// Whether an overrun of the job is recorded.
     overran: bool,
@@ -62,6 +66,12 @@ pub struct Reference {
     lives: Vec<Life>,
     /// The levels of pressure that followed each other without a pause, the one that holds last: since when, and whether it settled.
     levels: Vec<(LevelId, u64, bool)>,
+    /// The mode that holds or is being left, and the change that is under way.
+    mode: Option<ModeId>,
+    change: Option<Change>,
+    /// When a change was asked for last, and the mode that an overrun or a miss of this step asks for.
+    asked: Option<u64>,
+    answer: Option<ModeId>,
     /// For each lane the number of slots, from the schedule's start, that are used up.
     slots: Vec<u64>,
     pub records: Vec<(u64, Kind)>,
@@ -80,6 +90,10 @@ impl Reference {
             history: vec![Vec::new(); system.tasks.len()],
             lives: Vec::new(),
             levels: Vec::new(),
+            mode: system.modes.first().map(|_| ModeId(0)),
+            change: None,
+            asked: None,
+            answer: None,
             slots: vec![0; system.lanes.len()],
             records: Vec::new(),
         }
@@ -122,14 +136,21 @@ impl Reference {
                     self.note(now, Kind::Pressure { from, to: level, settles });
                 }
             }
+            Event::Mode { mode } => {
+                self.release(now);
+                self.request_mode(mode, now);
+            }
         }
         self.last = now;
         self.release(now);
         for lane in 0..self.system.lanes.len() {
             self.watch(lane, now);
         }
+        self.note_idle(now);
         let start = (0..self.system.lanes.len()).map(|lane| self.start(lane, now)).collect();
         self.settle_level(now);
+        self.answer(now);
+        self.end_change(now);
         if self.records.len() > first || event != Event::Timer || self.slots != slots {
             self.records.insert(first, (now, Kind::Stepped { event }));
         }
@@ -173,11 +194,19 @@ impl Reference {
                 Some(desc) if !desc.models.is_empty() => Err(Refused::Compacts { level }),
                 Some(_) => Ok(()),
             },
+            Event::Mode { mode } => match &self.change {
+                _ if mode.index() >= self.system.modes.len() => Err(Refused::UnknownMode { mode }),
+                Some(change) => Err(Refused::ChangingMode { to: change.to }),
+                None => Ok(()),
+            },
             Event::Submit { task, arrival } => {
                 let is_over = self.end.is_some_and(|end| arrival.as_ns() >= end);
                 match self.system.tasks.get(task.index()) {
                     Some(desc) if desc.release == Release::Submitted && !is_over => {}
                     _ => return Err(Refused::NotSubmittable { task }),
+                }
+                if !self.is_in_mode(task) {
+                    return Err(Refused::NotInMode { task });
                 }
                 let earliest = self.next[task.index()];
                 let permitted = (earliest..=now).contains(&arrival.as_ns());
@@ -257,7 +286,8 @@ impl Reference {
         self.requests += 1;
         let deadline = Instant::from_ns(arrival + task.deadline.as_ns());
         let job = Job { task: of, request: self.requests, arrival: at, deadline, segment: 0 };
-        self.lives.push(Life { job, phase: Phase::Waiting, spent: 0, overran: false, measured: false, missed: false });
+        let (phase, released) = (Phase::Waiting, now);
+        self.lives.push(Life { job, phase, released, spent: 0, overran: false, measured: false, missed: false });
         let queue_depth = u16::try_from(self.waiting(task.lane.index()).len()).unwrap();
         self.note(now, Kind::Submitted { job: job.reference(), arrival: at, queue_depth });
     }
@@ -265,10 +295,12 @@ impl Reference {
     /// Releases what arrived by now and before the end.
     fn release(&mut self, now: u64) {
         let is_due = |arrival: u64| arrival <= now && self.end.is_none_or(|end| arrival < end);
-        let due: Vec<Vec<u64>> = (self.system.tasks.iter().zip(&self.next))
-            .map(|(task, next)| {
+        let due: Vec<Vec<u64>> = (0u16..)
+            .map(TaskId)
+            .zip(self.system.tasks.iter().zip(&self.next))
+            .map(|(id, (task, next))| {
                 let arrivals = (0..).map(|count| next + count * task.period.as_ns());
-                let timed = task.release == Release::Timer;
+                let timed = task.release == Release::Timer && self.is_in_mode(id);
                 // One more than can be released tells that there is more to refuse.
                 arrivals.take_while(|arrival| timed && is_due(*arrival)).take(usize::from(task.queue) + 2).collect()
             })
@@ -300,8 +332,8 @@ impl Reference {
 
     fn wake_at(&self) -> Option<u64> {
         let mut all = Vec::new();
-        for (task, next) in self.system.tasks.iter().zip(&self.next) {
-            if task.release == Release::Timer && self.end.is_none_or(|end| *next < end) {
+        for (id, (task, next)) in (0u16..).map(TaskId).zip(self.system.tasks.iter().zip(&self.next)) {
+            if task.release == Release::Timer && self.is_in_mode(id) && self.end.is_none_or(|end| *next < end) {
                 all.push(*next);
             }
         }

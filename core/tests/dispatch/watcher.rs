@@ -2,11 +2,14 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
+mod modes;
+
 use crate::bench::QUEUE;
 use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::dispatch::{Job, State};
 use aegis_core::trace::Kind;
 use aegis_core::{LaneId, TaskId};
+use modes::Modes;
 use std::collections::BTreeMap;
 
 /// What a job has been through, by the records alone.
@@ -24,15 +27,17 @@ pub struct Watcher {
     requests: u64,
     /// The lanes of which the present step has dropped a job that did not run.
     dropped: Vec<LaneId>,
+    modes: Modes,
 }
 
 impl Watcher {
     pub fn new(system: &'static SystemDesc) -> Self {
-        Self { system, jobs: BTreeMap::new(), requests: 0, dropped: Vec::new() }
+        Self { system, jobs: BTreeMap::new(), requests: 0, dropped: Vec::new(), modes: Modes::new(system) }
     }
 
-    /// One segment a lane, each job once and none lost.
-    pub fn hear(&mut self, kind: &Kind) {
+    /// One segment a lane, each job once and none lost; and what a mode forbids.
+    pub fn hear(&mut self, kind: &Kind, now: u64) {
+        self.modes.hear(kind, now, self.jobs.iter().map(|(request, (task, _))| (*request, *task)));
         match *kind {
             Kind::Submitted { job, .. } => {
                 self.requests += 1;
@@ -69,10 +74,14 @@ impl Watcher {
 
     /// The state has exactly the jobs that the records have, queues are bounded, and what runs now went before what waits.
     pub fn look<const TASKS: usize, const LANES: usize>(
-        &self,
+        &mut self,
         state: &State<TASKS, LANES, QUEUE>,
         start: &[Option<Job>; LANES],
     ) {
+        self.modes.look(|lane| {
+            let own = (0..).map(TaskId).zip(self.system.tasks).filter(|(_, task)| task.lane == lane);
+            state.running(lane).is_some() || own.flat_map(|(task, _)| state.waiting(task)).next().is_some()
+        });
         let mut found = BTreeMap::new();
         for (id, task) in (0..).map(TaskId).zip(self.system.tasks) {
             for job in state.waiting(id) {

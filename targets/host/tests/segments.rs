@@ -287,6 +287,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
         }]
         .leak(),
         levels: &[],
+        modes: &[],
     }))
 }
 

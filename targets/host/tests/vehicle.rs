@@ -208,6 +208,7 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
         }]
         .leak(),
         levels: &[],
+        modes: &[],
     }))
 }
 

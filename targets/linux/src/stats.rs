@@ -141,6 +141,8 @@ impl<const TASKS: usize> Tally<TASKS> {
             | Kind::Admitted { .. }
             | Kind::GuaranteeVoid { .. }
             | Kind::Submitted { .. }
+            | Kind::ModeRequested { .. }
+            | Kind::ModeChanged { .. }
             | Kind::Decided { .. }
             | Kind::Bound { .. }
             | Kind::Started { .. }

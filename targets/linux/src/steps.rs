@@ -80,8 +80,8 @@ pub(crate) fn allowed<const LANES: usize>(system: &SystemDesc, event: Event, sta
         Event::Completed { lane, .. } | Event::Preempted { lane, .. } => Some(lane.index()),
         Event::Submit { task, .. } => system.tasks.get(task.index()).map(|task| task.lane.index()),
         Event::Timer | Event::Stop { .. } => None,
-        // What the thread wait of every lane has for a change of level.
-        Event::Pressure { .. } => {
+        // What the thread wait of every lane has for a change of level or mode.
+        Event::Pressure { .. } | Event::Mode { .. } => {
             let lanes = system.lanes.iter().enumerate();
             lanes.max_by_key(|(_, lane)| lane.dispatch_overhead.as_ns()).map(|(position, _)| position)
         }
@@ -100,7 +100,7 @@ mod tests {
     use aegis_core::desc::{LaneDesc, SystemDesc, TaskDesc};
     use aegis_core::dispatch::{Event, Job};
     use aegis_core::trace::Kind;
-    use aegis_core::{Duration, Instant, LaneId, LevelId, TaskId};
+    use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, TaskId};
 
     const fn us(value: u64) -> Duration {
         Duration::from_ns(value * 1_000)
@@ -120,6 +120,8 @@ mod tests {
         for (event, start, expected) in [
             (Event::Timer, [None; 3], 40),
             (Event::Timer, [job, None, job], 160),
+            (Event::Pressure { level: None }, [None; 3], 100),
+            (Event::Mode { mode: ModeId(0) }, [None, None, job], 160),
             (completed(2), [None; 3], 60),
             (completed(2), [job, None, job], 160),
             (completed(0), [None, job, job], 200),

@@ -9,7 +9,7 @@ use aegis_core::desc::{LevelDesc, SystemDesc};
 use aegis_core::dispatch::Event;
 use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
 use aegis_core::trace_line::write;
-use aegis_core::{Duration, Instant, LaneId, LevelId, ModelId, TaskId};
+use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId};
 
 fn line(kind: Kind) -> String {
     line_of(fixture::system(&[(10, 2), (20, 3)]), kind)
@@ -165,6 +165,8 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::Pressure { from: None, to: Some(LevelId(0)), settles: Some(ns) }, "pressure"),
         (Kind::Settled { level: LevelId(0), took: ns, bound: ns }, "settled"),
         (Kind::Skipped { task: TaskId(0), arrival: at }, "skipped"),
+        (Kind::ModeRequested { from: ModeId(0), to: ModeId(1), bound: ns }, "mode_requested"),
+        (Kind::ModeChanged { from: ModeId(0), to: ModeId(1), took: ns, bound: ns }, "mode_changed"),
         (Kind::Started { job: JOB, lane: LaneId(0) }, "start"),
         (Kind::Paused { job: JOB, lane: LaneId(0), began: at, ended: at }, "pause"),
         (Kind::Overran { job: JOB, segment: 1, limit: Limit::Segment, execution: ns, budget: ns }, "overrun"),
@@ -207,6 +209,7 @@ fn the_first_line_names_the_plan_and_a_step_what_the_dispatcher_was_told() {
             "\"input\":\"preempted\",\"stream_id\":\"lane-main\",\"began\":1,\"ended\":2",
         ),
         (Event::Stop { end: ended }, "\"input\":\"stop\",\"end\":2"),
+        (Event::Mode { mode: ModeId(9) }, "\"input\":\"mode\",\"mode\":\"\""),
     ];
     for (event, fields) in told {
         let line = line(Kind::Stepped { event });

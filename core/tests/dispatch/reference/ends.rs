@@ -58,7 +58,7 @@ impl Reference {
         match self.task(task).on_miss {
             OnMiss::Continue => false,
             OnMiss::SkipNext => is_last,
-            OnMiss::AbortJob => true,
+            OnMiss::AbortJob | OnMiss::SwitchMode(_) => true,
         }
     }
 
@@ -73,6 +73,9 @@ impl Reference {
         if task.on_miss == OnMiss::SkipNext {
             let first = self.first_stage(job.task);
             self.skip_late[first] = true;
+        }
+        if let OnMiss::SwitchMode(mode) = task.on_miss {
+            self.answer.get_or_insert(mode);
         }
     }
 
@@ -155,6 +158,9 @@ impl Reference {
         if self.task(job.task).on_overrun == OnOverrun::SkipNext {
             let first = self.first_stage(job.task);
             self.skip[first] = true;
+        }
+        if let OnOverrun::SwitchMode(mode) = self.task(job.task).on_overrun {
+            self.answer.get_or_insert(mode);
         }
     }
 

@@ -56,7 +56,13 @@ fn drive<const TASKS: usize, const LANES: usize, const QUEUE: usize>() {
     for _ in 0..black_box(1_u64) {
         let (event, now) = (black_box(Event::Timer), black_box(Instant::START));
         _ = black_box(step(system, &mut state, event, now, &mut Opaque));
-        _ = black_box((state.is_idle(), state.level(), state.running(LaneId(black_box(0)))));
+        _ = black_box((
+            state.is_idle(),
+            state.level(),
+            state.mode(),
+            state.next_mode(),
+            state.running(LaneId(black_box(0))),
+        ));
         state.waiting(TaskId(black_box(0))).for_each(|job| _ = black_box(job));
         count_unfinished(system, &mut state, now, &mut Opaque);
     }

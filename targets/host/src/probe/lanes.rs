@@ -110,6 +110,7 @@ fn plan_of(lane: LaneDesc, orchestration_core: u16) -> &'static SystemDesc {
         models: &[],
         pools: &[],
         levels: &[],
+        modes: &[],
     }))
 }
 

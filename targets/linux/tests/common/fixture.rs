@@ -148,5 +148,6 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
             copy_per_mib: Duration::ZERO,
         }],
         levels: &[],
+        modes: &[],
     }))
 }
