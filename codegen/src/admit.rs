@@ -261,6 +261,10 @@ fn without(system: &System, gone: &BTreeSet<usize>) -> System {
             *list = list.iter().filter(|task| !gone.contains(task)).map(|task| place(*task)).collect();
         }
     }
+    for mode in &mut left.modes {
+        mode.tasks = mode.tasks.iter().filter(|task| !gone.contains(task)).map(|task| place(*task)).collect();
+    }
+    left.modes.retain(|mode| !mode.tasks.is_empty());
     // A level that would shed all that is left is no level.
     let count = left.tasks.len();
     left.levels.retain(|level| level.shed.len() < count);

@@ -4,11 +4,12 @@
 //! the result.
 
 mod memory;
+mod modes;
 
-use crate::analysis::{Analysis, LaneResult, Proof};
+use crate::analysis::{Analysis, LaneResult, Proof, TaskResult};
 use crate::memory::Layout;
 use crate::plan;
-use crate::system::{Lane, System};
+use crate::system::{Lane, System, Task};
 use aegis_core::desc::{OnMiss, OnOverrun};
 use aegis_core::time::Duration;
 
@@ -72,6 +73,11 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
             copy_per_mib_ns: device.copy_per_mib.unwrap_or(Duration::ZERO).as_ns(),
         })
     });
+    let modes = system
+        .modes
+        .iter()
+        .zip(&analysis.modes)
+        .map(|(desc, found)| modes::mode(system, (desc, found), &places, claim));
     let levels = system.levels.iter().zip(&layout.levels);
     let levels = levels.map(|(desc, level)| memory::level(system, analysis, (desc, level), &places));
     Ok(plan::Plan {
@@ -90,15 +96,21 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         models: memory::models(system, &layout.models)?,
         tasks,
         levels: levels.collect::<Result<_, _>>()?,
+        modes: modes.collect::<Result<_, _>>()?,
     })
 }
 
+/// The longest busy interval of a lane.
+fn busy(lane: &Lane, result: &LaneResult, claim: Claim) -> Result<u64, NotCertifiable> {
+    match (result.busy_period, claim) {
+        (Ok(busy), _) => Ok(busy.as_ns()),
+        (Err(_), Claim::Proven) => Err(NotCertifiable::Unproven(lane.name.clone())),
+        (Err(_), Claim::Nothing) => Ok(1),
+    }
+}
+
 fn lane(lane: &Lane, result: &LaneResult, places: &[usize], claim: Claim) -> Result<plan::Lane, NotCertifiable> {
-    let busy = match (result.busy_period, claim) {
-        (Ok(busy), _) => busy.as_ns(),
-        (Err(_), Claim::Proven) => return Err(NotCertifiable::Unproven(lane.name.clone())),
-        (Err(_), Claim::Nothing) => 1,
-    };
+    let busy = busy(lane, result, claim)?;
     let table = result.table.as_ref();
     let slot = |(at, task): &(u64, usize)| {
         let place = places.get(*task).copied().ok_or(NotCertifiable::Tables)?;
@@ -121,6 +133,17 @@ fn lane(lane: &Lane, result: &LaneResult, places: &[usize], claim: Claim) -> Res
     })
 }
 
+/// A task's bound and what re-proves it.
+fn bound(task: &Task, result: &TaskResult, claim: Claim) -> Result<(Duration, plan::Certificate), NotCertifiable> {
+    let proven = result.response.as_ref().ok().filter(|(bound, _)| *bound <= task.deadline);
+    let proven = proven.and_then(|(bound, proof)| Some((*bound, certificate(proof)?)));
+    match (proven, claim) {
+        (Some(proven), Claim::Proven) => Ok(proven),
+        (None, Claim::Proven) => Err(NotCertifiable::Unproven(task.name.clone())),
+        (_, Claim::Nothing) => Ok((result.bound().unwrap_or(Duration::MAX), plan::Certificate::Unproven {})),
+    }
+}
+
 fn task(
     system: &System,
     analysis: &Analysis,
@@ -130,13 +153,11 @@ fn task(
 ) -> Result<plan::Task, NotCertifiable> {
     let task = system.tasks.get(position).ok_or(NotCertifiable::Tables)?;
     let result = analysis.tasks.get(position).ok_or(NotCertifiable::Tables)?;
-    let proven = result.response.as_ref().ok().filter(|(bound, _)| *bound <= task.deadline);
-    let proven = proven.and_then(|(bound, proof)| Some((*bound, certificate(proof)?)));
-    let (bound, certificate) = match (proven, claim) {
-        (Some(proven), Claim::Proven) => proven,
-        (None, Claim::Proven) => return Err(NotCertifiable::Unproven(task.name.clone())),
-        (_, Claim::Nothing) => (result.bound().unwrap_or(Duration::MAX), plan::Certificate::Unproven {}),
-    };
+    let (bound, mut certificate) = bound(task, result, claim)?;
+    if !system.modes.is_empty() {
+        // The greatest bound of the modes, each of which has a proof of its own.
+        certificate = plan::Certificate::Unproven {};
+    }
     // All jobs that arrive within one response may wait at once.
     let waiting = bound.as_ns().checked_div(task.period.as_ns()).and_then(|full| full.checked_add(1));
     let queue = match claim {

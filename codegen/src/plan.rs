@@ -40,6 +40,9 @@ pub struct Plan {
     /// The answers to memory pressure.
     #[serde(rename = "level", default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<Level>,
+    /// The modes, the one that holds at the start first.
+    #[serde(rename = "mode", default, skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<Mode>,
 }
 
 /// How the vehicle watches itself: no bound rests on it.
@@ -161,6 +164,45 @@ pub struct LevelPool {
     pub lower_bound_bytes: u64,
     /// What is copied when the level is entered or left.
     pub copied_bytes: u64,
+}
+
+/// A mode with its own proof.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mode {
+    /// The name.
+    pub name: String,
+    /// From the request until the next mode's tasks are released.
+    pub leaves_ns: u64,
+    /// What differs from mode to mode of each of the plan's lanes.
+    #[serde(rename = "lane")]
+    pub lanes: Vec<ModeLane>,
+    /// Its tasks, ascending.
+    #[serde(rename = "task")]
+    pub tasks: Vec<ModeTask>,
+}
+
+/// A lane in a mode.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModeLane {
+    /// The longest busy interval.
+    pub busy_period_ns: u64,
+    /// EDF: as in [`Lane::points_ns`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points_ns: Vec<(u64, u64)>,
+}
+
+/// A task in a mode.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModeTask {
+    /// Its position in the plan.
+    pub task: u16,
+    /// The bound while the mode holds.
+    pub response_ns: u64,
+    /// What re-proves it.
+    pub certificate: Certificate,
 }
 
 /// A model.

@@ -9,7 +9,7 @@ use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
-use crate::system::{Chain, Device, File, Lane, Level, Machine, Model, System, Task, Watchdog, thread_waits};
+use crate::system::{Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watchdog, thread_waits};
 use aegis_core::desc::Preemption;
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
@@ -149,6 +149,7 @@ impl Resolver<'_> {
             tasks,
             chains: manifest.chains.iter().map(chain).collect(),
             levels: manifest.pressure.iter().map(level).collect(),
+            modes: manifest.modes.iter().map(mode).collect(),
         })
     }
 
@@ -205,7 +206,9 @@ impl Resolver<'_> {
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
-        let waits = thread_waits(&own, submitted, !self.loaded.manifest.pressure.is_empty());
+        let manifest = &self.loaded.manifest;
+        let has_changes = !(manifest.pressure.is_empty() && manifest.modes.is_empty());
+        let waits = thread_waits(&own, submitted, has_changes);
         for (lane, wait) in lanes.iter_mut().zip(waits) {
             lane.thread_wait = wait.unwrap_or(Duration::MAX);
             if lane.segment_overhead().is_none() || lane.lateness().is_none() {
@@ -356,6 +359,10 @@ fn level(pressure: &manifest::Pressure) -> Level {
         compact: pressure.compact,
         span: pressure.span.clone(),
     }
+}
+
+fn mode(mode: &manifest::Mode) -> Mode {
+    Mode { name: mode.name.get_ref().clone(), tasks: mode.tasks.clone(), span: mode.span.clone() }
 }
 
 fn chain(chain: &manifest::Chain) -> Chain {

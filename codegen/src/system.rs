@@ -47,6 +47,8 @@ pub struct System {
     pub chains: Vec<Chain>,
     /// The answers to memory pressure.
     pub levels: Vec<Level>,
+    /// The modes, of which the first holds at the start; empty where all tasks run at all times.
+    pub modes: Vec<Mode>,
 }
 
 impl System {
@@ -242,6 +244,17 @@ pub struct Level {
     pub span: Span,
 }
 
+/// A mode: the tasks that run while it holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mode {
+    /// The name in the manifest.
+    pub name: String,
+    /// The positions of its tasks, ascending.
+    pub tasks: Vec<usize>,
+    /// Where it stands.
+    pub span: Span,
+}
+
 /// A model with what the probe learnt of it.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -339,8 +352,8 @@ impl Model {
 }
 
 /// For each lane how long one of its events may wait for the orchestration thread: while it serves every other lane twice, for an
-/// arrival of each task that the application submits, and where there are levels of memory pressure for a change of the level, by
-/// the dispatch overheads of the lanes. `None` where that leaves the range.
+/// arrival of each task that the application submits, and where there are levels of memory pressure or modes for a change of one
+/// of them, by the dispatch overheads of the lanes. `None` where that leaves the range.
 ///
 /// Twice: the thread looks at each lane once a turn, so that an event waits for the rest of one turn and a part of the next. In that
 /// time a lane's segment can be seen to end, and another be started by a step for somebody else; or, where it is shorter than the
@@ -351,9 +364,9 @@ impl Model {
 pub fn thread_waits(
     dispatch: &[Duration],
     submitted: impl Iterator<Item = usize> + Clone,
-    has_levels: bool,
+    has_changes: bool,
 ) -> Vec<Option<Duration>> {
-    let change = dispatch.iter().copied().max().filter(|_| has_levels);
+    let change = dispatch.iter().copied().max().filter(|_| has_changes);
     let each = dispatch.iter().enumerate().map(|(position, _)| {
         let others = dispatch.iter().enumerate().filter(|(other, _)| *other != position).map(|(_, overhead)| overhead);
         let submissions = submitted.clone().filter_map(|lane| dispatch.get(lane));
@@ -376,11 +389,11 @@ mod tests {
     use aegis_core::time::Duration;
 
     #[test]
-    fn an_event_waits_for_other_lanes_submissions_and_a_change_of_level() {
+    fn an_event_waits_for_other_lanes_submissions_and_a_change_of_level_or_mode() {
         let ns = Duration::from_ns;
         let dispatch = [ns(20), ns(7), ns(11)];
-        let waits = |submitted: &[usize], has_levels| {
-            let waits = thread_waits(&dispatch, submitted.iter().copied(), has_levels);
+        let waits = |submitted: &[usize], has_changes| {
+            let waits = thread_waits(&dispatch, submitted.iter().copied(), has_changes);
             waits.into_iter().map(|wait| wait.map(Duration::as_ns)).collect::<Vec<_>>()
         };
         assert_eq!(waits(&[], false), [Some(36), Some(62), Some(54)], "the others twice");

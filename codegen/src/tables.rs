@@ -4,8 +4,9 @@ use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
     Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc, MachineDesc,
-    MemoryControl, ModelDesc, MoveDesc, OnMiss, OnOverrun, OnStall, Point, Policy, PoolDesc, Preemption, Recording,
-    Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
+    MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnMiss, OnOverrun, OnStall, Point, Policy, PoolDesc, Preemption,
+    Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    WatchdogDesc,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -28,6 +29,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
     let tasks = plan.tasks.iter().map(task).collect::<Result<Vec<_>, _>>()?;
     let models = plan.models.iter().map(model).collect::<Result<Vec<_>, _>>()?;
     let levels = plan.levels.iter().map(level).collect::<Result<Vec<_>, _>>()?;
+    let modes = plan.modes.iter().map(|one| mode(one, &lanes, &tasks)).collect::<Vec<_>>();
     Ok(Box::leak(Box::new(SystemDesc {
         layout: TABLE_LAYOUT,
         name: text(&plan.name),
@@ -44,7 +46,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         models: slice(models),
         pools: slice(plan.pools.iter().map(pool).collect()),
         levels: slice(levels),
-        modes: &[],
+        modes: slice(modes),
     })))
 }
 
@@ -130,8 +132,6 @@ fn preemption(name: &str) -> Result<Preemption, Unknown> {
 }
 
 fn lane(lane: &crate::plan::Lane) -> Result<LaneDesc, Unknown> {
-    let points = lane.points_ns.iter();
-    let points = points.map(|(at, by)| Point { deadline: Duration::from_ns(*at), finish: Duration::from_ns(*by) });
     let slots = lane.slots.iter().map(|(at, task)| Slot { at: Duration::from_ns(*at), task: TaskId(*task) });
     Ok(LaneDesc {
         name: text(&lane.name),
@@ -144,14 +144,19 @@ fn lane(lane: &crate::plan::Lane) -> Result<LaneDesc, Unknown> {
         thread_wait: Duration::from_ns(lane.thread_wait_ns),
         wakeup_latency: Duration::from_ns(lane.wakeup_latency_ns),
         busy_period: Duration::from_ns(lane.busy_period_ns),
-        points: slice(points.collect()),
+        points: points(&lane.points_ns),
         hyperperiod: Duration::from_ns(lane.hyperperiod_ns),
         slots: slice(slots.collect()),
     })
 }
 
-fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
-    let certificate = match &task.certificate {
+fn points(points: &[(u64, u64)]) -> &'static [Point] {
+    let point = |(at, by): &(u64, u64)| Point { deadline: Duration::from_ns(*at), finish: Duration::from_ns(*by) };
+    slice(points.iter().map(point).collect())
+}
+
+fn certificate(certificate: &Certificate) -> CertificateDesc {
+    match certificate {
         Certificate::Unproven {} => CertificateDesc::Unproven,
         Certificate::Table {} => CertificateDesc::Table,
         Certificate::Edf { starts_ns } => {
@@ -166,7 +171,10 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
             busy_period: Duration::from_ns(*busy_period_ns),
             starts: slice(starts_ns.iter().map(|start| Duration::from_ns(*start)).collect()),
         },
-    };
+    }
+}
+
+fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
     let unknown = |what, value: &String| Unknown { what, value: value.clone() };
     let on_overrun = OnOverrun::ALL.into_iter().find(|answer| answer.name() == task.on_overrun);
     let on_overrun = on_overrun.or_else(|| answering(&task.on_overrun).map(OnOverrun::SwitchMode));
@@ -201,7 +209,7 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         miss_window: task.miss_window,
         queue: task.queue,
         response_bound: Duration::from_ns(task.response_ns),
-        certificate,
+        certificate: certificate(&task.certificate),
     })
 }
 
@@ -257,6 +265,35 @@ fn level(level: &crate::plan::Level) -> Result<LevelDesc, Unknown> {
         ),
         settles: Duration::from_ns(level.settles_ns),
     })
+}
+
+/// A mode with the system's lanes and tasks as they are in it. What the lock does not have for it is missing in it, too, so that the
+/// checker refuses it.
+fn mode(mode: &crate::plan::Mode, lanes: &[LaneDesc], tasks: &[TaskDesc]) -> ModeDesc {
+    let place = |slot: &Slot| {
+        let place = mode.tasks.iter().position(|task| task.task == slot.task.0);
+        Slot { task: TaskId(place.and_then(|place| u16::try_from(place).ok()).unwrap_or(u16::MAX)), ..*slot }
+    };
+    let lane = |(own, lane): (&crate::plan::ModeLane, &LaneDesc)| LaneDesc {
+        busy_period: Duration::from_ns(own.busy_period_ns),
+        points: points(&own.points_ns),
+        slots: slice(lane.slots.iter().map(place).collect()),
+        ..*lane
+    };
+    // One for each lane, or none at all.
+    let own_lanes = if mode.lanes.len() == lanes.len() { mode.lanes.as_slice() } else { &[] };
+    let proven = mode.tasks.iter().filter_map(|own| {
+        let response_bound = Duration::from_ns(own.response_ns);
+        let task = tasks.get(usize::from(own.task))?;
+        Some(TaskDesc { response_bound, certificate: certificate(&own.certificate), ..*task })
+    });
+    ModeDesc {
+        name: text(&mode.name),
+        tasks: slice(mode.tasks.iter().map(|own| TaskId(own.task)).collect()),
+        lanes: slice(own_lanes.iter().zip(lanes).map(lane).collect()),
+        proven: slice(proven.collect()),
+        leaves: Duration::from_ns(mode.leaves_ns),
+    }
 }
 
 /// The grade of memory control of a name.

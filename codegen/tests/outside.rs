@@ -177,6 +177,50 @@ fn a_bound_that_the_models_exceed_makes_the_vehicle_fail() {
 }
 
 #[test]
+fn a_vehicle_changes_its_mode_as_its_application_asks_and_its_trace_is_the_same_again() {
+    if aegis_tests::fetched::reference_files().is_none() {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let folder = take_out("inspector", outside.path());
+    let manifest = rename(&folder, "changing");
+    let modes =
+        "[mode.moving]\ntasks = [\"voice\", \"orientation\"]\n\n[mode.reading]\ntasks = [\"voice\", \"signs\"]\n";
+    let text_of = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, format!("{text_of}\n{modes}")).unwrap();
+    let main = folder.join("src/main.rs");
+    let asks = "    let vehicle = plan::vehicle();\n    let modes = vehicle.modes();\n    std::thread::spawn(move || {\n        \
+                while modes.request(plan::mode::READING).is_err() {\n            std::thread::yield_now();\n        }\n    \
+                });\n    vehicle\n        .hooks_from";
+    let text_of = std::fs::read_to_string(&main).unwrap();
+    let changed = text_of.replacen("    plan::vehicle()\n        .hooks_from", asks, 1);
+    assert_ne!(changed, text_of);
+    std::fs::write(&main, changed).unwrap();
+    let checked = aegis(&["check", &manifest]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    let built = aegis(&["build", &manifest]);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let (summary, trace) = (outside.path().join("summary.json"), outside.path().join("trace.jsonl"));
+    let arguments = ["--for", "2s", "--allow-void", "--summary", summary.to_str().unwrap(), "--trace"];
+    let ran = command(text(&built.stdout).trim()).args(arguments).arg(&trace).output().unwrap();
+    // Status 1 where the machine was too busy meanwhile.
+    assert!(matches!(ran.status.code(), Some(0 | 1)), "{:?}: {}", ran.status, text(&ran.stderr));
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(&summary).unwrap()).unwrap();
+    let seen = &summary["modes"];
+    assert_eq!((&seen["requested"], &seen["changed"]), (&1.into(), &1.into()), "{summary}");
+    assert!(seen["late"] == 1 || seen["longest_ns"].as_u64() <= seen["bound_ns"].as_u64(), "{seen}");
+    let jobs = |name: &str| {
+        let task = summary["tasks"].as_array().unwrap().iter().find(|task| task["name"] == name);
+        task.unwrap()["jobs"].as_u64().unwrap()
+    };
+    assert!(jobs("orientation") <= 2 && jobs("signs") > 5 && jobs("voice") > 40, "{summary}");
+    println!("{seen}");
+    let (trace, lock) = (trace.to_str().unwrap(), folder.join("system.lock"));
+    let replayed = aegis(&["trace", "replay", trace, "--lock", lock.to_str().unwrap()]);
+    assert!(replayed.status.success(), "{}", text(&replayed.stdout));
+}
+
+#[test]
 fn a_refused_vehicle_has_no_lock_and_does_not_build() {
     let outside = tempfile::tempdir().unwrap();
     let folder = take_out("overloaded", outside.path());

@@ -85,6 +85,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         tasks,
         chains: Vec::new(),
         levels: Vec::new(),
+        modes: Vec::new(),
     }
 }
 

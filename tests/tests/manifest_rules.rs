@@ -14,11 +14,12 @@ use aegis_codegen::manifest::{
     Client, Communication, Execution, LaneKind, Manifest, Model, Overheads, Source, parse, unbuildable,
 };
 use aegis_codegen::report::terminal::render;
-use aegis_core::desc::{OnStall, Policy, Preemption};
+use aegis_core::ModeId;
+use aegis_core::desc::{OnMiss, OnOverrun, OnStall, Policy, Preemption};
 use aegis_tests::golden::Goldens;
 
 /// The twins that fixtures share.
-const TWINS: [&str; 4] = ["valid", "valid-parts", "valid-memory", "valid-watchdog"];
+const TWINS: [&str; 5] = ["valid", "valid-parts", "valid-memory", "valid-watchdog", "valid-modes"];
 
 /// The most lines in which a fixture may differ from its twin.
 const MOST_CHANGED_LINES: usize = 3;
@@ -45,6 +46,10 @@ fn valid_memory() -> String {
 
 fn valid_watchdog() -> String {
     read(&folder().join("valid-watchdog.toml"))
+}
+
+fn valid_modes() -> String {
+    read(&folder().join("valid-modes.toml"))
 }
 
 /// All fixtures by their names, without the twins.
@@ -267,6 +272,35 @@ fn the_greatest_number_of_pressure_levels_is_kept() {
 }
 
 #[test]
+fn modes_name_tasks_and_the_first_is_where_the_vehicle_starts() {
+    let text = valid_modes();
+    let manifest = parse_checked("valid-modes.toml", &text).0.unwrap();
+    let [driving, docking] = manifest.modes.as_slice() else { panic!("two modes in file order") };
+    assert_eq!((driving.name.get_ref().as_str(), &text[driving.span.clone()]), ("driving", "[mode.driving]"));
+    assert_eq!((&driving.tasks, &docking.tasks), (&vec![0, 2, 3, 4], &vec![1, 2, 3]), "ascending");
+    let answers = text.replace("wcet = \"5ms\"\n", "wcet = \"5ms\"\non-overrun = { mode = \"docking\" }\n");
+    let answers = answers.replace("wcet = \"4ms\"\n", "wcet = \"4ms\"\non-miss = { mode = \"driving\" }\n");
+    let tasks = parse_checked("answers.toml", &answers).0.unwrap().tasks;
+    assert_eq!((tasks[0].on_overrun, tasks[0].on_miss), (OnOverrun::SwitchMode(ModeId(1)), OnMiss::Continue));
+    assert_eq!((tasks[1].on_overrun, tasks[1].on_miss), (OnOverrun::Continue, OnMiss::SwitchMode(ModeId(0))));
+    let (without, _) = text.split_once("[mode.driving]").unwrap();
+    assert!(parse_checked("no-modes.toml", without).0.unwrap().modes.is_empty());
+}
+
+#[test]
+fn the_greatest_number_of_modes_is_kept() {
+    let most = Manifest::MAX_MODES;
+    for (count, expected) in [(most, vec![]), (most + 1, vec![Code::TooMany])] {
+        let mut text = crowd(2, 1);
+        for mode in 1..=count {
+            writeln!(text, "[mode.m{mode}]\ntasks = [\"t0\", \"t1\"]").unwrap();
+        }
+        let (_, findings) = parse_checked("modes.toml", &text);
+        assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn stages_may_be_tables_of_their_own() {
     let text = "[system]\nname = \"a\"\npolicy = \"edf\"\n[lane.l]\nkind = \"cpu\"\ncore = 1\n[task.t]\nperiod = \"9ms\"\n\
                 [[task.t.stages]]\nlane = \"l\"\nwcet = \"1ms\"\n[[task.t.stages]]\nlane = \"l\"\nwcet = \"2ms\"\n";
@@ -436,7 +470,8 @@ fn all_syntax_errors_are_reported_at_once_and_nothing_else_is() {
 }
 
 /// The texts that are damaged, and at every how manieth place.
-const DAMAGED: [(fn() -> String, usize); 4] = [(valid, 1), (valid_parts, 5), (valid_memory, 3), (valid_watchdog, 1)];
+const DAMAGED: [(fn() -> String, usize); 5] =
+    [(valid, 1), (valid_parts, 5), (valid_memory, 3), (valid_watchdog, 1), (valid_modes, 2)];
 
 /// Reads and renders a damaged text, which must neither panic nor break what always holds.
 fn survive(text: &str) {

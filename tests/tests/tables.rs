@@ -33,6 +33,13 @@ fn vehicle() -> Lock {
     checked.lock.unwrap_or_else(|| panic!("the vehicle does not pass: {:#?}", checked.findings))
 }
 
+/// The lock of a vehicle with modes, beside which stages and levels do not stand.
+fn in_modes() -> Lock {
+    let text = include_str!("../../codegen/tests/fixtures/modes.toml").to_owned();
+    let checked = check("system.toml", text, Options::default()).unwrap();
+    checked.lock.unwrap_or_else(|| panic!("the vehicle does not pass: {:#?}", checked.findings))
+}
+
 #[test]
 fn the_vehicle_has_one_of_everything() {
     let plan = vehicle().plan;
@@ -53,6 +60,7 @@ fn stable(text: &str) -> String {
 fn the_vehicles_tables_are_as_expected() {
     let mut goldens = Goldens::default();
     goldens.compare(&fixtures().join("tables/lab.rs"), &stable(&emit::tables(&vehicle()).unwrap()));
+    goldens.compare(&fixtures().join("tables/modes.rs"), &stable(&emit::tables(&in_modes()).unwrap()));
     goldens.finish();
 }
 
@@ -177,7 +185,17 @@ fn rustc_accepts_good_tables_and_names_what_is_wrong_with_others() {
     let first = "certificate: ::aegis_core::desc::Certificate::FixedPriority";
     let bound = "a certificate does not re-prove its response bound";
     let queue = changed(&good, "queue: 1", "queue: 1", "queue: 0");
+    let modes = emit::tables(&in_modes()).unwrap();
+    let (whole, proven) = modes.split_at(modes.find("    modes: &[").unwrap());
+    let of_modes = "a bound is not the greatest of the modes'";
     let cases: Vec<(&str, String, Option<&str>)> = vec![
+        ("modes", modes.clone(), None),
+        (
+            "mode_response",
+            format!("{whole}{}", one_less(proven, "response_bound: ::aegis_core::Duration::from_ns")),
+            Some(of_modes),
+        ),
+        ("mode_leaves", one_less(&modes, "leaves: ::aegis_core::Duration::from_ns"), Some(of_modes)),
         ("good", good.clone(), None),
         (
             "blocking",

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod fixed_priority;
 pub mod holistic;
 mod lanes;
+pub mod modes;
 pub mod priorities;
 pub mod sensitivity;
 pub mod suspension;
@@ -260,6 +261,8 @@ pub struct Analysis {
     pub tasks: Vec<TaskResult>,
     /// Per chain; `None` where a member has no bound or a sum overflows.
     pub chains: Vec<Option<chains::Bounds>>,
+    /// Per mode; empty where the system has none. Then lanes and tasks are those of all modes together.
+    pub modes: Vec<modes::ModeResult>,
 }
 
 impl Analysis {
@@ -280,9 +283,13 @@ pub fn is_schedulable(system: &System, analysis: &Analysis, task: usize) -> bool
 
 /// A lane's tasks as they were analysed: their positions, the most important first, and their loads.
 ///
-/// `None` where a time overflows, or analysis and system do not belong together.
+/// `None` where a time overflows, or analysis and system do not belong together; and of a system with modes, whose tasks never
+/// compete for a lane all at once: ask for a mode [alone](modes::alone).
 #[must_use]
 pub fn lane_loads(system: &System, analysis: &Analysis, lane: usize) -> Option<(Vec<usize>, Vec<Load>)> {
+    if !system.modes.is_empty() {
+        return None;
+    }
     let order: Vec<Priority> = analysis.tasks.iter().map(|result| result.priority).collect();
     let windows: Vec<(u64, u64)> =
         analysis.tasks.iter().map(|result| (result.release.0.as_ns(), result.release.1.as_ns())).collect();

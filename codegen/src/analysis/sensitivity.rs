@@ -37,7 +37,7 @@ pub struct Limits {
 pub struct Sensitivity<'s> {
     system: &'s System,
     order: Vec<Priority>,
-    /// Whether stages or chains connect lanes, so that none can be looked at alone.
+    /// Whether stages or chains connect lanes, or modes have tasks of several, so that none can be looked at alone.
     connected: bool,
     /// How many tasks may still be analysed.
     left: Cell<u64>,
@@ -54,7 +54,9 @@ impl<'s> Sensitivity<'s> {
         if !system.tasks.iter().zip(&analysis.tasks).all(holds) {
             return None;
         }
-        let connected = system.tasks.iter().any(|task| task.after.is_some()) || !system.chains.is_empty();
+        let connected = system.tasks.iter().any(|task| task.after.is_some())
+            || !system.chains.is_empty()
+            || !system.modes.is_empty();
         let order = analysis.tasks.iter().map(|found| found.priority).collect();
         Some(Self { system, order, connected, left: Cell::new(TASKS_ANALYSED) })
     }
@@ -68,7 +70,8 @@ impl<'s> Sensitivity<'s> {
     /// Whether a changed system is accepted on a lane, or on all where stages connect them; otherwise who misses.
     fn accepts(&self, changed: &System, lane: usize) -> Result<(), FirstMiss> {
         let on_lane = changed.tasks.iter().filter(|task| self.connected || task.lane == lane).count();
-        let tasks = u64::try_from(on_lane).unwrap_or(u64::MAX);
+        let in_modes = changed.modes.iter().map(|mode| mode.tasks.len()).fold(0, usize::saturating_add);
+        let tasks = u64::try_from(on_lane.max(in_modes)).unwrap_or(u64::MAX);
         self.left.set(self.left.get().saturating_sub(tasks));
         if self.is_exhausted() {
             return Err(None);
@@ -219,9 +222,9 @@ impl<'s> Sensitivity<'s> {
         let waits = |lanes: &[Lane]| {
             let dispatch: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
             let submitted = self.system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
-            let has_levels = !self.system.levels.is_empty();
-            let waits = thread_waits(&dispatch, submitted, has_levels).into_iter();
-            waits.map(|wait| wait.filter(|wait| one_change_is_enough(*wait, has_levels))).collect::<Option<Vec<_>>>()
+            let has_changes = !(self.system.levels.is_empty() && self.system.modes.is_empty());
+            let waits = thread_waits(&dispatch, submitted, has_changes).into_iter();
+            waits.map(|wait| wait.filter(|wait| one_change_is_enough(*wait, has_changes))).collect::<Option<Vec<_>>>()
         };
         let before = waits(&self.system.lanes)?;
         let with = |other: u64| {

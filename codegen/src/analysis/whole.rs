@@ -4,13 +4,13 @@ use super::chains::{self, Bounds, Inexact, LetStep, Step};
 use super::exact::{self, GaveUp, Limits, Order};
 use super::holistic::{self, NoResponse, Stage};
 use super::lanes::{self, Outcome};
-use super::{Analysis, LaneResult, NoBound, TaskResult, lane_loads, priorities};
+use super::{Analysis, LaneResult, NoBound, TaskResult, lane_loads, modes, priorities};
 use crate::system::{Chain, System, Task};
 use aegis_core::desc::{OnOverrun, Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
 
-/// Analyses each lane by its policy, lanes that stages connect together.
+/// Analyses each lane by its policy, lanes that stages connect together; a system with modes once for each of them.
 #[must_use]
 pub fn analyse(system: &System) -> Analysis {
     analyse_in_order(system, &orders(system))
@@ -19,6 +19,9 @@ pub fn analyse(system: &System) -> Analysis {
 /// As [`analyse`], with the tasks' places in their lanes given.
 #[must_use]
 pub fn analyse_in_order(system: &System, order: &[Priority]) -> Analysis {
+    if !system.modes.is_empty() {
+        return modes::analyse(system, order);
+    }
     let members: Vec<Vec<usize>> = (0..system.lanes.len()).map(|lane| lanes::members(system, order, lane)).collect();
     let first = first_windows(system);
     let stages: Vec<Stage> = system.tasks.iter().enumerate().map(|(position, _)| stage(system, position)).collect();
@@ -63,13 +66,13 @@ pub fn analyse_in_order(system: &System, order: &[Priority]) -> Analysis {
             table: outcome.table,
         });
     }
-    let mut analysis = Analysis { lanes: results, tasks, chains: Vec::new() };
+    let mut analysis = Analysis { lanes: results, tasks, chains: Vec::new(), modes: Vec::new() };
     analysis.chains = system.chains.iter().map(|chain| self::chain(system, &analysis, chain)).collect();
     analysis
 }
 
 /// Before anything is found.
-const fn nothing(priority: Priority) -> TaskResult {
+pub(super) const fn nothing(priority: Priority) -> TaskResult {
     TaskResult {
         priority,
         blocking: Duration::ZERO,
@@ -231,7 +234,8 @@ pub type Responses = Result<Vec<Duration>, GaveUp>;
 
 /// The exact analysis of a lane of strictly periodic, non-preemptive, single-stage tasks, in the order of `members`.
 ///
-/// `None` where the lane is none of those, a level of memory pressure can withhold arrivals of its tasks, or a time overflows.
+/// `None` where the lane is none of those, the system has modes, a level of memory pressure can withhold arrivals of its tasks, or a
+/// time overflows.
 #[must_use]
 pub fn exactly(system: &System, analysis: &Analysis, lane: usize, limits: Limits) -> Option<(Vec<usize>, Responses)> {
     let (members, tasks, order) = exact_tasks(system, analysis, lane)?;

@@ -3,16 +3,39 @@
 use super::{show, show_down};
 use crate::analysis::chains::Bounds;
 use crate::analysis::time_triggered::NoTable;
-use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads};
+use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads, modes};
 use crate::finding::{Code, Finding};
+use crate::manifest::Span;
 use crate::memory::{self, Layout};
 use crate::system::{Chain, Level, System, Task, Watchdog, one_change_is_enough};
 use aegis_core::desc::{BETWEEN_LEVELS, Policy};
 use aegis_core::time::Duration;
 
 /// Findings of the schedule: one a lane that is overloaded or has no table, one a task that has no bound at or below its
-/// deadline, one a chain that is too slow.
+/// deadline, one a chain that is too slow. Where there are modes, those of each.
 pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
+    let mut findings = if system.modes.is_empty() { schedule(system, analysis) } else { in_modes(system, analysis) };
+    findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
+    let level = system.levels.first().map(|level| (&level.span, "level of memory pressure"));
+    let change = level.or(system.modes.first().map(|mode| (&mode.span, "mode")));
+    findings.extend(change.into_iter().flat_map(|(span, what)| too_many_changes(system, span, what)));
+    findings
+}
+
+/// What is wrong in each mode, which the finding names.
+fn in_modes(system: &System, analysis: &Analysis) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (mode, found) in system.modes.iter().zip(&analysis.modes) {
+        for mut finding in schedule(&modes::alone(system, mode), &found.analysis) {
+            finding.message = format!("in mode `{}`, {}", mode.name, finding.message);
+            findings.push(finding.also(&system.file, mode.span.clone(), "while this mode holds"));
+        }
+    }
+    findings
+}
+
+/// What is wrong where all tasks of the system compete at all times.
+fn schedule(system: &System, analysis: &Analysis) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (position, (lane, result)) in system.lanes.iter().zip(&analysis.lanes).enumerate() {
         match result.busy_period {
@@ -73,24 +96,22 @@ pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
     for (chain, bounds) in system.chains.iter().zip(&analysis.chains) {
         findings.extend(slow_chain(system, analysis, chain, bounds.as_ref()));
     }
-    findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
-    findings.extend(system.levels.first().into_iter().flat_map(|level| too_many_changes(system, level)));
     findings
 }
 
-/// The lanes of which an event may wait for so long that the level of memory pressure changes twice meanwhile.
-fn too_many_changes(system: &System, level: &Level) -> Vec<Finding> {
+/// The lanes of which an event may wait for so long that the level of memory pressure, or the mode, changes twice meanwhile.
+fn too_many_changes(system: &System, span: &Span, what: &str) -> Vec<Finding> {
     let waiting = system.lanes.iter().filter(|lane| !one_change_is_enough(lane.thread_wait, true));
     let finding = waiting.map(|lane| {
         let (wait, between) = (show(lane.thread_wait), show(BETWEEN_LEVELS));
         let message = format!(
-            "an event of lane `{}` may wait {wait} for the orchestration thread, the level of memory pressure may change \
-             every {between}",
+            "an event of lane `{}` may wait {wait} for the orchestration thread, the {what} may change every {between}",
             lane.name
         );
         let finding = Finding::error(Code::WaitsForLevels, message);
         let finding = finding.at(&system.file, lane.span.clone(), format!("waits for up to {wait}"));
-        let finding = finding.also(&system.file, level.span.clone(), "every event may wait for one change of level");
+        let words = format!("every event may wait for one change of the {what}");
+        let finding = finding.also(&system.file, span.clone(), words);
         finding.help(format!("lower the dispatch overheads of the lanes until an event waits for less than {between}"))
     });
     finding.collect()

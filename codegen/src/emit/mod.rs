@@ -5,7 +5,7 @@
 
 use crate::lock::{Lock, TOOL};
 use crate::tables;
-use aegis_core::desc::{Certificate, ModelDesc, SegmentDesc, Step, SystemDesc, TaskDesc};
+use aegis_core::desc::{Certificate, LaneDesc, ModeDesc, ModelDesc, SegmentDesc, Step, SystemDesc, TaskDesc};
 use askama::Template;
 
 /// Beyond this many terms the schedule is not re-proven inside rustc, which evaluates about 40,000 a second, but at the
@@ -93,18 +93,30 @@ fn layout_terms(models: &[ModelDesc]) -> u64 {
     count(steps).saturating_mul(count(carried).saturating_add(30)).saturating_add(pairs)
 }
 
+/// Those of each mode, or where there is none of the whole.
 fn schedule_terms(system: &SystemDesc) -> u64 {
     let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-    let n = count(system.tasks.len());
-    let lane_of = |task: &TaskDesc| system.lanes.get(task.lane.index());
-    let per_task = system.tasks.iter().map(|task| match task.certificate {
+    let whole = lane_terms(system.lanes, system.tasks);
+    // Besides, each of the system's tasks is looked up in each mode.
+    let of_mode = |mode: &ModeDesc| {
+        let looked_up = count(system.tasks.len()).saturating_mul(count(mode.tasks.len()));
+        lane_terms(mode.lanes, mode.proven).saturating_add(looked_up)
+    };
+    system.modes.iter().map(of_mode).fold(whole, u64::saturating_add)
+}
+
+fn lane_terms(lanes: &[LaneDesc], tasks: &[TaskDesc]) -> u64 {
+    let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let n = count(tasks.len());
+    let lane_of = |task: &TaskDesc| lanes.get(task.lane.index());
+    let per_task = tasks.iter().map(|task| match task.certificate {
         Certificate::FixedPriority { starts, .. } => count(starts.len()).saturating_add(2).saturating_mul(n),
         Certificate::Edf { starts } => count(starts.len()).saturating_add(1).saturating_mul(n),
         // The walk of a table takes four laps.
         Certificate::Table => lane_of(task).map_or(1, |lane| count(lane.slots.len()).saturating_mul(4)),
         Certificate::Unproven => 1,
     });
-    let per_lane = system.lanes.iter().map(|lane| {
+    let per_lane = lanes.iter().map(|lane| {
         let points = count(lane.points.len()).saturating_mul(n);
         points.saturating_add(count(lane.slots.len()).saturating_mul(n))
     });

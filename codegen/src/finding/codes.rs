@@ -74,7 +74,8 @@ codes! {
         "In generated Rust code a hyphen becomes an underscore, so two names that differ only in these would \
          become one constant, and so does the point in the name of a stage, such as `detect.1`. Rename one of them.";
     UnknownReference = "AEG103", "a name refers to nothing",
-        "Tasks name their lane and model, lanes name their device, tasks and models their domain, chains and pressure levels their tasks, \
+        "Tasks name their lane and model, lanes name their device, tasks and models their domain, chains, pressure levels and modes their tasks, \
+         the answers to overruns and misses their mode, \
          devices the one whose memory they share. The named table must exist in the same manifest, under exactly this name.";
     BadTime = "AEG104", "a time cannot be read",
         "A time is a string of a decimal number and a unit without a space: \"33ms\", \"1.5ms\", \"250us\". The \
@@ -124,9 +125,9 @@ codes! {
     SharedModel = "AEG118", "two tasks use one model",
         "A model's inputs and outputs lie at one planned place, which each job of its task uses in place. Two \
          tasks would overwrite each other's. Declare the model a second time under another name.";
-    TooMany = "AEG119", "more tasks, lanes or pressure levels than a plan can hold",
-        "A plan holds at most 1,024 tasks, each stage counted, 64 lanes and 16 pressure levels. Its tables and the state of the \
-         dispatcher have a fixed size, and so have the indexes that make a decision cost the same for one task and for all.";
+    TooMany = "AEG119", "more tasks, lanes, pressure levels or modes than a plan can hold",
+        "A plan holds at most 1,024 tasks, each stage counted, 64 lanes, 16 pressure levels and 16 modes. Its tables and the state \
+         of the dispatcher have a fixed size, and so have the indexes that make a decision cost the same for one task and for all.";
     UnusedLane = "AEG120", "a lane has no task",
         "The lane takes a core and has nothing to run. Remove it, or give a task to it.";
     UnusedModel = "AEG121", "no task uses a model",
@@ -208,10 +209,24 @@ codes! {
         "With on-overrun = abort-job and a budget below the WCET a job that the analysis permits may end without what is left of \
          it, and so may the next one. A chain's reaction and age count on each of its tasks delivering every period, so no \
          bound exists. With a budget that is the WCET only a job beyond every assumption is aborted.";
-    WaitsForLevels = "AEG161", "an event may wait for longer than levels of memory pressure stay as they are",
-        "A change of level is a step of the orchestration thread, and every bound counts one of them before each event. Levels \
-         change at most once a second, so an event that may wait for the thread a second or longer could meet two. The wait is \
+    WaitsForLevels = "AEG161", "an event may wait for longer than level of memory pressure and mode stay as they are",
+        "A change of the level of memory pressure or of the mode is a step of the orchestration thread, and every bound counts one \
+         of them before each event. They change at most once a second, so an event that may wait for the thread a second or longer could meet two. The wait is \
          the sum of the dispatch overheads of the other lanes and of what else the thread does: lower these.";
+
+    TaskInNoMode = "AEG165", "a task is in no mode",
+        "Once a manifest has modes, a task is released in those that name it. One that none names would never run, and \
+         nothing would be proven of it.";
+    RepeatedInMode = "AEG166", "a mode has a task twice",
+        "A mode is a set of tasks: each is in it or not, and their order means nothing.";
+    TableAcrossModes = "AEG167", "a task of a time-triggered lane is not in every mode",
+        "A table's slots hold for arrivals every period since the start. A task that stops and begins again would arrive at \
+         other instants, and one table serves all modes. So these tasks go on across every change.";
+    ModesRefused = "AEG168", "modes beside something that the analysis of their changes does not cover",
+        "A change of mode rests on each lane's being idle once, and on the same order of its tasks before and after. Stages \
+         go from lane to lane, a task that suspends itself leaves its lane idle with a job half done, a chain counts on \
+         every period, a level of pressure stops tasks at other times, and optimal priorities are found for one set of \
+         tasks. This version has none of them beside modes.";
 
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \

@@ -2,13 +2,14 @@
 
 use std::ops::RangeInclusive;
 
+use aegis_core::desc::{OnMiss, OnOverrun};
 use aegis_core::time::Duration;
-use aegis_core::units::{Bytes, Priority};
+use aegis_core::units::{Bytes, ModeId, Priority};
 use toml::Spanned;
 
 use super::check::{Links, is_optimal, kind_of, policy_of};
-use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Model, Pressure, Runtime, Task, Watchdog};
-use super::raw::{self, Member, Raw};
+use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watchdog};
+use super::raw::{self, Answer, Member, Raw};
 
 /// The validated manifest; `None` where something was reported as an error.
 pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
@@ -50,6 +51,13 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         };
         pressure.push(build_pressure(level, ranges(&found.shed)?, ranges(&found.reject)?)?);
     }
+    let mut modes = Vec::new();
+    for (mode, found) in raw.modes.into_iter().zip(&links.modes) {
+        let members = found.as_ref()?.iter().map(|member| Some(raw.members.get(*member)?.tasks.start));
+        let mut tasks = members.collect::<Option<Vec<usize>>>()?;
+        tasks.sort_unstable();
+        modes.push(Mode { name: mode.name, tasks, span: mode.span });
+    }
     let owned: Vec<_> =
         raw.devices.iter().map(|device| device.memory.as_ref().map(|memory| *memory.get_ref())).collect();
     let mut devices = Vec::new();
@@ -64,9 +72,9 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         None => None,
     };
     let mut tasks = Vec::new();
-    let all = raw.tasks.into_iter().zip(&links.lanes).zip(&links.models).zip(&links.domains);
-    for (((task, lane), model), domain) in all {
-        tasks.push(build_task(task, (*lane)?, *model, *domain, system.margin_ppm)?);
+    let all = raw.tasks.into_iter().zip(&links.lanes).zip(&links.models).zip(&links.domains).zip(&links.answers);
+    for ((((task, lane), model), domain), answers) in all {
+        tasks.push(build_task(task, (*lane)?, (*model, *domain), *answers, system.margin_ppm)?);
     }
     let mut models = Vec::new();
     for (model, domain) in raw.models.into_iter().zip(&links.model_domains) {
@@ -88,6 +96,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         tasks,
         chains,
         pressure,
+        modes,
     })
 }
 
@@ -158,10 +167,11 @@ fn build_asset(raw: raw::Asset) -> Option<Asset> {
 fn build_task(
     raw: raw::Task,
     lane: usize,
-    model: Option<usize>,
-    domain: Option<usize>,
+    (model, domain): (Option<usize>, Option<usize>),
+    (overrun, miss): (Option<usize>, Option<usize>),
     system_margin_ppm: u64,
 ) -> Option<Task> {
+    let mode = |position: Option<usize>| position.and_then(|position| u16::try_from(position).ok()).map(ModeId);
     let priority = raw.number().map(|(number, span)| Spanned::new(span, Priority(number)));
     Some(Task {
         name: raw.name,
@@ -182,8 +192,14 @@ fn build_task(
         hooks: raw.hooks.map_or(Duration::ZERO, Spanned::into_inner),
         margin_ppm: raw.margin_ppm.map_or(system_margin_ppm, Spanned::into_inner),
         budget: raw.budget,
-        on_overrun: raw.on_overrun,
-        on_miss: raw.on_miss,
+        on_overrun: match raw.on_overrun {
+            Answer::Word(word) => word,
+            Answer::Mode(_) => OnOverrun::SwitchMode(mode(overrun)?),
+        },
+        on_miss: match raw.on_miss {
+            Answer::Word(word) => word,
+            Answer::Mode(_) => OnMiss::SwitchMode(mode(miss)?),
+        },
         miss_window: raw.miss_window,
         span: raw.span,
     })

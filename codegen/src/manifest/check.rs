@@ -4,6 +4,7 @@ mod chains;
 mod devices;
 mod lanes;
 mod models;
+mod modes;
 mod pressure;
 mod tasks;
 
@@ -36,6 +37,10 @@ pub(crate) struct Links {
     pub(crate) chains: Vec<Option<Vec<usize>>>,
     /// Each pressure level's tasks.
     pub(crate) pressure: Vec<LevelLinks>,
+    /// The modes that each task's overruns and misses are answered with.
+    pub(crate) answers: Vec<(Option<usize>, Option<usize>)>,
+    /// Each mode's tasks, as positions of tables.
+    pub(crate) modes: Vec<Option<Vec<usize>>>,
 }
 
 /// What a pressure level names, as positions of tables.
@@ -64,6 +69,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     counts(raw, sink);
     name_clashes("task", raw.tasks.iter().map(|task| &task.name), sink);
     name_clashes("asset", raw.assets.iter().map(|asset| &asset.name), sink);
+    name_clashes("mode", raw.modes.iter().map(|mode| &mode.name), sink);
     name_clashes("pressure level", raw.pressure.iter().map(|level| &level.name), sink);
     cores(raw, sink);
     for (index, lane) in raw.lanes.iter().enumerate() {
@@ -83,6 +89,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     }
     chains::check(raw, &links, sink);
     pressure::check(raw, &links, sink);
+    modes::check(raw, &links, sink);
     links
 }
 
@@ -125,6 +132,12 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
         };
         task_domains.push(own.or_else(|| model_domains.get((*model)?).copied().flatten()));
     }
+    let modes: Vec<_> = raw.modes.iter().map(|mode| mode.name.get_ref().as_str()).collect();
+    let answers = |task: &Task| {
+        // All stages have their task's, which is reported once.
+        let first = |name| if task.after.is_none() { find(name, "mode", &modes) } else { None };
+        (first(task.on_overrun.mode()), first(task.on_miss.mode()))
+    };
     let all_of = |names: &Vec<Spanned<String>>| {
         // All are looked up, so that each unknown one is reported.
         let found: Vec<_> = names.iter().map(|name| find(Some(name), "task", &members)).collect();
@@ -146,6 +159,8 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
                 reject: level.reject.as_ref().and_then(all_of),
             })
             .collect(),
+        answers: raw.tasks.iter().map(|task| answers(task)).collect(),
+        modes: raw.modes.iter().map(|mode| mode.tasks.as_ref().and_then(all_of)).collect(),
     }
 }
 
@@ -189,6 +204,8 @@ fn counts(raw: &Raw, sink: &Sink<'_>) {
     limit("lane", raw.lanes.len(), Manifest::MAX_LANES, over);
     let over = raw.pressure.get(Manifest::MAX_LEVELS).map(|level| level.span.clone());
     limit("pressure level", raw.pressure.len(), Manifest::MAX_LEVELS, over);
+    let over = raw.modes.get(Manifest::MAX_MODES).map(|mode| mode.span.clone());
+    limit("mode", raw.modes.len(), Manifest::MAX_MODES, over);
 }
 
 /// Names that become the same Rust constant.

@@ -21,7 +21,7 @@ pub mod units;
 
 pub use buildable::unbuildable;
 pub use model::{
-    Asset, Chain, Client, Communication, Device, Domain, Execution, Lane, LaneKind, Manifest, Model, Overheads,
+    Asset, Chain, Client, Communication, Device, Domain, Execution, Lane, LaneKind, Manifest, Mode, Model, Overheads,
     Pressure, Runtime, Source, Span, Task,
 };
 

@@ -48,6 +48,9 @@ pub struct Manifest {
     pub chains: Vec<Chain>,
     /// The levels of memory pressure, at most [`Manifest::MAX_LEVELS`], in the file's order.
     pub pressure: Vec<Pressure>,
+    /// The modes, at most [`Manifest::MAX_MODES`], in the file's order: the vehicle starts in the first. Empty where the manifest
+    /// has none: then all tasks run at all times.
+    pub modes: Vec<Mode>,
 }
 
 impl Manifest {
@@ -61,6 +64,8 @@ impl Manifest {
     pub const MAX_SEGMENTS: usize = 256;
     /// The greatest number of pressure levels.
     pub const MAX_LEVELS: usize = 16;
+    /// The greatest number of modes.
+    pub const MAX_MODES: usize = 16;
     /// The greatest number of stages of a task.
     pub const MAX_STAGES: usize = 16;
     /// Of how many jobs misses are counted together, where the manifest does not say.
@@ -397,6 +402,19 @@ pub struct Pressure {
     /// Whether what stays is laid out anew, lower. Then every device whose lanes run models has a
     /// [`Device::copy_per_mib`].
     pub compact: bool,
+    /// Its table's header.
+    pub span: Span,
+}
+
+/// A mode: the tasks that run while it holds. With modes no task has stages or suspends itself, no lane's priorities are to be
+/// found, and there are no chains and no levels of pressure.
+#[derive(Clone, Debug)]
+pub struct Mode {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Their positions in [`Manifest::tasks`], ascending and none of them twice; at least one. Each task is in at least one mode,
+    /// and those of time-triggered lanes are in all.
+    pub tasks: Vec<usize>,
     /// Its table's header.
     pub span: Span,
 }

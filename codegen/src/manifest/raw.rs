@@ -3,6 +3,7 @@
 //! A field is `None` where its key is absent or its value was reported; only a manifest without an error
 //! becomes a [`Manifest`](super::model::Manifest).
 
+mod mode;
 mod pressure;
 mod source;
 mod task;
@@ -16,8 +17,9 @@ use toml::Spanned;
 use super::model::{Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
+pub(crate) use mode::Mode;
 pub(crate) use pressure::Pressure;
-pub(crate) use task::{Member, Task};
+pub(crate) use task::{Answer, Member, Task};
 pub(crate) use watchdog::Watchdog;
 
 /// The margin where the manifest gives none.
@@ -58,6 +60,7 @@ pub(crate) struct Raw {
     pub(crate) members: Vec<Member>,
     pub(crate) chains: Vec<Chain>,
     pub(crate) pressure: Vec<Pressure>,
+    pub(crate) modes: Vec<Mode>,
     /// The kinds that have more tables than could be read, so that an unknown name may be one of these.
     pub(crate) incomplete: Vec<&'static str>,
 }
@@ -172,9 +175,7 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
     let (tasks, members) = task::line_up(declared, &mut incomplete);
     let chains = each(&mut root, "chain", &mut incomplete, chain);
     let pressure = each(&mut root, "pressure", &mut incomplete, pressure::pressure);
-    let help = "this version has the tables system, watchdog, runtime, device, lane, model, asset, domain, task, chain and \
-                pressure";
-    root.planned(&["mode"], help);
+    let modes = each(&mut root, "mode", &mut incomplete, mode::mode);
     root.finish();
     Raw {
         system,
@@ -189,6 +190,7 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
         members,
         chains,
         pressure,
+        modes,
         incomplete,
     }
 }

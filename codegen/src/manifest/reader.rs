@@ -265,6 +265,11 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// Whether a table is under `key`.
+    pub(crate) fn is_table(&mut self, key: &'static str) -> bool {
+        self.entry(key).is_some_and(|(_, value)| matches!(value.get_ref(), DeValue::Table(_)))
+    }
+
     /// The table under `key`; `expected` says what it is.
     pub(crate) fn section(&mut self, key: &'static str, expected: &str) -> Option<Self> {
         let (_, value) = self.entry(key)?;

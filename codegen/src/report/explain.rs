@@ -1,7 +1,7 @@
 //! Says why a task's response bound is what it is, in words and as JSON.
 
 use crate::analysis::explain::{Terms, terms};
-use crate::analysis::{Analysis, Holds, Proof, lane_loads};
+use crate::analysis::{Analysis, Holds, Proof, lane_loads, modes};
 use crate::check::{show, show_down};
 use crate::system::{Lane, System, Task};
 use aegis_core::Duration;
@@ -105,9 +105,14 @@ pub fn test(system: &System, analysis: &Analysis, position: usize) -> &'static s
     }
 }
 
-/// Takes the bound of the task at `position` apart; `None` where it has none, or one without terms.
+/// Takes the bound of the task at `position` apart; `None` where it has none, or one without terms. Of a system with modes it is
+/// that of the mode in which it is the greatest.
 #[must_use]
 pub fn of(system: &System, analysis: &Analysis, position: usize) -> Option<Explanation> {
+    if !system.modes.is_empty() {
+        let (mode, place) = modes::worst(analysis, position)?;
+        return of(&modes::alone(system, system.modes.get(mode)?), &analysis.modes.get(mode)?.analysis, place);
+    }
     let (task, result) = (system.tasks.get(position)?, analysis.tasks.get(position)?);
     let lane = system.lanes.get(task.lane)?;
     let (bound, proof) = result.response.as_ref().ok()?;
@@ -216,9 +221,22 @@ impl Sum {
     }
 }
 
-/// The bound of the task at `position` in words, term by term; why there is none, or why there are no terms, otherwise.
+/// The bound of the task at `position` in words, term by term; why there is none, or why there are no terms, otherwise. Of a
+/// system with modes that of each mode that has the task.
 #[must_use]
 pub fn render(system: &System, analysis: &Analysis, position: usize) -> String {
+    let mut text = String::new();
+    for (mode, found) in system.modes.iter().zip(&analysis.modes) {
+        if let Some(place) = found.tasks.iter().position(|task| *task == position) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "in mode `{}`:", mode.name);
+            text.push_str(&render_alone(&modes::alone(system, mode), &found.analysis, place));
+        }
+    }
+    if system.modes.is_empty() { render_alone(system, analysis, position) } else { text }
+}
+
+fn render_alone(system: &System, analysis: &Analysis, position: usize) -> String {
     let (Some(task), Some(result)) = (system.tasks.get(position), analysis.tasks.get(position)) else {
         return String::new();
     };

@@ -1,10 +1,10 @@
 //! The report as JSON, schema `aegis.report/1`: integers only, the same bytes for the same input.
 
-use crate::analysis::{Analysis, Proof, TaskResult, is_schedulable, lane_loads};
+use crate::analysis::{Analysis, Proof, TaskResult, is_schedulable, lane_loads, modes};
 use crate::check::Checked;
 use crate::finding::{Finding, Position};
 use crate::memory::Layout;
-use crate::plan::Certificate;
+use crate::plan::{self, Certificate, Plan};
 use crate::report::explain::{self, Explanation};
 use crate::report::sensitivity::Sensitivity;
 use crate::system::System;
@@ -22,10 +22,25 @@ struct Report<'a> {
     tasks: Vec<Task<'a>>,
     memory: Memory<'a>,
     chains: Vec<Chain<'a>>,
+    /// Only where there are some: then `lanes` and `tasks` have the greatest bounds of all modes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    modes: Vec<Mode<'a>>,
     /// Only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     sensitivity: Option<Sensitivity>,
     findings: Vec<FindingView<'a>>,
+}
+
+#[derive(Serialize)]
+struct Mode<'a> {
+    name: &'a str,
+    /// Whether it holds when the vehicle starts.
+    is_first: bool,
+    schedulable: bool,
+    /// How long leaving it takes, at most.
+    leaves_ns: Option<u64>,
+    lanes: Vec<Lane<'a>>,
+    tasks: Vec<Task<'a>>,
 }
 
 #[derive(Serialize)]
@@ -54,8 +69,8 @@ struct LaneCertificate<'a> {
     /// Time-triggered: the table's length, and its instants with the positions of tasks in the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     hyperperiod_ns: Option<u64>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    slots: &'a [(u64, u16)],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    slots: Vec<(u64, u16)>,
 }
 
 #[derive(Serialize)]
@@ -156,12 +171,14 @@ pub fn render(
     sensitivity: Option<Sensitivity>,
 ) -> serde_json::Result<String> {
     let system = checked.resolved.as_ref().map(|resolved| &resolved.system);
+    let of_modes: Vec<System> =
+        system.map_or_else(Vec::new, |system| system.modes.iter().map(|mode| modes::alone(system, mode)).collect());
     let report = Report {
         schema: SCHEMA,
         system: system.map_or(name, |system| &system.name),
         verdict: if passes { "pass" } else { "fail" },
-        lanes: system.map_or_else(Vec::new, |system| lanes(system, checked)),
-        tasks: system.map_or_else(Vec::new, |system| tasks(system, checked)),
+        lanes: whole(system, checked).map_or_else(Vec::new, |whole| whole.lanes()),
+        tasks: whole(system, checked).map_or_else(Vec::new, |whole| whole.tasks()),
         memory: Memory {
             pools: match (system, &checked.layout) {
                 (Some(system), Some(layout)) => pools(system, layout),
@@ -169,6 +186,7 @@ pub fn render(
             },
         },
         chains: system.map_or_else(Vec::new, |system| chains(system, checked)),
+        modes: system.map_or_else(Vec::new, |system| modes_of(system, &of_modes, checked)),
         sensitivity,
         findings: findings(&checked.findings, text),
     };
@@ -177,30 +195,117 @@ pub fn render(
     Ok(json)
 }
 
-fn lanes<'a>(system: &'a System, checked: &'a Checked) -> Vec<Lane<'a>> {
-    let results = checked.analysis.iter().flat_map(|analysis| &analysis.lanes);
-    let planned = |name: &str| checked.lock.as_ref()?.plan.lanes.iter().find(|lane| lane.name == name);
-    let lane = |(lane, result): (&'a crate::system::Lane, &crate::analysis::LaneResult)| Lane {
-        name: &lane.name,
-        policy: lane.policy.name(),
-        preemption: lane.preemption.name(),
-        utilization_ppm: result.utilization_ppm,
-        core: lane.core,
-        dispatch_overhead_ns: lane.dispatch_overhead.as_ns(),
-        launch_overhead_ns: lane.launch_overhead.as_ns(),
-        domain_switch_ns: lane.domain_switch.as_ns(),
-        thread_wait_ns: lane.thread_wait.as_ns(),
-        wakeup_latency_ns: lane.wakeup_latency.as_ns(),
-        busy_period_ns: result.busy_period.ok().map(|busy| busy.as_ns()),
-        certificate: planned(&lane.name).filter(|lane| lane.hyperperiod_ns > 0 || !lane.points_ns.is_empty()).map(
-            |lane| LaneCertificate {
-                points_ns: &lane.points_ns,
-                hyperperiod_ns: (lane.hyperperiod_ns > 0).then_some(lane.hyperperiod_ns),
-                slots: &lane.slots,
-            },
-        ),
-    };
-    system.lanes.iter().zip(results).map(lane).collect()
+/// What is shown of a system: as a whole, or in one of its modes.
+struct View<'a> {
+    system: &'a System,
+    analysis: &'a Analysis,
+    plan: Option<&'a Plan>,
+    /// The mode's place and plan.
+    mode: Option<(usize, &'a plan::Mode)>,
+}
+
+fn whole<'a>(system: Option<&'a System>, checked: &'a Checked) -> Option<View<'a>> {
+    let plan = checked.lock.as_ref().map(|lock| &lock.plan);
+    Some(View { system: system?, analysis: checked.analysis.as_ref()?, plan, mode: None })
+}
+
+/// Each mode as if it were all there is.
+fn modes_of<'a>(system: &'a System, alone: &'a [System], checked: &'a Checked) -> Vec<Mode<'a>> {
+    let Some(analysis) = &checked.analysis else { return Vec::new() };
+    let plan = checked.lock.as_ref().map(|lock| &lock.plan);
+    let all = system.modes.iter().zip(alone).zip(&analysis.modes).enumerate();
+    let shown = all.map(|(place, ((mode, own), found))| {
+        let planned = plan.and_then(|plan| Some((place, plan.modes.get(place)?)));
+        let view = View { system: own, analysis: &found.analysis, plan, mode: planned };
+        Mode {
+            name: &mode.name,
+            is_first: place == 0,
+            schedulable: (0..own.tasks.len()).all(|task| is_schedulable(own, &found.analysis, task)),
+            leaves_ns: found.leaves.map(aegis_core::Duration::as_ns),
+            lanes: view.lanes(),
+            tasks: view.tasks(),
+        }
+    });
+    shown.collect()
+}
+
+impl<'a> View<'a> {
+    fn lanes(&self) -> Vec<Lane<'a>> {
+        let lane = |(lane, result): (&'a crate::system::Lane, &crate::analysis::LaneResult)| Lane {
+            name: &lane.name,
+            policy: lane.policy.name(),
+            preemption: lane.preemption.name(),
+            utilization_ppm: result.utilization_ppm,
+            core: lane.core,
+            dispatch_overhead_ns: lane.dispatch_overhead.as_ns(),
+            launch_overhead_ns: lane.launch_overhead.as_ns(),
+            domain_switch_ns: lane.domain_switch.as_ns(),
+            thread_wait_ns: lane.thread_wait.as_ns(),
+            wakeup_latency_ns: lane.wakeup_latency.as_ns(),
+            busy_period_ns: result.busy_period.ok().map(|busy| busy.as_ns()),
+            certificate: self.lane_certificate(&lane.name),
+        };
+        self.system.lanes.iter().zip(&self.analysis.lanes).map(lane).collect()
+    }
+
+    fn lane_certificate(&self, name: &str) -> Option<LaneCertificate<'a>> {
+        let (place, lane) = self.plan?.lanes.iter().enumerate().find(|(_, lane)| lane.name == name)?;
+        let points_ns: &[(u64, u64)] = match self.mode {
+            Some((_, mode)) => &mode.lanes.get(place)?.points_ns,
+            None => &lane.points_ns,
+        };
+        let hyperperiod_ns = (lane.hyperperiod_ns > 0).then_some(lane.hyperperiod_ns);
+        (hyperperiod_ns.is_some() || !points_ns.is_empty()).then(|| LaneCertificate {
+            points_ns,
+            hyperperiod_ns,
+            slots: lane.slots.clone(),
+        })
+    }
+
+    /// What re-proves a task's bound; of a whole with modes, each of them does.
+    fn certificate(&self, name: &str) -> Option<&'a Certificate> {
+        let (place, task) = self.plan?.tasks.iter().enumerate().find(|(_, task)| task.name == name)?;
+        let certificate = match self.mode {
+            Some((_, mode)) => &mode.tasks.iter().find(|task| usize::from(task.task) == place)?.certificate,
+            None => &task.certificate,
+        };
+        Some(certificate).filter(|certificate| !matches!(certificate, Certificate::Unproven {}))
+    }
+
+    fn tasks(&self) -> Vec<Task<'a>> {
+        let (system, analysis) = (self.system, self.analysis);
+        let mut tasks = Vec::with_capacity(system.tasks.len());
+        for (position, (task, result)) in system.tasks.iter().zip(&analysis.tasks).enumerate() {
+            let Some(lane) = system.lanes.get(task.lane) else { continue };
+            let response_ns = result.bound().map(|bound| bound.as_ns());
+            let blocked_by = result.blocked_by.and_then(|index| system.tasks.get(index));
+            tasks.push(Task {
+                name: &task.name,
+                lane: &lane.name,
+                priority: result.priority.0,
+                period_ns: task.period.as_ns(),
+                deadline_ns: task.deadline.as_ns(),
+                jitter_ns: task.jitter.as_ns(),
+                wcet_ns: task.wcet.as_ns(),
+                segments_ns: match task.segments.as_slice() {
+                    [] => vec![task.wcet.as_ns()],
+                    segments => segments.iter().map(|segment| segment.as_ns()).collect(),
+                },
+                blocking_ns: result.blocking.as_ns(),
+                blocked_by: blocked_by.map(|task| task.name.as_str()),
+                response_ns,
+                response_from_release_ns: from_release(system, analysis, position),
+                slack_ns: response_ns.map(|response| i128::from(task.deadline.as_ns()) - i128::from(response)),
+                schedulable: is_schedulable(system, analysis, position),
+                test: explain::test(system, analysis, position),
+                exact_response_ns: result.exact_response().map(|longest| longest.as_ns()),
+                exact_gave_up: result.exact.as_ref().and_then(|found| found.as_ref().err()).map(ToString::to_string),
+                explain: explain::of(system, analysis, position),
+                certificate: self.certificate(&task.name),
+            });
+        }
+        tasks
+    }
 }
 
 fn chains<'a>(system: &'a System, checked: &Checked) -> Vec<Chain<'a>> {
@@ -226,45 +331,18 @@ fn chains<'a>(system: &'a System, checked: &Checked) -> Vec<Chain<'a>> {
     system.chains.iter().zip(bounds).map(chain).collect()
 }
 
-fn tasks<'a>(system: &'a System, checked: &'a Checked) -> Vec<Task<'a>> {
-    let Some(analysis) = &checked.analysis else { return Vec::new() };
-    let planned = |name: &str| checked.lock.as_ref()?.plan.tasks.iter().find(|task| task.name == name);
-    let mut tasks = Vec::with_capacity(system.tasks.len());
-    for (position, (task, result)) in system.tasks.iter().zip(&analysis.tasks).enumerate() {
-        let Some(lane) = system.lanes.get(task.lane) else { continue };
-        let response_ns = result.bound().map(|bound| bound.as_ns());
-        let blocked_by = result.blocked_by.and_then(|index| system.tasks.get(index));
-        tasks.push(Task {
-            name: &task.name,
-            lane: &lane.name,
-            priority: result.priority.0,
-            period_ns: task.period.as_ns(),
-            deadline_ns: task.deadline.as_ns(),
-            jitter_ns: task.jitter.as_ns(),
-            wcet_ns: task.wcet.as_ns(),
-            segments_ns: match task.segments.as_slice() {
-                [] => vec![task.wcet.as_ns()],
-                segments => segments.iter().map(|segment| segment.as_ns()).collect(),
-            },
-            blocking_ns: result.blocking.as_ns(),
-            blocked_by: blocked_by.map(|task| task.name.as_str()),
-            response_ns,
-            response_from_release_ns: from_release(system, analysis, position),
-            slack_ns: response_ns.map(|response| i128::from(task.deadline.as_ns()) - i128::from(response)),
-            schedulable: is_schedulable(system, analysis, position),
-            test: explain::test(system, analysis, position),
-            exact_response_ns: result.exact_response().map(|longest| longest.as_ns()),
-            exact_gave_up: result.exact.as_ref().and_then(|found| found.as_ref().err()).map(ToString::to_string),
-            explain: explain::of(system, analysis, position),
-            certificate: planned(&task.name).map(|task| &task.certificate),
-        });
-    }
-    tasks
-}
-
 /// The bound from release, which comes at most the jitter after the arrival: max over q of s(q) + last − max(0, q T − J);
 /// of later stages from the end of the stage before, and where no such terms are known the bound from arrival.
 fn from_release(system: &System, analysis: &Analysis, position: usize) -> Option<u64> {
+    if !system.modes.is_empty() {
+        // The greatest of the modes.
+        let in_mode = |(mode, found): (&crate::system::Mode, &modes::ModeResult)| {
+            let place = found.tasks.iter().position(|task| *task == position)?;
+            Some(from_release(&modes::alone(system, mode), &found.analysis, place))
+        };
+        let all = system.modes.iter().zip(&analysis.modes).filter_map(in_mode).collect::<Option<Vec<u64>>>();
+        return all?.into_iter().max();
+    }
     let (task, result): (_, &TaskResult) = (system.tasks.get(position)?, analysis.tasks.get(position)?);
     let (bound, proof) = result.response.as_ref().ok()?;
     let Proof::FixedPriority { starts, .. } = proof else { return Some(bound.as_ns()) };

@@ -21,6 +21,7 @@ struct Summary {
     lanes: Vec<Lane>,
     memory: Vec<Pool>,
     steps: Steps,
+    modes: Option<Modes>,
     trace: Trace,
     exit: Exit,
 }
@@ -98,6 +99,15 @@ struct Steps {
     allowed_ns: u64,
     exceeded: u64,
     explained: u64,
+}
+
+#[derive(Deserialize)]
+struct Modes {
+    changed: u64,
+    late: u64,
+    longest_ns: u64,
+    bound_ns: u64,
+    dropped: u64,
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,10 @@
 //! The report as tables for people.
 
-use crate::analysis::Holds;
+use crate::analysis::modes::{self, ModeResult};
+use crate::analysis::{Analysis, Holds, is_schedulable};
 use crate::check::{Checked, show, show_down};
 use crate::report::explain;
+use crate::system::System;
 use aegis_core::Duration;
 use aegis_core::dispatch::state_bytes;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -107,6 +109,7 @@ pub fn render(checked: &Checked) -> String {
             of(bounds.map(|bounds| bounds.age), chain.max_age),
         );
     }
+    modes(system, analysis, &mut text);
     if let Some(layout) = &checked.layout {
         for (position, (device, pool)) in system.devices.iter().zip(&layout.pools).enumerate() {
             let _ = writeln!(
@@ -135,6 +138,41 @@ pub fn render(checked: &Checked) -> String {
         );
     }
     text
+}
+
+/// One column a mode: the bound of each of its tasks, how long leaving it takes, and whether it holds.
+fn modes(system: &System, analysis: &Analysis, text: &mut String) {
+    if system.modes.is_empty() {
+        return;
+    }
+    let names = system.modes.iter().enumerate();
+    let names: Vec<String> =
+        names.map(|(place, mode)| format!("{}{}", mode.name, if place == 0 { " (start)" } else { "" })).collect();
+    let header: Vec<&str> = ["bound in mode"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let mut shown = table(&header);
+    let bound = |time: Option<Duration>| time.map_or_else(|| "no bound".to_owned(), show);
+    for (position, task) in system.tasks.iter().enumerate() {
+        let in_mode = |found: &ModeResult| {
+            let place = found.tasks.iter().position(|other| *other == position)?;
+            let result = found.analysis.tasks.get(place)?;
+            let fails = if result.holds(task.deadline) == Holds::No { " FAILS" } else { "" };
+            Some(format!("{}{fails}", bound(result.bound())))
+        };
+        let cells = analysis.modes.iter().map(|found| in_mode(found).unwrap_or_else(|| "-".to_owned()));
+        shown.add_row([task.name.clone()].into_iter().chain(cells));
+    }
+    let leaves = analysis.modes.iter().map(|found| bound(found.leaves));
+    shown.add_row(["leaving it".to_owned()].into_iter().chain(leaves));
+    let verdicts = system.modes.iter().zip(&analysis.modes).map(|(mode, found)| {
+        let own = modes::alone(system, mode);
+        let holds = (0..own.tasks.len()).all(|task| is_schedulable(&own, &found.analysis, task));
+        if holds { "holds" } else { "FAILS" }.to_owned()
+    });
+    shown.add_row([String::new()].into_iter().chain(verdicts));
+    for column in shown.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let _ = writeln!(text, "{shown}");
 }
 
 /// With which devices a device shares the memory that it is granted, and what all of them take; nothing where it has it alone.

@@ -3,6 +3,7 @@
 //! A simulation shows that a bound is reached or nearly so; it proves nothing. Non-preemptive scheduling has anomalies: a
 //! job that takes less time than its WCET can make another one late, so full executions alone are not the worst case.
 
+mod modes;
 mod patterns;
 mod run;
 mod traced;
@@ -12,6 +13,8 @@ use aegis_core::desc::{Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{MOST_TASKS, Refused};
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Duration, Instant, TaskId};
+use modes::Watch;
+pub use modes::{ObservedMode, Simulated, alone};
 use run::{Run, Spend};
 use std::io::Write;
 use traced::TraceWriter;
@@ -38,7 +41,8 @@ pub enum Pattern {
     /// this reaches the bound; under EDF it does where the lane's deadlines are aligned as its witness says. With stages
     /// or tables it is one bad pattern, not the worst.
     Critical,
-    /// Sporadic arrivals, releases, executions and overheads drawn from what the plan permits.
+    /// Sporadic arrivals, releases, executions and overheads drawn from what the plan permits; of a plan with modes also requests
+    /// for others of them, while another change is under way too. Elsewhere each mode is run by itself.
     Random {
         /// The same seed gives the same run.
         seed: u64,
@@ -87,7 +91,8 @@ pub enum SimulationError {
     UnknownTask(String),
     /// A trace is of one run.
     #[error(
-        "the critical pattern is one run for each task, and a trace is of one run: choose another one, such as `--pattern periodic`"
+        "the critical pattern is one run for each task, the periodic one of a plan with modes one for each mode, and a trace is \
+         of one run: choose another one, such as `--pattern periodic` or `--pattern random`"
     )]
     ManyRuns,
     /// The trace could not be written.
@@ -120,7 +125,7 @@ enum What {
 
 /// Simulates a plan and returns what was seen, per task.
 ///
-/// Under [`Pattern::Critical`] each task's own pattern runs for its lane's busy period; otherwise arrivals come until
+/// Of a plan with modes what was seen in all of them. Under [`Pattern::Critical`] each task's own pattern runs for its lane's busy period; otherwise arrivals come until
 /// `length`, and what waits then still runs.
 ///
 /// # Errors
@@ -129,7 +134,7 @@ pub fn simulate(system: &SystemDesc, pattern: Pattern, length: Duration) -> Resu
     simulate_into(system, pattern, length, None)
 }
 
-/// As [`simulate`], and writes a trace; not of [`Pattern::Critical`].
+/// As [`simulate`], and writes a trace; not of [`Pattern::Critical`], nor of [`Pattern::Periodic`] where there are modes.
 ///
 /// # Errors
 /// [`SimulationError`].
@@ -139,8 +144,26 @@ pub fn simulate_into(
     length: Duration,
     trace: Option<TraceOut>,
 ) -> Result<Vec<Observed>, SimulationError> {
-    if trace.is_some() && pattern == Pattern::Critical {
+    Ok(simulate_modes(system, pattern, length, trace)?.tasks)
+}
+
+/// As [`simulate_into`], with what was seen of the plan's modes.
+///
+/// # Errors
+/// [`SimulationError`].
+pub fn simulate_modes(
+    system: &SystemDesc,
+    pattern: Pattern,
+    length: Duration,
+    trace: Option<TraceOut>,
+) -> Result<Simulated, SimulationError> {
+    let is_random = matches!(pattern, Pattern::Random { .. });
+    let in_modes = !is_random && !system.modes.is_empty();
+    if trace.is_some() && (in_modes || pattern == Pattern::Critical) {
         return Err(SimulationError::ManyRuns);
+    }
+    if in_modes {
+        return modes::each(system, pattern, length);
     }
     in_thread(system, What::Pattern(pattern, length), trace)
 }
@@ -162,7 +185,7 @@ pub fn replay_into(
     witness: &Witness,
     trace: Option<TraceOut>,
 ) -> Result<Vec<Observed>, SimulationError> {
-    in_thread(system, What::Witness(witness.clone()), trace)
+    Ok(in_thread(system, What::Witness(witness.clone()), trace)?.tasks)
 }
 
 /// A plan whose first stages are submitted, from 0 on, instead of released by the dispatcher's timer.
@@ -177,7 +200,7 @@ pub(crate) fn submitted(system: &SystemDesc) -> &'static SystemDesc {
     Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }))
 }
 
-fn in_thread(system: &SystemDesc, what: What, trace: Option<TraceOut>) -> Result<Vec<Observed>, SimulationError> {
+fn in_thread(system: &SystemDesc, what: What, trace: Option<TraceOut>) -> Result<Simulated, SimulationError> {
     let plan = *system;
     let system = submitted(system);
     let trace = trace.map(|out| TraceWriter::new(system, out));
@@ -196,9 +219,9 @@ fn simulate_here<const TASKS: usize, const LANES: usize>(
     system: &'static SystemDesc,
     what: &What,
     trace: Option<TraceWriter>,
-) -> Result<Vec<Observed>, SimulationError> {
+) -> Result<Simulated, SimulationError> {
     let start = |spend| Run::<TASKS, LANES>::new(system, spend);
-    let mut seen = Seen { tasks: vec![Observed::default(); system.tasks.len()], trace };
+    let mut seen = Seen { tasks: vec![Observed::default(); system.tasks.len()], trace, watch: Watch::new(system) };
     let overflow = SimulationError::Overflow;
     let longest = plan.lanes.iter().map(|lane| lane.busy_period.max(lane.hyperperiod)).max();
     match what {
@@ -213,33 +236,36 @@ fn simulate_here<const TASKS: usize, const LANES: usize>(
     match what {
         What::Witness(witness) => {
             let (arrivals, spend) = witness.arrivals(system)?;
-            start(Spend::Given(spend))?.run(arrivals, &mut seen)?;
+            start(Spend::Given(spend))?.run(arrivals, Vec::new(), &mut seen)?;
         }
         What::Pattern(Pattern::Periodic, length) => {
             let arrivals = patterns::periodic(plan, *length).ok_or(overflow)?;
-            start(Spend::Most)?.run(arrivals, &mut seen)?;
+            start(Spend::Most)?.run(arrivals, Vec::new(), &mut seen)?;
         }
         What::Pattern(Pattern::Random { seed }, length) => {
             let mut random = fastrand::Rng::with_seed(*seed);
             let arrivals = patterns::sporadic(plan, *length, &mut random).ok_or(overflow)?;
-            start(Spend::Random(random))?.run(arrivals, &mut seen)?;
+            let requests = modes::requests(plan, *length, &mut random);
+            start(Spend::Random(random))?.run(arrivals, requests, &mut seen)?;
         }
         What::Pattern(Pattern::Critical, _) => {
             for position in 0..system.tasks.len() {
                 let arrivals = patterns::critical(plan, position, 0, false).ok_or(SimulationError::Overflow)?;
-                start(Spend::Most)?.run(arrivals, &mut seen)?;
+                start(Spend::Most)?.run(arrivals, Vec::new(), &mut seen)?;
             }
         }
     }
     let written = seen.trace.map_or(Ok(()), TraceWriter::finish);
     written.map_err(|error| SimulationError::Trace(error.to_string()))?;
-    Ok(seen.tasks)
+    Ok(Simulated { tasks: seen.tasks, modes: seen.watch.map_or_else(Vec::new, |watch| watch.modes) })
 }
 
 /// Counts what matters of a run, and writes its trace.
 struct Seen {
     tasks: Vec<Observed>,
     trace: Option<TraceWriter>,
+    /// Where the plan has modes.
+    watch: Option<Watch>,
 }
 
 impl Sink for Seen {
@@ -247,6 +273,7 @@ impl Sink for Seen {
         if let Some(trace) = &mut self.trace {
             trace.record(at, kind);
         }
+        let exceeds = self.watch.as_mut().map(|watch| watch.exceeds(&kind));
         let (task, change): (TaskId, &dyn Fn(&mut Observed)) = match &kind {
             Kind::Completed { job, response, .. } | Kind::Aborted { job, response, .. } => (job.task, &|seen| {
                 let is_complete = matches!(kind, Kind::Completed { .. });
@@ -256,9 +283,13 @@ impl Sink for Seen {
                     seen.response = *response;
                     seen.arrival = Instant::from_ns(at.as_ns().saturating_sub(response.as_ns()));
                 }
+                seen.exceeded = seen.exceeded.saturating_add(u64::from(exceeds == Some(true)));
             }),
             Kind::Missed { job, .. } => (job.task, &|seen| seen.misses = seen.misses.saturating_add(1)),
-            Kind::Exceeded { job, .. } => (job.task, &|seen| seen.exceeded = seen.exceeded.saturating_add(1)),
+            // With modes each response was compared with the bounds of those that held.
+            Kind::Exceeded { job, .. } if exceeds.is_none() => {
+                (job.task, &|seen| seen.exceeded = seen.exceeded.saturating_add(1))
+            }
             Kind::Rejected { task, count, .. } => (*task, &|seen| seen.refused = seen.refused.saturating_add(*count)),
             _ => return,
         };

@@ -2,10 +2,10 @@
 
 use super::patterns::Arrival;
 use super::witness::Given;
-use super::{QUEUE, Seen, SimulationError};
+use super::{QUEUE, Seen, SimulationError, modes};
 use aegis_core::desc::{LaneDesc, Policy, Preemption, SystemDesc, TaskDesc};
-use aegis_core::dispatch::{Event, Job, State, count_unfinished, step};
-use aegis_core::{Duration, Instant, LaneId, TaskId};
+use aegis_core::dispatch::{Event, Job, Refused, State, count_unfinished, step};
+use aegis_core::{Duration, Instant, LaneId, ModeId, TaskId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -67,28 +67,57 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
 
     /// At one instant arrivals come first, what goes first ahead, then the timer, then ends: a decision knows every
     /// job that is seen at its instant.
-    pub(super) fn run(mut self, mut arrivals: Vec<Arrival>, seen: &mut Seen) -> Result<(), SimulationError> {
-        arrivals.sort_unstable();
-        let mut arrivals = arrivals.into_iter().peekable();
+    ///
+    /// `requests` are instants at which modes are asked for, which comes before all else of that instant. Where a change is under way
+    /// then, nothing happens; nor does an arrival of a task that no mode has which holds.
+    pub(super) fn run(
+        mut self,
+        arrivals: Vec<Arrival>,
+        requests: Vec<(u64, ModeId)>,
+        seen: &mut Seen,
+    ) -> Result<(), SimulationError> {
+        let mut arrivals: BinaryHeap<Reverse<Arrival>> = arrivals.into_iter().map(Reverse).collect();
+        let mut requests = requests.into_iter().peekable();
         loop {
-            let arrival = arrivals.peek().map(|arrival| arrival.seen);
+            let request = requests.peek().map(|(at, _)| *at);
+            let arrival = arrivals.peek().map(|Reverse(arrival)| arrival.seen);
             let timer = self.wake_at.map(Instant::as_ns);
             let happening = self.happenings.peek().map(|Reverse(happening)| happening.0);
             let Some(now) = [arrival, timer, happening].into_iter().flatten().min() else {
                 count_unfinished(self.system, &mut self.state, self.last, seen);
                 return Ok(());
             };
-            if arrival == Some(now) {
-                let Some(Arrival { task, arrival, .. }) = arrivals.next() else { return Ok(()) };
+            let mode = self.state.mode();
+            if let Some(at) = request.filter(|at| *at <= now) {
+                let Some((_, mode)) = requests.next() else { return Ok(()) };
+                match self.step(Event::Mode { mode }, at, seen) {
+                    Err(SimulationError::Refused(Refused::ChangingMode { .. })) => {}
+                    other => other?,
+                }
+            } else if arrival == Some(now) {
+                let Some(Reverse(Arrival { task, arrival, .. })) = arrivals.pop() else { return Ok(()) };
                 let event = Event::Submit { task: TaskId(task), arrival: Instant::from_ns(arrival) };
                 let begun = self.serial;
-                self.step(event, now, seen)?;
-                self.plan_preemption(task, begun, now).ok_or(SimulationError::Overflow)?;
+                match self.step(event, now, seen) {
+                    // What came before the mode that holds, and what comes too soon after its first job.
+                    Err(SimulationError::Refused(Refused::NotInMode { .. } | Refused::TooEarly { .. }))
+                        if mode.is_some() => {}
+                    other => {
+                        other?;
+                        self.plan_preemption(task, begun, now).ok_or(SimulationError::Overflow)?;
+                    }
+                }
             } else if timer == Some(now) {
                 self.step(Event::Timer, now, seen)?;
             } else {
                 let Some(Reverse((_, is_preemption, lane, serial))) = self.happenings.pop() else { return Ok(()) };
                 self.happen(is_preemption, lane, serial, now, seen)?;
+            }
+            if let (Some(from), Some(to), Spend::Random(random)) = (mode, self.state.mode(), &mut self.spend)
+                && from != to
+            {
+                let first = modes::beginners(self.system, (from, to), self.last.as_ns(), random);
+                arrivals.extend(first.ok_or(SimulationError::Overflow)?.into_iter().map(Reverse));
             }
         }
     }

@@ -167,6 +167,9 @@ pub fn find(
     if analysis.tasks.get(position).is_some_and(|found| found.holds(task.deadline) == Holds::Proven) {
         return Err(NoWitness::Holds(""));
     }
+    if !system.modes.is_empty() {
+        return Err(NoWitness::NotCovered("systems with modes"));
+    }
     let on_lane = || system.tasks.iter().filter(|other| other.lane == task.lane);
     if on_lane().any(|other| other.after.is_some()) {
         return Err(NoWitness::NotCovered("lanes with later stages"));

@@ -19,6 +19,7 @@ use aegis_linux::drain::{Attendance, Drain, RING_RECORDS, TraceFile};
 use aegis_linux::lane::{Fault, Lane};
 use aegis_linux::logger;
 use aegis_linux::machine::{Machine, Void};
+use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::{self, Broken, Report, Setup, Stop};
 use aegis_linux::pressure::Pressure;
 use aegis_linux::pulse::Pulse;
@@ -26,7 +27,7 @@ use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_u
 use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
 use aegis_linux::stall::Stall;
-use aegis_linux::stats::{Counted, LevelStats, Tally, TaskStats};
+use aegis_linux::stats::{Counted, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
@@ -72,6 +73,7 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     makers: Vec<(TaskId, HooksMaker)>,
     submissions: Arc<Submissions>,
     pressure: Arc<Pressure>,
+    modes: Arc<Modes>,
     pet: Option<Hook>,
 }
 
@@ -80,6 +82,7 @@ struct Ran<const LANES: usize> {
     report: Report<LANES>,
     stats: Vec<TaskStats>,
     levels: LevelStats,
+    modes: ModeStats,
     trace: TraceSummary,
     voids: Vec<Void>,
     lanes: Vec<Option<HostLane>>,
@@ -101,6 +104,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             makers: Vec::new(),
             submissions: Submissions::new(system),
             pressure: Pressure::new(system),
+            modes: Modes::new(system),
             pet: None,
         }
     }
@@ -117,6 +121,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn pressure(&self) -> Arc<Pressure> {
         Arc::clone(&self.pressure)
+    }
+
+    /// What the application's own threads, or hooks, say with that another mode of the manifest's `[mode.NAME]` is to hold; the
+    /// first of them holds at the start.
+    #[must_use]
+    pub fn modes(&self) -> Arc<Modes> {
+        Arc::clone(&self.modes)
     }
 
     /// Gives a task its hooks.
@@ -199,6 +210,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             stats: &ran.stats,
             report: &ran.report,
             levels: ran.levels,
+            modes: ran.modes,
             memory: &memory,
             trace: ran.trace,
             pets: ran.watched.map_or(0, |watched| watched.pets),
@@ -217,7 +229,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
-        let Self { system, runtime, assets, makers, submissions, pressure, pet } = self;
+        let Self { system, runtime, assets, makers, submissions, pressure, modes, pet } = self;
         let service = watch::service(system, pet.is_some())?;
         let assets = assets?;
         let ring = runtime.ring.try_take().ok_or(HostError::AlreadyRan)?;
@@ -252,8 +264,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             voids.extend(lane.voids().iter().cloned());
             lanes.push(lane);
         }
-        let (samples, submissions, pressure) = (&runtime.samples, submissions.as_ref(), pressure.as_ref());
-        let service = service.as_ref();
+        let (samples, submissions) = (&runtime.samples, submissions.as_ref());
+        let (pressure, modes, service) = (pressure.as_ref(), modes.as_ref(), service.as_ref());
         let run = Run {
             system,
             bell: &bell,
@@ -262,6 +274,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             signals: &signals,
             submissions,
             pressure,
+            modes,
             service,
             args,
         };
@@ -280,6 +293,7 @@ struct Run<'a, const LANES: usize> {
     signals: &'a Signals,
     submissions: &'a Submissions,
     pressure: &'a Pressure,
+    modes: &'a Modes,
     service: Option<&'a Service>,
     args: &'a Args,
 }
@@ -327,14 +341,27 @@ impl<const LANES: usize> Run<'_, LANES> {
             let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
             let clock = Clock::starting_in(LEAD);
             let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
-            let (submissions, pressure) = (self.submissions, self.pressure);
+            let (submissions, pressure, modes) = (self.submissions, self.pressure, self.modes);
             submissions.open(clock, Arc::clone(self.bell));
             pressure.open(Arc::clone(self.bell));
-            let setup =
-                Setup { system, clock, lanes: links, bell, stop, submissions, pressure, until, steal, samples, pulse };
+            modes.open(Arc::clone(self.bell));
+            let setup = Setup {
+                system,
+                clock,
+                lanes: links,
+                bell,
+                stop,
+                submissions,
+                pressure,
+                modes,
+                until,
+                steal,
+                samples,
+                pulse,
+            };
             let report = orchestrate::run(&setup, state, &mut sink)?;
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
-            Ok((report, (sink.tally.tasks().to_vec(), sink.tally.levels()), numbers, voids))
+            Ok((report, (sink.tally.tasks().to_vec(), sink.tally.levels(), sink.tally.modes()), numbers, voids))
         };
         let result = std::thread::scope(|scope| {
             let watching = watching.map(|watching| watch::spawn(scope, core, watching)).transpose()?;
@@ -356,9 +383,9 @@ impl<const LANES: usize> Run<'_, LANES> {
             });
             result.map(|ran| (ran, watched.and_then(Result::ok)))
         });
-        let ((report, (stats, levels), trace, voids), watched) = result.map_err(thread_error)?;
+        let ((report, (stats, levels, modes), trace, voids), watched) = result.map_err(thread_error)?;
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
-        Ok(Ran { report, stats, levels, trace, voids, lanes, memory_locked, trace_failure, watched })
+        Ok(Ran { report, stats, levels, modes, trace, voids, lanes, memory_locked, trace_failure, watched })
     }
 }
 
@@ -398,6 +425,7 @@ fn findings<const LANES: usize>(
         aborted: sum(|task| task.aborted),
         steps: ran.report.steps,
         levels_late: ran.levels.late,
+        modes_late: ran.modes.late,
         stalls: ran.report.lane_stalls.saturating_add(ran.report.loop_stalls),
         beyond_plan: memory.iter().map(beyond).fold(0, u64::saturating_add),
         voids: ran.voids.len(),

@@ -15,6 +15,7 @@
 
 pub mod args;
 pub mod bell;
+mod changes;
 pub mod clock;
 pub mod device;
 pub mod drain;
@@ -24,6 +25,7 @@ pub mod lane;
 pub mod logger;
 pub mod machine;
 pub mod mailbox;
+pub mod modes;
 pub mod orchestrate;
 pub mod pressure;
 pub mod pulse;

@@ -13,10 +13,12 @@
 //! `timerfd_settime`.
 
 use crate::bell::Bell;
+use crate::changes::{Change, Changes};
 use crate::clock::Clock;
 use crate::evidence::Evidence;
 use crate::lane::{Done, Fault, LaneLink};
-use crate::pressure::{Changes, Pressure};
+use crate::modes::Modes;
+use crate::pressure::Pressure;
 use crate::pulse::Pulse;
 use crate::stall::{Guard, Stall};
 use crate::steal::{StealReader, StealSamples};
@@ -25,7 +27,7 @@ use crate::submissions::Submissions;
 use aegis_core::desc::{LaneDesc, SystemDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, count_unfinished, step};
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::{Duration, Instant, LaneId};
+use aegis_core::{Duration, Instant, LaneId, ModeId};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::time::{
@@ -75,6 +77,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub submissions: &'a Submissions,
     /// The levels of memory pressure that it asks for.
     pub pressure: &'a Pressure,
+    /// The modes that it asks for.
+    pub modes: &'a Modes,
     /// When to stop by itself; arrivals from then on are not released.
     pub until: Option<Instant>,
     /// Reads steal when a bound was exceeded; `None` where the system tells none.
@@ -130,6 +134,8 @@ pub struct Report<const LANES: usize> {
     pub lanes: [LaneReport; LANES],
     /// Its steps against what the plan allows for them.
     pub steps: StepReport,
+    /// How many submitted arrivals were accepted and then dropped, because their task's mode was just being left.
+    pub dropped: u64,
     /// How often a lane stood still.
     pub lane_stalls: u64,
     /// How often this thread did.
@@ -215,6 +221,7 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         max_wakeup: Duration::ZERO,
         lanes: [LaneReport::default(); LANES],
         steps: StepReport::default(),
+        dropped: 0,
         lane_stalls: 0,
         loop_stalls: 0,
         drained: false,
@@ -222,8 +229,10 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     };
     let evidence = [Evidence::default(); LANES];
     let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
-    let (guard, steps, changes) = (Guard::new(setup.pulse), Steps::new(), Changes::new(setup.pressure));
-    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end: None, guard, steps, changes };
+    let (guard, steps, changes) = (Guard::new(setup.pulse), Steps::new(), Changes::new(setup.pressure, setup.modes));
+    let (end, modes) = (None, (state.mode(), None));
+    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end, guard, steps, changes, modes };
+    turn.tell_modes();
     if let Err(broken) = turn.turns(&mut timer) {
         turn.report.broken = Some(broken);
     }
@@ -253,6 +262,8 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     guard: Guard<'a, LANES>,
     steps: Steps,
     changes: Changes<'a>,
+    /// The mode that holds and the one that is gone to, as submitters and the application were told.
+    modes: (Option<ModeId>, Option<ModeId>),
 }
 
 impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
@@ -264,7 +275,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let system_error = |error: rustix::io::Errno| Broken::System(error.raw_os_error());
         loop {
             let limit = earliest(self.guard.next(), drain_until.or(self.setup.until));
-            let due = earliest(earliest(self.wake_at, self.changes.wake_at()), limit);
+            let due = earliest(earliest(self.wake_at, self.changes.wake_at(self.state.next_mode().is_some())), limit);
             timer.arm(&self.setup.clock, due).map_err(system_error)?;
             let asleep = self.setup.clock.now();
             self.guard.watch_self(&self.setup.clock, asleep, due, self.sink).map_err(Broken::Stalled)?;
@@ -285,7 +296,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             }
             self.guard.watch_lanes(self.setup.clock.now(), self.sink).map_err(Broken::Stalled)?;
             self.take_submissions()?;
-            self.change_level()?;
+            self.change()?;
             let now = self.setup.clock.now();
             let over = self.setup.until.is_some_and(|until| now >= until);
             let asked = !over && self.setup.stop.asked.load(Ordering::Acquire);
@@ -304,13 +315,27 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         }
     }
 
-    /// Goes to the level of memory pressure that is asked for, if it is time.
-    fn change_level(&mut self) -> Result<(), Broken> {
+    /// Goes to the level of memory pressure or to the mode that is asked for, if it is time.
+    fn change(&mut self) -> Result<(), Broken> {
         let now = self.setup.clock.now();
-        let Some(level) = self.changes.due(now) else { return Ok(()) };
-        self.step(Event::Pressure { level }, now)?;
-        self.changes.changed(level);
+        match self.changes.due(now, self.state.next_mode().is_some()) {
+            Some(Change::Level(level)) => {
+                self.step(Event::Pressure { level }, now)?;
+                self.changes.is_at(level);
+            }
+            Some(Change::Mode(mode)) => self.step(Event::Mode { mode }, now)?,
+            None => {}
+        }
         Ok(())
+    }
+
+    /// Tells submitters which tasks release jobs, and the application which mode holds.
+    fn tell_modes(&self) {
+        let (mode, next) = self.modes;
+        if mode.is_some() {
+            self.setup.submissions.admit(self.setup.system, mode, next);
+            self.changes.is_in(mode);
+        }
     }
 
     /// Tells dispatcher and submitters when the run ends.
@@ -354,7 +379,13 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             }
             let now = self.setup.clock.now();
             self.note_submission(task, now.saturating_since(arrival));
-            self.step(Event::Submit { task, arrival }, now)?;
+            match self.step(Event::Submit { task, arrival }, now) {
+                // Accepted while submitters were being told that the task's mode is left.
+                Err(Broken::Refused(Refused::NotInMode { .. })) => {
+                    self.report.dropped = self.report.dropped.saturating_add(1);
+                }
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -435,6 +466,11 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         self.wake_at = wake_at;
         if let Event::Pressure { level } = event {
             self.setup.submissions.withhold(system, level);
+        }
+        let modes = (self.state.mode(), self.state.next_mode());
+        if modes != self.modes {
+            self.modes = modes;
+            self.tell_modes();
         }
         for (position, job) in start.iter().enumerate() {
             let Some(job) = job else { continue };

@@ -78,18 +78,32 @@ pub struct LevelStats {
     pub late: u64,
 }
 
+/// What changes of the mode came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ModeStats {
+    /// How often another mode was gone to.
+    pub requested: u64,
+    /// How often that came to its end.
+    pub changed: u64,
+    /// How often later than planned.
+    pub late: u64,
+    /// The longest of these changes.
+    pub longest: Duration,
+}
+
 /// The counts of all tasks, in the plan's order.
 #[derive(Clone, Debug)]
 pub struct Tally<const TASKS: usize> {
     tasks: [TaskStats; TASKS],
     levels: LevelStats,
+    modes: ModeStats,
 }
 
 impl<const TASKS: usize> Tally<TASKS> {
     /// Nothing happened yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { tasks: [TaskStats::default(); TASKS], levels: LevelStats::default() }
+        Self { tasks: [TaskStats::default(); TASKS], levels: LevelStats::default(), modes: ModeStats::default() }
     }
 
     /// The counts in the plan's order.
@@ -102,6 +116,12 @@ impl<const TASKS: usize> Tally<TASKS> {
     #[must_use]
     pub const fn levels(&self) -> LevelStats {
         self.levels
+    }
+
+    /// What changes of the mode came to.
+    #[must_use]
+    pub const fn modes(&self) -> ModeStats {
+        self.modes
     }
 
     /// Counts one event.
@@ -130,6 +150,12 @@ impl<const TASKS: usize> Tally<TASKS> {
                 self.levels.settled = self.levels.settled.saturating_add(1);
                 self.levels.late = self.levels.late.saturating_add(u64::from(took > bound));
             }
+            Kind::ModeRequested { .. } => self.modes.requested = self.modes.requested.saturating_add(1),
+            Kind::ModeChanged { took, bound, .. } => {
+                self.modes.changed = self.modes.changed.saturating_add(1);
+                self.modes.late = self.modes.late.saturating_add(u64::from(took > bound));
+                self.modes.longest = self.modes.longest.max(took);
+            }
             Kind::Skipped { task, .. } => self.with(task, |task| task.skipped = task.skipped.saturating_add(1)),
             Kind::Exceeded { job, .. } => self.with(job.task, |task| task.exceeded = task.exceeded.saturating_add(1)),
             Kind::Disturbed { job, explained, .. } => {
@@ -141,8 +167,6 @@ impl<const TASKS: usize> Tally<TASKS> {
             | Kind::Admitted { .. }
             | Kind::GuaranteeVoid { .. }
             | Kind::Submitted { .. }
-            | Kind::ModeRequested { .. }
-            | Kind::ModeChanged { .. }
             | Kind::Decided { .. }
             | Kind::Bound { .. }
             | Kind::Started { .. }

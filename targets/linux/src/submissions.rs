@@ -3,6 +3,7 @@
 //! ```text
 //!  submit ─▶ at the end of the run or later?           ─▶ refused, nobody wakes
 //!         ─▶ withheld by a level of pressure?         ─▶ refused, nobody wakes
+//!         ─▶ not of the mode that holds?              ─▶ refused, nobody wakes
 //!         ─▶ earlier than a period after the last one? ─▶ refused, nobody wakes
 //!         ─▶ the last one not taken yet?              ─▶ refused, nobody wakes
 //!         ─▶ slot ─▶ bell ─▶ orchestration thread: Event::Submit
@@ -18,7 +19,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use aegis_core::desc::{Release, SystemDesc};
-use aegis_core::{Instant, LevelId, TaskId};
+use aegis_core::{Instant, LevelId, ModeId, TaskId};
 use std::sync::{Arc, OnceLock};
 
 /// Why an arrival is not taken. Nothing has changed.
@@ -38,6 +39,9 @@ pub enum SubmitError {
     /// The level of memory pressure that holds sheds or rejects the task. Transient: submit again when it is left.
     #[error("the level of memory pressure that holds withholds the task's arrivals")]
     Withheld,
+    /// The mode that holds does not have the task, or the one that is gone to does not. Transient: submit again in a mode that has it.
+    #[error("the task is not of the mode that holds, or of the one that is gone to")]
+    NotInMode,
     /// The vehicle does not run yet, or no more. Transient before its start, permanent after its end.
     #[error("the vehicle does not run")]
     NotRunning,
@@ -57,6 +61,8 @@ struct Slot {
     waiting: AtomicU64,
     /// Whether the level of memory pressure that holds sheds or rejects the task.
     withheld: AtomicBool,
+    /// Whether the task releases no jobs in the mode that holds, or in the one that is gone to.
+    out_of_mode: AtomicBool,
 }
 
 /// A slot that a submitting thread has.
@@ -80,6 +86,7 @@ impl Submissions {
             next: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             withheld: AtomicBool::new(false),
+            out_of_mode: AtomicBool::new(false),
         };
         let slots = system.tasks.iter().map(slot).collect();
         Arc::new(Self { slots, running: OnceLock::new(), end: AtomicU64::new(u64::MAX) })
@@ -113,6 +120,9 @@ impl Submissions {
             if slot.withheld.load(Ordering::Acquire) {
                 return Err(SubmitError::Withheld);
             }
+            if slot.out_of_mode.load(Ordering::Acquire) {
+                return Err(SubmitError::NotInMode);
+            }
             let earliest = Instant::from_ns(slot.next.load(Ordering::Acquire));
             if now < earliest { Err(SubmitError::TooEarly { now, earliest }) } else { Ok(now) }
         };
@@ -143,6 +153,19 @@ impl Submissions {
             let names = |list: &[TaskId]| list.binary_search_by_key(&position, |task| task.index()).is_ok();
             let withheld = level.is_some_and(|level| names(level.shed) || names(level.reject));
             slot.withheld.store(withheld, Ordering::Release);
+        }
+    }
+
+    /// From now on arrivals of tasks that `mode` or, while a change is under way, `next` does not have are refused.
+    ///
+    /// What was accepted just before, the dispatcher releases where it came before the change, and refuses otherwise.
+    pub(crate) fn admit(&self, system: &SystemDesc, mode: Option<ModeId>, next: Option<ModeId>) {
+        for (position, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.period.is_some()) {
+            let is_out = mode.into_iter().chain(next).any(|mode| {
+                let tasks = system.modes.get(mode.index()).map_or(&[][..], |mode| mode.tasks);
+                tasks.binary_search_by_key(&position, |task| task.index()).is_err()
+            });
+            slot.out_of_mode.store(is_out, Ordering::Release);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::machine::{Machine, Void};
 use crate::orchestrate::Report;
-use crate::stats::{LevelStats, TaskStats};
+use crate::stats::{LevelStats, ModeStats, TaskStats};
 use crate::verdict::Verdict;
 use aegis_core::Duration;
 use aegis_core::desc::SystemDesc;
@@ -39,6 +39,8 @@ pub struct Summary {
     pub steps: StepSummary,
     /// What levels of memory pressure came to; null where the plan has none.
     pub pressure: Option<PressureSummary>,
+    /// What changes of the mode came to; null where the plan has no modes.
+    pub modes: Option<ModeSummary>,
     /// How the vehicle watched itself; null where it did not.
     pub watchdog: Option<WatchdogSummary>,
     /// Whether every released job had completed at the end.
@@ -206,6 +208,20 @@ pub struct PressureSummary {
     pub late: u64,
 }
 
+/// What changes of the mode came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[allow(missing_docs, reason = "each field is named as in ModeStats, where it is described")]
+pub struct ModeSummary {
+    pub requested: u64,
+    pub changed: u64,
+    pub late: u64,
+    pub longest_ns: u64,
+    /// The longest that leaving any mode takes, as planned.
+    pub bound_ns: u64,
+    /// How many submitted arrivals were accepted and then dropped, because their task's mode was just being left.
+    pub dropped: u64,
+}
+
 /// The exit status.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ExitSummary {
@@ -230,6 +246,8 @@ pub struct Parts<'a, const LANES: usize> {
     pub report: &'a Report<LANES>,
     /// What levels of memory pressure came to.
     pub levels: LevelStats,
+    /// What changes of the mode came to.
+    pub modes: ModeStats,
     /// The pools.
     pub memory: &'a [MemorySummary],
     /// The trace's counts.
@@ -267,6 +285,14 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             changes: parts.levels.changes,
             settled: parts.levels.settled,
             late: parts.levels.late,
+        }),
+        modes: system.modes.iter().map(|mode| mode.leaves).max().map(|bound| ModeSummary {
+            requested: parts.modes.requested,
+            changed: parts.modes.changed,
+            late: parts.modes.late,
+            longest_ns: parts.modes.longest.as_ns(),
+            bound_ns: bound.as_ns(),
+            dropped: report.dropped,
         }),
         watchdog: system.watchdog.map(|desc| WatchdogSummary {
             timeout_ns: desc.timeout.as_ns(),
@@ -360,12 +386,12 @@ mod tests {
     use crate::fixture;
     use crate::machine::{Machine, Void};
     use crate::orchestrate::{LaneReport, Report};
-    use crate::stats::{LevelStats, TaskStats};
+    use crate::stats::{LevelStats, ModeStats, TaskStats};
     use crate::steps::StepReport;
     use crate::verdict::{Findings, judge};
-    use aegis_core::desc::{OnStall, SystemDesc, WatchdogDesc};
+    use aegis_core::desc::{ModeDesc, OnStall, SystemDesc, WatchdogDesc};
     use aegis_core::trace::VoidReason;
-    use aegis_core::{Duration, Instant};
+    use aegis_core::{Duration, Instant, TaskId};
 
     #[test]
     fn the_summary_has_the_published_fields() {
@@ -382,6 +408,7 @@ mod tests {
                 exceeded: 2,
                 explained: 1,
             },
+            dropped: 4,
             lane_stalls: 2,
             loop_stalls: 3,
             drained: true,
@@ -408,6 +435,7 @@ mod tests {
                 stats: &[stats],
                 report: &report,
                 levels: LevelStats { changes: 3, settled: 2, late: 1 },
+                modes: ModeStats { requested: 5, changed: 4, late: 1, longest: fixture::ms(9) },
                 memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
                 trace: TraceSummary { records: 99, lost: 1 },
                 pets: 7,
@@ -415,8 +443,14 @@ mod tests {
             })
         };
         let without = serde_json::to_value(parts(system)).unwrap();
-        assert_eq!((&without["watchdog"], &without["pressure"]), (&serde_json::Value::Null, &serde_json::Value::Null));
-        let summary = parts(&SystemDesc { watchdog: Some(watchdog), levels: &[fixture::LEVEL], ..*system });
+        for part in ["watchdog", "pressure", "modes"] {
+            assert_eq!(without[part], serde_json::Value::Null);
+        }
+        let (lanes, proven) = (system.lanes, system.tasks);
+        let mode = |leaves| ModeDesc { name: "one", tasks: &[TaskId(0)], lanes, proven, leaves: fixture::ms(leaves) };
+        let modes: &[ModeDesc] = Box::leak(Box::new([mode(7), mode(8)]));
+        let levels = &[fixture::LEVEL];
+        let summary = parts(&SystemDesc { watchdog: Some(watchdog), levels, modes, ..*system });
         let value = serde_json::to_value(&summary).unwrap();
         assert_eq!(value["pressure"], serde_json::json!({"changes": 3, "settled": 2, "late": 1}));
         let task = &value["tasks"][0];
@@ -437,6 +471,9 @@ mod tests {
         let expected = serde_json::json!({"timeout_ns": 100_000_000, "on_stall": "stop-petting", "pets": 7, "lane_stalls": 2,
             "loop_stalls": 3});
         assert_eq!(value["watchdog"], expected);
+        let expected = serde_json::json!({"requested": 5, "changed": 4, "late": 1, "longest_ns": 9_000_000,
+            "bound_ns": 8_000_000, "dropped": 4});
+        assert_eq!(value["modes"], expected);
         let expected = serde_json::json!({"worst_ns": 30, "allowed_ns": 20, "exceeded": 2, "explained": 1});
         assert_eq!(value["steps"], expected);
         let (_, docs) = include_str!("../../../docs/formats.md").split_once("\n## Summary\n").unwrap();

@@ -28,6 +28,8 @@ pub struct Findings {
     pub steps: StepReport,
     /// How often a level of memory pressure settled later than planned.
     pub levels_late: u64,
+    /// How often a change of the mode took longer than planned.
+    pub modes_late: u64,
     /// How often a lane or the orchestration thread stood still for longer than the watchdog allows.
     pub stalls: u64,
     /// Requests for memory that were refused or belong to no model, and models that ran in no recorded order.
@@ -82,6 +84,9 @@ pub fn judge(findings: &Findings) -> Verdict {
             1,
             format!("a level of memory pressure settled later than planned, {} times", findings.levels_late),
         );
+    }
+    if findings.modes_late > 0 {
+        return verdict(1, format!("a change of the mode took longer than planned, {} times", findings.modes_late));
     }
     if unexplained > 0 {
         let what = "jobs exceeded their proven bounds and the machine does not explain it";
@@ -142,6 +147,9 @@ mod tests {
         findings.allow_void = false;
         findings.rejected = 2;
         assert_eq!(judge(&findings).why, "2 arrivals were refused because their task's queue was full");
+        assert_eq!(status(&findings), 1);
+        findings = Findings { rejected: 0, voids: 0, modes_late: 3, ..findings };
+        assert_eq!(judge(&findings).why, "a change of the mode took longer than planned, 3 times");
         assert_eq!(status(&findings), 1);
         findings.misses = 1;
         assert_eq!((status(&findings), judge(&findings).why.as_str()), (1, "1 missed deadlines"));

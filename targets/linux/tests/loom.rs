@@ -7,8 +7,12 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "the files are made for the library")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a model stops at whatever it did not expect")]
 
+#[path = "../src/changes.rs"]
+mod changes;
 #[path = "../src/mailbox.rs"]
 mod mailbox;
+#[path = "../src/modes.rs"]
+mod modes;
 #[path = "../src/pressure.rs"]
 mod pressure;
 #[path = "../src/pulse.rs"]
@@ -83,13 +87,15 @@ mod clock {
 #[path = "common/fixture.rs"]
 mod fixture;
 
-use aegis_core::desc::{BETWEEN_LEVELS, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
-use aegis_core::{Duration, Instant, LevelId, TaskId};
+use aegis_core::desc::{BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::{Duration, Instant, LevelId, ModeId, TaskId};
 use bell::Bell;
+use changes::{Change, Changes};
 use clock::Clock;
 use loom::thread;
 use mailbox::{Full, Mailbox};
-use pressure::{Changes, Pressure};
+use modes::Modes;
+use pressure::Pressure;
 use pulse::Pulse;
 use std::sync::Arc;
 use submissions::{Submissions, SubmitError};
@@ -112,6 +118,8 @@ models! {
     of_two_who_submit_what_is_accepted_is_taken_once_and_a_period_lies_between: submitted;
     an_arrival_that_is_accepted_is_there_when_the_bell_rings_for_it: rung;
     what_was_asked_for_last_holds_in_the_end: pressed;
+    level_and_mode_change_one_after_the_other_and_neither_is_forgotten: changed;
+    a_mode_that_is_asked_for_during_a_change_waits_for_its_end: changing;
     after_the_end_was_told_nothing_is_accepted: told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
 }
@@ -200,11 +208,29 @@ fn rung() {
     assert_eq!(submitter.join().unwrap(), Ok(()));
 }
 
-fn pressed() {
+/// Two modes and a level of pressure that are open.
+fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Bell>) {
     let base = fixture::system(&[(1, 1)]);
-    let pressure = Pressure::new(&SystemDesc { levels: &[fixture::LEVEL], ..*base });
-    let bell = Arc::new(Bell::new());
+    let (lanes, proven, leaves) = (base.lanes, base.tasks, Duration::from_ns(1));
+    let mode = |name| ModeDesc { name, tasks: &[TaskId(0)], lanes, proven, leaves };
+    let modes = vec![mode("first"), mode("second")];
+    let system = SystemDesc { levels: &[fixture::LEVEL], modes: modes.leak(), ..*base };
+    let (pressure, modes, bell) = (Pressure::new(&system), Modes::new(&system), Arc::new(Bell::new()));
     pressure.open(Arc::clone(&bell));
+    modes.open(Arc::clone(&bell));
+    (pressure, modes, bell)
+}
+
+/// As the loop does once it has changed something.
+fn tell(changes: &Changes<'_>, change: Change) {
+    match change {
+        Change::Level(level) => changes.is_at(level),
+        Change::Mode(mode) => changes.is_in(Some(mode)),
+    }
+}
+
+fn pressed() {
+    let (pressure, modes, bell) = open_changes();
     let own = Arc::clone(&pressure);
     let application = thread::spawn(move || {
         own.request(Some(LevelId(0))).unwrap();
@@ -212,27 +238,83 @@ fn pressed() {
         own.request(Some(LevelId(0))).unwrap();
     });
     // As the loop does: it looks where it was rung for, or where it is to look by itself, and then at the last request.
-    let mut changes = Changes::new(&pressure);
+    let mut changes = Changes::new(&pressure, &modes);
     let mut now = Instant::START;
     while pressure.level().is_none() {
-        if changes.wake_at().is_none() {
+        if changes.wake_at(false).is_none() {
             bell.wait();
             bell.hear();
         }
         now = now.checked_add(BETWEEN_LEVELS).unwrap();
-        if let Some(level) = changes.due(now) {
-            changes.changed(level);
+        if let Some(change) = changes.due(now, false) {
+            tell(&changes, change);
         }
     }
     application.join().unwrap();
     // What was asked for last holds after one more look at the latest, and nobody has to ring for it.
-    while changes.wake_at().is_some() {
+    while changes.wake_at(false).is_some() {
         now = now.checked_add(BETWEEN_LEVELS).unwrap();
-        if let Some(level) = changes.due(now) {
-            changes.changed(level);
+        if let Some(change) = changes.due(now, false) {
+            tell(&changes, change);
         }
     }
     assert_eq!(pressure.level(), Some(LevelId(0)));
+}
+
+fn changed() {
+    let (pressure, modes, bell) = open_changes();
+    let (of_level, of_mode) = (Arc::clone(&pressure), Arc::clone(&modes));
+    let application = thread::spawn(move || {
+        of_level.request(Some(LevelId(0))).unwrap();
+        of_mode.request(ModeId(1)).unwrap();
+    });
+    let mut changes = Changes::new(&pressure, &modes);
+    let (mut now, mut seen) = (Instant::START, Vec::new());
+    while seen.len() < 2 {
+        match changes.wake_at(false) {
+            Some(at) => now = now.max(at),
+            None => {
+                bell.wait();
+                bell.hear();
+            }
+        }
+        if let Some(change) = changes.due(now, false) {
+            tell(&changes, change);
+            seen.push((now, change));
+        }
+        now = now.checked_add(Duration::from_ns(1)).unwrap();
+    }
+    application.join().unwrap();
+    assert!(seen[1].0.saturating_since(seen[0].0) >= BETWEEN_LEVELS, "{seen:?}");
+    assert_eq!((pressure.level(), modes.mode(), changes.wake_at(false)), (Some(LevelId(0)), Some(ModeId(1)), None));
+}
+
+fn changing() {
+    let (pressure, modes, bell) = open_changes();
+    let own = Arc::clone(&modes);
+    let application = thread::spawn(move || {
+        own.request(ModeId(1)).unwrap();
+        own.request(ModeId(0)).unwrap();
+    });
+    let mut changes = Changes::new(&pressure, &modes);
+    let mut now = Instant::START;
+    bell.wait();
+    bell.hear();
+    let begun = changes.due(now, false);
+    // While the change is under way nothing is due, and nothing is woken for.
+    now = now.checked_add(BETWEEN_LEVELS).unwrap();
+    if begun.is_some() {
+        assert_eq!((changes.due(now, true), changes.wake_at(true)), (None, None));
+        changes.is_in(Some(ModeId(1)));
+    }
+    application.join().unwrap();
+    while changes.wake_at(false).is_some() {
+        if let Some(change) = changes.due(now, false) {
+            tell(&changes, change);
+        }
+        now = now.checked_add(BETWEEN_LEVELS).unwrap();
+    }
+    assert_eq!(modes.mode(), Some(ModeId(0)));
 }
 
 fn told_the_end() {

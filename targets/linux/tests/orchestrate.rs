@@ -2,10 +2,11 @@
 
 mod common;
 
-use aegis_core::desc::{LevelDesc, SystemDesc};
+use aegis_core::desc::{LevelDesc, ModeDesc, SystemDesc};
 use aegis_core::trace::{Kind, Limit, Record};
-use aegis_core::{Duration, LaneId, LevelId, TaskId};
+use aegis_core::{Duration, LaneId, LevelId, ModeId, TaskId};
 use aegis_linux::lane::Fault;
+use aegis_linux::modes::ModeError;
 use aegis_linux::orchestrate::Broken;
 use aegis_linux::pressure::PressureError;
 use aegis_linux::realtime;
@@ -47,14 +48,14 @@ fn a_thread_that_is_late_at_the_end_still_records_every_arrival_before_it_and_no
     for act in [Act::Spin(1_000), Act::Spin(30_000)] {
         // From 50 ms to about 170 ms nothing is looked at; the run ends at 100 ms.
         let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
-        let ran = drive_beside::<1>(system, Scenario { for_ms: Some(100), delay, ..Scenario::of(act) }, |_, _| {});
+        let ran = drive_beside::<1>(system, Scenario { for_ms: Some(100), delay, ..Scenario::of(act) }, |_, _, _| {});
         assert_eq!((ran.report.broken, ran.report.drained), (None, true));
         assert_eq!(arrivals_ms(&ran, 10), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
     }
     // A stop that is asked for meanwhile takes effect when it is seen, and what arrived before is recorded.
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
     let late = Scenario { stop_ms: Some(150), delay, ..Scenario::of(Act::Spin(1_000)) };
-    let ran = drive_beside::<1>(system, late, |_, _| {});
+    let ran = drive_beside::<1>(system, late, |_, _, _| {});
     let arrivals = arrivals_ms(&ran, 10);
     assert_eq!((ran.report.broken, ran.report.drained), (None, true));
     assert!(arrivals.len() >= 17 && arrivals.iter().zip(0..).all(|(ms, number)| *ms == number * 10), "{arrivals:?}");
@@ -186,7 +187,7 @@ fn a_more_important_thread_of_another_program_explains_an_exceeded_bound() {
     // Only while this vehicle runs: it may have to wait for its turn, and the others' vehicles are not to be disturbed.
     let mut intruded = false;
     let scenario = Scenario { for_ms: Some(400), ..Scenario::of(Act::Spin(4_000)) };
-    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _| {
+    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _, _| {
         let intruder = std::thread::spawn(|| {
             let voids = realtime::set_up_thread("the intruder", 1, 90);
             for _ in 0..4 {
@@ -216,7 +217,7 @@ fn submitted() -> &'static SystemDesc {
 fn what_the_application_submits_arrives_when_it_says_so_and_never_too_early() {
     let (mut accepted, mut early) = (0_u64, 0_u64);
     let scenario = Scenario { for_ms: Some(500), ..Scenario::of(Act::Spin(500)) };
-    let ran = drive_beside::<2>(submitted(), scenario, |submissions, _| {
+    let ran = drive_beside::<2>(submitted(), scenario, |submissions, _, _| {
         // A storm, until the vehicle has ended.
         while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
             std::thread::sleep(std::time::Duration::from_micros(100));
@@ -256,7 +257,7 @@ fn a_submission_between_the_end_of_the_run_and_the_wake_up_that_sees_it_is_refus
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
     let scenario = Scenario { for_ms: Some(100), delay, ..Scenario::of(Act::Spin(500)) };
     let mut answer = None;
-    let ran = drive_beside::<2>(submitted(), scenario, |submissions, _| {
+    let ran = drive_beside::<2>(submitted(), scenario, |submissions, _, _| {
         let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
         while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
             sleep(1);
@@ -276,7 +277,7 @@ fn a_step_that_takes_longer_than_the_plan_assumes_is_recorded_with_both_values()
     // The thread sleeps in one step: that is its own doing, so the machine explains it only by steal of as much.
     let delay = Some(Delay { arrival_ms: 50, for_ms: 30 });
     let scenario = Scenario { for_ms: Some(100), delay, ..Scenario::of(Act::Spin(500)) };
-    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _| {});
+    let ran = drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _, _| {});
     let exceeded = ran.records.iter().filter_map(|record| match record.kind {
         Kind::StepExceeded { length, allowed, steal, off_core, explained } => {
             Some((length, allowed, steal, off_core, explained))
@@ -315,7 +316,7 @@ fn pressed() -> &'static SystemDesc {
 fn under_pressure_shed_and_rejected_tasks_stop_and_go_on_when_it_is_over() {
     let scenario = Scenario { for_ms: Some(1_600), ..Scenario::of(Act::Spin(500)) };
     let (mut withheld, mut refused) = (0, Vec::new());
-    let ran = drive_beside::<3>(pressed(), scenario, |submissions, pressure| {
+    let ran = drive_beside::<3>(pressed(), scenario, |submissions, pressure, _| {
         let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
         while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
             sleep(1);
@@ -374,5 +375,81 @@ fn under_pressure_shed_and_rejected_tasks_stop_and_go_on_when_it_is_over() {
         "{shed:?} {stays:?}"
     );
     assert!((90..=110).contains(&shed.withheld), "{shed:?}");
+    assert_eq!(ran.heap_operations, 0);
+}
+
+/// A task of the timer that only the first mode has, one that only the second has and the application submits, and one of both.
+fn in_modes() -> &'static SystemDesc {
+    let base = fixture::system(&[(10, 1), (20, 1), (40, 1)]);
+    let mut tasks = base.tasks.to_vec();
+    tasks[1].release = aegis_core::desc::Release::Submitted;
+    let tasks = tasks.leak();
+    let mode = |name, own: &'static [TaskId]| ModeDesc {
+        name,
+        tasks: own,
+        lanes: base.lanes,
+        proven: own.iter().map(|task| tasks[task.index()]).collect::<Vec<_>>().leak(),
+        leaves: fixture::ms(100),
+    };
+    let modes = vec![mode("first", &[TaskId(0), TaskId(2)]), mode("second", &[TaskId(1), TaskId(2)])];
+    Box::leak(Box::new(SystemDesc { tasks, modes: modes.leak(), ..*base }))
+}
+
+#[test]
+fn the_mode_that_is_asked_for_last_holds_and_what_it_does_not_have_stops() {
+    let scenario = Scenario { for_ms: Some(1_600), ..Scenario::of(Act::Spin(500)) };
+    let (mut refused, mut accepted) = (Vec::new(), 0);
+    let ran = drive_beside::<3>(in_modes(), scenario, |submissions, _, modes| {
+        let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
+        while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
+            sleep(1);
+        }
+        refused.push(modes.request(ModeId(7)));
+        assert_eq!((modes.mode(), submissions.submit(TaskId(1))), (Some(ModeId(0)), Err(SubmitError::NotInMode)));
+        sleep(100);
+        modes.request(ModeId(1)).unwrap();
+        sleep(200);
+        assert_eq!(modes.mode(), Some(ModeId(1)));
+        accepted += u64::from(submissions.submit(TaskId(1)).is_ok());
+        // Asked for and taken back a thousand times: at most one change a second.
+        for _ in 0..1_000 {
+            modes.request(ModeId(0)).unwrap();
+            modes.request(ModeId(1)).unwrap();
+        }
+        modes.request(ModeId(0)).unwrap();
+    });
+    assert_eq!((ran.report.broken, ran.report.drained, ran.report.dropped), (None, true, 0));
+    assert_eq!(refused, [Err(ModeError::Unknown(ModeId(7)))]);
+    let mut changes = Vec::new();
+    for record in &ran.records {
+        match record.kind {
+            Kind::ModeRequested { from, to, bound } => changes.push((record.at.as_ns(), None, from, to, bound)),
+            Kind::ModeChanged { from, to, took, bound } => {
+                changes.push((record.at.as_ns(), Some(took), from, to, bound));
+            }
+            _ => {}
+        }
+    }
+    let (first, second, bound) = (ModeId(0), ModeId(1), fixture::ms(100));
+    let [(asked, None, ..), (entered, Some(took), ..), (back, None, ..), (left, Some(_), ..)] = changes[..] else {
+        panic!("{changes:?}")
+    };
+    let pairs: Vec<_> = changes.iter().map(|(.., from, to, bound)| (*from, *to, *bound)).collect();
+    assert_eq!(pairs, [(first, second, bound), (first, second, bound), (second, first, bound), (second, first, bound)]);
+    assert_eq!(entered, asked + took.as_ns());
+    assert!(back - asked >= 1_000_000_000, "{changes:?}");
+    assert_eq!((ran.modes.requested, ran.modes.changed), (2, 2));
+    assert!(ran.modes.longest >= took, "{:?}", ran.modes);
+    for record in &ran.records {
+        if let Kind::Submitted { job, arrival, .. } = record.kind {
+            let at = arrival.as_ns();
+            let is_out = (job.task == TaskId(0) && (asked + 1..=left).contains(&at))
+                || (job.task == TaskId(1) && !(entered..back + 1).contains(&at));
+            assert!(!is_out, "{job:?} at {at} of {changes:?}");
+        }
+    }
+    let [old, new, stays] = ran.stats[..] else { panic!("three tasks") };
+    assert_eq!((new.jobs, stays.jobs + stays.rejected), (accepted, 40), "{new:?} {stays:?}");
+    assert!((50..=70).contains(&(old.jobs + old.rejected)), "{old:?}");
     assert_eq!(ran.heap_operations, 0);
 }

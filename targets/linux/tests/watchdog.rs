@@ -64,7 +64,7 @@ impl Watchers {
         let watchdog = WatchdogDesc { timeout: fixture::ms(60), device: Some(self.device), on_stall };
         let (watchdog, manager) = (Some(watchdog), Some(self.manager));
         let scenario = Scenario { for_ms: Some(400), watchdog, manager, ..scenario };
-        drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _| {})
+        drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _, _| {})
     }
 }
 

@@ -61,8 +61,55 @@ fn system(plan: &Plan, what: &str) -> (System, Vec<Priority>, Vec<usize>) {
     (planned::system(lanes, tasks), order, places)
 }
 
+/// The plan of one mode, as if its tasks were all there are; without models.
+fn alone(plan: &Plan, mode: &plan::Mode) -> Plan {
+    let place = |task: u16| u16::try_from(mode.tasks.iter().position(|own| own.task == task).unwrap()).unwrap();
+    let lanes = plan.lanes.iter().zip(&mode.lanes).map(|(lane, own)| plan::Lane {
+        busy_period_ns: own.busy_period_ns,
+        points_ns: own.points_ns.clone(),
+        slots: lane.slots.iter().map(|(at, task)| (*at, place(*task))).collect(),
+        ..lane.clone()
+    });
+    let tasks = mode.tasks.iter().map(|own| plan::Task {
+        model: None,
+        response_ns: own.response_ns,
+        certificate: own.certificate.clone(),
+        ..plan.tasks[usize::from(own.task)].clone()
+    });
+    let (lanes, tasks) = (lanes.collect(), tasks.collect());
+    Plan { lanes, tasks, modes: Vec::new(), levels: Vec::new(), models: Vec::new(), pools: Vec::new(), ..plan.clone() }
+}
+
+/// A plan with modes keeps its promises if each mode does, and if what it says of all of them is the worst.
+fn in_modes(plan: &Plan, what: &str) {
+    assert!(plan.modes.len() <= 16 && plan.levels.is_empty(), "{what}");
+    for mode in &plan.modes {
+        assert!(!mode.tasks.is_empty() && mode.tasks.windows(2).all(|pair| pair[0].task < pair[1].task), "{what}");
+        assert_eq!(mode.lanes.len(), plan.lanes.len(), "{what}");
+        sound(&alone(plan, mode), &format!("{what}, in {}", mode.name));
+        for (own, lane) in mode.lanes.iter().zip(&plan.lanes) {
+            assert!(own.busy_period_ns <= lane.busy_period_ns, "{what}: {} is busy for longer", lane.name);
+            let end = own.busy_period_ns + lane.wakeup_latency_ns + lane.thread_wait_ns;
+            assert!(mode.leaves_ns >= end, "{what}: {} is left before {} is idle", mode.name, lane.name);
+        }
+    }
+    for (position, task) in plan.tasks.iter().enumerate() {
+        let own = |mode: &plan::Mode| mode.tasks.iter().find(|own| usize::from(own.task) == position).cloned();
+        let own: Vec<plan::ModeTask> = plan.modes.iter().filter_map(own).collect();
+        assert!(!own.is_empty() && task.stage.is_none(), "{what}: {} never runs", task.name);
+        assert!(own.iter().all(|own| own.response_ns <= task.response_ns), "{what}: {}", task.name);
+        assert!(u64::from(task.queue) > task.response_ns / task.period_ns, "{what}");
+        let in_table = plan.lanes[usize::from(task.lane)].policy == "time-triggered";
+        assert!(!in_table || own.len() == plan.modes.len(), "{what}: {} leaves its table", task.name);
+    }
+    memory_sound(plan, what);
+}
+
 /// Panics where an accepted plan does not keep a promise.
 pub(crate) fn sound(plan: &Plan, what: &str) {
+    if !plan.modes.is_empty() {
+        return in_modes(plan, what);
+    }
     let (system, order, places) = system(plan, what);
     let analysis = analyse_in_order(&system, &order);
     for (found, place) in analysis.tasks.iter().zip(&places) {

@@ -14,6 +14,7 @@
 mod again;
 mod interleaved;
 mod models;
+mod modes;
 mod plans;
 mod rules;
 mod values;

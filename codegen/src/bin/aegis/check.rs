@@ -1,10 +1,12 @@
 //! `aegis check`.
 
 use crate::{Deny, Failure, Outcome, print, read, show_findings};
+use aegis_codegen::analysis::{Analysis, modes};
 use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, Options, check};
 use aegis_codegen::finding::{Code, Finding, Severity};
 use aegis_codegen::report;
+use aegis_codegen::system::System;
 use std::path::{Path, PathBuf};
 
 /// The command's arguments.
@@ -50,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let text = read(&arguments.manifest)?;
     let options = Options { substitute: arguments.profiles.as_deref(), exact: arguments.exact };
     let mut checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
+    if arguments.exact {
+        without_modes(&checked)?;
+    }
     if arguments.locked {
         compare_lock(&arguments.manifest, &mut checked)?;
     }
@@ -104,15 +109,37 @@ fn export(checked: &Checked, tool: &str, folder: &Path) -> Outcome {
     let failed = |path: &Path, error: std::io::Error| {
         Failure::Input(format!("--export: cannot write `{}`: {error}", path.display()))
     };
-    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-    for (position, lane) in resolved.system.lanes.iter().enumerate() {
-        match report::poet::lane(&resolved.system, analysis, position) {
-            Ok(text) => {
-                let path = folder.join(format!("{}.yaml", lane.name));
-                write_atomically(&path, &text).map_err(|error| failed(&path, error))?;
+    let write = |system: &System, analysis: &Analysis, folder: &Path, of: &str| {
+        std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        for (position, lane) in system.lanes.iter().enumerate() {
+            match report::poet::lane(system, analysis, position) {
+                Ok(text) => {
+                    let path = folder.join(format!("{}.yaml", lane.name));
+                    write_atomically(&path, &text).map_err(|error| failed(&path, error))?;
+                }
+                Err(why) => eprintln!("--export: lane `{}`{of} is not exported: {why}", lane.name),
             }
-            Err(why) => eprintln!("--export: lane `{}` is not exported: {why}", lane.name),
         }
+        Ok(())
+    };
+    let system = &resolved.system;
+    if system.modes.is_empty() {
+        return write(system, analysis, folder, "");
+    }
+    // A lane is a task set in each mode: a folder for each.
+    let mut modes = system.modes.iter().zip(&analysis.modes);
+    modes.try_for_each(|(mode, found)| {
+        let of = format!(" in mode `{}`", mode.name);
+        write(&modes::alone(system, mode), &found.analysis, &folder.join(&mode.name), &of)
+    })
+}
+
+/// Refuses the exact analysis of a system with modes: it knows one start, from which all arrivals follow.
+pub(crate) fn without_modes(checked: &Checked) -> Outcome {
+    let has_modes = checked.resolved.as_ref().is_some_and(|resolved| !resolved.system.modes.is_empty());
+    if has_modes {
+        let why = "the exact analysis does not cover modes, whose tasks begin at other instants than their phases";
+        return Err(Failure::Input(format!("--exact: {why}")));
     }
     Ok(())
 }

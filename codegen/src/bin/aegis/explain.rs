@@ -1,6 +1,7 @@
 //! `aegis explain`: a finding's code, or a task's bound.
 
 use crate::build::load_sound;
+use crate::check::without_modes;
 use crate::{Failure, Outcome, print, show_findings};
 use aegis_codegen::analysis::exact::Limits;
 use aegis_codegen::analysis::is_schedulable;
@@ -55,6 +56,9 @@ fn explain_task(name: &str, arguments: &Arguments) -> Outcome {
     let (loaded, findings) = load_sound(&arguments.manifest)?;
     let options = Options { substitute: None, exact: arguments.exact };
     let checked = check_loaded(&loaded, findings, options).map_err(Failure::internal)?;
+    if arguments.exact {
+        without_modes(&checked)?;
+    }
     let (Some(resolved), Some(analysis)) = (&checked.resolved, &checked.analysis) else {
         show_findings(&checked.findings, &loaded.file, &loaded.text);
         return Err(Failure::Findings);

@@ -6,7 +6,9 @@ use aegis_codegen::check::{Options, check_loaded, show};
 use aegis_codegen::manifest::units;
 use aegis_codegen::report::table::table;
 use aegis_codegen::simulate::witness::{self, Witness};
-use aegis_codegen::simulate::{Observed, Pattern, SimulationError, TraceOut, replay_into, simulate_into};
+use aegis_codegen::simulate::{
+    Observed, ObservedMode, Pattern, Simulated, SimulationError, TraceOut, replay_into, simulate_modes,
+};
 use aegis_codegen::tables;
 use aegis_core::Duration;
 use aegis_core::desc::{SystemDesc, TaskDesc};
@@ -56,6 +58,18 @@ struct Report<'a> {
     schema: &'a str,
     system: &'a str,
     tasks: Vec<Task<'a>>,
+    /// Only of plans that have some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    modes: Vec<Mode<'a>>,
+}
+
+#[derive(Serialize)]
+struct Mode<'a> {
+    name: &'a str,
+    left: u64,
+    longest_ns: u64,
+    late: u64,
+    leaves_ns: u64,
 }
 
 #[derive(Serialize)]
@@ -87,8 +101,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     let system = tables::leak(&lock).map_err(Failure::internal)?;
     let trace = arguments.trace.as_deref().map(create).transpose()?;
-    let seen = match &arguments.witness {
-        Some(file) => replayed(system, file, trace)?,
+    let Simulated { tasks: seen, modes } = match &arguments.witness {
+        Some(file) => Simulated { tasks: replayed(system, file, trace)?, modes: Vec::new() },
         None => patterned(system, arguments, trace)?,
     };
     if arguments.json {
@@ -103,15 +117,24 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             bound_ns: bound(task).map(Duration::as_ns),
             observed_over_bound_ppm: ratio(task, seen),
         });
-        let report = Report { schema: "aegis.simulation/1", system: system.name, tasks: tasks.collect() };
+        let changes = system.modes.iter().zip(&modes).map(|(mode, seen)| Mode {
+            name: mode.name,
+            left: seen.left,
+            longest_ns: seen.longest.as_ns(),
+            late: seen.late,
+            leaves_ns: mode.leaves.as_ns(),
+        });
+        let (tasks, modes) = (tasks.collect(), changes.collect());
+        let report = Report { schema: "aegis.simulation/1", system: system.name, tasks, modes };
         let json = serde_json::to_string_pretty(&report).map_err(Failure::internal)?;
         print(&format!("{json}\n"));
     } else {
         print(&human(system, &seen));
+        print(&changes(system, &modes));
     }
     // A plan that holds never misses here, and no plan exceeds a bound: else it is a fault of AegisRT. What a witness
     // does is up to who wrote it.
-    let is_exceeded = seen.iter().any(|seen| seen.exceeded > 0);
+    let is_exceeded = seen.iter().any(|seen| seen.exceeded > 0) || modes.iter().any(|mode| mode.late > 0);
     let is_missed = seen.iter().any(|seen| seen.misses > 0 || seen.refused > 0);
     if arguments.witness.is_none() && (is_exceeded || is_missed && checked.passes()) {
         return Err(Failure::internal("a simulated response exceeds its proven bound"));
@@ -125,14 +148,14 @@ fn create(path: &Path) -> Result<TraceOut, Failure> {
     Ok(Box::new(std::io::BufWriter::new(file)))
 }
 
-fn patterned(system: &SystemDesc, arguments: &Arguments, trace: Option<TraceOut>) -> Result<Vec<Observed>, Failure> {
+fn patterned(system: &SystemDesc, arguments: &Arguments, trace: Option<TraceOut>) -> Result<Simulated, Failure> {
     let length = units::duration(&arguments.duration).map_err(|error| Failure::Input(format!("--for: {error}")))?;
     let pattern = match arguments.pattern {
         Which::Periodic => Pattern::Periodic,
         Which::Critical => Pattern::Critical,
         Which::Random => Pattern::Random { seed: arguments.seed },
     };
-    simulate_into(system, pattern, length, trace).map_err(|error| match error {
+    simulate_modes(system, pattern, length, trace).map_err(|error| match error {
         SimulationError::TooLong(_)
         | SimulationError::TooLarge
         | SimulationError::ManyRuns
@@ -163,6 +186,22 @@ fn ratio(task: &TaskDesc, seen: &Observed) -> Option<u64> {
     let bound = bound(task)?.as_ns();
     let ppm = u128::from(seen.response.as_ns()) * 1_000_000 / u128::from(bound.max(1));
     Some(u64::try_from(ppm).unwrap_or(u64::MAX))
+}
+
+/// How long changes of the mode took; nothing where there was none.
+fn changes(system: &SystemDesc, seen: &[ObservedMode]) -> String {
+    if seen.iter().all(|mode| mode.left == 0) {
+        return String::new();
+    }
+    let mut shown = table(&["mode", "left", "longest change", "bound"]);
+    for (mode, seen) in system.modes.iter().zip(seen) {
+        let leaves = if mode.leaves == Duration::MAX { "-".to_owned() } else { show(mode.leaves) };
+        shown.add_row([mode.name.to_owned(), seen.left.to_string(), show(seen.longest), leaves]);
+    }
+    for column in shown.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{shown}\n")
 }
 
 fn human(system: &SystemDesc, seen: &[Observed]) -> String {

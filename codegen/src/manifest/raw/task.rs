@@ -43,8 +43,8 @@ pub(crate) struct Task {
     pub(crate) hooks: Option<Spanned<Duration>>,
     pub(crate) margin_ppm: Option<Spanned<u64>>,
     pub(crate) budget: Option<Spanned<Duration>>,
-    pub(crate) on_overrun: OnOverrun,
-    pub(crate) on_miss: OnMiss,
+    pub(crate) on_overrun: Answer<OnOverrun>,
+    pub(crate) on_miss: Answer<OnMiss>,
     pub(crate) miss_window: u8,
 }
 
@@ -61,6 +61,25 @@ impl Task {
     /// Whether its priority is to be found.
     pub(crate) fn is_optimal(&self) -> bool {
         self.priority.as_ref().is_some_and(|priority| *priority.get_ref() == Order::Optimal)
+    }
+}
+
+/// What is done about an overrun or a miss.
+#[derive(Clone)]
+pub(crate) enum Answer<T> {
+    /// What a word says.
+    Word(T),
+    /// Another mode is gone to; `None` where its name cannot be read.
+    Mode(Option<Spanned<String>>),
+}
+
+impl<T> Answer<T> {
+    /// The mode's name.
+    pub(crate) const fn mode(&self) -> Option<&Spanned<String>> {
+        match self {
+            Self::Mode(Some(name)) => Some(name),
+            _ => None,
+        }
     }
 }
 
@@ -133,14 +152,9 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let staged = section.has("stages");
     let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
     let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
-    let on_miss =
-        section.choice("on-miss", &OnMiss::ALL.map(|answer| (answer.name(), answer)), &["switch-mode", "fail-domain"]);
+    let on_miss = answer(section, "on-miss", &OnMiss::ALL.map(|answer| (answer.name(), answer)));
     let miss_window = section.count("miss-window", 1, LONGEST_MISS_WINDOW);
-    let on_overrun = section.choice(
-        "on-overrun",
-        &OnOverrun::ALL.map(|answer| (answer.name(), answer)),
-        &["switch-mode", "fail-domain"],
-    );
+    let on_overrun = answer(section, "on-overrun", &OnOverrun::ALL.map(|answer| (answer.name(), answer)));
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
     let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
     section.choice("early", &[("reject", ())], &["defer"]);
@@ -171,8 +185,8 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         hooks: time(section, "hooks", true),
         margin_ppm: section.margin("margin"),
         budget: budget(section),
-        on_overrun: on_overrun.map_or(OnOverrun::Continue, Spanned::into_inner),
-        on_miss: on_miss.map_or(OnMiss::Continue, Spanned::into_inner),
+        on_overrun: on_overrun.unwrap_or(Answer::Word(OnOverrun::Continue)),
+        on_miss: on_miss.unwrap_or(Answer::Word(OnMiss::Continue)),
         miss_window: miss_window.map_or(Manifest::MISS_WINDOW, Spanned::into_inner),
     }
 }
@@ -213,8 +227,8 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         hooks: None,
         margin_ppm: None,
         budget: None,
-        on_overrun: whole.on_overrun,
-        on_miss: whole.on_miss,
+        on_overrun: whole.on_overrun.clone(),
+        on_miss: whole.on_miss.clone(),
         miss_window: whole.miss_window,
     };
     section.finish();
@@ -226,6 +240,17 @@ fn execution(section: &mut Section<'_>) -> (Option<Span>, Option<Execution>) {
     let segments = section.durations("segments", Manifest::MAX_SEGMENTS).map(Execution::Segments);
     let wcet = section.duration("wcet", false).map(Execution::Wcet);
     (section.key_span("segments"), wcet.or(segments))
+}
+
+/// A word, or a table that names a mode.
+fn answer<T: Copy>(section: &mut Section<'_>, key: &'static str, words: &[(&str, T)]) -> Option<Answer<T>> {
+    if !section.is_table(key) {
+        return section.choice(key, words, &["fail-domain"]).map(|word| Answer::Word(*word.get_ref()));
+    }
+    let mut table = section.section(key, "a word, or a table such as { mode = \"degraded\" }")?;
+    let mode = table.required("mode", "mode = \"degraded\"", Section::text);
+    table.finish();
+    Some(Answer::Mode(mode))
 }
 
 fn budget(section: &mut Section<'_>) -> Option<Spanned<Duration>> {

@@ -5,6 +5,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::fixture;
 use crate::lane::LaneLink;
+use crate::modes::Modes;
 use crate::pressure::Pressure;
 use crate::pulse::Pulse;
 use crate::steal::StealSamples;
@@ -47,7 +48,7 @@ fn run_alone(
     let (samples, pulse) = (StealSamples::new(), watchdog.map(Pulse::new));
     let clock = Clock::starting_in(Duration::ZERO);
     submissions.open(clock, Arc::clone(&bell));
-    let pressure = Pressure::new(system);
+    let (pressure, modes) = (Pressure::new(system), Modes::new(system));
     let setup = Setup {
         system,
         clock,
@@ -56,6 +57,7 @@ fn run_alone(
         stop: &stop,
         submissions: &submissions,
         pressure: &pressure,
+        modes: &modes,
         until: Some(Instant::from_ns(until_ms * 1_000_000)),
         steal: None,
         samples: &samples,

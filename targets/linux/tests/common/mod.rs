@@ -12,11 +12,12 @@ use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::device::Device;
 use aegis_linux::lane::{Fault, JobContext, Lane, LaneWork};
+use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::{Report, Setup, Stop, run};
 use aegis_linux::pressure::Pressure;
 use aegis_linux::pulse::Pulse;
 use aegis_linux::service::Service;
-use aegis_linux::stats::{Counted, LevelStats, Tally, TaskStats};
+use aegis_linux::stats::{Counted, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::watchdog::{Hook, Watch, Watched};
@@ -105,6 +106,7 @@ pub struct Ran {
     pub report: Report<1>,
     pub stats: Vec<TaskStats>,
     pub levels: LevelStats,
+    pub modes: ModeStats,
     pub records: Vec<Record>,
     /// Heap operations of the orchestration thread inside the loop.
     pub heap_operations: u64,
@@ -145,14 +147,14 @@ pub fn drive<const TASKS: usize>(
     for_ms: Option<u64>,
     stop_ms: Option<u64>,
 ) -> Ran {
-    drive_beside::<TASKS>(system, Scenario { for_ms, stop_ms, ..Scenario::of(act) }, |_, _| {})
+    drive_beside::<TASKS>(system, Scenario { for_ms, stop_ms, ..Scenario::of(act) }, |_, _, _| {})
 }
 
 /// Runs a scenario beside an application that submits jobs.
 pub fn drive_beside<const TASKS: usize>(
     system: &'static SystemDesc,
     scenario: Scenario,
-    application: impl FnOnce(&Submissions, &Pressure) + Send,
+    application: impl FnOnce(&Submissions, &Pressure, &Modes) + Send,
 ) -> Ran {
     let Scenario { act, for_ms, stop_ms, delay, watchdog, manager } = scenario;
     // Two real-time lanes on one core would disturb each other.
@@ -172,13 +174,13 @@ pub fn drive_beside<const TASKS: usize>(
         });
     }
     let link = lane.link();
-    let (submissions, pressure) = (Submissions::new(system), Pressure::new(system));
+    let (submissions, pressure, modes) = (Submissions::new(system), Pressure::new(system), Modes::new(system));
     let pulse = watchdog.map(Pulse::new);
     let pulse = pulse.as_ref();
     let service =
         manager.map(|name| Service::connect(name.as_ref(), Some(std::time::Duration::from_millis(100))).unwrap());
     let pets = Arc::new(AtomicU64::new(0));
-    let ((report, (stats, levels), heap_operations), watched) = std::thread::scope(|scope| {
+    let ((report, (stats, levels, of_modes), heap_operations), watched) = std::thread::scope(|scope| {
         let orchestrate = || {
             aegis_linux::realtime::set_up_thread("orchestration", 0, aegis_linux::realtime::ORCHESTRATION_PRIORITY);
             let steal = StealReader::open().ok();
@@ -190,12 +192,14 @@ pub fn drive_beside<const TASKS: usize>(
             let until = for_ms.map(|ms| Instant::from_ns(ms * 1_000_000));
             submissions.open(clock, Arc::clone(&bell));
             pressure.open(Arc::clone(&bell));
+            modes.open(Arc::clone(&bell));
             sink.record(Instant::START, Kind::Began { config_hash: system.config_hash });
             let setup = Setup {
                 system,
                 clock,
                 submissions: &submissions,
                 pressure: &pressure,
+                modes: &modes,
                 lanes: [link],
                 bell: &bell,
                 stop: &stop,
@@ -208,7 +212,7 @@ pub fn drive_beside<const TASKS: usize>(
             let report = run(&setup, &mut state, &mut sink).unwrap();
             let after = aegis_linux::heap::operations_of_this_thread();
             let tally = &sink.inner.tally;
-            (report, (tally.tasks().to_vec(), tally.levels()), after - before)
+            (report, (tally.tasks().to_vec(), tally.levels(), tally.modes()), after - before)
         };
         let watching = pulse.map(|pulse| {
             let device = pulse.desc().device.map(|path| Device::open(path.as_ref()).unwrap());
@@ -220,7 +224,7 @@ pub fn drive_beside<const TASKS: usize>(
             scope.spawn(|| watch.run())
         });
         let thread = scope.spawn(orchestrate);
-        application(&submissions, &pressure);
+        application(&submissions, &pressure, &modes);
         (thread.join().unwrap(), watching.map(|thread| thread.join().unwrap()))
     });
     let mut records = Vec::new();
@@ -229,5 +233,5 @@ pub fn drive_beside<const TASKS: usize>(
     }
     let ran = lane.close(std::time::Duration::from_secs(1)).unwrap().ran;
     let pets = pets.load(Ordering::Relaxed);
-    Ran { report, stats, levels, records, heap_operations, ran, watched, pets }
+    Ran { report, stats, levels, modes: of_modes, records, heap_operations, ran, watched, pets }
 }

@@ -1,0 +1,66 @@
+//! The modes that the application asks for: any thread says so without waiting, the orchestration thread changes them as
+//! [`crate::changes`] says.
+
+use crate::bell::Bell;
+use crate::changes::Asked;
+use aegis_core::ModeId;
+use aegis_core::desc::SystemDesc;
+use std::sync::Arc;
+
+/// Why a mode is not gone to. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ModeError {
+    /// The plan has no such mode. Permanent.
+    #[error("the plan has no mode number {}", .0.0)]
+    Unknown(ModeId),
+    /// The vehicle has not begun to run. Transient.
+    #[error("the vehicle does not run yet")]
+    NotRunning,
+}
+
+/// What the application's threads and the orchestration thread share.
+#[derive(Debug)]
+pub struct Modes {
+    count: usize,
+    /// A mode's own number.
+    pub(crate) asked: Asked,
+}
+
+impl Modes {
+    /// The first mode holds.
+    #[must_use]
+    pub fn new(system: &SystemDesc) -> Arc<Self> {
+        Arc::new(Self { count: system.modes.len(), asked: Asked::new() })
+    }
+
+    /// From now on requests are taken; the bell wakes who takes them.
+    pub fn open(&self, bell: Arc<Bell>) {
+        self.asked.open(bell);
+    }
+
+    /// Asks for a mode. Does not wait and uses no heap.
+    ///
+    /// The orchestration thread begins the change at once, or one second after it last looked, or when the change that is under way has
+    /// ended. How long the change takes then is bounded by the `leaves` of the mode that is left.
+    ///
+    /// # Errors
+    /// [`ModeError`].
+    pub fn request(&self, mode: ModeId) -> Result<(), ModeError> {
+        if mode.index() >= self.count {
+            return Err(ModeError::Unknown(mode));
+        }
+        // What holds may have changed since without a request: an overrun or a miss can have been answered so.
+        self.asked.ask(u32::from(mode.0), true).map_err(|_| ModeError::NotRunning)
+    }
+
+    /// The mode that holds, as far as the orchestration thread has told; while a change is under way the one that is left. `None` in
+    /// a plan without modes.
+    #[must_use]
+    pub fn mode(&self) -> Option<ModeId> {
+        if self.count == 0 { None } else { mode(self.asked.held()) }
+    }
+}
+
+pub(crate) fn mode(number: u32) -> Option<ModeId> {
+    u16::try_from(number).ok().map(ModeId)
+}
