@@ -186,16 +186,12 @@ fn task(
         region_ns: task.region.as_ns(),
         budget_ns: task.budget.as_ns(),
         on_overrun: match task.on_overrun {
-            OnOverrun::Continue => "continue".to_owned(),
-            OnOverrun::SkipNext => "skip-next".to_owned(),
-            OnOverrun::AbortJob => "abort-job".to_owned(),
             OnOverrun::SwitchMode(mode) => format!("mode {}", mode.0),
+            other => other.name().to_owned(),
         },
         on_miss: match task.on_miss {
-            OnMiss::Continue => "continue".to_owned(),
-            OnMiss::SkipNext => "skip-next".to_owned(),
-            OnMiss::AbortJob => "abort-job".to_owned(),
             OnMiss::SwitchMode(mode) => format!("mode {}", mode.0),
+            other => other.name().to_owned(),
         },
         miss_window: task.miss_window,
         queue,

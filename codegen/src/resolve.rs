@@ -10,7 +10,7 @@ use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
 use crate::system::{Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watchdog, thread_waits};
-use aegis_core::desc::{BETWEEN_LEVELS, Preemption};
+use aegis_core::desc::Preemption;
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use std::path::{Path, PathBuf};
@@ -211,17 +211,6 @@ impl Resolver<'_> {
         let waits = thread_waits(&own, submitted, has_changes);
         for (lane, wait) in lanes.iter_mut().zip(waits) {
             lane.thread_wait = wait.unwrap_or(Duration::MAX);
-            if has_changes && lane.thread_wait >= BETWEEN_LEVELS {
-                let message = format!(
-                    "an event of lane `{}` may wait {} ns for the orchestration thread; with levels of memory pressure \
-                     or modes, which change at most once in {} ns, it must be less",
-                    lane.name,
-                    lane.thread_wait.as_ns(),
-                    BETWEEN_LEVELS.as_ns()
-                );
-                self.error(Code::ProfileUnreadable, &lane.span, message, "this lane", "lower the dispatch overheads");
-                return None;
-            }
             if lane.segment_overhead().is_none() || lane.lateness().is_none() {
                 let message = format!("the overheads of lane `{}` sum to more than 2^64 - 1 ns", lane.name);
                 self.error(Code::ProfileUnreadable, &lane.span, message, "this lane", "measure them again");

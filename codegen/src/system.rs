@@ -8,7 +8,7 @@ mod sequence;
 pub use sequence::{Block, Sequence, SequenceError};
 
 use aegis_core::desc::{
-    Backend, ElementType, MemoryControl, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife,
+    BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife,
 };
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -49,6 +49,20 @@ pub struct System {
     pub levels: Vec<Level>,
     /// The modes, of which the first holds at the start; empty where all tasks run at all times.
     pub modes: Vec<Mode>,
+}
+
+impl System {
+    /// The device whose memory a device draws on: itself, or the one whose memory it shares.
+    #[must_use]
+    pub fn owner(&self, device: usize) -> usize {
+        self.devices.get(device).and_then(|device| device.shares).unwrap_or(device)
+    }
+
+    /// The name of the device whose memory a device shares.
+    #[must_use]
+    pub fn shared_name(&self, device: &Device) -> Option<&str> {
+        Some(self.devices.get(device.shares?)?.name.as_str())
+    }
 }
 
 /// How the vehicle watches itself.
@@ -337,11 +351,15 @@ impl Model {
     }
 }
 
-/// For each lane how long one of its events may wait for the orchestration thread: for an event of every other lane, for an arrival
-/// of each task that the application submits, and where there are levels of memory pressure or modes for a change of one of them,
-/// by the dispatch overheads of the lanes. `None` where that leaves the range.
+/// For each lane how long one of its events may wait for the orchestration thread: while it serves every other lane twice, for an
+/// arrival of each task that the application submits, and where there are levels of memory pressure or modes for a change of one
+/// of them, by the dispatch overheads of the lanes. `None` where that leaves the range.
 ///
-/// Level and mode change at most once in a while that is longer than any event waits, [`aegis_core::desc::BETWEEN_LEVELS`].
+/// Twice: the thread looks at each lane once a turn, so that an event waits for the rest of one turn and a part of the next. In that
+/// time a lane's segment can be seen to end, and another be started by a step for somebody else; or, where it is shorter than the
+/// wait, be started, end, and a third be started. To start a segment and to see its end cost one dispatch overhead together.
+///
+/// That is all only where [`one_change_is_enough`].
 #[must_use]
 pub fn thread_waits(
     dispatch: &[Duration],
@@ -352,10 +370,17 @@ pub fn thread_waits(
     let each = dispatch.iter().enumerate().map(|(position, _)| {
         let others = dispatch.iter().enumerate().filter(|(other, _)| *other != position).map(|(_, overhead)| overhead);
         let submissions = submitted.clone().filter_map(|lane| dispatch.get(lane));
-        let mut all = others.chain(submissions).chain(&change).copied();
+        let mut all = others.clone().chain(others).chain(submissions).chain(&change).copied();
         all.try_fold(Duration::ZERO, Duration::checked_add)
     });
     each.collect()
+}
+
+/// Whether no more than one change of level can delay an event that waits so long: the level changes at most once in
+/// [`BETWEEN_LEVELS`], so an event that waits for less meets one change at most.
+#[must_use]
+pub fn one_change_is_enough(thread_wait: Duration, has_levels: bool) -> bool {
+    !has_levels || thread_wait < BETWEEN_LEVELS
 }
 
 #[cfg(test)]
@@ -371,9 +396,9 @@ mod tests {
             let waits = thread_waits(&dispatch, submitted.iter().copied(), has_changes);
             waits.into_iter().map(|wait| wait.map(Duration::as_ns)).collect::<Vec<_>>()
         };
-        assert_eq!(waits(&[], false), [Some(18), Some(31), Some(27)]);
-        assert_eq!(waits(&[1, 0], false), [Some(45), Some(58), Some(54)], "own submissions, too");
-        assert_eq!(waits(&[1, 0], true), [Some(65), Some(78), Some(74)], "and one step of the dearest lane");
+        assert_eq!(waits(&[], false), [Some(36), Some(62), Some(54)], "the others twice");
+        assert_eq!(waits(&[1, 0], false), [Some(63), Some(89), Some(81)], "own submissions, too");
+        assert_eq!(waits(&[1, 0], true), [Some(83), Some(109), Some(101)], "and one step of the dearest lane");
         assert_eq!(thread_waits(&[ns(1), Duration::MAX], std::iter::empty(), true), [None, None]);
     }
 }

@@ -175,24 +175,11 @@ fn certificate(certificate: &Certificate) -> CertificateDesc {
 }
 
 fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
-    let on_overrun = match task.on_overrun.as_str() {
-        "continue" => OnOverrun::Continue,
-        "skip-next" => OnOverrun::SkipNext,
-        "abort-job" => OnOverrun::AbortJob,
-        other => match answering(other) {
-            Some(mode) => OnOverrun::SwitchMode(mode),
-            None => return Err(Unknown { what: "on-overrun", value: other.to_owned() }),
-        },
-    };
-    let on_miss = match task.on_miss.as_str() {
-        "continue" => OnMiss::Continue,
-        "skip-next" => OnMiss::SkipNext,
-        "abort-job" => OnMiss::AbortJob,
-        other => match answering(other) {
-            Some(mode) => OnMiss::SwitchMode(mode),
-            None => return Err(Unknown { what: "on-miss", value: other.to_owned() }),
-        },
-    };
+    let unknown = |what, value: &String| Unknown { what, value: value.clone() };
+    let on_overrun = OnOverrun::ALL.into_iter().find(|answer| answer.name() == task.on_overrun);
+    let on_overrun = on_overrun.or_else(|| answering(&task.on_overrun).map(OnOverrun::SwitchMode));
+    let on_miss = OnMiss::ALL.into_iter().find(|answer| answer.name() == task.on_miss);
+    let on_miss = on_miss.or_else(|| answering(&task.on_miss).map(OnMiss::SwitchMode));
     Ok(TaskDesc {
         name: text(&task.name),
         lane: LaneId(task.lane),
@@ -217,8 +204,8 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         segments: slice(task.segments_ns.iter().map(|segment| Duration::from_ns(*segment)).collect()),
         region: Duration::from_ns(task.region_ns),
         budget: Duration::from_ns(task.budget_ns),
-        on_overrun,
-        on_miss,
+        on_overrun: on_overrun.ok_or_else(|| unknown("on-overrun", &task.on_overrun))?,
+        on_miss: on_miss.ok_or_else(|| unknown("on-miss", &task.on_miss))?,
         miss_window: task.miss_window,
         queue: task.queue,
         response_bound: Duration::from_ns(task.response_ns),

@@ -277,9 +277,9 @@ fn lanes_that_share_the_orchestration_thread_wait_for_each_other() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let of = |lane: usize, key: &str| report["lanes"][lane][key].as_u64().unwrap();
     let all = |lane: usize| ["dispatch_overhead_ns", "wakeup_latency_ns", "thread_wait_ns"].map(|key| of(lane, key));
-    assert_eq!((all(0), all(1)), ([100_000, 10_000, 30_000], [30_000, 20_000, 100_000]));
+    assert_eq!((all(0), all(1)), ([100_000, 10_000, 60_000], [30_000, 20_000, 200_000]));
     // Alone on its lane: release seen late, then its own dispatch and execution.
-    assert_eq!(report["tasks"][0]["response_ns"], 40_000 + 130_000 + 2_000_000);
+    assert_eq!(report["tasks"][0]["response_ns"], 70_000 + 160_000 + 2_000_000);
 }
 
 /// A fixed-priority lane and one under EDF, with overheads, jitter and a deadline beyond the period.

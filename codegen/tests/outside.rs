@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use aegis_codegen::lock::Lock;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -225,6 +226,45 @@ fn a_refused_vehicle_has_no_lock_and_does_not_build() {
     let folder = take_out("overloaded", outside.path());
     let words = refused_build(&folder);
     assert!(words.contains("there is no lock at") && words.contains("aegis check"), "{words}");
+}
+
+#[test]
+fn a_vehicle_too_fast_for_the_machine_is_refused_and_fitted_where_that_is_asked_for() {
+    if aegis_tests::fetched::reference_files().is_none() {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let folder = take_out("inspector", outside.path());
+    let manifest = rename(&folder, "hurried");
+    let mut hurried = std::fs::read_to_string(&manifest).unwrap();
+    for (from, to) in
+        [("\"32ms\"", "\"3ms\""), ("\"64ms\"", "\"6ms\""), ("\"100ms\"", "\"10ms\""), ("\"125ms\"", "\"12ms\"")]
+    {
+        hurried = hurried.replace(from, to);
+    }
+    std::fs::write(&manifest, hurried).unwrap();
+    std::fs::remove_dir_all(folder.join("profiles")).unwrap();
+    let output = root().join("target/aegis/hurried");
+    let _ = std::fs::remove_dir_all(&output);
+    let refused = aegis(&["run", &manifest]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stdout));
+    assert!(text(&refused.stdout).contains("`--fit` runs the vehicle as much slower"), "{}", text(&refused.stdout));
+    assert!(!output.join("system.lock").exists() && !output.join("hurried").exists(), "nothing is built");
+    let fitted = aegis(&["run", &manifest, "--fit", "--for", "1s", "--allow-void"]);
+    let words = text(&fitted.stdout);
+    // Status 1 where the machine was too busy for a deadline meanwhile.
+    assert!(matches!(fitted.status.code(), Some(0 | 1)), "{words}");
+    let times =
+        words.split_once("limit of a chain is ").and_then(|(_, rest)| rest.split_once(" times as long")).unwrap().0;
+    let times: u64 = times.parse().unwrap();
+    let lock = Lock::read(&output.join("system.lock")).unwrap();
+    let of = |name: &str| {
+        let task = lock.plan.tasks.iter().find(|task| task.name == name).unwrap();
+        (task.period_ns / times, task.deadline_ns / times)
+    };
+    assert_eq!((of("voice"), of("signs")), ((3_000_000, 6_000_000), (12_000_000, 12_000_000)));
+    let report = std::fs::read_to_string(output.join("report.md")).unwrap();
+    assert!(report.starts_with("NOT THE VEHICLE OF "), "{report}");
 }
 
 #[test]

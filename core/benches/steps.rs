@@ -15,13 +15,15 @@
     reason = "a measurement stops at whatever it did not expect"
 )]
 
-use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, ModeDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, SystemDesc,
-    TaskDesc,
-};
+#[path = "../tests/dispatch/bench.rs"]
+#[allow(dead_code, reason = "it is the tests'; only its makers of plans are used here")]
+mod makers;
+
+use aegis_core::desc::{LaneDesc, ModeDesc, Policy, Release, Slot, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, step};
 use aegis_core::trace::{Record, Recorder, Ring};
-use aegis_core::{Duration, Instant, LaneId, ModeId, ModelId, Priority, TaskId, layout};
+use aegis_core::{Duration, Instant, LaneId, ModeId, ModelId, TaskId};
+use makers::at;
 use std::hint::black_box;
 
 const QUEUE: usize = 2;
@@ -76,84 +78,26 @@ fn modes(tasks: usize, all: bool) -> &'static [ModeDesc] {
 fn system(tasks: usize, lanes: usize, policy: Policy, release: Release) -> &'static SystemDesc {
     let ns = Duration::from_ns;
     let number = |position: usize| u16::try_from(position).unwrap();
-    let slots: Vec<Slot> = (0..tasks)
-        .map(|position| Slot { at: ns(SLOT * u64::try_from(position).unwrap()), task: TaskId(number(position)) })
-        .collect();
+    let slot =
+        |position: usize| Slot { at: ns(SLOT * u64::try_from(position).unwrap()), task: TaskId(number(position)) };
     let is_table = policy == Policy::TimeTriggered;
-    let slots: &[Slot] = slots.leak();
-    let tasks: Vec<TaskDesc> = (0..tasks)
-        .map(|position| TaskDesc {
-            name: "task",
-            lane: LaneId(number(position % lanes)),
-            model: Some(ModelId(0)),
-            release,
-            priority: Priority(number(position)),
-            period: ns(PERIOD),
-            // In an order that has nothing to do with that of the table.
-            deadline: ns(1_000_000_000_000 + u64::try_from(position).unwrap() * 7_919 % 1_009 * 10),
-            phase: ns(0),
-            jitter: ns(0),
-            stage: None,
-            bcet: ns(0),
-            wcet: ns(SLOT),
-            segments: &[],
-            region: ns(0),
-            budget: ns(SLOT),
-            on_overrun: OnOverrun::Continue,
-            on_miss: OnMiss::Continue,
-            miss_window: 10,
-            queue: 2,
-            response_bound: ns(1_000_000_000_000),
-            certificate: Certificate::Unproven,
-        })
-        .collect();
-    let lane = LaneDesc {
-        name: "lane",
-        policy,
-        preemption: Preemption::None,
-        core: 1,
-        dispatch_overhead: ns(0),
-        launch_overhead: ns(0),
-        domain_switch: ns(0),
-        thread_wait: ns(0),
-        wakeup_latency: ns(0),
-        busy_period: ns(1),
-        points: &[],
-        hyperperiod: ns(if is_table { PERIOD } else { 0 }),
-        slots: if is_table { slots } else { &[] },
-    };
-    let lanes = (0..lanes).map(|position| LaneDesc {
-        slots: lane
-            .slots
-            .iter()
-            .filter(|slot| slot.task.index() % lanes == position)
-            .copied()
-            .collect::<Vec<_>>()
-            .leak(),
-        ..lane
+    let descs = (0..tasks).map(|position| TaskDesc {
+        model: Some(ModelId(0)),
+        release,
+        period: ns(PERIOD),
+        // In an order that has nothing to do with that of the table.
+        deadline: ns(1_000_000_000_000 + u64::try_from(position).unwrap() * 7_919 % 1_009 * 10),
+        wcet: ns(SLOT),
+        budget: ns(SLOT),
+        response_bound: ns(1_000_000_000_000),
+        ..makers::task(number(position % lanes), number(position))
     });
-    Box::leak(Box::new(SystemDesc {
-        layout: layout::TABLE_LAYOUT,
-        name: "steps",
-        generator: "",
-        config_hash: [0; 32],
-        manifest_hash: [0; 32],
-        machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
-        orchestration_core: 0,
-        libraries: &[],
-        assets: &[],
-        lanes: lanes.collect::<Vec<_>>().leak(),
-        tasks: tasks.leak(),
-        models: &[],
-        pools: &[],
-        levels: &[],
-        modes: &[],
-        watchdog: None,
-    }))
-}
-
-fn at(ns: u64) -> Instant {
-    Instant::from_ns(ns)
+    let lane = |own: usize| {
+        let slots = (0..tasks).filter(|position| is_table && position % lanes == own).map(slot);
+        let hyperperiod = ns(if is_table { PERIOD } else { 0 });
+        LaneDesc { hyperperiod, slots: slots.collect::<Vec<_>>().leak(), ..makers::lane(policy, 0) }
+    };
+    makers::system((0..lanes).map(lane).collect(), descs.collect())
 }
 
 /// Runs a case once, and hands each counted step to `measure`; says how many there were.

@@ -224,6 +224,25 @@ pub enum OnOverrun {
     SwitchMode(ModeId),
 }
 
+impl OnOverrun {
+    /// Every answer that says all by itself.
+    pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
+
+    /// The name in manifests and locks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::SkipNext => "skip-next",
+            Self::AbortJob => "abort-job",
+            Self::SwitchMode(_) => "mode",
+        }
+    }
+}
+
+/// The most jobs of a task of which misses are counted together: the dispatcher has a bit for each.
+pub const LONGEST_MISS_WINDOW: u8 = 64;
+
 /// What happens after a job missed its deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnMiss {
@@ -235,6 +254,22 @@ pub enum OnMiss {
     AbortJob,
     /// The mode is changed, as for [`OnOverrun::SwitchMode`], as soon as the miss is known; the job goes on.
     SwitchMode(ModeId),
+}
+
+impl OnMiss {
+    /// Every answer that says all by itself.
+    pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
+
+    /// The name in manifests and locks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::SkipNext => "skip-next",
+            Self::AbortJob => "abort-job",
+            Self::SwitchMode(_) => "mode",
+        }
+    }
 }
 
 /// Where a task's releases come from.
@@ -297,7 +332,8 @@ pub struct TaskDesc {
     pub on_overrun: OnOverrun,
     /// The answer to a missed deadline.
     pub on_miss: OnMiss,
-    /// Of how many of the task's last jobs the misses are counted with each: 1 to 64.
+    /// Of how many of the task's last jobs the misses are counted with each: 1 to [`LONGEST_MISS_WINDOW`]. Of a task with stages the
+    /// first one's counts.
     pub miss_window: u8,
     /// How many jobs may wait at once.
     pub queue: u16,

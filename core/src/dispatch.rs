@@ -259,26 +259,34 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
 
 /// Records the end of a run, and a miss for each job that has not completed and whose deadline lies before `now`.
 pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    state: &State<TASKS, LANES, QUEUE>,
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
     now: Instant,
     sink: &mut impl Sink,
 ) {
     sink.record(now, Kind::Ended);
-    for (position, own) in state.tasks.iter().enumerate() {
+    for position in 0..TASKS {
+        let first = finish::first_stage(system, TaskId(u16::try_from(position).unwrap_or(u16::MAX)));
+        let Some((window, mut misses)) = state.tasks.get(first.index()).map(|own| (own.window, own.misses)) else {
+            continue;
+        };
+        let Some(own) = state.tasks.get(position) else { continue };
         let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.progress);
         let begun = running.filter(|progress| progress.job.task.index() == position).chain(&own.paused);
         let jobs = begun.map(|progress| (&progress.job, progress.missed));
-        let mut misses = own.misses;
         for (job, is_recorded) in jobs.chain(own.waiting.iter().map(|job| (job, false))) {
             if job.deadline >= now {
                 continue;
             }
-            let recent = miss::recent(own, misses);
+            let recent = miss::recent(window, misses);
             misses = miss::shifted(misses, true);
             if !is_recorded {
                 let lateness = now.saturating_since(job.deadline);
                 sink.record(now, Kind::Missed { job: job.reference(), lateness, recent });
             }
+        }
+        if let Some(own) = state.tasks.get_mut(first.index()) {
+            own.misses = misses;
         }
     }
 }
@@ -296,27 +304,24 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         return Ok(None);
     };
     let in_table = desc.policy == Policy::TimeTriggered;
-    // Once, unless jobs are dropped on the way.
-    let (task, mut progress, state_key, is_judged) = loop {
-        let chosen = if in_table { table::due(system, state, lane, now) } else { state.first_waiting(lane) };
-        let Some((task, id)) = chosen.and_then(|id| Some((system.tasks.get(id.index())?, id))) else { return Ok(None) };
-        let state_key = key(state, lane);
-        let Some(own) = state.tasks.get_mut(id.index()) else { return Ok(None) };
-        let progress = match own.paused.take() {
-            Some(progress) => progress,
-            None => {
-                let Some(job) = own.waiting.front().copied() else { return Ok(None) };
-                own.waiting.pop_front();
-                Progress { job, spent: Duration::ZERO, overran: false, measured: false, missed: false }
-            }
-        };
-        let is_judged = task.on_miss != OnMiss::Continue && miss::is_judged(task, own.follower.is_some());
-        state.refresh(id, lane);
-        if !(is_judged && task.on_miss == OnMiss::AbortJob && now > progress.job.deadline) {
-            break (task, progress, state_key, is_judged);
+    let chosen = if in_table { table::due(system, state, lane, now) } else { state.first_waiting(lane) };
+    let Some((task, id)) = chosen.and_then(|id| Some((system.tasks.get(id.index())?, id))) else { return Ok(None) };
+    let state_key = key(state, lane);
+    let Some(own) = state.tasks.get_mut(id.index()) else { return Ok(None) };
+    let mut progress = match own.paused.take() {
+        Some(progress) => progress,
+        None => {
+            let Some(job) = own.waiting.front().copied() else { return Ok(None) };
+            own.waiting.pop_front();
+            Progress { job, spent: Duration::ZERO, overran: false, measured: false, missed: false }
         }
-        drop_late(system, state, lane, progress, now, sink);
     };
+    let is_judged = task.on_miss != OnMiss::Continue && miss::is_judged(task, own.follower.is_some());
+    state.refresh(id, lane);
+    if is_judged && task.on_miss == OnMiss::AbortJob && now > progress.job.deadline {
+        drop_late(system, state, lane, &mut progress, now, sink);
+        return Ok(None);
+    }
     let job = progress.job;
     if is_judged && now > job.deadline && !progress.missed {
         miss::note(system, state, &job, now, sink);
@@ -353,14 +358,14 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     Ok(Some(job))
 }
 
-/// Ends a job that was about to start, or to go on, after its deadline. Each such step takes one from a queue, so there are no more
-/// than a lane's queues hold.
+/// Ends a job that was about to start, or to go on, after its deadline. One step drops at most one of a lane, so that it is no longer
+/// than others; [`next_wake`] asks for the next one at once.
 #[cold]
 fn drop_late<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     lane: LaneId,
-    mut progress: Progress,
+    progress: &mut Progress,
     now: Instant,
     sink: &mut impl Sink,
 ) {
@@ -369,7 +374,7 @@ fn drop_late<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     }
     // The segment that ran last.
     progress.job.segment = progress.job.segment.saturating_sub(1);
-    finish::abort(system, state, lane, &progress, (now, now), sink);
+    finish::abort(system, state, lane, progress, (now, now), sink);
 }
 
 /// The next instant at which time alone changes something.
@@ -383,7 +388,10 @@ fn next_wake<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         let due = match &lane.running {
             // A budget is exceeded one nanosecond after its end.
             Some(running) => running.watched().checked_add(Duration::from_ns(1)),
-            None => table::wake(desc, lane, state.common.last),
+            None if desc.policy == Policy::TimeTriggered => table::wake(desc, lane, state.common.last),
+            // A late job was dropped in this step, and the next one is still to be looked at.
+            None if lane.waiting > 0 => state.common.last.checked_add(Duration::from_ns(1)),
+            None => None,
         };
         wake = wake.min(due.unwrap_or(NEVER));
     }

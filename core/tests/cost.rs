@@ -52,6 +52,55 @@ fn count(program: &Path, case: &str) -> u64 {
     collected / steps
 }
 
+/// As the docs write it.
+fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap());
+    groups.collect::<Vec<_>>().join(",")
+}
+
+/// The counts of `cost.txt`.
+fn golden() -> BTreeMap<String, u64> {
+    let text = std::fs::read_to_string(core().join("tests/cost.txt")).unwrap();
+    let pairs = text.lines().map(|line| line.split_once(' ').unwrap());
+    pairs.map(|(name, count)| (name.to_owned(), count.parse().unwrap())).collect()
+}
+
+#[test]
+fn the_docs_have_the_counts_of_the_golden() {
+    let docs = std::fs::read_to_string(core().join("../docs/benchmarks.md")).unwrap();
+    let (_, docs) = docs.split_once("## The dispatcher").unwrap();
+    let golden = golden();
+    let of = |name: &str| golden[name];
+    let mut figures =
+        vec![of("end-fp-64"), of("idle-fp-64"), of("idle-fp-1024"), of("jump-edf-64-on-4-lanes"), of("jump-edf-1024")];
+    for kind in ["fp-64", "fp-1024", "edf-64", "edf-1024", "tt-64", "tt-1024"] {
+        figures.extend([of(&format!("decision-{kind}")), of(&format!("decision-{kind}")) - of(&format!("end-{kind}"))]);
+    }
+    figures.extend([of("laps-tt-64"), of("laps-tt-1024")]);
+    for figure in figures {
+        assert!(docs.contains(&format!("| {} |", with_commas(figure))), "no {figure} in docs/benchmarks.md");
+    }
+    let releases = ["release-fp-64", "release-edf-64", "release-tt-64"].map(|name| with_commas(of(name))).join(" / ");
+    assert!(docs.contains(&releases), "no {releases}");
+    // How much dearer steps that release everything have become.
+    let numbers = |cell: &str| cell.split('/').map(|number| number.trim().replace(',', "").parse().unwrap()).collect();
+    let is_one = |line: &&str| {
+        ["| every task releases a job at once, fixed priority / ", "| **worst step**", "| the same, one lane"]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let mut percent: Vec<u64> = Vec::new();
+    for line in docs.lines().filter(is_one) {
+        let cells: Vec<&str> = line.split('|').collect();
+        let (before, now): (Vec<u64>, Vec<u64>) = (numbers(cells[3]), numbers(cells[4]));
+        percent.extend(before.iter().zip(&now).map(|(before, now)| ((now - before) * 100 + before / 2) / before));
+    }
+    assert_eq!(percent.len(), 5);
+    let range = format!("by {} to {} %", percent.iter().min().unwrap(), percent.iter().max().unwrap());
+    assert!(docs.contains(&range), "not {range}");
+}
+
 fn skip(why: &str) {
     assert!(std::env::var_os("AEGIS_REQUIRE_TOOLS").is_none(), "AEGIS_REQUIRE_TOOLS is set, but {why}");
     println!("skipped: {why}");
@@ -87,17 +136,11 @@ fn steps_cost_what_they_did_and_no_more_than_the_goals() {
     assert!(2 * decision("tt-1024") <= 3 * decision("tt-64"), "a table's length does not matter");
     assert_eq!(of("idle-fp-64"), of("idle-fp-1024"), "a step without work looks at no task");
 
-    let golden = core().join("tests/cost.txt");
     if std::env::var_os("AEGIS_BLESS").is_some() {
-        std::fs::write(&golden, &text).unwrap();
+        std::fs::write(core().join("tests/cost.txt"), &text).unwrap();
     }
-    let expected = std::fs::read_to_string(&golden).unwrap();
-    let expected: BTreeMap<&str, u64> = expected
-        .lines()
-        .map(|line| line.split_once(' ').unwrap())
-        .map(|(name, count)| (name, count.parse().unwrap()))
-        .collect();
-    assert!(expected.keys().eq(counts.keys()), "other cases than in cost.txt");
+    let expected = golden();
+    assert!(expected.keys().map(String::as_str).eq(counts.keys().copied()), "other cases than in cost.txt");
     let differs = |(name, count): (&&str, &u64)| {
         let before = expected.get(*name).copied().unwrap_or(0);
         (count.abs_diff(before) * 100 > before * TOLERANCE_PERCENT)

@@ -3,7 +3,7 @@
 use aegis_codegen::analysis::{self, Load, is_schedulable};
 use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
-use aegis_codegen::system::{Lane, Machine, System, Task};
+use aegis_codegen::system::{Lane, Machine, System, Task, thread_waits};
 use aegis_codegen::{memory, tables};
 use aegis_core::desc::{
     Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
@@ -59,11 +59,17 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
     }
 }
 
-/// A system without devices and models; each lane gets a core of its own.
+/// A system without devices and models; each lane gets a core of its own, and waits for the orchestration thread at least as long as
+/// the checker demands.
 #[must_use]
 pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
     for (lane, core) in lanes.iter_mut().zip(1..) {
         lane.core = core;
+    }
+    let dispatch: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
+    let submitted = tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
+    for (lane, wait) in lanes.iter_mut().zip(thread_waits(&dispatch, submitted, false)) {
+        lane.thread_wait = lane.thread_wait.max(wait.expect("the overheads sum"));
     }
     System {
         name: "numbers".to_owned(),

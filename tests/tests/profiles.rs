@@ -34,6 +34,48 @@ const SIGN: &str = "profiles/sign.toml";
 const VOICE: &str = "profiles/voice.toml";
 const LANE: &str = "profiles/lane-main.toml";
 
+/// An event of lane `a` waits for a step of each other lane and for one that changes the level: 400 + 200 + 400 ms.
+const LEVELS: &str = r#"[system]
+name = "slow"
+policy = "deadline-monotonic"
+
+[lane.a]
+kind = "cpu"
+core = 1
+dispatch-overhead = "1ms"
+wakeup-latency = "1ms"
+
+[lane.b]
+kind = "cpu"
+core = 2
+dispatch-overhead = "400ms"
+wakeup-latency = "1ms"
+
+[lane.c]
+kind = "cpu"
+core = 3
+dispatch-overhead = "200ms"
+wakeup-latency = "1ms"
+
+[task.look]
+lane = "a"
+period = "10s"
+wcet = "1s"
+
+[task.think]
+lane = "b"
+period = "10s"
+wcet = "1s"
+
+[task.log]
+lane = "c"
+period = "10s"
+wcet = "1s"
+
+[pressure.high]
+reject = ["log"]
+"#;
+
 const CASES: &[Case] = &[
     ("profile-missing", &[(FACE, "", None)], &[Code::ProfileUnreadable]),
     ("lane-profile-missing", &[(LANE, "", None)], &[Code::ProfileUnreadable]),
@@ -189,9 +231,10 @@ const CASES: &[Case] = &[
     (
         "watchdog-timeout-within-a-wake-up",
         // 125 us of the lane, and 20 us of the other one that the orchestration thread may serve first.
-        &[(MANIFEST, "[device.cpu0]", Some("[watchdog]\ntimeout = \"145us\"\n\n[device.cpu0]"))],
+        &[(MANIFEST, "[device.cpu0]", Some("[watchdog]\ntimeout = \"165us\"\n\n[device.cpu0]"))],
         &[Code::WatchdogTooShort],
     ),
+    ("event-waits-for-two-changes-of-level", &[(MANIFEST, "", Some(LEVELS))], &[Code::WaitsForLevels]),
     (
         "several-at-once",
         &[
@@ -252,11 +295,25 @@ fn the_unchanged_vehicle_passes_without_a_finding() {
     let system = &result.resolved.unwrap().system;
     // 5.2 ms by 1.25 and 100 us of hooks.
     assert_eq!(system.tasks[0].wcet.as_ns(), 6_600_000);
-    // The lane's measured 40 us and 100 us by 1.25, and the other lane's 20 us: they share the orchestration thread.
+    // The lane's measured 40 us and 100 us by 1.25, and the other lane's 20 us twice: they share the orchestration thread.
     let lanes = system.lanes.iter().map(|lane| [lane.dispatch_overhead, lane.wakeup_latency, lane.thread_wait]);
     let lanes: Vec<[u64; 3]> = lanes.map(|overheads| overheads.map(|overhead| overhead.as_ns())).collect();
-    assert_eq!(lanes, [[50_000, 125_000, 20_000], [20_000, 50_000, 50_000]]);
+    assert_eq!(lanes, [[50_000, 125_000, 40_000], [20_000, 50_000, 100_000]]);
     assert_eq!((system.machine.cpu_model.as_str(), system.machine.cores), ("Lab CPU", 4));
+}
+
+#[test]
+fn an_event_that_waits_for_one_change_of_level_at_most_is_no_finding() {
+    let just_below = LEVELS.replace("200ms", "199999999ns");
+    let (none, _) = LEVELS.split_once("[pressure").unwrap();
+    for (text, longest) in [(just_below.as_str(), 999_999_999), (none, 600_000_000)] {
+        let vehicle = vehicle(&[]);
+        let file = vehicle.path().join(MANIFEST);
+        let checked = check(file.to_str().unwrap(), text.to_owned(), Options::default()).unwrap();
+        assert!(checked.passes() && checked.findings.is_empty(), "{:#?}", checked.findings);
+        let system = &checked.resolved.unwrap().system;
+        assert_eq!(system.lanes.iter().map(|lane| lane.thread_wait.as_ns()).max(), Some(longest));
+    }
 }
 
 #[test]
@@ -308,17 +365,17 @@ fn what_was_missed_is_told_with_its_task_bound_deadline_and_blocker() {
 
 #[test]
 fn a_vehicle_that_watches_itself_has_it_in_lock_and_tables() {
-    let watchdog = "[watchdog]\ntimeout = \"146us\"\ndevice = \"/dev/watchdog\"\n\n[device.cpu0]";
+    let watchdog = "[watchdog]\ntimeout = \"166us\"\ndevice = \"/dev/watchdog\"\n\n[device.cpu0]";
     let (result, shown) = checked(&[(MANIFEST, "[device.cpu0]", Some(watchdog))]);
     let lock = result.unwrap().lock.unwrap_or_else(|| panic!("{shown}"));
     let text = lock.text().unwrap();
-    let part = "[plan.watchdog]\ntimeout-ns = 146000\ndevice = \"/dev/watchdog\"\non-stall = \"stop-petting\"\n";
+    let part = "[plan.watchdog]\ntimeout-ns = 166000\ndevice = \"/dev/watchdog\"\non-stall = \"stop-petting\"\n";
     assert!(text.contains(part), "{text}");
     assert_eq!(Lock::parse(Path::new("system.lock"), &text).unwrap(), lock);
     let desc = aegis_codegen::tables::leak(&lock).unwrap().watchdog.unwrap();
     assert_eq!(
         (desc.timeout.as_ns(), desc.device, desc.on_stall),
-        (146_000, Some("/dev/watchdog"), OnStall::StopPetting)
+        (166_000, Some("/dev/watchdog"), OnStall::StopPetting)
     );
     let tables = aegis_codegen::emit::tables(&lock).unwrap();
     assert!(tables.contains("WatchdogDesc") && tables.contains("OnStall::StopPetting"), "{tables}");

@@ -38,7 +38,7 @@ fn an_overload_with_skips_and_a_thread_that_is_late() {
     let system: &'static SystemDesc = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }));
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
     let scenario = Scenario { for_ms: Some(400), delay, ..Scenario::of(Act::Spin(12_000)) };
-    let ran = drive_beside::<2>(system, scenario, |_, _| {});
+    let ran = drive_beside::<2>(system, scenario, |_, _, _| {});
     assert!(ran.stats.iter().any(|stats| stats.skipped > 0), "{:?}", ran.stats);
     assert!(replays(system, &ran) > 0);
 }
@@ -80,7 +80,7 @@ fn a_run_in_which_a_lane_and_the_orchestration_thread_stand_still() {
     let delay = Some(Delay { arrival_ms: 200, for_ms: 100 });
     let act = Act::StallOnce { request: 3, for_ms: 100 };
     let ran =
-        drive_beside::<1>(system, Scenario { for_ms: Some(400), delay, watchdog, ..Scenario::of(act) }, |_, _| {});
+        drive_beside::<1>(system, Scenario { for_ms: Some(400), delay, watchdog, ..Scenario::of(act) }, |_, _, _| {});
     assert!(ran.report.lane_stalls >= 1 && ran.report.loop_stalls >= 1, "{:?}", ran.report);
     assert!(replays(system, &ran) > 0);
 }

@@ -6,7 +6,7 @@
 
 use aegis_codegen::analysis::sensitivity::{Limit, Sensitivity};
 use aegis_codegen::analysis::{Analysis, Holds, Load, analyse, analyse_in_order};
-use aegis_codegen::system::{Lane, System, Task};
+use aegis_codegen::system::{Lane, Level, System, Task};
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
@@ -238,9 +238,9 @@ fn lanes_of(counts: &mut Counts, system: &System, order: &[Priority], found: &Se
     let mut with = system.clone();
     let holds: Vec<bool> = (overhead..=shortest + 2)
         .map(|other| {
-            // The other lanes wait for it.
+            // The other lanes wait for it twice.
             for (position, (desc, given)) in with.lanes.iter_mut().zip(&system.lanes).enumerate() {
-                let waits = (given.thread_wait.as_ns() + other).saturating_sub(overhead);
+                let waits = (given.thread_wait.as_ns() + 2 * other).saturating_sub(2 * overhead);
                 if position == lane { desc.dispatch_overhead = ns(other) } else { desc.thread_wait = ns(waits) }
             }
             accepted(&with, order)
@@ -280,6 +280,21 @@ fn limits_are_those_of_trying_every_value() {
     for kind in ["wcet", "segment", "period", "deadline", "overhead"] {
         assert!(counts.named.get(kind).is_some_and(|count| *count >= 2), "{kind}: {counts:?}", counts = counts.named);
     }
+}
+
+#[test]
+fn an_overhead_ends_where_an_event_could_wait_for_two_changes_of_level() {
+    let second = 1_000_000_000;
+    let task = |name, lane| task(name, lane, Load::whole(second, 10 * second, 10 * second, 0));
+    let lanes = vec![lane("one", Policy::RateMonotonic, 0, 0), lane("other", Policy::RateMonotonic, 0, 0)];
+    let mut system = system(lanes, vec![task("look", 0), task("log", 1)]);
+    let largest = |system: &System| Sensitivity::new(system, &analyse(system)).unwrap().largest_overhead(1);
+    // Alone, the task of the lane has 9 s to spare, and the other one's waits for the lane twice: at its release and its segment.
+    let without = largest(&system);
+    assert!(without > Some(4 * second) && without < Some(9 * second), "{without:?}");
+    // With levels an event of the other lane waits for two steps of this one, and for less than a second.
+    system.levels = vec![Level { name: "high".to_owned(), shed: vec![], reject: vec![1], compact: false, span: 0..0 }];
+    assert_eq!(largest(&system), Some(second / 2 - 1));
 }
 
 #[test]

@@ -56,9 +56,11 @@ impl World for Random {
 
 /// A random system of 1 to 3 lanes and 1 to 6 tasks, whose tasks mostly fit.
 fn random_system(rng: &mut Rng) -> System {
-    let lanes: Vec<_> = (0..rng.usize(1..=3))
+    let count = rng.u64(1..=3);
+    let lanes: Vec<_> = (0..count)
         .map(|_| {
-            let overheads = if rng.bool() { (0, 0) } else { (rng.u64(0..=5), rng.u64(0..=30)) };
+            // Each lane waits for all others, twice.
+            let overheads = if rng.bool() { (0, 0) } else { (rng.u64(0..=5 / count), rng.u64(0..=30)) };
             lane("lane", POLICIES[rng.usize(0..4)], overheads.0, overheads.1)
         })
         .collect();

@@ -38,8 +38,9 @@ fn ns(ns: u64) -> Duration {
     Duration::from_ns(ns)
 }
 
-fn random_lane(rng: &mut Rng) -> Lane {
-    let (dispatch, wakeup) = if rng.bool() { (0, 0) } else { (rng.u64(0..=3), rng.u64(0..=10)) };
+/// One of `count` lanes, each of which waits for all others, twice.
+fn random_lane(rng: &mut Rng, count: u64) -> Lane {
+    let (dispatch, wakeup) = if rng.bool() { (0, 0) } else { (rng.u64(0..=3 / count), rng.u64(0..=10)) };
     let mut lane = lane("lane", POLICIES[rng.usize(0..5)], dispatch, wakeup);
     lane.preemption = match lane.policy {
         Policy::TimeTriggered => Preemption::None,
@@ -74,7 +75,8 @@ fn with_pieces(mut task: Task, preemption: Preemption, rng: &mut Rng) -> Task {
 
 /// A random system of up to three lanes, about a third of them with a task of stages.
 fn random_system(rng: &mut Rng) -> System {
-    let lanes: Vec<Lane> = (0..rng.usize(1..=3)).map(|_| random_lane(rng)).collect();
+    let count = rng.u64(1..=3);
+    let lanes: Vec<Lane> = (0..count).map(|_| random_lane(rng, count)).collect();
     let scale = [20, 60, 240][rng.usize(0..3)];
     // Time-triggered lanes need a common multiple.
     let harmonic = [scale / 4, scale / 2, scale];

@@ -30,12 +30,12 @@ fn each_lane_waits_for_a_submission_of_each_such_task() {
     let waits = |checked: &Checked| -> Vec<u64> {
         checked.resolved.as_ref().unwrap().system.lanes.iter().map(|lane| lane.thread_wait.as_ns()).collect()
     };
-    // The other lane's overhead, for what happens there.
+    // The other lane's overhead twice, for what happens there.
     let periodic = checked(TWO_LANES.to_owned());
-    assert_eq!(waits(&periodic), [7_000, 20_000]);
+    assert_eq!(waits(&periodic), [14_000, 40_000]);
     let submitted = checked(TWO_LANES.replace("wcet = \"8ms\"", "wcet = \"8ms\", release = \"submitted\""));
     // And two submissions of tasks on the second lane, on that lane too.
-    assert_eq!(waits(&submitted), [21_000, 34_000]);
+    assert_eq!(waits(&submitted), [28_000, 54_000]);
     let bound = |checked: &Checked, task: usize| checked.analysis.as_ref().unwrap().tasks[task].bound().unwrap();
     for task in 0..3 {
         assert!(bound(&submitted, task) > bound(&periodic, task));

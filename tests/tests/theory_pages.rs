@@ -53,21 +53,21 @@ fn overheads_of_the_shuttle_enter_where_the_page_says() {
     };
     let expected = vec![
         (Kind::WakeupLatency, 60_000),
-        (Kind::ThreadWait, 70_000),
-        (Kind::Blocking, 8_239_999),
+        (Kind::ThreadWait, 140_000),
+        (Kind::Blocking, 8_309_999),
         (Kind::Execution, 9_000_000),
         (Kind::Dispatch, 60_000),
         (Kind::Launch, 30_000),
         (Kind::DomainSwitch, 420_000),
-        (Kind::ThreadWait, 210_000),
+        (Kind::ThreadWait, 420_000),
     ];
-    assert_eq!(terms("detect"), (18_089_999, expected));
+    assert_eq!(terms("detect"), (18_439_999, expected));
     // A later stage is released 1 ns after the bound of the stage before.
     let (first, second) = (terms("see.1"), terms("see.2"));
-    assert_eq!((first.0, second.1.first()), (7_399_999, Some(&(Kind::EarlierStages, 7_400_000))));
+    assert_eq!((first.0, second.1.first()), (7_679_999, Some(&(Kind::EarlierStages, 7_680_000))));
     assert!(!second.1.iter().any(|(kind, _)| *kind == Kind::WakeupLatency));
     let (slot, terms) = terms("can");
-    assert_eq!((slot, terms.first()), (6_460_000, Some(&(Kind::Slot, 4_230_000))));
+    assert_eq!((slot, terms.first()), (6_780_000, Some(&(Kind::Slot, 4_390_000))));
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn the_shuttles_points_certify_fuse_and_route() {
     let checked = shuttle();
     let plan = &checked.lock.as_ref().unwrap().plan;
     let lane = plan.lanes.iter().find(|lane| lane.name == "plan").unwrap();
-    let blocked = [14_870_000, 34_870_000, 54_870_000, 74_870_000, 94_870_000].map(|due| (due, 9_089_999));
-    assert_eq!(lane.points_ns, [&blocked[..], &[(99_870_000, 55_360_000)]].concat());
-    assert_eq!(lane.busy_period_ns, 55_360_000);
+    let blocked = [14_800_000, 34_800_000, 54_800_000, 74_800_000, 94_800_000].map(|due| (due, 9_159_999));
+    assert_eq!(lane.points_ns, [&blocked[..], &[(99_800_000, 55_640_000)]].concat());
+    assert_eq!(lane.busy_period_ns, 55_640_000);
     let bound = |name: &str| plan.tasks.iter().find(|task| task.name == name).unwrap().response_ns;
-    assert_eq!([bound("fuse"), bound("route")], [9_219_999, 55_490_000]);
+    assert_eq!([bound("fuse"), bound("route")], [9_359_999, 55_840_000]);
 }
 
 #[test]

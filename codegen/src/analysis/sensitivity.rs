@@ -8,7 +8,7 @@
 
 use super::chains::Bounds;
 use super::{Analysis, Holds, Load, NoBound, analyse_in_order, edf, fixed_priority};
-use crate::system::{Lane, System, Task, thread_waits};
+use crate::system::{Lane, System, Task, one_change_is_enough, thread_waits};
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
@@ -223,8 +223,8 @@ impl<'s> Sensitivity<'s> {
             let dispatch: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
             let submitted = self.system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
             let has_changes = !(self.system.levels.is_empty() && self.system.modes.is_empty());
-            let waits = thread_waits(&dispatch, submitted, has_changes);
-            waits.into_iter().collect::<Option<Vec<Duration>>>()
+            let waits = thread_waits(&dispatch, submitted, has_changes).into_iter();
+            waits.map(|wait| wait.filter(|wait| one_change_is_enough(*wait, has_changes))).collect::<Option<Vec<_>>>()
         };
         let before = waits(&self.system.lanes)?;
         let with = |other: u64| {

@@ -114,16 +114,22 @@ const fn no_bound(why: NoResponse) -> NoBound {
 /// What holds for a chain.
 fn chain(system: &System, analysis: &Analysis, chain: &Chain) -> Option<Bounds> {
     let response = |last: usize| Some(analysis.tasks.get(last)?.bound()?.as_ns());
-    // What an overrun drops is missing from the period, though never two arrivals in a row: a dropped job does not overrun.
     let drops =
         |(first, last): &(usize, usize)| system.tasks.get(*first..=*last).is_some_and(|all| all.iter().any(drops));
     // Of a task whose jobs may be aborted within their WCET any number in a row may deliver nothing.
     if aborting(system, chain).next().is_some() {
         return None;
     }
+    // The longest time between two arrivals that are not dropped. A dropped arrival does not overrun, and each overrun drops one, so
+    // for a job that arrives at a to cause the loss of the next d in a row it, or one before it, still executes after the arrival of
+    // the last but one: a + (d − 1) T < a + R, so d ≤ ⌈R/T⌉.
     let period = |member: &(usize, usize)| {
         let period = system.tasks.get(member.0)?.period.as_ns();
-        if drops(member) { period.checked_mul(2) } else { Some(period) }
+        if !drops(member) {
+            return Some(period);
+        }
+        let in_a_row = response(member.1)?.div_ceil(period);
+        period.checked_mul(in_a_row.max(1).checked_add(1)?)
     };
     if chain.is_let {
         let step = |member: &(usize, usize)| {
@@ -228,7 +234,8 @@ pub type Responses = Result<Vec<Duration>, GaveUp>;
 
 /// The exact analysis of a lane of strictly periodic, non-preemptive, single-stage tasks, in the order of `members`.
 ///
-/// `None` where the lane is none of those, the system has modes, or a time overflows.
+/// `None` where the lane is none of those, the system has modes, a level of memory pressure can withhold arrivals of its tasks, or a
+/// time overflows.
 #[must_use]
 pub fn exactly(system: &System, analysis: &Analysis, lane: usize, limits: Limits) -> Option<(Vec<usize>, Responses)> {
     let (members, tasks, order) = exact_tasks(system, analysis, lane)?;
@@ -248,6 +255,11 @@ pub fn exact_tasks(system: &System, analysis: &Analysis, lane: usize) -> Option<
     };
     let (members, loads) = lane_loads(system, analysis, lane)?;
     let mut tasks = Vec::with_capacity(members.len());
+    let withheld =
+        |member: &usize| system.levels.iter().any(|level| level.shed.contains(member) || level.reject.contains(member));
+    if members.iter().any(withheld) {
+        return None;
+    }
     for (member, load) in members.iter().zip(&loads) {
         let task = system.tasks.get(*member)?;
         let connected = task.after.is_some() || system.tasks.iter().any(|other| other.after == Some(*member));

@@ -5,9 +5,10 @@ use crate::analysis::chains::Bounds;
 use crate::analysis::time_triggered::NoTable;
 use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads, modes};
 use crate::finding::{Code, Finding};
+use crate::manifest::Span;
 use crate::memory::{self, Layout};
-use crate::system::{Chain, Level, System, Task, Watchdog};
-use aegis_core::desc::Policy;
+use crate::system::{Chain, Level, System, Task, Watchdog, one_change_is_enough};
+use aegis_core::desc::{BETWEEN_LEVELS, Policy};
 use aegis_core::time::Duration;
 
 /// Findings of the schedule: one a lane that is overloaded or has no table, one a task that has no bound at or below its
@@ -15,6 +16,9 @@ use aegis_core::time::Duration;
 pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
     let mut findings = if system.modes.is_empty() { schedule(system, analysis) } else { in_modes(system, analysis) };
     findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
+    let level = system.levels.first().map(|level| (&level.span, "level of memory pressure"));
+    let change = level.or(system.modes.first().map(|mode| (&mode.span, "mode")));
+    findings.extend(change.into_iter().flat_map(|(span, what)| too_many_changes(system, span, what)));
     findings
 }
 
@@ -93,6 +97,24 @@ fn schedule(system: &System, analysis: &Analysis) -> Vec<Finding> {
         findings.extend(slow_chain(system, analysis, chain, bounds.as_ref()));
     }
     findings
+}
+
+/// The lanes of which an event may wait for so long that the level of memory pressure, or the mode, changes twice meanwhile.
+fn too_many_changes(system: &System, span: &Span, what: &str) -> Vec<Finding> {
+    let waiting = system.lanes.iter().filter(|lane| !one_change_is_enough(lane.thread_wait, true));
+    let finding = waiting.map(|lane| {
+        let (wait, between) = (show(lane.thread_wait), show(BETWEEN_LEVELS));
+        let message = format!(
+            "an event of lane `{}` may wait {wait} for the orchestration thread, the {what} may change every {between}",
+            lane.name
+        );
+        let finding = Finding::error(Code::WaitsForLevels, message);
+        let finding = finding.at(&system.file, lane.span.clone(), format!("waits for up to {wait}"));
+        let words = format!("every event may wait for one change of the {what}");
+        let finding = finding.also(&system.file, span.clone(), words);
+        finding.help(format!("lower the dispatch overheads of the lanes until an event waits for less than {between}"))
+    });
+    finding.collect()
 }
 
 /// The lanes of which a planned wake-up would be a stall.

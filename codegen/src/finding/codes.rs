@@ -126,8 +126,8 @@ codes! {
         "A model's inputs and outputs lie at one planned place, which each job of its task uses in place. Two \
          tasks would overwrite each other's. Declare the model a second time under another name.";
     TooMany = "AEG119", "more tasks, lanes, pressure levels or modes than a plan can hold",
-        "A plan holds at most 1,024 tasks, each stage counted, 64 lanes, 16 pressure levels and 16 modes. The dispatcher's step looks at every task for every \
-         lane, and its cost is a term of every bound.";
+        "A plan holds at most 1,024 tasks, each stage counted, 64 lanes, 16 pressure levels and 16 modes. Its tables and the state \
+         of the dispatcher have a fixed size, and so have the indexes that make a decision cost the same for one task and for all.";
     UnusedLane = "AEG120", "a lane has no task",
         "The lane takes a core and has nothing to run. Remove it, or give a task to it.";
     UnusedModel = "AEG121", "no task uses a model",
@@ -209,6 +209,10 @@ codes! {
         "With on-overrun = abort-job and a budget below the WCET a job that the analysis permits may end without what is left of \
          it, and so may the next one. A chain's reaction and age count on each of its tasks delivering every period, so no \
          bound exists. With a budget that is the WCET only a job beyond every assumption is aborted.";
+    WaitsForLevels = "AEG161", "an event may wait for longer than level of memory pressure and mode stay as they are",
+        "A change of the level of memory pressure or of the mode is a step of the orchestration thread, and every bound counts one \
+         of them before each event. They change at most once a second, so an event that may wait for the thread a second or longer could meet two. The wait is \
+         the sum of the dispatch overheads of the other lanes and of what else the thread does: lower these.";
 
     TaskInNoMode = "AEG165", "a task is in no mode",
         "Once a manifest has modes, a task is released in those that name it. One that none names would never run, and \

@@ -12,6 +12,7 @@ mod build;
 mod buildable;
 mod check;
 pub mod model;
+mod pace;
 mod raw;
 mod reader;
 mod suggest;

@@ -6,6 +6,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use aegis_core::desc::{Backend, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife};
+use aegis_core::dispatch::MOST_TASKS;
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
@@ -53,8 +54,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The greatest number of tasks.
-    pub const MAX_TASKS: usize = 1_024;
+    /// The greatest number of tasks: as many as the dispatcher has places for.
+    pub const MAX_TASKS: usize = MOST_TASKS;
     /// The greatest number of lanes.
     pub const MAX_LANES: usize = 64;
     /// The greatest number of periods in a deadline, so that at most one job more can wait.
@@ -69,8 +70,6 @@ impl Manifest {
     pub const MAX_STAGES: usize = 16;
     /// Of how many jobs misses are counted together, where the manifest does not say.
     pub const MISS_WINDOW: u8 = 10;
-    /// The most jobs of which they can be: the dispatcher has a bit for each.
-    pub const LONGEST_MISS_WINDOW: u8 = 64;
 }
 
 /// How the vehicle watches itself.

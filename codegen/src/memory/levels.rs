@@ -273,11 +273,8 @@ mod tests {
 
     #[test]
     fn sliding_always_has_an_order_and_lets_nothing_rise() {
-        let mut seed = 7_u64;
-        let mut below = |bound: u64| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (seed >> 33) % bound
-        };
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut below = |bound: u64| rng.u64(..bound);
         let mut moved = 0;
         for _ in 0..500 {
             let (mut end, mut pinned, mut kept) = (0, Vec::new(), Vec::new());

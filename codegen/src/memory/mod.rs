@@ -56,8 +56,7 @@ impl Layout {
     /// The other devices that draw on the memory that a device draws on.
     #[must_use]
     pub fn beside<'a>(&self, system: &'a System, device: usize) -> Vec<&'a str> {
-        let owner = system.devices.get(device).and_then(|device| device.shares).unwrap_or(device);
-        let others = self.drawing(system, owner).filter(|(other, _)| *other != device);
+        let others = self.drawing(system, system.owner(device)).filter(|(other, _)| *other != device);
         others.filter_map(|(other, _)| Some(system.devices.get(other)?.name.as_str())).collect()
     }
 
@@ -65,10 +64,21 @@ impl Layout {
     /// 2⁶⁴ − 1, which stands for more, too.
     #[must_use]
     pub fn taken(&self, system: &System, device: usize) -> u64 {
-        let owner = system.devices.get(device).and_then(|device| device.shares).unwrap_or(device);
-        let each = self.drawing(system, owner).map(|(_, pool)| pool.height.0.saturating_add(pool.weights.0));
-        each.fold(0, u64::saturating_add)
+        let each = self.drawing(system, system.owner(device)).map(|(_, pool)| (pool.height, pool.weights));
+        sum_of_taken(each)
     }
+
+    /// The same at a level.
+    #[must_use]
+    pub fn taken_at(&self, left: &LevelLayout, system: &System, device: usize) -> u64 {
+        let drawing = self.drawing(system, system.owner(device));
+        let each = drawing.filter_map(|(other, _)| left.pools.get(other)).map(|pool| (pool.height, pool.weights));
+        sum_of_taken(each)
+    }
+}
+
+fn sum_of_taken(each: impl Iterator<Item = (Bytes, Bytes)>) -> u64 {
+    each.map(|(arena, weights)| arena.0.saturating_add(weights.0)).fold(0, u64::saturating_add)
 }
 
 /// One device's arena.

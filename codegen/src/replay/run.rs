@@ -114,7 +114,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         if line.event == "end" {
             self.step = number;
             self.ended = true;
-            count_unfinished(&self.state, line.at, &mut self.expected);
+            count_unfinished(self.system, &mut self.state, line.at, &mut self.expected);
             return Ok(None);
         }
         let event = line.told(self.system)?;

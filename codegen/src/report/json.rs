@@ -360,7 +360,7 @@ fn pools<'a>(system: &'a System, layout: &Layout) -> Vec<Pool<'a>> {
     let pool = |(position, (device, pool)): (usize, (&'a crate::system::Device, &crate::memory::Pool))| Pool {
         name: &device.name,
         capacity_bytes: device.memory.0,
-        shares: device.shares.and_then(|owner| Some(system.devices.get(owner)?.name.as_str())),
+        shares: system.shared_name(device),
         taken_bytes: layout.taken(system, position),
         height_bytes: pool.height.0,
         lower_bound_bytes: pool.lower_bound.0,

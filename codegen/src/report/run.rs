@@ -51,7 +51,7 @@ struct Task {
     jobs: u64,
     aborted: u64,
     misses: u64,
-    most_recent_misses: u8,
+    max_misses_in_window: u8,
     miss_window: u8,
     overruns: u64,
     exceeded: u64,

@@ -10,7 +10,7 @@ mod traced;
 pub mod witness;
 
 use aegis_core::desc::{Release, SystemDesc, TaskDesc};
-use aegis_core::dispatch::Refused;
+use aegis_core::dispatch::{MOST_TASKS, Refused};
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Duration, Instant, TaskId};
 use modes::Watch;
@@ -21,7 +21,7 @@ use traced::TraceWriter;
 use witness::Witness;
 
 /// The most tasks, lanes and waiting jobs a task that can be simulated: those of a manifest.
-pub(crate) const TASKS: usize = 1_024;
+pub(crate) const TASKS: usize = MOST_TASKS;
 pub(crate) const LANES: usize = 64;
 pub(crate) const QUEUE: usize = 65;
 /// Up to here a simulation has a smaller state.
@@ -92,7 +92,7 @@ pub enum SimulationError {
     /// A trace is of one run.
     #[error(
         "the critical pattern is one run for each task, the periodic one of a plan with modes one for each mode, and a trace is \
-         of one run: choose another pattern"
+         of one run: choose another one, such as `--pattern periodic` or `--pattern random`"
     )]
     ManyRuns,
     /// The trace could not be written.

@@ -84,7 +84,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
             let timer = self.wake_at.map(Instant::as_ns);
             let happening = self.happenings.peek().map(|Reverse(happening)| happening.0);
             let Some(now) = [arrival, timer, happening].into_iter().flatten().min() else {
-                count_unfinished(&self.state, self.last, seen);
+                count_unfinished(self.system, &mut self.state, self.last, seen);
                 return Ok(());
             };
             let mode = self.state.mode();

@@ -22,6 +22,7 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
     let Some((task, progress)) = take(system, state, lane, (began, ended), sink)? else { return Ok(()) };
+    state.common.may_settle = true;
     let job = progress.job;
     let next = job.segment.saturating_add(1);
     let goes_on = usize::from(next) < task.segments.len();
@@ -91,6 +92,7 @@ pub(super) fn abort<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     (began, ended): Piece,
     sink: &mut impl Sink,
 ) {
+    state.common.may_settle = true;
     let (job, execution) = (progress.job, progress.spent);
     let response = ended.saturating_since(job.arrival);
     let segment = job.segment;

@@ -6,7 +6,7 @@
 
 use super::Job;
 use super::finish::first_stage;
-use super::state::{Progress, State, TaskState};
+use super::state::{Progress, State};
 use crate::desc::{OnMiss, SystemDesc, TaskDesc};
 use crate::time::Instant;
 use crate::trace::{Kind, Sink};
@@ -22,8 +22,8 @@ pub(super) const fn is_judged(task: &TaskDesc, has_follower: bool) -> bool {
 }
 
 /// How many of the last jobs of a task have missed, if the one that is judged now has.
-pub(super) fn recent<const QUEUE: usize>(own: &TaskState<QUEUE>, before: u64) -> u8 {
-    let window = u64::MAX.checked_shr(64_u32.saturating_sub(u32::from(own.window))).unwrap_or(0);
+pub(super) fn recent(window: u8, before: u64) -> u8 {
+    let window = u64::MAX.checked_shr(64_u32.saturating_sub(u32::from(window))).unwrap_or(0);
     u8::try_from((shifted(before, true) & window).count_ones()).unwrap_or(u8::MAX)
 }
 
@@ -40,9 +40,10 @@ pub(super) fn note<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     now: Instant,
     sink: &mut impl Sink,
 ) {
-    let Some(own) = state.tasks.get(job.task.index()) else { return };
+    // Whichever of its stages a job was in: its task counts it.
+    let Some(own) = state.tasks.get(first_stage(system, job.task).index()) else { return };
     let lateness = now.saturating_since(job.deadline);
-    sink.record(now, Kind::Missed { job: job.reference(), lateness, recent: recent(own, own.misses) });
+    sink.record(now, Kind::Missed { job: job.reference(), lateness, recent: recent(own.window, own.misses) });
     match system.tasks.get(job.task.index()).map(|task| task.on_miss) {
         Some(OnMiss::SkipNext) => skip(system, state, job, true),
         Some(OnMiss::SwitchMode(mode)) => state.common.answer = state.common.answer.or(Some(mode)),
@@ -65,7 +66,7 @@ pub(super) fn end<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         // It was in time; only the notice of its end came later than planned.
         skip(system, state, job, false);
     }
-    if let Some(own) = state.tasks.get_mut(job.task.index()) {
+    if let Some(own) = state.tasks.get_mut(first_stage(system, job.task).index()) {
         own.misses = shifted(own.misses, is_late);
     }
 }

@@ -11,12 +11,17 @@
 //! What arrived until the switch goes on as before; what arrives later of a task that the level sheds or rejects is withheld, each
 //! arrival with a record. Bounds hold throughout: those that allow for all tasks also hold where some never arrive, and after the
 //! level is left arrivals are again at least a period apart. Once a level has settled it withholds every arrival of its tasks, also
-//! one that came before the switch and is told late: then the memory of shed tasks is no longer theirs.
+//! one that came before the switch and is told late: then the memory of shed tasks is no longer theirs. For a task that the next level
+//! names, too, that stays so.
+//!
+//! Cost: O(tasks that the levels name) for a switch and for settling; one look at the shed tasks for a step in which a job ended while
+//! the level has not settled.
 
 use super::Refused;
 use super::state::State;
+use super::tournament::NEVER;
 use crate::desc::{LevelDesc, SystemDesc};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
 use crate::units::{LevelId, TaskId};
 
@@ -29,12 +34,19 @@ pub(super) struct Held {
     settled: bool,
 }
 
-impl Held {
-    /// Whether it withholds an arrival of a task.
-    pub(super) fn withholds(self, system: &SystemDesc, task: TaskId, arrival: Instant) -> bool {
-        (self.settled || arrival > self.since)
-            && system.levels.get(self.level.index()).is_some_and(|level| names(level, task))
-    }
+/// The level that withholds an arrival of a task.
+pub(super) fn withheld<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    state: &State<TASKS, LANES, QUEUE>,
+    task: TaskId,
+    arrival: Instant,
+) -> Option<LevelId> {
+    let own = state.tasks.get(task.index()).filter(|own| arrival >= own.withheld_from);
+    own.and(state.common.held).map(|held| held.level)
+}
+
+/// The tasks that a level sheds or rejects.
+fn named(level: &LevelDesc) -> impl Iterator<Item = TaskId> {
+    level.shed.iter().chain(level.reject).copied()
 }
 
 /// Whether a level sheds or rejects a task.
@@ -43,7 +55,7 @@ fn names(level: &LevelDesc, task: TaskId) -> bool {
     is_in(level.shed) || is_in(level.reject)
 }
 
-/// Goes to a level, or to none. All that arrived until now is released before.
+/// Goes to a level, or to none. All that arrived until now is released before. Tasks that both levels name stay as they are.
 pub(super) fn switch<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
@@ -55,9 +67,22 @@ pub(super) fn switch<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     if from == to {
         return;
     }
+    let desc = |level: Option<LevelId>| level.and_then(|level| system.levels.get(level.index()));
+    let (before, after) = (desc(from), desc(to));
+    for task in before.into_iter().flat_map(named) {
+        if let (Some(own), false) = (state.tasks.get_mut(task.index()), after.is_some_and(|after| names(after, task))) {
+            own.withheld_from = NEVER;
+        }
+    }
+    let later = now.checked_add(Duration::from_ns(1)).unwrap_or(NEVER);
+    for task in after.into_iter().flat_map(named) {
+        if let Some(own) = state.tasks.get_mut(task.index()) {
+            own.withheld_from = own.withheld_from.min(later);
+        }
+    }
     state.common.held = to.map(|level| Held { level, since: now, settled: false });
-    let settles = to.and_then(|to| system.levels.get(to.index())).map(|level| level.settles);
-    sink.record(now, Kind::Pressure { from, to, settles });
+    state.common.may_settle = true;
+    sink.record(now, Kind::Pressure { from, to, settles: after.map(|level| level.settles) });
 }
 
 /// Whether a level can be gone to.
@@ -77,6 +102,10 @@ pub(super) fn settle<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     now: Instant,
     sink: &mut impl Sink,
 ) {
+    // Only what ended can have been the last.
+    if !core::mem::take(&mut state.common.may_settle) {
+        return;
+    }
     let Some(held) = state.common.held.filter(|held| !held.settled) else { return };
     let Some(level) = system.levels.get(held.level.index()) else { return };
     let is_left = |task: &TaskId| {
@@ -88,6 +117,11 @@ pub(super) fn settle<const TASKS: usize, const LANES: usize, const QUEUE: usize>
         return;
     }
     state.common.held = Some(Held { settled: true, ..held });
+    for task in named(level) {
+        if let Some(own) = state.tasks.get_mut(task.index()) {
+            own.withheld_from = Instant::START;
+        }
+    }
     let took = now.saturating_since(held.since);
     sink.record(now, Kind::Settled { level: held.level, took, bound: level.settles });
 }

@@ -2,7 +2,7 @@
 
 use super::state::State;
 use super::tournament::NEVER;
-use super::{Job, Refused, table};
+use super::{Job, Refused, pressure, table};
 use crate::desc::{Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
@@ -47,7 +47,7 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
             }
         }
         state.refresh(id, task.lane);
-        refuse_backlog(system, state, position, task, (due, now), sink)?;
+        refuse_backlog(state, position, task, (due, now), sink)?;
         state.reschedule(position);
         // Few play one by one, many all at once.
         if count < few {
@@ -61,7 +61,6 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
 
 /// Refuses all arrivals up to `due` that are still not released: after a clock jump of many periods.
 fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
-    system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     position: usize,
     task: &TaskDesc,
@@ -81,11 +80,11 @@ fn refuse_backlog<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let arrival = task_state.next;
     task_state.next = jump.and_then(|jump| arrival.checked_add(jump)).ok_or(Refused::OutOfRange)?;
     let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
-    let held = state.common.held.filter(|held| held.withholds(system, id, arrival));
+    let level = pressure::withheld(state, id, arrival);
     sink.record(
         now,
-        match held {
-            Some(held) => Kind::Withheld { task: id, arrival, count, level: held.level },
+        match level {
+            Some(level) => Kind::Withheld { task: id, arrival, count, level },
             None => Kind::Rejected { task: id, arrival, count },
         },
     );
@@ -101,13 +100,13 @@ fn arrive<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
     let Some(task) = system.tasks.get(id.index()) else { return Ok(()) };
-    let Some(held) = state.common.held.filter(|held| held.withholds(system, id, arrival)) else {
+    let Some(level) = pressure::withheld(state, id, arrival) else {
         return enqueue(state, id, task, arrival, now, sink);
     };
     let next = arrival.checked_add(task.period).filter(|next| *next < NEVER).ok_or(Refused::OutOfRange)?;
     if let Some(own) = state.tasks.get_mut(id.index()) {
         own.next = next;
-        sink.record(now, Kind::Withheld { task: id, arrival, count: 1, level: held.level });
+        sink.record(now, Kind::Withheld { task: id, arrival, count: 1, level });
     }
     Ok(())
 }

@@ -40,8 +40,10 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) in_mode: bool,
     /// Of how many jobs misses are counted.
     pub(super) window: u8,
-    /// Which of the last 64 jobs that ended have missed, the latest in the lowest bit.
+    /// Which of the last 64 jobs that ended have missed, the latest in the lowest bit; of a task with stages its first one has them.
     pub(super) misses: u64,
+    /// From when on arrivals are withheld, by the level of memory pressure; [`NEVER`] where none are.
+    pub(super) withheld_from: Instant,
 }
 
 impl<const QUEUE: usize> TaskState<QUEUE> {
@@ -59,6 +61,7 @@ impl<const QUEUE: usize> TaskState<QUEUE> {
             in_mode: true,
             window: task.map_or(0, |task| task.miss_window),
             misses: 0,
+            withheld_from: NEVER,
         }
     }
 }
@@ -129,6 +132,8 @@ pub(super) struct Common {
     pub(super) requests: u64,
     /// The level of memory pressure that holds.
     pub(super) held: Option<Held>,
+    /// Whether it may have settled in this step.
+    pub(super) may_settle: bool,
     /// The mode that holds; while a change is under way, the one that is left.
     pub(super) mode: Option<ModeId>,
     pub(super) change: Option<Change>,
@@ -211,6 +216,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             end: None,
             requests: 0,
             held: None,
+            may_settle: false,
             mode: if system.modes.is_empty() { None } else { Some(ModeId(0)) },
             change: None,
             asked: None,

@@ -44,6 +44,7 @@ mod sharing;
 mod table;
 mod tensors;
 mod terms;
+mod waits;
 
 use crate::desc::{LaneDesc, OnMiss, OnOverrun, Preemption, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
@@ -52,6 +53,7 @@ pub use memory::{memory_holds, pieces_are_segments};
 pub use modes::{modes_hold, points_hold, responses_hold, slots_hold};
 pub use sharing::scratch_is_its_own;
 use terms::{Count, arrivals};
+pub use waits::thread_waits_hold;
 
 /// The rule of a plan that does not hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +65,8 @@ pub enum Violation {
     References,
     /// Two tasks of one lane have the same priority.
     Priorities,
+    /// An event of a lane may wait longer for the orchestration thread than the plan says.
+    Waits,
     /// A certificate does not re-prove its bound, or a bound exceeds its deadline.
     Responses,
     /// The points of an EDF lane do not re-prove what they claim.
@@ -94,6 +98,7 @@ impl Violation {
                 "a table refers to an entry that does not exist, two threads share a core, or a quantity that must be positive is zero"
             }
             Self::Priorities => "two tasks of one lane have the same priority",
+            Self::Waits => "an event of a lane may wait longer for the orchestration thread than the plan says",
             Self::Responses => "a certificate does not re-prove its response bound",
             Self::Points => "the points of an EDF lane do not re-prove what they claim",
             Self::Slots => "slots of a time-triggered lane overlap, are out of order, or are not one for each job",
@@ -131,6 +136,8 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::References)
     } else if !priorities_are_unique(system) {
         Err(Violation::Priorities)
+    } else if !thread_waits_hold(system) {
+        Err(Violation::Waits)
     } else if !modes_hold(system) {
         Err(Violation::Modes)
     } else if !responses_hold(system) {

@@ -62,6 +62,9 @@ impl Sink for Log {
     }
 }
 
+/// Of an aborted job its segment, response and execution.
+pub type Aborted = (u16, u64, u64);
+
 /// A plan with its state and what was recorded since the last look.
 pub struct Bench<const TASKS: usize, const LANES: usize> {
     pub system: &'static SystemDesc,
@@ -156,6 +159,18 @@ impl<const TASKS: usize, const LANES: usize> Bench<TASKS, LANES> {
     /// What was recorded since the last look, steps included.
     pub fn told(&mut self) -> Vec<Kind> {
         std::mem::take(&mut self.log.0).into_iter().map(|(_, kind)| kind).collect()
+    }
+
+    /// The jobs that ended since the last look.
+    pub fn ends(&mut self) -> Vec<(JobRef, Option<Aborted>)> {
+        let end = |kind| match kind {
+            Kind::Completed { job, .. } => Some((job, None)),
+            Kind::Aborted { job, segment, response, execution, .. } => {
+                Some((job, Some((segment, response.as_ns(), execution.as_ns()))))
+            }
+            _ => None,
+        };
+        self.seen().into_iter().filter_map(end).collect()
     }
 
     /// The last decision: chosen, runner-up, reason, depth.

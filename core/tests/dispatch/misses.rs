@@ -34,6 +34,22 @@ fn a_miss_says_how_many_of_the_tasks_last_jobs_missed() {
 }
 
 #[test]
+fn the_longest_window_counts_as_many_misses_as_it_is_long() {
+    let window = aegis_core::desc::LONGEST_MISS_WINDOW;
+    let mut bench = bench(FP, [TaskDesc { miss_window: window, ..answering(OnMiss::Continue, task(0, 0)) }]);
+    let mut last = 0;
+    for number in 0..u64::from(window) + 3 {
+        bench.submit(0, number * 100);
+        bench.complete(0, number * 100, number * 100 + 11);
+        let seen = misses(&mut bench);
+        let [(_, 1, recent)] = seen[..] else { panic!("{seen:?}") };
+        assert_eq!(u64::from(recent), (number + 1).min(u64::from(window)));
+        last = recent;
+    }
+    assert_eq!(last, window);
+}
+
+#[test]
 fn a_running_job_misses_when_its_deadline_and_what_its_notice_may_take_have_passed() {
     let with_overhead = LaneDesc { dispatch_overhead: Duration::from_ns(2), ..lane(FP, 0) };
     let mut bench = bench_of([with_overhead], [answering(OnMiss::SkipNext, task(0, 0))]);
@@ -65,16 +81,6 @@ fn a_notice_that_came_later_than_planned_skips_nothing() {
     assert_eq!(misses(&mut bench), [(2, 1, 1)]);
 }
 
-/// How jobs ended since the last look: request, and of an aborted one its segment and execution.
-fn ends<const TASKS: usize, const LANES: usize>(bench: &mut Bench<TASKS, LANES>) -> Vec<(u64, Option<(u16, u64)>)> {
-    let end = |kind| match kind {
-        Kind::Completed { job, .. } => Some((job.request, None)),
-        Kind::Aborted { job, segment, execution, .. } => Some((job.request, Some((segment, execution.as_ns())))),
-        _ => None,
-    };
-    bench.seen().into_iter().filter_map(end).collect()
-}
-
 const THREE: &[Duration] = &[Duration::from_ns(500), Duration::from_ns(500), Duration::from_ns(500)];
 
 #[test]
@@ -86,26 +92,28 @@ fn a_late_job_is_aborted_at_its_boundary_or_when_it_would_go_on_or_start() {
     // At the boundary.
     bench.submit(0, 0);
     bench.complete(0, 0, 11);
-    assert_eq!(ends(&mut bench), [(1, Some((0, 11)))]);
+    assert_eq!(bench.ends(), [(job(0, 1), Some((0, 11, 11)))]);
     assert!(bench.state.is_idle());
     // Paused in time, and too late when the lane is free again.
     bench.submit(0, 100);
     bench.submit(1, 101);
     bench.complete(0, 100, 103);
     assert_eq!(started(&bench.complete(0, 103, 111), 0), None);
-    assert_eq!(ends(&mut bench), [(3, None), (2, Some((0, 3)))]);
+    assert_eq!(bench.ends(), [(job(1, 3), None), (job(0, 2), Some((0, 11, 3)))]);
     // Waiting: at its deadline it still starts, and after it the next one does.
     bench.submit(1, 200);
     bench.submit(0, 201);
     bench.submit(0, 211);
-    let next = bench.complete(0, 200, 212).start[0].unwrap();
+    let dropping = bench.complete(0, 200, 212);
+    assert_eq!((dropping.start, dropping.wake_at), ([None], Some(at(213))), "one job a step");
+    assert_eq!(bench.ends(), [(job(1, 4), None), (job(0, 5), Some((0, 11, 0)))]);
+    let next = bench.step(aegis_core::dispatch::Event::Timer, 213).start[0].unwrap();
     assert_eq!((next.task, next.request), (TaskId(0), 6));
-    assert_eq!(ends(&mut bench), [(4, None), (5, Some((0, 0)))]);
-    bench.complete(0, 212, 213);
+    bench.complete(0, 213, 213);
     bench.complete(0, 213, 214);
     // What is left at the end is its last segment: it completes, however late.
     bench.complete(0, 214, 300);
-    assert_eq!(ends(&mut bench), [(6, None)]);
+    assert_eq!(bench.ends(), [(job(0, 6), None)]);
     assert!(bench.state.is_idle());
 }
 

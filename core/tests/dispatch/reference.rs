@@ -64,8 +64,8 @@ pub struct Reference {
     history: Vec<Vec<bool>>,
     /// In order of arrival at their queues.
     lives: Vec<Life>,
-    /// The level of pressure that holds, since when, and whether it has settled.
-    level: Option<(LevelId, u64, bool)>,
+    /// The levels of pressure that followed each other without a pause, the one that holds last: since when, and whether it settled.
+    levels: Vec<(LevelId, u64, bool)>,
     /// The mode that holds or is being left, and the change that is under way.
     mode: Option<ModeId>,
     change: Option<Change>,
@@ -89,7 +89,7 @@ impl Reference {
             skip_late: vec![false; system.tasks.len()],
             history: vec![Vec::new(); system.tasks.len()],
             lives: Vec::new(),
-            level: None,
+            levels: Vec::new(),
             mode: system.modes.first().map(|_| ModeId(0)),
             change: None,
             asked: None,
@@ -126,9 +126,12 @@ impl Reference {
             Event::Pressure { level } => {
                 // What arrived until now is none of the new level's business.
                 self.release(now);
-                let from = self.level.map(|(level, ..)| level);
+                let from = self.levels.last().map(|(level, ..)| *level);
                 if from != level {
-                    self.level = level.map(|level| (level, now, false));
+                    match level {
+                        Some(level) => self.levels.push((level, now, false)),
+                        None => self.levels.clear(),
+                    }
                     let settles = level.map(|level| self.system.levels[level.index()].settles);
                     self.note(now, Kind::Pressure { from, to: level, settles });
                 }
@@ -160,20 +163,23 @@ impl Reference {
 
     /// Says once that no job of a shed task is left.
     fn settle_level(&mut self, now: u64) {
-        let Some((level, since, false)) = self.level else { return };
+        let Some((level, since, settled @ false)) = self.levels.last_mut() else { return };
+        let (level, since) = (*level, *since);
         let desc = &self.system.levels[level.index()];
         if !self.lives.iter().any(|life| desc.shed.contains(&life.job.task)) {
-            self.level = Some((level, since, true));
+            *settled = true;
             self.note(now, Kind::Settled { level, took: Duration::from_ns(now - since), bound: desc.settles });
         }
     }
 
-    /// The level that withholds an arrival of a task.
+    /// The level that withholds an arrival of a task, because of itself or of one before it, all between them naming the task, too.
     fn withheld(&self, task: TaskId, arrival: u64) -> Option<LevelId> {
-        let (level, since, settled) = self.level?;
-        let desc = &self.system.levels[level.index()];
-        let names = desc.shed.contains(&task) || desc.reject.contains(&task);
-        (names && (settled || arrival > since)).then_some(level)
+        let names = |level: &LevelId| {
+            let desc = &self.system.levels[level.index()];
+            desc.shed.contains(&task) || desc.reject.contains(&task)
+        };
+        let mut naming = self.levels.iter().rev().take_while(|(level, ..)| names(level));
+        naming.any(|(_, since, settled)| *settled || arrival > *since).then(|| self.levels.last().unwrap().0)
     }
 
     fn note(&mut self, at: u64, kind: Kind) {
@@ -343,10 +349,12 @@ impl Reference {
                     all.extend(segment_ends.filter(|_| !segment_overran).map(|ends| ends + 1));
                 }
                 Some(_) => panic!("it runs"),
-                None if self.system.lanes[lane].policy == Policy::TimeTriggered && !self.waiting(lane).is_empty() => {
+                None if self.waiting(lane).is_empty() => {}
+                None if self.system.lanes[lane].policy == Policy::TimeTriggered => {
                     all.push(self.slot(lane, self.slots[lane]).0.max(self.last + 1));
                 }
-                None => {}
+                // Its step dropped a late job.
+                None => all.push(self.last + 1),
             }
         }
         all.into_iter().min()

@@ -187,21 +187,6 @@ fn an_overrun_of_any_stage_skips_the_whole_tasks_next_arrival() {
     assert!(skipped && bench.state.is_idle());
 }
 
-/// Of an aborted job its segment, response and execution.
-type Aborted = (u16, u64, u64);
-
-/// The ends of jobs since the last look, each with its task.
-fn ends<const TASKS: usize, const LANES: usize>(bench: &mut Bench<TASKS, LANES>) -> Vec<(u16, Option<Aborted>)> {
-    let end = |kind| match kind {
-        Kind::Completed { job, .. } => Some((job.task.0, None)),
-        Kind::Aborted { job, segment, response, execution, .. } => {
-            Some((job.task.0, Some((segment, response.as_ns(), execution.as_ns()))))
-        }
-        _ => None,
-    };
-    bench.seen().into_iter().filter_map(end).collect()
-}
-
 #[test]
 fn abort_job_ends_a_job_at_the_boundary_after_its_overrun_and_its_lane_goes_on() {
     let aborting = TaskDesc { on_overrun: OnOverrun::AbortJob, ..two(0, 0) };
@@ -215,14 +200,14 @@ fn abort_job_ends_a_job_at_the_boundary_after_its_overrun_and_its_lane_goes_on()
         (vec![(0, Limit::Segment, 4, 3)], Some(1))
     );
     assert_eq!(started(&bench.complete(0, 0, 6), 0), Some(1));
-    assert_eq!(ends(&mut bench), [(0, Some((0, 6, 6)))]);
+    assert_eq!(bench.ends(), [(job(0, 1), Some((0, 6, 6)))]);
     bench.complete(0, 6, 7);
     assert!(bench.state.is_idle(), "nothing of it is left");
     // The next job is not concerned, and one that overruns in its last segment is complete.
     bench.submit(0, 10);
     bench.complete(0, 10, 13);
     bench.complete(0, 13, 17);
-    assert_eq!(ends(&mut bench), [(1, None), (0, None)]);
+    assert_eq!(bench.ends(), [(job(1, 2), None), (job(0, 3), None)]);
     assert!(bench.state.is_idle());
 }
 
@@ -236,7 +221,7 @@ fn what_only_the_timer_took_for_an_overrun_aborts_nothing() {
     // It began 2 late.
     assert_eq!(started(&bench.complete(0, 2, 5), 0), Some(0));
     bench.complete(0, 5, 7);
-    assert_eq!(ends(&mut bench), [(0, None)]);
+    assert_eq!(bench.ends(), [(job(0, 1), None)]);
 }
 
 #[test]
@@ -245,7 +230,7 @@ fn an_aborted_job_releases_no_later_stage_and_late_ones_have_missed() {
     let mut bench = bench_of([lane(FP, 0), lane(FP, 0)], staged().map(aborts));
     bench.submit(0, 0);
     assert_eq!(started(&bench.complete(0, 0, 3), 1), None);
-    assert_eq!(ends(&mut bench), [(0, Some((0, 3, 3)))]);
+    assert_eq!(bench.ends(), [(job(0, 1), Some((0, 3, 3)))]);
     assert!(bench.state.is_idle());
     // After its deadline, which is 10, it has missed, although it is not the last stage; beyond the bound of 5 likewise.
     bench.submit(0, 20);
@@ -257,7 +242,7 @@ fn an_aborted_job_releases_no_later_stage_and_late_ones_have_missed() {
     bench.submit(0, 40);
     bench.complete(0, 40, 41);
     bench.complete(1, 41, 49);
-    assert_eq!(ends(&mut bench), [(0, None), (1, None)]);
+    assert_eq!(bench.ends(), [(job(0, 3), None), (job(1, 4), None)]);
 }
 
 #[test]
@@ -268,7 +253,7 @@ fn a_job_that_is_cut_off_after_an_overrun_is_aborted() {
     bench.submit(1, 3);
     let cut = Event::Preempted { lane: LaneId(0), began: at(0), ended: at(3) };
     assert_eq!(started(&bench.step(cut, 3), 0), Some(1));
-    assert_eq!(ends(&mut bench), [(0, Some((0, 3, 3)))]);
+    assert_eq!(bench.ends(), [(job(0, 1), Some((0, 3, 3)))]);
     bench.complete(0, 3, 4);
     assert!(bench.state.is_idle());
 }

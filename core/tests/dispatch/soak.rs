@@ -48,6 +48,10 @@ struct Counting<'a> {
     started: u64,
     paused: u64,
     completed: u64,
+    overran: u64,
+    changes: u64,
+    settled: u64,
+    withheld: u64,
 }
 
 impl Sink for Counting<'_> {
@@ -57,6 +61,10 @@ impl Sink for Counting<'_> {
             Kind::Started { .. } => self.started += 1,
             Kind::Paused { .. } => self.paused += 1,
             Kind::Completed { .. } => self.completed += 1,
+            Kind::Overran { .. } => self.overran += 1,
+            Kind::Pressure { .. } => self.changes += 1,
+            Kind::Settled { .. } => self.settled += 1,
+            Kind::Withheld { count, .. } => self.withheld += count,
             _ => {}
         }
         self.recorder.record(at, kind);
@@ -72,7 +80,17 @@ fn of_very_many_dispatches_none_is_lost_and_lost_records_are_counted_exactly() {
     let mut ring: Box<Ring<4_096>> = Box::default();
     let (writer, mut reader) = ring.split();
     let recorder = Recorder::new(writer);
-    let mut sink = Counting { recorder, submitted: 0, started: 0, paused: 0, completed: 0 };
+    let mut sink = Counting {
+        recorder,
+        submitted: 0,
+        started: 0,
+        paused: 0,
+        completed: 0,
+        overran: 0,
+        changes: 0,
+        settled: 0,
+        withheld: 0,
+    };
     let mut random = 11_u64;
     let mut draw = |below: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -104,7 +122,7 @@ fn of_very_many_dispatches_none_is_lost_and_lost_records_are_counted_exactly() {
             (_, Some(wake)) => (wake, Event::Timer),
             (_, None) => panic!("nothing is to come"),
         };
-        let event = if event == Event::Timer && draw(5_000) == 0 {
+        let event = if event == Event::Timer && draw(1_000) == 0 {
             Event::Pressure { level: state.level().is_none().then_some(LevelId(0)) }
         } else {
             event
@@ -134,10 +152,12 @@ fn of_very_many_dispatches_none_is_lost_and_lost_records_are_counted_exactly() {
     let there = u64::try_from(waiting + running).unwrap();
     assert_eq!(sink.submitted, sink.completed + there, "no job is lost or run twice");
     assert_eq!(sink.started, sink.paused + sink.completed + u64::try_from(running).unwrap());
-    println!(
-        "{} dispatches, {} records, {lost} lost in {overflows} overflows, {now} ns",
-        sink.started,
-        sink.recorder.numbered()
-    );
+    let Counting { started, paused, overran, changes, settled, withheld, .. } = sink;
+    let numbered = sink.recorder.numbered();
+    println!("{started} dispatches, {numbered} records, {lost} lost in {overflows} overflows, {now} ns");
+    println!("{paused} paused, {overran} overruns, {changes} changes of level, {settled} settled, {withheld} withheld");
+    // What else a long run is to meet, each many times.
+    assert!([paused, overran, withheld].iter().all(|count| *count > 1_000), "{paused} {overran} {withheld}");
+    assert!(changes > 20 && settled > 10 && settled <= changes.div_ceil(2), "{changes} {settled}");
     assert!(lost > 0 && overflows > 0 && read > 1_000_000, "{lost} lost in {overflows} overflows, {read} read");
 }

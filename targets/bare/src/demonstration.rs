@@ -49,7 +49,7 @@ pub fn demonstrate(out: &mut impl Write) -> Result<(), Failed> {
             None => break,
         }
     }
-    count_unfinished(&state, now, &mut lines);
+    count_unfinished(&SYSTEM, &mut state, now, &mut lines);
     Ok(())
 }
 

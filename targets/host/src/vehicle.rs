@@ -319,6 +319,10 @@ impl<const LANES: usize> Run<'_, LANES> {
         let (stop, steal, core) = (&stop, steal.as_ref(), self.system.orchestration_core);
         let pulse = self.system.watchdog.map(Pulse::new);
         let pulse = pulse.as_ref();
+        if let Some(pulse) = pulse {
+            // The orchestration thread tells when its first turn is due once it is set up; until then that is about now.
+            pulse.due(Clock::starting_in(LEAD).monotonic(Instant::START));
+        }
         // From here on the device counts.
         let watching = watch::watch(pulse, self.bell, self.service, pet)?;
         let body = move || {

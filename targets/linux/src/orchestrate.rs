@@ -237,7 +237,7 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         turn.report.broken = Some(broken);
     }
     let ended = setup.clock.now();
-    count_unfinished(turn.state, ended, turn.sink);
+    count_unfinished(setup.system, turn.state, ended, turn.sink);
     turn.report.ended = ended;
     turn.report.steps = turn.steps.report;
     (turn.report.lane_stalls, turn.report.loop_stalls) = (turn.guard.lane_stalls, turn.guard.loop_stalls);
@@ -321,7 +321,6 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         match self.changes.due(now, self.state.next_mode().is_some()) {
             Some(Change::Level(level)) => {
                 self.step(Event::Pressure { level }, now)?;
-                self.setup.submissions.withhold(self.setup.system, level);
                 self.changes.is_at(level);
             }
             Some(Change::Mode(mode)) => self.step(Event::Mode { mode }, now)?,
@@ -465,6 +464,9 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let actions = step(system, self.state, event, now, self.sink).map_err(Broken::Refused)?;
         let Actions { start, wake_at } = actions;
         self.wake_at = wake_at;
+        if let Event::Pressure { level } = event {
+            self.setup.submissions.withhold(system, level);
+        }
         let modes = (self.state.mode(), self.state.next_mode());
         if modes != self.modes {
             self.modes = modes;

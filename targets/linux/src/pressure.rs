@@ -7,16 +7,16 @@ use aegis_core::LevelId;
 use aegis_core::desc::SystemDesc;
 use std::sync::Arc;
 
-/// Why a level is not gone to. Nothing has changed, and nothing will: permanent.
+/// Why a level is not gone to. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PressureError {
-    /// The plan has no such level.
+    /// The plan has no such level: permanent, the application was written for another plan.
     #[error("the plan has no level of memory pressure number {}", .0.0)]
     Unknown(LevelId),
-    /// The level moves what stays, which no running vehicle can do yet.
+    /// The level moves what stays, which no running vehicle can do yet: permanent, ask for a level that does not compact.
     #[error("the level of memory pressure number {} compacts, which a running vehicle cannot do yet", .0.0)]
     Compacts(LevelId),
-    /// The vehicle has not begun to run.
+    /// The vehicle has not begun to run: transient, ask again once it does.
     #[error("the vehicle does not run yet")]
     NotRunning,
 }

@@ -69,8 +69,9 @@ impl<'a, const LANES: usize> Guard<'a, LANES> {
     pub(crate) fn started(&mut self, system: &SystemDesc, lane: LaneId, job: &Job, handed: Instant) {
         let Some(pulse) = self.pulse else { return };
         let desc = system.lanes.get(lane.index()).and_then(|desc| desc.segment_overhead());
-        let budget = system.tasks.get(job.task.index()).map(|task| task.budget);
-        let planned = desc.and_then(|overhead| overhead.checked_add(budget?));
+        // Not the budget, which a job may exceed within all assumptions.
+        let wcet = system.tasks.get(job.task.index()).map(|task| task.wcet);
+        let planned = desc.and_then(|overhead| overhead.checked_add(wcet?));
         let allowed = planned.and_then(|planned| planned.checked_add(pulse.desc().timeout)).unwrap_or(Duration::MAX);
         if let Some(slot) = self.lanes.get_mut(lane.index()) {
             // What would become one beyond the clock's range never does.
@@ -142,4 +143,30 @@ fn answer(pulse: &Pulse, stall: Stall) -> Result<(), Stall> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guard, Pulse};
+    use crate::fixture;
+    use aegis_core::desc::{OnStall, SystemDesc, TaskDesc, WatchdogDesc};
+    use aegis_core::dispatch::Job;
+    use aegis_core::{Duration, Instant, LaneId, TaskId};
+
+    #[test]
+    fn a_piece_becomes_a_stall_after_its_wcet_not_after_its_budget() {
+        let base = fixture::system(&[(10, 3)]);
+        let task = TaskDesc { budget: Duration::from_ns(1), ..base.tasks[0] };
+        let system = SystemDesc { tasks: Box::leak(Box::new([task])), ..*base };
+        let desc = WatchdogDesc { timeout: fixture::ms(40), device: None, on_stall: OnStall::Record };
+        let pulse = Pulse::new(desc);
+        let mut guard = Guard::<1>::new(Some(&pulse));
+        let at = Instant::from_ns(1_000);
+        let job = Job { task: TaskId(0), request: 1, arrival: at, deadline: at, segment: 0 };
+        guard.started(&system, LaneId(0), &job, at);
+        let planned = [task.wcet, system.lanes[0].segment_overhead().unwrap(), desc.timeout];
+        let stall = planned.into_iter().try_fold(at, Instant::checked_add);
+        assert!(stall.is_some());
+        assert_eq!(guard.next(), stall);
+    }
 }

@@ -15,7 +15,7 @@ pub struct TaskStats {
     /// Jobs that ended after their deadline or had not completed at the end of the run.
     pub misses: u64,
     /// The most misses among as many of its jobs, one after the other, as its window has.
-    pub most_recent_misses: u8,
+    pub max_misses_in_window: u8,
     /// Budgets that were exceeded, of jobs and of their segments.
     pub overruns: u64,
     /// Arrivals refused because the queue was full.
@@ -136,7 +136,7 @@ impl<const TASKS: usize> Tally<TASKS> {
             Kind::Failed { job, .. } => self.with(job.task, |task| task.failed = task.failed.saturating_add(1)),
             Kind::Missed { job, recent, .. } => self.with(job.task, |task| {
                 task.misses = task.misses.saturating_add(1);
-                task.most_recent_misses = task.most_recent_misses.max(recent);
+                task.max_misses_in_window = task.max_misses_in_window.max(recent);
             }),
             Kind::Overran { job, .. } => self.with(job.task, |task| task.overruns = task.overruns.saturating_add(1)),
             Kind::Rejected { task, count, .. } => {
@@ -212,9 +212,9 @@ impl<const TASKS: usize> Sink for Counted<'_, TASKS> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{LevelStats, Tally, TaskStats};
     use aegis_core::trace::{JobRef, Kind};
-    use aegis_core::{Duration, Instant, LaneId, TaskId};
+    use aegis_core::{Duration, Instant, LaneId, LevelId, TaskId};
 
     #[test]
     fn counts_follow_the_events_of_their_own_task() {
@@ -242,5 +242,35 @@ mod tests {
         assert_eq!((stats.max_response.as_ns(), stats.mean_response().as_ns()), (50, 40));
         assert_eq!((stats.max_execution.as_ns(), stats.ratio_ppm(bound)), (30, 1_250_000));
         assert_eq!(tally.tasks()[0], Default::default());
+    }
+    #[test]
+    fn misses_aborted_jobs_and_levels_of_pressure_are_counted() {
+        let mut tally: Tally<2> = Tally::new();
+        let (task, level, at, ns) = (TaskId(0), LevelId(1), Instant::from_ns(9), Duration::from_ns);
+        let job = JobRef { task, request: 1 };
+        for recent in [1, 3, 2] {
+            tally.observe(&Kind::Missed { job, lateness: ns(7), recent });
+        }
+        let (response, execution, lane) = (ns(60), ns(50), LaneId(0));
+        tally.observe(&Kind::Aborted { job, lane, segment: 1, began: at, ended: at, response, execution });
+        tally.observe(&Kind::Withheld { task, arrival: at, count: 4, level });
+        tally.observe(&Kind::Withheld { task, arrival: at, count: 1, level });
+        tally.observe(&Kind::Pressure { from: None, to: Some(level), settles: Some(ns(10)) });
+        tally.observe(&Kind::Pressure { from: Some(level), to: None, settles: None });
+        // What takes exactly as long as planned is not late.
+        for took in [9, 10, 11] {
+            tally.observe(&Kind::Settled { level, took: ns(took), bound: ns(10) });
+        }
+        let expected = TaskStats {
+            misses: 3,
+            max_misses_in_window: 3,
+            aborted: 1,
+            withheld: 5,
+            max_response: response,
+            max_execution: execution,
+            ..TaskStats::default()
+        };
+        assert_eq!(tally.tasks(), [expected, TaskStats::default()]);
+        assert_eq!(tally.levels(), LevelStats { changes: 2, settled: 3, late: 1 });
     }
 }

@@ -3,7 +3,8 @@
 //! The plan lets every segment and every release of a lane wait while the thread serves the other lanes, for one dispatch
 //! overhead of each: so it assumes that what a step does for one lane, hand-over included, takes at most that lane's
 //! dispatch overhead. A step serves the lane of its event and each lane that it starts a segment on; one that serves
-//! none, because it only releases jobs or looks at budgets, is part of every lane's overhead. Where a step is longer, the wait of
+//! none, because it only releases jobs or looks at budgets, is part of every lane's overhead. A change of the level of memory
+//! pressure is no lane's event: the plan has one step of the lane with the largest overhead for it. Where a step is longer, the wait of
 //! other lanes may be longer than their bounds count on, even if no job happened to wait.
 
 use crate::evidence::ThreadCounters;
@@ -79,7 +80,7 @@ pub(crate) fn allowed<const LANES: usize>(system: &SystemDesc, event: Event, sta
         Event::Completed { lane, .. } | Event::Preempted { lane, .. } => Some(lane.index()),
         Event::Submit { task, .. } => system.tasks.get(task.index()).map(|task| task.lane.index()),
         Event::Timer | Event::Stop { .. } => None,
-        // The lane whose overhead the analysis takes for a change of level or mode: the one with the largest.
+        // What the thread wait of every lane has for a change of level or mode.
         Event::Pressure { .. } | Event::Mode { .. } => {
             let lanes = system.lanes.iter().enumerate();
             lanes.max_by_key(|(_, lane)| lane.dispatch_overhead.as_ns()).map(|(position, _)| position)
@@ -99,7 +100,7 @@ mod tests {
     use aegis_core::desc::{LaneDesc, SystemDesc, TaskDesc};
     use aegis_core::dispatch::{Event, Job};
     use aegis_core::trace::Kind;
-    use aegis_core::{Duration, Instant, LaneId, ModeId, TaskId};
+    use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, TaskId};
 
     const fn us(value: u64) -> Duration {
         Duration::from_ns(value * 1_000)
@@ -126,6 +127,11 @@ mod tests {
             (completed(0), [None, job, job], 200),
             (Event::Submit { task, arrival: at }, [None; 3], 40),
             (Event::Submit { task, arrival: at }, [job, None, None], 140),
+            // The dearest lane's, and of each other lane that starts something its own.
+            (Event::Pressure { level: Some(LevelId(0)) }, [None; 3], 100),
+            (Event::Pressure { level: None }, [None, job, None], 140),
+            (Event::Pressure { level: None }, [job, None, None], 100),
+            (Event::Stop { end: at }, [None; 3], 40),
         ] {
             assert_eq!(allowed(&system, event, &start), us(expected), "{event:?} {start:?}");
         }

@@ -77,7 +77,7 @@ pub struct TaskSummary {
     pub failed: u64,
     pub aborted: u64,
     pub misses: u64,
-    pub most_recent_misses: u8,
+    pub max_misses_in_window: u8,
     pub miss_window: u8,
     pub overruns: u64,
     pub rejected: u64,
@@ -315,7 +315,7 @@ fn tasks(system: &SystemDesc, stats: &[TaskStats]) -> Vec<TaskSummary> {
         failed: stats.failed,
         aborted: stats.aborted,
         misses: stats.misses,
-        most_recent_misses: stats.most_recent_misses,
+        max_misses_in_window: stats.max_misses_in_window,
         miss_window: task.miss_window,
         overruns: stats.overruns,
         rejected: stats.rejected,
@@ -414,7 +414,16 @@ mod tests {
             drained: true,
             broken: None,
         };
-        let stats = TaskStats { jobs: 10, max_response: fixture::ms(5), ..TaskStats::default() };
+        let stats = TaskStats {
+            jobs: 10,
+            aborted: 3,
+            withheld: 4,
+            skipped: 5,
+            misses: 6,
+            max_misses_in_window: 2,
+            max_response: fixture::ms(5),
+            ..TaskStats::default()
+        };
         let findings = Findings { jobs: 10, voids: 1, ..Findings::default() };
         let system = fixture::system(&[(10, 2)]);
         let watchdog = WatchdogDesc { timeout: fixture::ms(100), device: None, on_stall: OnStall::StopPetting };
@@ -433,12 +442,23 @@ mod tests {
                 verdict: &judge(&findings),
             })
         };
-        assert_eq!(serde_json::to_value(parts(system)).unwrap()["watchdog"], serde_json::Value::Null);
+        let without = serde_json::to_value(parts(system)).unwrap();
+        for part in ["watchdog", "pressure", "modes"] {
+            assert_eq!(without[part], serde_json::Value::Null);
+        }
         let (lanes, proven) = (system.lanes, system.tasks);
         let mode = |leaves| ModeDesc { name: "one", tasks: &[TaskId(0)], lanes, proven, leaves: fixture::ms(leaves) };
         let modes: &[ModeDesc] = Box::leak(Box::new([mode(7), mode(8)]));
-        let summary = parts(&SystemDesc { watchdog: Some(watchdog), modes, ..*system });
+        let levels = &[fixture::LEVEL];
+        let summary = parts(&SystemDesc { watchdog: Some(watchdog), levels, modes, ..*system });
         let value = serde_json::to_value(&summary).unwrap();
+        assert_eq!(value["pressure"], serde_json::json!({"changes": 3, "settled": 2, "late": 1}));
+        let task = &value["tasks"][0];
+        assert_eq!((&task["aborted"], &task["withheld"], &task["skipped"]), (&3.into(), &4.into(), &5.into()));
+        assert_eq!(
+            (&task["misses"], &task["max_misses_in_window"], &task["miss_window"]),
+            (&6.into(), &2.into(), &10.into())
+        );
         assert_eq!(value["schema"], "aegis.summary/1");
         assert_eq!(value["config_hash"], "ab".repeat(32));
         assert_eq!((&value["guarantee"]["valid"], &value["exit"]["status"]), (&false.into(), &4.into()));
@@ -456,6 +476,17 @@ mod tests {
         assert_eq!(value["modes"], expected);
         let expected = serde_json::json!({"worst_ns": 30, "allowed_ns": 20, "exceeded": 2, "explained": 1});
         assert_eq!(value["steps"], expected);
+        let (_, docs) = include_str!("../../../docs/formats.md").split_once("\n## Summary\n").unwrap();
+        let (docs, _) = docs.split_once("\n## ").unwrap();
+        // What the machine is has no list there.
+        let parts = value.as_object().unwrap().iter().filter(|(key, _)| *key != "machine");
+        for (key, part) in parts {
+            assert!(docs.contains(&format!("`{key}")), "no {key} in docs/formats.md");
+            let inner = part.as_array().and_then(|list| list.first()).unwrap_or(part).as_object();
+            for field in inner.into_iter().flat_map(|fields| fields.keys()) {
+                assert!(docs.contains(&format!("`{field}")), "no {key}.{field} in docs/formats.md");
+            }
+        }
     }
 
     #[test]

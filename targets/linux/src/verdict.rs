@@ -189,6 +189,13 @@ mod tests {
                    it: the worst 1.500 ms, the plan allows 0.250 ms";
         assert_eq!((judge(&steps(3, 1)).status, judge(&steps(3, 1)).why.as_str()), (1, why));
         assert_eq!((judge(&steps(10, 10)).status, judge(&steps(11, 11)).status, judge(&steps(0, 0)).status), (0, 1, 0));
+        let late = Findings { levels_late: 2, ..findings(1, 0) };
+        let why = "a level of memory pressure settled later than planned, 2 times";
+        assert_eq!((judge(&late).status, judge(&late).why.as_str()), (1, why));
+        assert_eq!(
+            judge(&Findings { rejected: 1, ..late }).why,
+            "1 arrivals were refused because their task's queue was full"
+        );
         let beyond = Findings { beyond_plan: 1, ..findings(0, 0) };
         assert_eq!(judge(&beyond).status, 1);
     }

@@ -87,7 +87,7 @@ mod clock {
 #[path = "common/fixture.rs"]
 mod fixture;
 
-use aegis_core::desc::{BETWEEN_LEVELS, LevelDesc, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::desc::{BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
 use aegis_core::{Duration, Instant, LevelId, ModeId, TaskId};
 use bell::Bell;
 use changes::{Change, Changes};
@@ -211,19 +211,10 @@ fn rung() {
 /// Two modes and a level of pressure that are open.
 fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Bell>) {
     let base = fixture::system(&[(1, 1)]);
-    let levels = vec![LevelDesc {
-        name: "high",
-        shed: &[],
-        reject: &[],
-        pools: &[],
-        models: &[],
-        moves: &[],
-        settles: Duration::from_ns(1),
-    }];
     let (lanes, proven, leaves) = (base.lanes, base.tasks, Duration::from_ns(1));
     let mode = |name| ModeDesc { name, tasks: &[TaskId(0)], lanes, proven, leaves };
     let modes = vec![mode("first"), mode("second")];
-    let system = SystemDesc { levels: levels.leak(), modes: modes.leak(), ..*base };
+    let system = SystemDesc { levels: &[fixture::LEVEL], modes: modes.leak(), ..*base };
     let (pressure, modes, bell) = (Pressure::new(&system), Modes::new(&system), Arc::new(Bell::new()));
     pressure.open(Arc::clone(&bell));
     modes.open(Arc::clone(&bell));

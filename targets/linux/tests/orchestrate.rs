@@ -303,10 +303,9 @@ fn pressed() -> &'static SystemDesc {
         name,
         shed: &[TaskId(0)],
         reject: &[TaskId(1)],
-        pools: &[],
         models,
-        moves: &[],
         settles,
+        ..fixture::LEVEL
     };
     let bound = tasks[0].response_bound;
     let levels = vec![level("high", bound, &[]), level("compacts", bound, base.models)];

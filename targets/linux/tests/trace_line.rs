@@ -5,11 +5,11 @@
 #[path = "common/fixture.rs"]
 mod fixture;
 
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{LevelDesc, SystemDesc};
 use aegis_core::dispatch::Event;
 use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
 use aegis_core::trace_line::write;
-use aegis_core::{Duration, Instant, LaneId, ModeId, ModelId, TaskId};
+use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId};
 
 fn line(kind: Kind) -> String {
     line_of(fixture::system(&[(10, 2), (20, 3)]), kind)
@@ -80,6 +80,66 @@ fn a_model_in_segments_shows_each_of_them_and_what_they_hand_on_and_its_jobs_tel
     assert!(completed.contains("\"began\":100,\"ended\":400,\"response_ns\":900,\"execution_ns\":350,"), "{completed}");
 }
 
+/// Two levels of memory pressure.
+fn with_levels() -> SystemDesc {
+    const LEVELS: &[LevelDesc] = &[fixture::LEVEL, LevelDesc { name: "critical", ..fixture::LEVEL }];
+    SystemDesc { levels: LEVELS, ..*fixture::system(&[(10, 2), (20, 3)]) }
+}
+
+#[test]
+fn what_ends_a_job_early_or_keeps_it_out_says_all_that_is_published_of_it() {
+    let system = with_levels();
+    let at = Instant::from_ns;
+    let (response, execution) = (Duration::from_ns(350), Duration::from_ns(300));
+    let job = JobRef { task: TaskId(1), request: 7 };
+    let (high, critical) = (LevelId(0), LevelId(1));
+    let pressure = |from, to, settles| Kind::Pressure { from, to, settles };
+    let lines = [
+        (
+            Kind::Aborted { job, lane: LaneId(0), segment: 2, began: at(100), ended: at(400), response, execution },
+            "\"event\":\"aborted\",\"request_id\":\"req-7\",\"task\":\"lane\",\"stream_id\":\"lane-main\",\"segment\":2,\
+             \"began\":100,\"ended\":400,\"response_ns\":350,\"execution_ns\":300,\"deadline_ns\":20000000,\
+             \"bound_ns\":20000000",
+        ),
+        (
+            Kind::Missed { job, lateness: response, recent: 3 },
+            "\"event\":\"miss\",\"request_id\":\"req-7\",\"task\":\"lane\",\"lateness_ns\":350,\"recent\":3,\"window\":10,\
+             \"deadline_ns\":20000000,\"bound_ns\":20000000",
+        ),
+        (
+            Kind::Withheld { task: TaskId(1), arrival: at(9), count: 4, level: critical },
+            "\"event\":\"withheld\",\"task\":\"lane\",\"arrival\":9,\"count\":4,\"level\":\"critical\"",
+        ),
+        (
+            pressure(None, Some(high), Some(response)),
+            "\"event\":\"pressure\",\"from\":null,\"to\":\"high\",\"settles_ns\":350",
+        ),
+        (
+            pressure(Some(high), Some(critical), Some(execution)),
+            "\"event\":\"pressure\",\"from\":\"high\",\"to\":\"critical\",\"settles_ns\":300",
+        ),
+        (
+            pressure(Some(critical), None, None),
+            "\"event\":\"pressure\",\"from\":\"critical\",\"to\":null,\"settles_ns\":null",
+        ),
+        (
+            Kind::Settled { level: high, took: execution, bound: response },
+            "\"event\":\"settled\",\"level\":\"high\",\"took_ns\":300,\"bound_ns\":350",
+        ),
+        (
+            Kind::Stepped { event: Event::Pressure { level: Some(critical) } },
+            "\"event\":\"step\",\"input\":\"pressure\",\"level\":\"critical\"",
+        ),
+        (
+            Kind::Stepped { event: Event::Pressure { level: None } },
+            "\"event\":\"step\",\"input\":\"pressure\",\"level\":null",
+        ),
+    ];
+    for (kind, fields) in lines {
+        assert_eq!(line_of(&system, kind), format!("{{{fields},\"timestamp\":1234567890,\"sequence\":9}}\n"));
+    }
+}
+
 #[test]
 fn every_kind_is_a_json_object_with_its_event() {
     let (at, ns) = (Instant::from_ns(1), Duration::from_ns(2));
@@ -101,6 +161,9 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::GuaranteeVoid { reason: VoidReason::NotPinned }, "guarantee_void"),
         (Kind::Submitted { job: JOB, arrival: at, queue_depth: 1 }, "submission"),
         (Kind::Rejected { task: TaskId(0), arrival: at, count: 4 }, "rejected"),
+        (Kind::Withheld { task: TaskId(0), arrival: at, count: 4, level: LevelId(0) }, "withheld"),
+        (Kind::Pressure { from: None, to: Some(LevelId(0)), settles: Some(ns) }, "pressure"),
+        (Kind::Settled { level: LevelId(0), took: ns, bound: ns }, "settled"),
         (Kind::Skipped { task: TaskId(0), arrival: at }, "skipped"),
         (Kind::ModeRequested { from: ModeId(0), to: ModeId(1), bound: ns }, "mode_requested"),
         (Kind::ModeChanged { from: ModeId(0), to: ModeId(1), took: ns, bound: ns }, "mode_changed"),

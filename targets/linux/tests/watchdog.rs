@@ -84,17 +84,20 @@ const ALLOWED: Duration = Duration::from_ns(65_200_000);
 
 #[test]
 fn a_healthy_vehicle_is_petted_to_its_end_and_stops_the_device_then() {
-    let watchers = Watchers::new();
-    let ran = watchers.run(OnStall::StopPetting, Scenario::of(Act::Spin(500)));
-    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
-    let watched = ran.watched.unwrap();
-    // Where the machine itself stands still for so long, the vehicle is right to say so.
-    if (ran.report.lane_stalls, ran.report.loop_stalls, watched.overdue) == (0, 0, 0) {
-        let pets = watched.pets;
-        assert!(pets >= 5, "{watched:?}");
-        assert_eq!((ran.pets, watchers.pets()), (pets, (pets, pets, true)));
+    // Where the machine itself stands still for so long, the vehicle is right to say so; then another run shows it.
+    for _ in 0..5 {
+        let watchers = Watchers::new();
+        let ran = watchers.run(OnStall::StopPetting, Scenario::of(Act::Spin(500)));
+        assert_eq!((ran.report.broken, ran.report.drained, ran.heap_operations), (None, true, 0));
+        let watched = ran.watched.unwrap();
+        let (written, heard, closed) = watchers.pets();
+        assert_eq!([ran.pets, written, heard], [watched.pets; 3], "all of them or none");
+        if (ran.report.lane_stalls, ran.report.loop_stalls, watched.overdue) == (0, 0, 0) {
+            assert!(watched.pets >= 5 && closed, "{watched:?}");
+            return;
+        }
     }
-    assert_eq!(ran.heap_operations, 0);
+    panic!("the machine stood still for 60 ms in each of five runs of 400 ms");
 }
 
 #[test]

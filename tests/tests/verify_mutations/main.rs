@@ -40,7 +40,7 @@ fn field(path: &values::Path) -> String {
 const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("lane.busy-period-ns", "the other length solves the recurrence, too, and every solution is long enough"),
     ("lane.core", "any core that no other thread has"),
-    ("lane.dispatch-overhead-ns", "less of it in a table, whose slots stay long enough"),
+    ("lane.launch-overhead-ns", "less of it in a table, whose slots stay long enough"),
     ("lane.points-ns.0", "a point between two deadlines repeats what the one before it says"),
     ("lane.points-ns.1", "a later finish is as true, and still in time for every bound"),
     ("lane.thread-wait-ns", "less of it in a table, whose slots stay long enough"),

@@ -3,10 +3,41 @@
 use super::plans::{descriptors, good};
 use aegis_codegen::analysis::Load;
 use aegis_codegen::plan::{Certificate, Plan};
-use aegis_core::desc::{Policy, SystemDesc};
+use aegis_codegen::system::{Level, Task};
+use aegis_core::desc::{BETWEEN_LEVELS, Policy, SystemDesc};
 use aegis_core::layout::TABLE_LAYOUT;
+use aegis_core::time::Duration;
 use aegis_core::verify::{Violation, verify};
 use aegis_tests::planned::{lane, lock, system, task};
+
+#[test]
+fn an_event_waits_for_all_that_the_thread_may_do_first() {
+    let on = |name, lane| task(name, lane, Load::whole(10, 10_000, 9_000, 0));
+    let submitted = Task { submitted: true, ..on("x", 1) };
+    let lanes = vec![lane("a", Policy::RateMonotonic, 30, 7), lane("b", Policy::EarliestDeadlineFirst, 5, 0)];
+    let mut vehicle = system(lanes, vec![on("w", 0), submitted]);
+    let shed = Level { name: "high".to_owned(), shed: vec![0], reject: Vec::new(), compact: false, span: 0..0 };
+    // The other lane twice, the submission once, and the dearest lane for a change of level.
+    for (levels, waits) in [(Vec::new(), [2 * 5 + 5, 2 * 30 + 5]), (vec![shed], [2 * 5 + 5 + 30, 2 * 30 + 5 + 30])] {
+        let has_levels = !levels.is_empty();
+        vehicle.levels = levels;
+        for (lane, wait) in vehicle.lanes.iter_mut().zip(waits) {
+            lane.thread_wait = Duration::from_ns(wait);
+        }
+        let plan = lock(&vehicle).unwrap().plan;
+        let with = |lane: usize, wait: u64| {
+            let mut changed = plan.clone();
+            changed.lanes[lane].thread_wait_ns = wait;
+            verify(descriptors(changed))
+        };
+        for (lane, wait) in waits.into_iter().enumerate() {
+            assert_eq!(with(lane, wait), Ok(()));
+            assert_eq!(with(lane, wait - 1), Err(Violation::Waits));
+            let too_long = if has_levels { Violation::Waits } else { Violation::Responses };
+            assert_eq!(with(lane, BETWEEN_LEVELS.as_ns()), Err(too_long));
+        }
+    }
+}
 
 #[test]
 fn vacuous_and_foreign_certificates_are_refused() {

@@ -34,7 +34,14 @@ pub(crate) struct Arguments {
     /// Do not fail because the machine grants no guarantee.
     #[arg(long)]
     allow_void: bool,
+    /// If this machine's own measurements refute the vehicle, run it slower: every period, phase, deadline and limit of a chain
+    /// times the smallest whole number, up to 64, with which all is proven.
+    #[arg(long)]
+    fit: bool,
 }
+
+/// How much slower `--fit` lets a vehicle run, at most.
+const SLOWEST: u64 = 64;
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let (loaded, findings) = load_sound(&arguments.manifest)?;
@@ -57,6 +64,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let output = vehicle.output();
     let local = output.join("profiles");
     let locally = Options { substitute: Some(&local), exact: false };
+    // Why the vehicle that runs is not the one of the manifest.
+    let mut slowed = None;
     let (profiles, checked) = if measure::is_of(&committed, &answer) {
         (None, committed)
     } else {
@@ -76,12 +85,31 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         let mut checked = check_loaded(&loaded, findings.clone(), locally).map_err(Failure::internal)?;
         if !measure::is_of(&checked, &answer) {
             measure::measure(&loaded, &program, Some(&local))?;
-            checked = check_loaded(&loaded, findings, locally).map_err(Failure::internal)?;
+            checked = check_loaded(&loaded, findings.clone(), locally).map_err(Failure::internal)?;
+        }
+        if arguments.fit
+            && checked.resolved.is_some()
+            && !checked.passes()
+            && let Some((times, fitting)) = fit(&loaded, &findings, locally)?
+        {
+            let words = format!(
+                "NOT THE VEHICLE OF {}: by its own measurements this machine is too slow for it. As --fit permits, every \
+                 period, phase, deadline and limit of a chain is {times} times as long in all that follows.\n\n",
+                loaded.file
+            );
+            print(&words);
+            (slowed, checked) = (Some(words), fitting);
         }
         (Some(local), checked)
     };
     if !checked.passes() {
-        return refuse(&loaded, &checked);
+        let outcome = refuse(&loaded, &checked);
+        if profiles.is_some() && !arguments.fit {
+            print(
+                "these are this machine's own measurements: `--fit` runs the vehicle as much slower as they demand\n",
+            );
+        }
+        return outcome;
     }
     show_findings(&checked.findings, &loaded.file, &loaded.text);
     print(&human(&checked, true));
@@ -93,7 +121,20 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let lock = std::path::absolute(&lock).map_err(Failure::input)?;
     let binary = vehicle.build_binary(profiles.as_ref().map(|_| lock.as_path()))?;
     render(&arguments.manifest, &lock, &output.join("plan.rs"))?;
-    drive(arguments, &checked, &binary, &output)
+    drive(arguments, &checked, slowed.as_deref().unwrap_or_default(), &binary, &output)
+}
+
+/// By how much the vehicle has to be slower so that all is proven, at least, with that check.
+fn fit(loaded: &Loaded, findings: &[Finding], options: Options<'_>) -> Result<Option<(u64, Checked)>, Failure> {
+    for times in 2..=SLOWEST {
+        let Some(manifest) = loaded.manifest.slowed(times) else { break };
+        let slowed = Loaded { manifest, ..loaded.clone() };
+        let checked = check_loaded(&slowed, findings.to_vec(), options).map_err(Failure::internal)?;
+        if checked.passes() {
+            return Ok(Some((times, checked)));
+        }
+    }
+    Ok(None)
 }
 
 fn refuse(loaded: &Loaded, checked: &Checked) -> Outcome {
@@ -104,8 +145,8 @@ fn refuse(loaded: &Loaded, checked: &Checked) -> Outcome {
     Err(Failure::Findings)
 }
 
-/// Runs the binary, and writes the report whatever its status.
-fn drive(arguments: &Arguments, checked: &Checked, binary: &Path, output: &Path) -> Outcome {
+/// Runs the binary, and writes the report, after `words`, whatever its status.
+fn drive(arguments: &Arguments, checked: &Checked, words: &str, binary: &Path, output: &Path) -> Outcome {
     let or = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| output.join(name));
     let (trace, summary) = (or(&arguments.trace, "trace.jsonl"), or(&arguments.summary, "summary.json"));
     let report = or(&arguments.report, "report.md");
@@ -128,6 +169,7 @@ fn drive(arguments: &Arguments, checked: &Checked, binary: &Path, output: &Path)
         command.status().map_err(|error| Failure::Input(format!("cannot start `{}`: {error}", binary.display())))?;
     if let Ok(text) = std::fs::read_to_string(&summary) {
         let markdown = report::run::render(checked, &text).map_err(Failure::internal)?;
+        let markdown = format!("{words}{markdown}");
         aegis_codegen::build_rs::write_atomically(&report, &markdown)
             .map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", report.display())))?;
         print(&format!("trace   {}\nsummary {}\nreport  {}\n", trace.display(), summary.display(), report.display()));

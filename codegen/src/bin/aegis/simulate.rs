@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Replay the arrivals and executions of a file that `aegis explain --task NAME --witness FILE` wrote.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pattern", "duration", "seed"])]
     witness: Option<PathBuf>,
-    /// Write a trace as the vehicle does, for `aegis trace replay`; not of the critical pattern, which is one run per task.
+    /// Write a trace as the vehicle does, for `aegis trace replay`. Needs another pattern than the critical one, which is one run per task.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Print schema `aegis.simulation/1` instead of a table.
@@ -86,6 +86,10 @@ struct Task<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    // Before a file is overwritten.
+    if arguments.trace.is_some() && arguments.witness.is_none() && arguments.pattern == Which::Critical {
+        return Err(Failure::Input(SimulationError::ManyRuns.to_string()));
+    }
     let (loaded, findings) = load_sound(&arguments.manifest)?;
     let checked = check_loaded(&loaded, findings, Options::default()).map_err(Failure::internal)?;
     show_findings(&checked.findings, &loaded.file, &loaded.text);

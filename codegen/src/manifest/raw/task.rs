@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use aegis_core::desc::{OnMiss, OnOverrun};
+use aegis_core::desc::{LONGEST_MISS_WINDOW, OnMiss, OnOverrun};
 use aegis_core::time::Duration;
 use toml::Spanned;
 
@@ -152,12 +152,9 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let staged = section.has("stages");
     let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
     let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
-    let words = [("continue", OnMiss::Continue), ("skip-next", OnMiss::SkipNext), ("abort-job", OnMiss::AbortJob)];
-    let on_miss = answer(section, "on-miss", &words);
-    let miss_window = section.count("miss-window", 1, Manifest::LONGEST_MISS_WINDOW);
-    let words =
-        [("continue", OnOverrun::Continue), ("skip-next", OnOverrun::SkipNext), ("abort-job", OnOverrun::AbortJob)];
-    let on_overrun = answer(section, "on-overrun", &words);
+    let on_miss = answer(section, "on-miss", &OnMiss::ALL.map(|answer| (answer.name(), answer)));
+    let miss_window = section.count("miss-window", 1, LONGEST_MISS_WINDOW);
+    let on_overrun = answer(section, "on-overrun", &OnOverrun::ALL.map(|answer| (answer.name(), answer)));
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
     let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
     section.choice("early", &[("reject", ())], &["defer"]);

@@ -7,13 +7,6 @@ use toml::Spanned;
 use crate::finding::{Code, Finding};
 use crate::manifest::reader::Section;
 
-/// The answers to a stall by their names in manifests.
-const ANSWERS: &[(&str, OnStall)] = &[
-    (OnStall::Record.name(), OnStall::Record),
-    (OnStall::StopPetting.name(), OnStall::StopPetting),
-    (OnStall::Exit.name(), OnStall::Exit),
-];
-
 /// How the vehicle watches itself.
 pub(crate) struct Watchdog {
     pub(crate) timeout: Option<Spanned<Duration>>,
@@ -28,7 +21,7 @@ pub(super) fn watchdog(root: &mut Section<'_>) -> Option<Watchdog> {
     let timeout = section.required("timeout", "timeout = \"500ms\"", time);
     let device = if section.has("device") { device(&mut section).map(Some) } else { Some(None) };
     let on_stall = if section.has("on-stall") {
-        section.choice("on-stall", ANSWERS, &[]).map(Spanned::into_inner)
+        section.choice("on-stall", &OnStall::ALL.map(|answer| (answer.name(), answer)), &[]).map(Spanned::into_inner)
     } else {
         Some(OnStall::StopPetting)
     };

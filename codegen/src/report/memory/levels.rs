@@ -3,7 +3,6 @@
 use super::Region;
 use crate::memory::{Layout, LevelLayout, Placement};
 use crate::system::{Level, System};
-use aegis_core::desc::ALIGNMENT;
 use serde::Serialize;
 
 /// An answer to memory pressure with what it leaves.
@@ -65,8 +64,7 @@ pub struct LevelPoolView<'a> {
 /// Where a model's tensor lies.
 fn region(system: &System, placed: &[Placement], (model, tensor): (usize, usize)) -> Option<Region> {
     let desc = system.models.get(model)?.all_tensors().nth(tensor)?;
-    let length = desc.size.0.checked_next_multiple_of(ALIGNMENT.0)?;
-    Some(Region::from(*placed.get(model)?.tensors.get(tensor)?, length))
+    Some(Region::of(*placed.get(model)?.tensors.get(tensor)?, desc))
 }
 
 pub(super) fn of<'a>(system: &'a System, layout: &Layout, settles: &[u64]) -> Vec<LevelView<'a>> {
@@ -82,11 +80,6 @@ fn view<'a>(
 ) -> LevelView<'a> {
     let names =
         |tasks: &[usize]| tasks.iter().filter_map(|task| Some(system.tasks.get(*task)?.name.as_str())).collect();
-    let taken = |device: usize| {
-        let owner = system.devices.get(device).and_then(|device| device.shares).unwrap_or(device);
-        let each = layout.drawing(system, owner).filter_map(|(other, _)| left.pools.get(other));
-        each.map(|pool| pool.height.0.saturating_add(pool.weights.0)).fold(0, u64::saturating_add)
-    };
     let moves = left.moves.iter().filter_map(|(model, tensor)| {
         let at = (*model, *tensor);
         let desc = system.models.get(*model)?;
@@ -98,16 +91,16 @@ fn view<'a>(
         })
     });
     let pools = system.devices.iter().zip(&layout.pools).zip(&left.pools).enumerate();
-    let pools = pools.map(|(position, ((device, whole), left))| {
-        let arena = whole.height.0.saturating_sub(left.height.0);
+    let pools = pools.map(|(position, ((device, whole), pool))| {
+        let arena = whole.height.0.saturating_sub(pool.height.0);
         LevelPoolView {
             name: &device.name,
-            height_bytes: left.height.0,
-            lower_bound_bytes: left.lower_bound.0,
-            weights_bytes: left.weights.0,
-            given_back_bytes: arena.saturating_add(whole.weights.0.saturating_sub(left.weights.0)),
-            copied_bytes: left.copied.0,
-            taken_bytes: taken(position),
+            height_bytes: pool.height.0,
+            lower_bound_bytes: pool.lower_bound.0,
+            weights_bytes: pool.weights.0,
+            given_back_bytes: arena.saturating_add(whole.weights.0.saturating_sub(pool.weights.0)),
+            copied_bytes: pool.copied.0,
+            taken_bytes: layout.taken_at(left, system, position),
             beside: layout.beside(system, position),
         }
     });

@@ -161,6 +161,11 @@ impl Region {
         Self { begin: begin.0, end: begin.0.saturating_add(length) }
     }
 
+    /// Where a tensor lies, with what aligns the next one.
+    fn of(at: ByteOffset, tensor: &crate::system::Tensor) -> Self {
+        Self::from(at, tensor.size.0.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX))
+    }
+
     /// How many bytes it has.
     #[must_use]
     pub const fn bytes(self) -> u64 {
@@ -299,7 +304,7 @@ fn tensors<'a>(model: &'a Model, placement: &Placement) -> Vec<TensorView<'a>> {
                 _ if position < kept => "output",
                 _ => "carried",
             },
-            region: Region::from(*at, tensor.size.0.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX)),
+            region: Region::of(*at, tensor),
             bytes: tensor.size.0,
             segments,
         };
@@ -314,7 +319,7 @@ fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> V
         Pool {
             name: &device.name,
             capacity_bytes: device.memory.0,
-            shares: device.shares.and_then(|owner| Some(system.devices.get(owner)?.name.as_str())),
+            shares: system.shared_name(device),
             beside: layout.beside(system, position),
             taken_bytes: layout.taken(system, position),
             height_bytes: pool.height.0,

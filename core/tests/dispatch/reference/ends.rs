@@ -64,7 +64,9 @@ impl Reference {
 
     pub(super) fn miss(&mut self, job: &Job, at: u64) {
         let task = self.task(job.task);
-        let before = self.history[job.task.index()].iter().rev().take(usize::from(task.miss_window) - 1);
+        let first = self.first_stage(job.task);
+        let window = usize::from(self.system.tasks[first].miss_window);
+        let before = self.history[first].iter().rev().take(window - 1);
         let recent = u8::try_from(before.filter(|missed| **missed).count()).unwrap() + 1;
         let lateness = Duration::from_ns(at.saturating_sub(job.deadline.as_ns()));
         self.note(at, Kind::Missed { job: job.reference(), lateness, recent });
@@ -86,7 +88,8 @@ impl Reference {
             let first = self.first_stage(life.job.task);
             self.skip_late[first] = false;
         }
-        self.history[life.job.task.index()].push(is_late);
+        let first = self.first_stage(life.job.task);
+        self.history[first].push(is_late);
     }
 
     /// The job is in no list any more.

@@ -7,28 +7,26 @@ use aegis_core::trace::{Kind, Reason, StateKey};
 use aegis_core::{LaneId, TaskId};
 
 impl Reference {
-    /// The job that goes next on a lane; what is too late for it ends.
+    /// The job that goes next on a lane; one that is too late for it ends, and nothing starts in that step.
     pub(super) fn next(&mut self, lane: usize, now: u64) -> Option<(Job, StateKey)> {
-        loop {
-            let in_table = self.system.lanes[lane].policy == Policy::TimeTriggered;
-            let chosen = if in_table { self.in_table(lane, now)? } else { self.first(lane)? };
-            let key = self.key(lane);
-            let position = self.lives.iter().position(|life| life.job == chosen).unwrap();
-            if now <= chosen.deadline.as_ns() || !self.looks(chosen.task) {
-                return Some((chosen, key));
-            }
-            if self.task(chosen.task).on_miss == OnMiss::AbortJob {
-                let mut life = self.lives.remove(position);
-                life.job.segment = life.job.segment.saturating_sub(1);
-                self.abort(life, LaneId(u16::try_from(lane).unwrap()), now, now);
-                continue;
-            }
-            if !self.lives[position].missed {
-                self.miss(&chosen, now);
-                self.lives[position].missed = true;
-            }
+        let in_table = self.system.lanes[lane].policy == Policy::TimeTriggered;
+        let chosen = if in_table { self.in_table(lane, now)? } else { self.first(lane)? };
+        let key = self.key(lane);
+        let position = self.lives.iter().position(|life| life.job == chosen).unwrap();
+        if now <= chosen.deadline.as_ns() || !self.looks(chosen.task) {
             return Some((chosen, key));
         }
+        if self.task(chosen.task).on_miss == OnMiss::AbortJob {
+            let mut life = self.lives.remove(position);
+            life.job.segment = life.job.segment.saturating_sub(1);
+            self.abort(life, LaneId(u16::try_from(lane).unwrap()), now, now);
+            return None;
+        }
+        if !self.lives[position].missed {
+            self.miss(&chosen, now);
+            self.lives[position].missed = true;
+        }
+        Some((chosen, key))
     }
 
     /// Chooses an idle lane's next job.

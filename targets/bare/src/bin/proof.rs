@@ -7,6 +7,9 @@
 #![no_main]
 #![allow(unsafe_code, reason = "an entry that keeps its name, and the declaration of what does not exist")]
 
+#[path = "../no_panic.rs"]
+mod no_panic;
+
 use aegis_bare::plan::{LANES, QUEUE, SYSTEM, TASKS};
 use aegis_core::desc::{SystemDesc, occupied};
 use aegis_core::dispatch::{Event, State, count_unfinished, state_bytes, step};
@@ -14,16 +17,6 @@ use aegis_core::trace::{Kind, Record, Sink};
 use aegis_core::{Bytes, Instant, LaneId, TaskId, trace_line, verify};
 use core::fmt::{self, Write};
 use core::hint::black_box;
-
-unsafe extern "C" {
-    /// Defined nowhere.
-    safe fn aegis_a_panic_is_reachable() -> !;
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    aegis_a_panic_is_reachable()
-}
 
 /// Everything that a vehicle calls, as often as it likes, with whatever it likes.
 ///
@@ -47,6 +40,7 @@ pub extern "C" fn _start() -> ! {
 /// What loops and backends ask the tables.
 fn descriptors(system: &SystemDesc) {
     let position = || black_box(0_usize);
+    _ = black_box(verify::scratch_is_its_own(system, position(), position()));
     for model in system.models {
         _ = black_box((model.tensor(position()).is_some(), model.life(position()).is_some(), model.memory()));
     }
@@ -70,7 +64,7 @@ fn drive<const TASKS: usize, const LANES: usize, const QUEUE: usize>() {
             state.running(LaneId(black_box(0))),
         ));
         state.waiting(TaskId(black_box(0))).for_each(|job| _ = black_box(job));
-        count_unfinished(&state, now, &mut Opaque);
+        count_unfinished(system, &mut state, now, &mut Opaque);
     }
 }
 

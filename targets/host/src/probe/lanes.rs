@@ -77,7 +77,7 @@ fn measure(request: &Request, asked: &LaneRequest) -> Result<LaneAnswer, ProbeEr
     }
     let link = lane.link();
     let (runs, seconds, name) = (request.min_runs, request.min_seconds, asked.name.clone());
-    // A step looks at every task of the vehicle; the next larger table is measured.
+    // The state grows with the number of tasks, and with it what a step finds in the cache; the next larger one is measured.
     let series = match asked.tasks {
         0..=16 => series::<16>,
         17..=128 => series::<128>,

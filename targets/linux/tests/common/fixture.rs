@@ -2,8 +2,8 @@
 #![allow(unreachable_pub, dead_code, reason = "shared by unit tests and several integration tests")]
 
 use aegis_core::desc::{
-    Certificate, FileDesc, LaneDesc, MachineDesc, ModelDesc, OnMiss, OnOverrun, Policy, PoolDesc, Preemption, Release,
-    SegmentDesc, SystemDesc, TaskDesc, TensorDesc,
+    Certificate, FileDesc, LaneDesc, LevelDesc, MachineDesc, ModelDesc, OnMiss, OnOverrun, Policy, PoolDesc,
+    Preemption, Release, SegmentDesc, SystemDesc, TaskDesc, TensorDesc,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
 use aegis_core::{Duration, layout};
@@ -51,6 +51,17 @@ pub const CHAIN: ModelDesc = ModelDesc {
     carried: &[tensor("h", 128)],
     segments: &[SegmentDesc { writes: &[2], ..SEGMENT }, SegmentDesc { reads: &[2], ..SEGMENT }],
     ..MODEL
+};
+
+/// A level of memory pressure at which everything goes on.
+pub const LEVEL: LevelDesc = LevelDesc {
+    name: "high",
+    shed: &[],
+    reject: &[],
+    pools: &[],
+    models: &[],
+    moves: &[],
+    settles: Duration::from_ns(1),
 };
 
 /// A plan whose tasks have a period and segments in milliseconds, on one lane that preempts between segments. Those of several

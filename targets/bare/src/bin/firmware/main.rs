@@ -8,19 +8,11 @@
 #[cfg_attr(target_arch = "arm", path = "arm.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 mod machine;
+#[path = "../../no_panic.rs"]
+mod no_panic;
 mod semihosting;
 
 use semihosting::Output;
-
-unsafe extern "C" {
-    /// Defined nowhere.
-    safe fn aegis_a_panic_is_reachable() -> !;
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    aegis_a_panic_is_reachable()
-}
 
 /// Called once the machine has a stack.
 // SAFETY: no other function has this name.

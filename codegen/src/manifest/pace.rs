@@ -1,0 +1,60 @@
+//! The same vehicle at a slower pace.
+
+use super::model::Manifest;
+use aegis_core::time::Duration;
+use toml::Spanned;
+
+impl Manifest {
+    /// This vehicle with every time that its environment sets `times` as long: periods, deadlines, phases, and what chains are
+    /// allowed. What a machine needs stays: executions, hooks, jitters, budgets and overheads.
+    ///
+    /// `None` where a time would exceed 2⁶⁴ − 1 ns.
+    #[must_use]
+    pub fn slowed(&self, times: u64) -> Option<Self> {
+        let stretch = |time: &mut Duration| {
+            *time = Duration::from_ns(time.as_ns().checked_mul(times)?);
+            Some(())
+        };
+        let stretch_spanned = |time: &mut Spanned<Duration>| stretch(time.get_mut());
+        let mut slowed = self.clone();
+        for task in &mut slowed.tasks {
+            stretch_spanned(&mut task.period)?;
+            stretch_spanned(&mut task.deadline)?;
+            stretch(&mut task.phase)?;
+        }
+        for chain in &mut slowed.chains {
+            for limit in [&mut chain.max_reaction, &mut chain.max_age].into_iter().flatten() {
+                stretch_spanned(limit)?;
+            }
+        }
+        Some(slowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use aegis_core::time::Duration;
+
+    #[test]
+    fn what_the_environment_sets_is_stretched_and_what_the_machine_needs_is_not() {
+        let text = "
+            system = { name = \"tiny\", policy = \"edf\" }
+            lane.main = { kind = \"cpu\", core = 1 }
+            task.a = { lane = \"main\", period = \"10ms\", deadline = \"8ms\", phase = \"3ms\", jitter = \"1ms\", wcet = \"2ms\" }
+            task.b = { lane = \"main\", period = \"20ms\", wcet = \"5ms\" }
+            chain.c = { tasks = [\"a\", \"b\"], max-reaction = \"60ms\" }";
+        let manifest = parse("tiny.toml", text).0.unwrap();
+        let slowed = manifest.slowed(3).unwrap();
+        let ms = |count: u64| Duration::from_ns(count * 1_000_000);
+        let times = |task: usize| {
+            let task = &slowed.tasks[task];
+            [*task.period.get_ref(), *task.deadline.get_ref(), task.phase, task.jitter]
+        };
+        assert_eq!(times(0), [ms(30), ms(24), ms(9), ms(1)]);
+        assert_eq!(times(1), [ms(60), ms(60), ms(0), ms(0)]);
+        assert_eq!(slowed.chains[0].max_reaction.as_ref().map(|limit| *limit.get_ref()), Some(ms(180)));
+        assert_eq!(format!("{:?}", slowed.tasks[0].execution), format!("{:?}", manifest.tasks[0].execution));
+        assert!(manifest.slowed(u64::MAX).is_none(), "beyond the range");
+    }
+}

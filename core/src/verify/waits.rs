@@ -1,0 +1,90 @@
+//! Re-proves how long an event of a lane waits for the orchestration thread.
+//!
+//! The thread looks at each lane once a turn, so an event waits for the rest of one turn and a part of the next. In that time it serves
+//! each other lane at most twice: a segment's end is seen and another segment is started by a step for somebody else, or a segment
+//! shorter than the wait is started, ends, and a third is started; to start one and to see its end cost a dispatch overhead together.
+//! Besides, each submitted task has at most one arrival that is not taken, and the level of memory pressure and the mode change at
+//! most once in [`BETWEEN_LEVELS`], which is longer than the wait.
+
+use crate::desc::{BETWEEN_LEVELS, Release, SystemDesc};
+
+/// Whether each lane's `thread_wait` is at least what the thread may do before it serves one of the lane's events.
+#[must_use]
+pub const fn thread_waits_hold(system: &SystemDesc) -> bool {
+    let Some(shared) = shared_by_all(system) else {
+        return false;
+    };
+    let mut lanes = system.lanes;
+    let mut position: usize = 0;
+    while let [lane, rest @ ..] = lanes {
+        let Some(least) = others_twice(system, position, shared) else {
+            return false;
+        };
+        let in_time = !changes(system) || lane.thread_wait.as_ns() < BETWEEN_LEVELS.as_ns();
+        if lane.thread_wait.as_ns() < least || !in_time {
+            return false;
+        }
+        let Some(next) = position.checked_add(1) else {
+            return false;
+        };
+        position = next;
+        lanes = rest;
+    }
+    true
+}
+
+/// Whether the level of memory pressure or the mode can change.
+const fn changes(system: &SystemDesc) -> bool {
+    !system.levels.is_empty() || !system.modes.is_empty()
+}
+
+/// Submissions, and a change of the level or the mode: the lane whose overhead is the largest stands for it.
+const fn shared_by_all(system: &SystemDesc) -> Option<u64> {
+    let mut sum: u64 = 0;
+    if changes(system) {
+        let mut lanes = system.lanes;
+        while let [lane, rest @ ..] = lanes {
+            if lane.dispatch_overhead.as_ns() > sum {
+                sum = lane.dispatch_overhead.as_ns();
+            }
+            lanes = rest;
+        }
+    }
+    let mut tasks = system.tasks;
+    while let [task, rest @ ..] = tasks {
+        if matches!(task.release, Release::Submitted) {
+            let Some(lane) = super::terms::lane_of(system, task) else {
+                return None;
+            };
+            let Some(added) = sum.checked_add(lane.dispatch_overhead.as_ns()) else {
+                return None;
+            };
+            sum = added;
+        }
+        tasks = rest;
+    }
+    Some(sum)
+}
+
+const fn others_twice(system: &SystemDesc, position: usize, sum: u64) -> Option<u64> {
+    let mut sum = sum;
+    let mut lanes = system.lanes;
+    let mut other: usize = 0;
+    while let [lane, rest @ ..] = lanes {
+        if other != position {
+            let Some(twice) = lane.dispatch_overhead.as_ns().checked_mul(2) else {
+                return None;
+            };
+            let Some(added) = sum.checked_add(twice) else {
+                return None;
+            };
+            sum = added;
+        }
+        let Some(next) = other.checked_add(1) else {
+            return None;
+        };
+        other = next;
+        lanes = rest;
+    }
+    Some(sum)
+}
