@@ -66,12 +66,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
     for (lane, core) in lanes.iter_mut().zip(1..) {
         lane.core = core;
     }
-    let dispatch: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
-    let submitted = tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
-    for (lane, wait) in lanes.iter_mut().zip(thread_waits(&dispatch, submitted, false)) {
-        lane.thread_wait = lane.thread_wait.max(wait.expect("the overheads sum"));
-    }
-    System {
+    let mut system = System {
         name: "numbers".to_owned(),
         file: "system.toml".to_owned(),
         orchestration_core: 0,
@@ -86,6 +81,22 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         chains: Vec::new(),
         levels: Vec::new(),
         modes: Vec::new(),
+    };
+    share_thread(&mut system);
+    system
+}
+
+/// Lets each lane wait for the orchestration thread at least as long as the checker demands: once more after levels of pressure or
+/// modes were added.
+///
+/// # Panics
+/// Where the overheads sum to more than 2⁶⁴ − 1 ns.
+pub fn share_thread(system: &mut System) {
+    let dispatch: Vec<Duration> = system.lanes.iter().map(|lane| lane.dispatch_overhead).collect();
+    let submitted = system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
+    let has_changes = !(system.levels.is_empty() && system.modes.is_empty());
+    for (lane, wait) in system.lanes.iter_mut().zip(thread_waits(&dispatch, submitted, has_changes)) {
+        lane.thread_wait = lane.thread_wait.max(wait.expect("the overheads sum"));
     }
 }
 

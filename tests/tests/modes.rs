@@ -18,7 +18,7 @@ use aegis_core::desc::{OnOverrun, Policy, Preemption, SystemDesc};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
 use aegis_core::verify::{Violation, verify};
-use aegis_tests::planned::{lane, lock, plan, system, task};
+use aegis_tests::planned::{lane, lock, plan, share_thread, system, task};
 use fastrand::Rng;
 
 const POLICIES: [Policy; 5] = [
@@ -118,6 +118,7 @@ fn random_system(rng: &mut Rng) -> System {
     let mode = |(number, tasks)| Mode { name: format!("m{number}"), tasks, span: 0..0 };
     let mut system = system(lanes, tasks);
     system.modes = members.into_iter().enumerate().map(mode).collect();
+    share_thread(&mut system);
     system
 }
 
@@ -227,7 +228,7 @@ fn good() -> (System, Lock) {
         vec![given, lane("edf", Policy::EarliestDeadlineFirst, 1, 0), lane("table", Policy::TimeTriggered, 0, 0)];
     let load = Load::whole;
     let mut tasks = vec![
-        task("a", 0, load(5, 50, 40, 0)),
+        task("a", 0, load(5, 50, 50, 0)),
         task("b", 0, load(20, 100, 90, 3)),
         task("c", 0, load(30, 200, 190, 0)),
         task("x", 1, load(10, 60, 50, 0)),
@@ -240,6 +241,7 @@ fn good() -> (System, Lock) {
     let mut system = system(lanes, tasks);
     let mode = |name: &str, tasks: &[usize]| Mode { name: name.to_owned(), tasks: tasks.to_vec(), span: 0..0 };
     system.modes = vec![mode("all", &[0, 1, 2, 3, 4, 5]), mode("less", &[0, 2, 4, 5])];
+    share_thread(&mut system);
     let lock = lock(&system).expect("it holds");
     (system, lock)
 }
