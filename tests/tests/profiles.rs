@@ -48,13 +48,13 @@ wakeup-latency = "1ms"
 [lane.b]
 kind = "cpu"
 core = 2
-dispatch-overhead = "400ms"
+dispatch-overhead = "240ms"
 wakeup-latency = "1ms"
 
 [lane.c]
 kind = "cpu"
 core = 3
-dispatch-overhead = "200ms"
+dispatch-overhead = "140ms"
 wakeup-latency = "1ms"
 
 [task.look]
@@ -304,9 +304,9 @@ fn the_unchanged_vehicle_passes_without_a_finding() {
 
 #[test]
 fn an_event_that_waits_for_one_change_of_level_at_most_is_no_finding() {
-    let just_below = LEVELS.replace("200ms", "199999999ns");
+    let just_below = LEVELS.replace("140ms", "139999999ns");
     let (none, _) = LEVELS.split_once("[pressure").unwrap();
-    for (text, longest) in [(just_below.as_str(), 999_999_999), (none, 600_000_000)] {
+    for (text, longest) in [(just_below.as_str(), 999_999_998), (none, 760_000_000)] {
         let vehicle = vehicle(&[]);
         let file = vehicle.path().join(MANIFEST);
         let checked = check(file.to_str().unwrap(), text.to_owned(), Options::default()).unwrap();
