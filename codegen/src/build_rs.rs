@@ -40,6 +40,14 @@ pub enum BuildError {
     /// The manifest has what no binary of this version can be.
     #[error("{0}")]
     NotBuildable(String),
+    /// The plan's periods are not the manifest's.
+    #[error("the lock at {} plans {times} times the periods of its manifest, for `aegis run --fit` alone: run `aegis check`", .path.display())]
+    Slowed {
+        /// Which.
+        path: PathBuf,
+        /// How many times as long they are.
+        times: u64,
+    },
     /// A task runs nothing.
     #[error("task `{0}` has no model: such a plan is for analysis and simulation, not for a binary")]
     NoModel(String),
@@ -73,11 +81,16 @@ fn try_render(manifest: &str) -> Result<(), BuildError> {
     let out = variable("OUT_DIR")?.join("plan.rs");
     let manifest = crate_folder.join(manifest);
     println!("cargo::rerun-if-env-changed={LOCK_VARIABLE}");
-    let path = std::env::var_os(LOCK_VARIABLE).map_or_else(|| manifest.with_extension("lock"), PathBuf::from);
+    let own = std::env::var_os(LOCK_VARIABLE).map(PathBuf::from);
+    let is_committed = own.is_none();
+    let path = own.unwrap_or_else(|| manifest.with_extension("lock"));
     for watched in [&manifest, &path] {
         println!("cargo::rerun-if-changed={}", watched.display());
     }
     let lock = accepted(&manifest, &path)?;
+    if let Some(times) = lock.lock.slowed.filter(|_| is_committed) {
+        return Err(BuildError::Slowed { path, times });
+    }
     let folder = manifest.parent().unwrap_or(Path::new("."));
     for input in &lock.lock.inputs {
         println!("cargo::rerun-if-changed={}", folder.join(&input.path).display());

@@ -135,6 +135,7 @@ pub fn check_loaded(loaded: &Loaded, mut findings: Vec<Finding>, options: Option
     let lock = match &layout {
         Some(layout) if holds && !without_certificate => {
             let lock = Lock::new(certify(system, &analysis, layout)?, resolved.inputs.clone())?;
+            let lock = lock.slowed(loaded.manifest.pace);
             aegis_core::verify::verify(tables::leak(&lock)?)?;
             Some(lock)
         }

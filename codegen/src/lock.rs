@@ -38,6 +38,10 @@ pub struct Header {
     pub tool: String,
     /// SHA-256 over the plan's text.
     pub plan_sha256: String,
+    /// How many times as long as in the manifest the plan's periods, phases, deadlines and limits of chains are; absent where
+    /// they are the manifest's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowed: Option<u64>,
     /// The manifest first, then the profiles.
     #[serde(rename = "input")]
     pub inputs: Vec<Input>,
@@ -147,8 +151,16 @@ impl Lock {
     pub fn new(plan: Plan, inputs: Vec<Input>) -> Result<Self, toml::ser::Error> {
         let plan_sha256 = sha256(toml::to_string(&plan)?.as_bytes());
         let table_layout = aegis_core::layout::TABLE_LAYOUT;
-        let header = Header { version: LOCK_VERSION, table_layout, tool: TOOL.to_owned(), plan_sha256, inputs };
+        let header =
+            Header { version: LOCK_VERSION, table_layout, tool: TOOL.to_owned(), plan_sha256, slowed: None, inputs };
         Ok(Self { lock: header, plan })
+    }
+
+    /// The same lock, of a plan whose periods are `pace` times as long as the manifest's.
+    #[must_use]
+    pub fn slowed(mut self, pace: u64) -> Self {
+        self.lock.slowed = (pace != 1).then_some(pace);
+        self
     }
 
     /// The file's text.
@@ -163,11 +175,12 @@ impl Lock {
         ))
     }
 
-    /// SHA-256 over the checksums of all inputs: the plan's `manifest_hash`.
+    /// SHA-256 over the checksums of all inputs, and over the pace where it is not the manifest's: the plan's `manifest_hash`.
     #[must_use]
     pub fn manifest_hash(&self) -> String {
-        let all = self.lock.inputs.iter().map(|input| input.sha256.as_str()).collect::<Vec<_>>().join("\n");
-        sha256(all.as_bytes())
+        let pace = self.lock.slowed.map(|times| format!("slowed {times}"));
+        let all = self.lock.inputs.iter().map(|input| input.sha256.as_str()).chain(pace.as_deref());
+        sha256(all.collect::<Vec<_>>().join("\n").as_bytes())
     }
 
     /// Reads a lock and checks that its plan is the one its header speaks of.

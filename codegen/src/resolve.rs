@@ -200,8 +200,8 @@ impl Resolver<'_> {
         device.map_or(Duration::ZERO, |device| device.domain_switch)
     }
 
-    /// One orchestration thread serves all lanes, so each of a lane's events may wait for one of every other lane: by the
-    /// other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each task
+    /// One orchestration thread serves all lanes, so each of a lane's events may wait until it has served every other lane twice: by
+    /// the other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each task
     /// that the application submits: they come at any instant, one step each, at most once a period.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();

@@ -263,8 +263,16 @@ fn a_vehicle_too_fast_for_the_machine_is_refused_and_fitted_where_that_is_asked_
         (task.period_ns / times, task.deadline_ns / times)
     };
     assert_eq!((of("voice"), of("signs")), ((3_000_000, 6_000_000), (12_000_000, 12_000_000)));
+    assert_eq!(lock.lock.slowed, Some(times));
+    assert_ne!(lock.manifest_hash(), lock.clone().slowed(1).manifest_hash());
     let report = std::fs::read_to_string(output.join("report.md")).unwrap();
     assert!(report.starts_with("NOT THE VEHICLE OF "), "{report}");
+    // Beside the manifest it is no lock of it: not for a build, even with the profiles that it was made from.
+    std::fs::create_dir_all(folder.join("profiles/dev-vm")).unwrap();
+    copy(&output.join("profiles"), &folder.join("profiles/dev-vm"));
+    std::fs::copy(output.join("system.lock"), folder.join("system.lock")).unwrap();
+    let words = refused_build(&folder);
+    assert!(words.contains(&format!("{times} times the periods of its manifest")), "{words}");
 }
 
 #[test]

@@ -186,8 +186,8 @@ pub enum Refused {
         /// The mode that it goes to.
         to: ModeId,
     },
-    /// The task does not release jobs in the mode that holds, or not before the change that is under way has ended: permanent as
-    /// long as that is so.
+    /// The task does not release jobs in the mode that holds, or not before the change that is under way has ended: transient, the
+    /// caller may submit again once a mode holds that has it.
     NotInMode {
         /// The task that was named.
         task: TaskId,

@@ -81,6 +81,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         models.push(build_model(model, *domain)?);
     }
     Some(Manifest {
+        pace: 1,
         name: system.name?,
         crate_dir: system.crate_dir?,
         policy: system.policy?.into_inner(),

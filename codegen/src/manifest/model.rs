@@ -25,6 +25,9 @@ pub struct Manifest {
     pub policy: Policy,
     /// The CPU core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How many times as long as the file says its periods, phases, deadlines and limits of chains are: 1, or what
+    /// [`Manifest::slowed`] was asked for.
+    pub pace: u64,
     /// How the vehicle watches itself, if it does.
     pub watchdog: Option<Watchdog>,
     /// What the longest observed execution is multiplied by, in parts per million: 1,000,000 to 10,000,000.

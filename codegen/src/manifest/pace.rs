@@ -17,6 +17,7 @@ impl Manifest {
         };
         let stretch_spanned = |time: &mut Spanned<Duration>| stretch(time.get_mut());
         let mut slowed = self.clone();
+        slowed.pace = self.pace.checked_mul(times)?;
         for task in &mut slowed.tasks {
             stretch_spanned(&mut task.period)?;
             stretch_spanned(&mut task.deadline)?;
@@ -51,6 +52,7 @@ mod tests {
             let task = &slowed.tasks[task];
             [*task.period.get_ref(), *task.deadline.get_ref(), task.phase, task.jitter]
         };
+        assert_eq!((manifest.pace, slowed.pace), (1, 3));
         assert_eq!(times(0), [ms(30), ms(24), ms(9), ms(1)]);
         assert_eq!(times(1), [ms(60), ms(60), ms(0), ms(0)]);
         assert_eq!(slowed.chains[0].max_reaction.as_ref().map(|limit| *limit.get_ref()), Some(ms(180)));

@@ -92,7 +92,7 @@ pub enum SimulationError {
     /// A trace is of one run.
     #[error(
         "the critical pattern is one run for each task, the periodic one of a plan with modes one for each mode, and a trace is \
-         of one run: choose another one, such as `--pattern periodic` or `--pattern random`"
+         of one run: choose another one, such as `--pattern periodic`, or with modes `--pattern random`"
     )]
     ManyRuns,
     /// The trace could not be written.

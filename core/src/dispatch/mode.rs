@@ -182,6 +182,8 @@ pub(super) fn settle<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     for (task, (own, arrival)) in system.tasks.iter().zip(state.tasks.iter_mut().zip(&mut state.arrivals)) {
         if is_new(id) && !own.in_mode {
             own.in_mode = true;
+            // What an old job would have dropped came while the task was away.
+            (own.skip_next, own.skip_late) = (false, false);
             let is_timed = task.release == Release::Timer;
             let after = Duration::from_ns(1).checked_add(if is_timed { task.phase } else { Duration::ZERO });
             let first = after.and_then(|after| now.checked_add(after)).filter(|first| *first < NEVER);

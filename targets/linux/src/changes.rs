@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The last request wins: what is asked for and taken back before the orchestration thread looks never happens. However often an
-//! application asks, that thread looks, and wakes for it, at most once in [`BETWEEN_LEVELS`], for level and mode together: a term
-//! of the analysis. A mode that is asked for while a change of the mode is under way waits for its end.
+//! application asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and mode together, a term of the analysis,
+//! and wakes for it at most twice in that time: when the bell rings, and when it may look. A mode that is asked for while a change of the mode is under way waits for its end.
 
 use crate::bell::Bell;
 use crate::modes::Modes;
@@ -118,11 +118,12 @@ impl<'a> Changes<'a> {
         looked
     }
 
-    /// When to look although nobody rings: where a request came too soon after the last look. The end of a change of the mode is a
-    /// step, after which the loop asks again.
-    pub(crate) fn wake_at(&self, is_changing: bool) -> Option<Instant> {
+    /// When to look although nobody rings, not before now: where a request came too soon after the last look. The end of a change of
+    /// the mode is a step, after which the loop asks again.
+    pub(crate) fn wake_at(&self, is_changing: bool, now: Instant) -> Option<Instant> {
         let is_asked = self.pressure.asked.is_asked() || (!is_changing && self.modes.asked.is_asked());
-        is_asked.then_some(self.next)
+        // A request that came after this turn had looked is due now, whenever the last look was.
+        is_asked.then_some(self.next.max(now))
     }
 
     /// The dispatcher is at another level.

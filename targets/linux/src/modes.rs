@@ -49,8 +49,9 @@ impl Modes {
         if mode.index() >= self.count {
             return Err(ModeError::Unknown(mode));
         }
+        let number = u32::from(mode.0);
         // What holds may have changed since without a request: an overrun or a miss can have been answered so.
-        self.asked.ask(u32::from(mode.0), true).map_err(|_| ModeError::NotRunning)
+        self.asked.ask(number, self.asked.held() != number).map_err(|_| ModeError::NotRunning)
     }
 
     /// The mode that holds, as far as the orchestration thread has told; while a change is under way the one that is left. `None` in

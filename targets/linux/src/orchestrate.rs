@@ -275,9 +275,10 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let system_error = |error: rustix::io::Errno| Broken::System(error.raw_os_error());
         loop {
             let limit = earliest(self.guard.next(), drain_until.or(self.setup.until));
-            let due = earliest(earliest(self.wake_at, self.changes.wake_at(self.state.next_mode().is_some())), limit);
-            timer.arm(&self.setup.clock, due).map_err(system_error)?;
             let asleep = self.setup.clock.now();
+            let asked = self.changes.wake_at(self.state.next_mode().is_some(), asleep);
+            let due = earliest(earliest(self.wake_at, asked), limit);
+            timer.arm(&self.setup.clock, due).map_err(system_error)?;
             self.guard.watch_self(&self.setup.clock, asleep, due, self.sink).map_err(Broken::Stalled)?;
             timer.wait(self.setup.bell).map_err(system_error)?;
             self.setup.bell.hear();
@@ -380,8 +381,11 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             let now = self.setup.clock.now();
             self.note_submission(task, now.saturating_since(arrival));
             match self.step(Event::Submit { task, arrival }, now) {
-                // Accepted while submitters were being told that the task's mode is left.
-                Err(Broken::Refused(Refused::NotInMode { .. })) => {
+                // Accepted while submitters were being told that the task's mode is left, or stamped before it was left and seen
+                // after it was gone back to.
+                Err(Broken::Refused(Refused::NotInMode { .. } | Refused::TooEarly { .. }))
+                    if self.state.mode().is_some() =>
+                {
                     self.report.dropped = self.report.dropped.saturating_add(1);
                 }
                 other => other?,

@@ -20,7 +20,7 @@ pub enum Stall {
         job: JobRef,
         /// For how long it had been.
         elapsed: Duration,
-        /// For how long it may be: its budget, the planned overheads and the watchdog's timeout.
+        /// For how long it may be: its WCET, the planned overheads and the watchdog's timeout.
         allowed: Duration,
     },
     /// The orchestration thread: it woke late, or a turn took long.

@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌───────────── every interval: pet ─────────────┐
 //!            ▼                                               │
-//!  start ─▶ HEALTHY ── a segment is in flight beyond its budget, the planned overheads and the timeout ──▶ LANE STALLED
+//!  start ─▶ HEALTHY ── a segment is in flight beyond its WCET, the planned overheads and the timeout ────▶ LANE STALLED
 //!            │  ▲  ▲                                                                                       │   │
 //!            │  │  └────────────── "record": the lane's segment has ended ────────────────────────────────┘   │
 //!            │  └───── "record": the thread turns again ─────┐                                                 │

@@ -241,7 +241,7 @@ fn pressed() {
     let mut changes = Changes::new(&pressure, &modes);
     let mut now = Instant::START;
     while pressure.level().is_none() {
-        if changes.wake_at(false).is_none() {
+        if changes.wake_at(false, Instant::START).is_none() {
             bell.wait();
             bell.hear();
         }
@@ -252,7 +252,7 @@ fn pressed() {
     }
     application.join().unwrap();
     // What was asked for last holds after one more look at the latest, and nobody has to ring for it.
-    while changes.wake_at(false).is_some() {
+    while changes.wake_at(false, Instant::START).is_some() {
         now = now.checked_add(BETWEEN_LEVELS).unwrap();
         if let Some(change) = changes.due(now, false) {
             tell(&changes, change);
@@ -271,7 +271,7 @@ fn changed() {
     let mut changes = Changes::new(&pressure, &modes);
     let (mut now, mut seen) = (Instant::START, Vec::new());
     while seen.len() < 2 {
-        match changes.wake_at(false) {
+        match changes.wake_at(false, Instant::START) {
             Some(at) => now = now.max(at),
             None => {
                 bell.wait();
@@ -286,7 +286,10 @@ fn changed() {
     }
     application.join().unwrap();
     assert!(seen[1].0.saturating_since(seen[0].0) >= BETWEEN_LEVELS, "{seen:?}");
-    assert_eq!((pressure.level(), modes.mode(), changes.wake_at(false)), (Some(LevelId(0)), Some(ModeId(1)), None));
+    assert_eq!(
+        (pressure.level(), modes.mode(), changes.wake_at(false, Instant::START)),
+        (Some(LevelId(0)), Some(ModeId(1)), None)
+    );
 }
 
 fn changing() {
@@ -304,11 +307,11 @@ fn changing() {
     // While the change is under way nothing is due, and nothing is woken for.
     now = now.checked_add(BETWEEN_LEVELS).unwrap();
     if begun.is_some() {
-        assert_eq!((changes.due(now, true), changes.wake_at(true)), (None, None));
+        assert_eq!((changes.due(now, true), changes.wake_at(true, Instant::START)), (None, None));
         changes.is_in(Some(ModeId(1)));
     }
     application.join().unwrap();
-    while changes.wake_at(false).is_some() {
+    while changes.wake_at(false, Instant::START).is_some() {
         if let Some(change) = changes.due(now, false) {
             tell(&changes, change);
         }

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     // What the committed profiles already refute is refused before anything is fetched or built.
     let committed = check_loaded(&loaded, findings.clone(), Options::default()).map_err(Failure::internal)?;
-    if committed.resolved.is_some() && !committed.passes() {
+    if committed.resolved.is_some() && !committed.passes() && !arguments.fit {
         print("with the profiles that the manifest names, the plan does not hold:\n");
         return refuse(&loaded, &committed);
     }
@@ -64,9 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let output = vehicle.output();
     let local = output.join("profiles");
     let locally = Options { substitute: Some(&local), exact: false };
-    // Why the vehicle that runs is not the one of the manifest.
-    let mut slowed = None;
-    let (profiles, checked) = if measure::is_of(&committed, &answer) {
+    let (profiles, mut checked) = if measure::is_of(&committed, &answer) {
         (None, committed)
     } else {
         if committed.resolved.is_some() {
@@ -87,50 +85,61 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             measure::measure(&loaded, &program, Some(&local))?;
             checked = check_loaded(&loaded, findings.clone(), locally).map_err(Failure::internal)?;
         }
-        if arguments.fit
-            && checked.resolved.is_some()
-            && !checked.passes()
-            && let Some((times, fitting)) = fit(&loaded, &findings, locally)?
-        {
-            let words = format!(
-                "NOT THE VEHICLE OF {}: by its own measurements this machine is too slow for it. As --fit permits, every \
-                 period, phase, deadline and limit of a chain is {times} times as long in all that follows.\n\n",
-                loaded.file
-            );
-            print(&words);
-            (slowed, checked) = (Some(words), fitting);
-        }
         (Some(local), checked)
     };
+    let options = if profiles.is_some() { locally } else { Options::default() };
+    // Why the vehicle that runs is not the one of the manifest.
+    let mut slowed = None;
+    if arguments.fit
+        && checked.resolved.is_some()
+        && !checked.passes()
+        && let Some((times, fitting)) = fit(&loaded, &findings, options)?
+    {
+        let words = format!(
+            "NOT THE VEHICLE OF {}: by its own measurements this machine is too slow for it. As --fit permits, every \
+             period, phase, deadline and limit of a chain is {times} times as long in all that follows.\n\n",
+            loaded.file
+        );
+        print(&words);
+        (slowed, checked) = (Some(words), fitting);
+    }
     if !checked.passes() {
         let outcome = refuse(&loaded, &checked);
-        if profiles.is_some() && !arguments.fit {
-            print(
-                "these are this machine's own measurements: `--fit` runs the vehicle as much slower as they demand\n",
-            );
+        if profiles.is_some() {
+            let fit = if arguments.fit { "" } else { "; `--fit` runs the vehicle as much slower as they demand" };
+            print(&format!(
+                "these are this machine's own measurements: remove {} to measure again{fit}\n",
+                output.join("profiles").display()
+            ));
         }
         return outcome;
     }
     show_findings(&checked.findings, &loaded.file, &loaded.text);
     print(&human(&checked, true));
-    let lock = match &profiles {
-        None => lock_path(&arguments.manifest),
-        Some(_) => output.join("system.lock"),
-    };
+    // Of the manifest's own profiles and pace, or of this machine's and this run's.
+    let is_own = profiles.is_some() || slowed.is_some();
+    let lock = if is_own { output.join("system.lock") } else { lock_path(&arguments.manifest) };
     write_lock_to(&lock, &checked)?;
     let lock = std::path::absolute(&lock).map_err(Failure::input)?;
-    let binary = vehicle.build_binary(profiles.as_ref().map(|_| lock.as_path()))?;
+    let binary = vehicle.build_binary(is_own.then_some(lock.as_path()))?;
     render(&arguments.manifest, &lock, &output.join("plan.rs"))?;
     drive(arguments, &checked, slowed.as_deref().unwrap_or_default(), &binary, &output)
 }
 
 /// By how much the vehicle has to be slower so that all is proven, at least, with that check.
 fn fit(loaded: &Loaded, findings: &[Finding], options: Options<'_>) -> Result<Option<(u64, Checked)>, Failure> {
-    for times in 2..=SLOWEST {
-        let Some(manifest) = loaded.manifest.slowed(times) else { break };
+    let at = |times: u64| {
+        let Some(manifest) = loaded.manifest.slowed(times) else { return Ok(None) };
         let slowed = Loaded { manifest, ..loaded.clone() };
         let checked = check_loaded(&slowed, findings.to_vec(), options).map_err(Failure::internal)?;
-        if checked.passes() {
+        Ok(checked.passes().then_some(checked))
+    };
+    // What does not hold at the slowest pace is not a matter of pace.
+    if at(SLOWEST)?.is_none() {
+        return Ok(None);
+    }
+    for times in 2..=SLOWEST {
+        if let Some(checked) = at(times)? {
             return Ok(Some((times, checked)));
         }
     }

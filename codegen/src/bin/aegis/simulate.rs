@@ -100,6 +100,13 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         eprintln!("simulate: self-suspension is not simulated: tasks run as if they did not suspend themselves");
     }
     let system = tables::leak(&lock).map_err(Failure::internal)?;
+    if arguments.trace.is_some()
+        && arguments.witness.is_none()
+        && arguments.pattern == Which::Periodic
+        && !system.modes.is_empty()
+    {
+        return Err(Failure::Input(SimulationError::ManyRuns.to_string()));
+    }
     let trace = arguments.trace.as_deref().map(create).transpose()?;
     let Simulated { tasks: seen, modes } = match &arguments.witness {
         Some(file) => Simulated { tasks: replayed(system, file, trace)?, modes: Vec::new() },

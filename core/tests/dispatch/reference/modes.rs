@@ -74,6 +74,7 @@ impl Reference {
                 continue;
             }
             let desc = self.task(task);
+            (self.skip[task.index()], self.skip_late[task.index()]) = (false, false);
             let phase = if desc.release == Release::Timer { desc.phase.as_ns() } else { 0 };
             self.next[task.index()] = self.next[task.index()].max(now + 1 + phase);
         }

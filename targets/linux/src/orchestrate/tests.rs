@@ -2,6 +2,7 @@
 
 use super::{Report, Setup, Stop, Timer, run_with};
 use crate::bell::Bell;
+use crate::changes::{Change, Changes};
 use crate::clock::Clock;
 use crate::fixture;
 use crate::lane::LaneLink;
@@ -14,7 +15,7 @@ use crate::watchdog::{Watch, Watched};
 use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::{Duration, Instant, TaskId};
+use aegis_core::{Duration, Instant, LevelId, TaskId};
 use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 use std::sync::Arc;
 
@@ -105,4 +106,21 @@ fn a_lost_timer_is_seen_recorded_and_made_good_by_the_bell() {
     assert_eq!((due, allowed), (Instant::from_ns(50_000_000), fixture::ms(40)));
     assert!(late > fixture::ms(40), "{late:?}");
     assert_eq!(watched.map(|watched| (watched.overdue, watched.must_exit)), Some((1, false)));
+}
+
+#[test]
+fn a_request_that_comes_after_the_look_is_due_now_and_not_when_the_last_look_was() {
+    let system = SystemDesc { levels: &[fixture::LEVEL], ..*fixture::system(&[(10, 1)]) };
+    let (pressure, modes) = (Pressure::new(&system), Modes::new(&system));
+    pressure.open(Arc::new(Bell::new().unwrap()));
+    let mut changes = Changes::new(&pressure, &modes);
+    let at = |ms: u64| Instant::from_ns(ms * 1_000_000);
+    assert_eq!(changes.wake_at(false, at(5_000)), None);
+    pressure.request(Some(LevelId(0))).unwrap();
+    assert_eq!(changes.wake_at(false, at(5_000)), Some(at(5_000)), "hours after the start it is not hours late");
+    assert_eq!(changes.due(at(5_000), false), Some(Change::Level(Some(LevelId(0)))));
+    changes.is_at(Some(LevelId(0)));
+    pressure.request(None).unwrap();
+    assert_eq!(changes.wake_at(false, at(5_400)), Some(at(6_000)), "a second after the last look");
+    assert_eq!(changes.wake_at(false, at(90_000)), Some(at(90_000)));
 }
