@@ -3,7 +3,7 @@
 use aegis_codegen::analysis::{self, Load, is_schedulable};
 use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
-use aegis_codegen::system::{Lane, Machine, System, Task, thread_waits};
+use aegis_codegen::system::{Lane, Machine, Mode, System, Task, thread_waits};
 use aegis_codegen::{memory, tables};
 use aegis_core::desc::{
     Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
@@ -87,6 +87,18 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         levels: Vec::new(),
         modes: Vec::new(),
     }
+}
+
+/// A system with modes: each lane also waits for a change of the mode.
+#[must_use]
+pub fn with_modes(mut system: System, modes: Vec<Mode>) -> System {
+    let dispatch: Vec<Duration> = system.lanes.iter().map(|lane| lane.dispatch_overhead).collect();
+    let submitted = system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
+    for (lane, wait) in system.lanes.iter_mut().zip(thread_waits(&dispatch, submitted, true)) {
+        lane.thread_wait = lane.thread_wait.max(wait.expect("the overheads sum"));
+    }
+    system.modes = modes;
+    system
 }
 
 /// The lock of a system, by the generator's own rooms; `None` where a task is not schedulable.
