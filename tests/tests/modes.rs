@@ -3,7 +3,12 @@
 //!
 //! `AEGIS_LONG=1` runs a hundred times as many plans.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at whatever it did not expect"
+)]
 
 use aegis_codegen::analysis::modes::{alone, worst};
 use aegis_codegen::analysis::{Load, analyse, is_schedulable};
@@ -245,6 +250,9 @@ fn good() -> (System, Lock) {
     (system, lock)
 }
 
+/// A change of a plan, with what it does.
+type Named = (&'static str, Box<dyn Fn(&mut Plan)>);
+
 /// What the checker says of a changed plan.
 fn said(change: impl FnOnce(&mut Plan)) -> Result<(), Violation> {
     let (_, lock) = good();
@@ -258,7 +266,7 @@ fn said(change: impl FnOnce(&mut Plan)) -> Result<(), Violation> {
 fn the_checker_refuses_whatever_a_mode_claims_beyond_its_proof() {
     assert_eq!(said(|_| {}), Ok(()));
     let mode = |plan: &mut Plan, change: &dyn Fn(&mut aegis_codegen::plan::Mode)| change(&mut plan.modes[1]);
-    let changes: Vec<(&str, Box<dyn Fn(&mut Plan)>)> = vec![
+    let changes: Vec<Named> = vec![
         ("a bound lowered", Box::new(|plan| plan.modes[1].tasks[1].response_ns -= 1)),
         ("a bound raised above the system's", Box::new(|plan| plan.modes[0].tasks[0].response_ns += 1_000)),
         ("a task dropped", Box::new(|plan| drop(plan.modes[1].tasks.remove(0)))),

@@ -159,7 +159,7 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
                 reject: level.reject.as_ref().and_then(all_of),
             })
             .collect(),
-        answers: raw.tasks.iter().map(|task| answers(task)).collect(),
+        answers: raw.tasks.iter().map(answers).collect(),
         modes: raw.modes.iter().map(|mode| mode.tasks.as_ref().and_then(all_of)).collect(),
     }
 }
