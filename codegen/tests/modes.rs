@@ -69,7 +69,7 @@ fn json_has_each_mode_as_if_it_were_all_there_is() {
         assert_eq!(u64::try_from(sum).ok(), greatest, "{task}");
     }
     let edf = |mode: &Value| mode["lanes"][0]["certificate"]["points_ns"].as_array().map(Vec::len);
-    assert!(edf(&modes[0]) > Some(1) && edf(&modes[1]) >= Some(1) && edf(&report) == None);
+    assert!(edf(&modes[0]) > Some(1) && edf(&modes[1]) >= Some(1) && edf(&report).is_none());
     assert_eq!(edf(&modes[2]), None, "nothing runs on the lane");
     let without = vehicle(SHUNTER.split_once("[mode.driving]").unwrap().0);
     let report = json(&aegis(without.path(), &["check", "--format", "json"]));
@@ -123,6 +123,9 @@ fn a_trace_with_changes_of_the_mode_replays_the_same() {
     assert_eq!(told(&aegis(folder.path(), &["trace", "replay", "trace.jsonl"])).0, 1);
 }
 
+/// A change of a plan, with what it does.
+type Named = (&'static str, fn(&mut Plan));
+
 #[test]
 fn verify_refuses_a_lock_whose_mode_claims_too_much() {
     let folder = vehicle(SHUNTER);
@@ -130,7 +133,7 @@ fn verify_refuses_a_lock_whose_mode_claims_too_much() {
     let path = folder.path().join("system.lock");
     let good = Lock::read(&path).unwrap();
     assert_eq!(told(&aegis(folder.path(), &["verify"])).0, 0);
-    let changes: [(&str, fn(&mut Plan)); 4] = [
+    let changes: [Named; 4] = [
         ("a bound lowered", |plan| plan.modes[1].tasks[0].response_ns -= 1),
         ("a task dropped", |plan| drop(plan.modes[2].tasks.remove(0))),
         ("leaves lowered", |plan| plan.modes[0].leaves_ns -= 1),

@@ -3,7 +3,7 @@
 use aegis_codegen::analysis::{self, Load, is_schedulable};
 use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
-use aegis_codegen::system::{Lane, Machine, System, Task, thread_waits};
+use aegis_codegen::system::{Lane, Machine, Mode, System, Task, thread_waits};
 use aegis_codegen::{memory, tables};
 use aegis_core::desc::{
     Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
@@ -86,18 +86,22 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
     system
 }
 
-/// Lets each lane wait for the orchestration thread at least as long as the checker demands: once more after levels of pressure or
-/// modes were added.
-///
-/// # Panics
-/// Where the overheads sum to more than 2⁶⁴ − 1 ns.
-pub fn share_thread(system: &mut System) {
+/// Lets each lane wait for the orchestration thread at least as long as the checker demands.
+fn share_thread(system: &mut System) {
     let dispatch: Vec<Duration> = system.lanes.iter().map(|lane| lane.dispatch_overhead).collect();
     let submitted = system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
     let has_changes = !(system.levels.is_empty() && system.modes.is_empty());
     for (lane, wait) in system.lanes.iter_mut().zip(thread_waits(&dispatch, submitted, has_changes)) {
         lane.thread_wait = lane.thread_wait.max(wait.expect("the overheads sum"));
     }
+}
+
+/// A system with modes: each lane also waits for a change of the mode.
+#[must_use]
+pub fn with_modes(mut system: System, modes: Vec<Mode>) -> System {
+    system.modes = modes;
+    share_thread(&mut system);
+    system
 }
 
 /// The lock of a system, by the generator's own rooms; `None` where a task is not schedulable.

@@ -3,7 +3,12 @@
 //!
 //! `AEGIS_LONG=1` runs a hundred times as many plans.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at whatever it did not expect"
+)]
 
 use aegis_codegen::analysis::modes::{alone, worst};
 use aegis_codegen::analysis::{Load, analyse, is_schedulable};
@@ -18,7 +23,7 @@ use aegis_core::desc::{OnOverrun, Policy, Preemption, SystemDesc};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
 use aegis_core::verify::{Violation, verify};
-use aegis_tests::planned::{lane, lock, plan, share_thread, system, task};
+use aegis_tests::planned::{lane, lock, plan, system, task, with_modes};
 use fastrand::Rng;
 
 const POLICIES: [Policy; 5] = [
@@ -37,8 +42,9 @@ fn ns(ns: u64) -> Duration {
     Duration::from_ns(ns)
 }
 
-fn random_lane(rng: &mut Rng) -> Lane {
-    let (dispatch, wakeup) = if rng.bool() { (0, 0) } else { (rng.u64(0..=3), rng.u64(0..=10)) };
+/// One of `count` lanes, each of which waits for all others, twice.
+fn random_lane(rng: &mut Rng, count: u64) -> Lane {
+    let (dispatch, wakeup) = if rng.bool() { (0, 0) } else { (rng.u64(0..=3 / count), rng.u64(0..=10)) };
     let mut lane = lane("lane", POLICIES[rng.usize(0..5)], dispatch, wakeup);
     if lane.policy != Policy::TimeTriggered {
         lane.preemption = PREEMPTIONS[rng.usize(0..3)];
@@ -66,7 +72,8 @@ fn with_pieces(mut task: Task, preemption: Preemption, rng: &mut Rng) -> Task {
 
 /// A system of up to three lanes with two to four modes; tasks of tables are in all of them.
 fn random_system(rng: &mut Rng) -> System {
-    let lanes: Vec<Lane> = (0..rng.usize(1..=3)).map(|_| random_lane(rng)).collect();
+    let count = rng.u64(1..=3);
+    let lanes: Vec<Lane> = (0..count).map(|_| random_lane(rng, count)).collect();
     let scale = [20, 60, 240][rng.usize(0..3)];
     let mut tasks: Vec<Task> = Vec::new();
     for (on, lane) in lanes.iter().enumerate() {
@@ -116,10 +123,7 @@ fn random_system(rng: &mut Rng) -> System {
         }
     }
     let mode = |(number, tasks)| Mode { name: format!("m{number}"), tasks, span: 0..0 };
-    let mut system = system(lanes, tasks);
-    system.modes = members.into_iter().enumerate().map(mode).collect();
-    share_thread(&mut system);
-    system
+    with_modes(system(lanes, tasks), members.into_iter().enumerate().map(mode).collect())
 }
 
 /// A random plan that holds; deadlines that a bound exceeds are lengthened to it.
@@ -222,13 +226,14 @@ fn a_mode_is_analysed_as_a_system_of_its_own() {
 
 /// A plan of two lanes and two modes that is proven.
 fn good() -> (System, Lock) {
-    let mut given = lane("given", Policy::FixedPriority, 1, 2);
-    given.preemption = Preemption::None;
-    let lanes =
-        vec![given, lane("edf", Policy::EarliestDeadlineFirst, 1, 0), lane("table", Policy::TimeTriggered, 0, 0)];
+    // Lanes that launch and do not dispatch wait for no other.
+    let launching = |name: &str, policy, wakeup| Lane { launch_overhead: ns(1), ..lane(name, policy, 0, wakeup) };
+    let given = launching("given", Policy::FixedPriority, 2);
+    let edf = launching("edf", Policy::EarliestDeadlineFirst, 0);
+    let lanes = vec![given, edf, lane("table", Policy::TimeTriggered, 0, 0)];
     let load = Load::whole;
     let mut tasks = vec![
-        task("a", 0, load(5, 50, 50, 0)),
+        task("a", 0, load(5, 50, 40, 0)),
         task("b", 0, load(20, 100, 90, 3)),
         task("c", 0, load(30, 200, 190, 0)),
         task("x", 1, load(10, 60, 50, 0)),
@@ -241,10 +246,12 @@ fn good() -> (System, Lock) {
     let mut system = system(lanes, tasks);
     let mode = |name: &str, tasks: &[usize]| Mode { name: name.to_owned(), tasks: tasks.to_vec(), span: 0..0 };
     system.modes = vec![mode("all", &[0, 1, 2, 3, 4, 5]), mode("less", &[0, 2, 4, 5])];
-    share_thread(&mut system);
     let lock = lock(&system).expect("it holds");
     (system, lock)
 }
+
+/// A change of a plan, with what it does.
+type Named = (&'static str, Box<dyn Fn(&mut Plan)>);
 
 /// What the checker says of a changed plan.
 fn said(change: impl FnOnce(&mut Plan)) -> Result<(), Violation> {
@@ -259,7 +266,7 @@ fn said(change: impl FnOnce(&mut Plan)) -> Result<(), Violation> {
 fn the_checker_refuses_whatever_a_mode_claims_beyond_its_proof() {
     assert_eq!(said(|_| {}), Ok(()));
     let mode = |plan: &mut Plan, change: &dyn Fn(&mut aegis_codegen::plan::Mode)| change(&mut plan.modes[1]);
-    let changes: Vec<(&str, Box<dyn Fn(&mut Plan)>)> = vec![
+    let changes: Vec<Named> = vec![
         ("a bound lowered", Box::new(|plan| plan.modes[1].tasks[1].response_ns -= 1)),
         ("a bound raised above the system's", Box::new(|plan| plan.modes[0].tasks[0].response_ns += 1_000)),
         ("a task dropped", Box::new(|plan| drop(plan.modes[1].tasks.remove(0)))),

@@ -3,7 +3,7 @@
 use super::{Outcomes, again, others, plans, values};
 use aegis_codegen::analysis::Load;
 use aegis_codegen::plan::Plan;
-use aegis_codegen::system::Mode;
+use aegis_codegen::system::{Lane, Mode};
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
@@ -13,10 +13,12 @@ use serde_json::Value;
 
 /// A plan of four lanes and three modes.
 fn good() -> Plan {
-    let mut full = lane("full", Policy::FixedPriority, 1, 2);
-    full.preemption = Preemption::Full;
-    let main = lane("main", Policy::DeadlineMonotonic, 1, 2);
-    let edf = lane("edf", Policy::EarliestDeadlineFirst, 1, 0);
+    // Lanes that launch and do not dispatch wait for no other.
+    let launching =
+        |name: &str, policy, wakeup| Lane { launch_overhead: Duration::from_ns(1), ..lane(name, policy, 0, wakeup) };
+    let full = Lane { preemption: Preemption::Full, ..launching("full", Policy::FixedPriority, 2) };
+    let main = launching("main", Policy::DeadlineMonotonic, 2);
+    let edf = launching("edf", Policy::EarliestDeadlineFirst, 0);
     let lanes = vec![full, main, edf, lane("table", Policy::TimeTriggered, 0, 0)];
     let load = Load::whole;
     let mut tasks = vec![

@@ -64,8 +64,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let output = vehicle.output();
     let local = output.join("profiles");
     let locally = Options { substitute: Some(&local), exact: false };
-    let (profiles, mut checked) = if measure::is_of(&committed, &answer) {
-        (None, committed)
+    let (is_local, mut checked) = if measure::is_of(&committed, &answer) {
+        (false, committed)
     } else {
         if committed.resolved.is_some() {
             print(&format!(
@@ -85,9 +85,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             measure::measure(&loaded, &program, Some(&local))?;
             checked = check_loaded(&loaded, findings.clone(), locally).map_err(Failure::internal)?;
         }
-        (Some(local), checked)
+        (true, checked)
     };
-    let options = if profiles.is_some() { locally } else { Options::default() };
+    let options = if is_local { locally } else { Options::default() };
     // Why the vehicle that runs is not the one of the manifest.
     let mut slowed = None;
     if arguments.fit
@@ -105,11 +105,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     if !checked.passes() {
         let outcome = refuse(&loaded, &checked);
-        if profiles.is_some() {
+        if is_local {
             let fit = if arguments.fit { "" } else { "; `--fit` runs the vehicle as much slower as they demand" };
             print(&format!(
                 "these are this machine's own measurements: remove {} to measure again{fit}\n",
-                output.join("profiles").display()
+                local.display()
             ));
         }
         return outcome;
@@ -117,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     show_findings(&checked.findings, &loaded.file, &loaded.text);
     print(&human(&checked, true));
     // Of the manifest's own profiles and pace, or of this machine's and this run's.
-    let is_own = profiles.is_some() || slowed.is_some();
+    let is_own = is_local || slowed.is_some();
     let lock = if is_own { output.join("system.lock") } else { lock_path(&arguments.manifest) };
     write_lock_to(&lock, &checked)?;
     let lock = std::path::absolute(&lock).map_err(Failure::input)?;
