@@ -1,5 +1,5 @@
 //! The modes that the application asks for: any thread says so without waiting, the orchestration thread changes them as
-//! [`crate::changes`] says.
+//! the module `changes` says.
 
 use crate::bell::Bell;
 use crate::changes::Asked;

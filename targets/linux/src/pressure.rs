@@ -1,5 +1,5 @@
 //! Levels of memory pressure that the application asks for: any thread says so without waiting, the orchestration thread goes there
-//! as [`crate::changes`] says. One that the plan does not have, or that compacts, is refused.
+//! as the module `changes` says. One that the plan does not have, or that compacts, is refused.
 
 use crate::bell::Bell;
 use crate::changes::Asked;
