@@ -4,7 +4,7 @@
 //! time; a job waits only where it has pieces and another of its lane may go before it. Whatever of two models of one lane these
 //! rules let be live in one instant meets; models of different lanes, and of lanes that preempt anywhere, are in any two states.
 
-use aegis_codegen::plan::{Level, Model, Plan, Segment, Step, Tensor};
+use aegis_codegen::plan::{Level, Mode, Model, Plan, Segment, Step, Tensor};
 
 /// When something of a model is live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -249,6 +249,17 @@ fn permits(plan: &Plan, lane: usize, one: (usize, State), other: (usize, State))
     }
 }
 
+/// Whether two models' tasks run in one mode, or there are no modes.
+fn run_in_one_mode(plan: &Plan, one: usize, other: usize) -> bool {
+    let has = |mode: &Mode, model: usize| mode_has(plan, mode, model);
+    plan.modes.is_empty() || plan.modes.iter().any(|mode| has(mode, one) && has(mode, other))
+}
+
+/// Whether a mode has a model's task.
+fn mode_has(plan: &Plan, mode: &Mode, model: usize) -> bool {
+    task_of(plan, model).is_some_and(|own| mode.tasks.iter().any(|task| usize::from(task.task) == own))
+}
+
 /// Whether two things can be live at once.
 #[must_use]
 pub fn meet(plan: &Plan, one: &Thing, other: &Thing) -> bool {
@@ -263,6 +274,9 @@ pub fn meet(plan: &Plan, one: &Thing, other: &Thing) -> bool {
     };
     if one.model == other.model {
         return live(one).into_iter().any(|state| other.is_live(state));
+    }
+    if !run_in_one_mode(plan, one.model, other.model) {
+        return false;
     }
     match (lane_of(plan, one.model), lane_of(plan, other.model)) {
         (Some(lane), Some(same)) if lane == same => {
@@ -293,13 +307,21 @@ fn models(plan: &Plan, level: Option<&Level>, pool: u16) -> Vec<usize> {
     (0..plan.models.len()).filter(here).collect()
 }
 
-/// For each lane the heaviest set of this kind: what a model has live while a segment of it runs, and of each model whose job may
+/// In the mode in which that is the most, for each lane the heaviest set of this kind: what a model has live while a segment of it runs, and of each model whose job may
 /// wait meanwhile tensors that it keeps while it waits, somewhere, and all of which are live in one of its segments. So each two
 /// things of the set can be live at once, though perhaps no instant has all of them.
 #[must_use]
 pub fn clique<'a>(plan: &Plan, level: Option<&Level>, things: &'a [Thing], pool: u16) -> Vec<&'a Thing> {
+    let weight = |set: &Vec<&Thing>| set.iter().map(|thing| thing.takes()).sum::<u64>();
+    let all = models(plan, level, pool);
+    let of = |mode: &Mode| -> Vec<usize> { all.iter().copied().filter(|model| mode_has(plan, mode, *model)).collect() };
+    let in_modes = plan.modes.iter().map(|mode| clique_of(plan, &of(mode), things));
+    in_modes.max_by_key(weight).unwrap_or_else(|| clique_of(plan, &all, things))
+}
+
+fn clique_of<'a>(plan: &Plan, models: &[usize], things: &'a [Thing]) -> Vec<&'a Thing> {
     let mut groups: Vec<(Option<usize>, Vec<usize>)> = Vec::new();
-    for model in models(plan, level, pool) {
+    for model in models.iter().copied() {
         let lane = lane_of(plan, model);
         match groups.iter_mut().find(|(other, _)| lane.is_some() && *other == lane) {
             Some((_, group)) => group.push(model),

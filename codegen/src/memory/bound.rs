@@ -1,11 +1,11 @@
 //! What no layout of a pool undercuts, by witnesses that a checker adds up.
 
 use super::{Group, Home, Placement, aligned, goes_before, undivided};
-use crate::system::{Model, System};
+use crate::system::{Mode, Model, System};
 use std::collections::BTreeMap;
 
-/// What the models need at least: what each needs always, and for each lane the most that one segment needs while it runs, with
-/// what jobs that it may go before keep meanwhile. Of all that each two can be live at once.
+/// What the models need at least: what each needs always, and in the mode in which that is the most, for each lane what one segment
+/// needs at most while it runs, with what jobs that it may go before keep meanwhile. Of all that each two can be live at once.
 ///
 /// `holds` says which models have bytes here. `None` where sizes do not sum.
 pub(super) fn of(
@@ -14,13 +14,29 @@ pub(super) fn of(
     placed: &[Placement],
     holds: impl Fn(usize) -> bool,
 ) -> Option<u64> {
+    let here = || homes.iter().enumerate().filter_map(|(position, home)| Some((position, (*home)?)));
+    let mut kept: u64 = 0;
+    for (position, _) in here().filter(|(position, _)| holds(*position)) {
+        kept = kept.checked_add(always(system.models.get(position)?, placed.get(position)?)?)?;
+    }
+    let in_mode = |mode: Option<&Mode>| {
+        let counts = |home: &Home| mode.is_none_or(|mode| mode.tasks.contains(&home.task));
+        lanes(system, placed, here().filter(|(position, home)| holds(*position) && counts(home)))
+    };
+    let most = match system.modes.as_slice() {
+        [] => in_mode(None)?,
+        modes => modes.iter().map(|mode| in_mode(Some(mode))).collect::<Option<Vec<u64>>>()?.into_iter().max()?,
+    };
+    kept.checked_add(most)
+}
+
+/// What these models' lanes need at once at most.
+fn lanes(system: &System, placed: &[Placement], models: impl Iterator<Item = (usize, Home)>) -> Option<u64> {
     let mut lanes: BTreeMap<Group, Vec<(usize, Home)>> = BTreeMap::new();
-    let mut sum: u64 = 0;
-    for (position, home) in homes.iter().enumerate() {
-        let Some(home) = home.filter(|_| holds(position)) else { continue };
-        sum = sum.checked_add(always(system.models.get(position)?, placed.get(position)?)?)?;
+    for (position, home) in models {
         lanes.entry(home.group.without_domain()).or_default().push((position, home));
     }
+    let mut sum: u64 = 0;
     for members in lanes.values() {
         let mut most = 0;
         for (position, home) in members {

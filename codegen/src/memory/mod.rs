@@ -4,11 +4,13 @@
 //! another lies. Where the lane preempts between segments, a job that gives way keeps what a later segment of it reads: that
 //! conflicts with everything of the jobs that may go before it. Models of different lanes can run at any instant
 //! together, and what lives across runs (memory taken while loading, inputs and outputs that are kept) is always there:
-//! such things lie apart from everything. So three steps suffice, and lose nothing:
+//! such things lie apart from everything. Models of which no mode has both tasks never run at once, on whichever lanes. So three
+//! steps suffice, and without modes lose nothing:
 //!
 //! ```text
 //! what can be live at once on a lane ─▶ solver ─▶ the lane's region, as low as can be found
-//! regions of lanes and domains, persistent memory, kept tensors ─▶ above each other
+//! regions of lanes and domains, persistent memory, kept tensors ─▶ above each other; with modes, regions of which no
+//!                                                                  mode has two ─▶ solver ─▶ at the same bytes
 //! what each level of pressure leaves ─▶ what ends where; if it compacts, the steps above once more
 //! ```
 //!
@@ -23,13 +25,14 @@ mod bound;
 mod lane;
 mod levels;
 mod pool;
+mod regions;
 mod sequence;
 pub mod solver;
 
 pub use levels::{LevelLayout, LevelPool};
 pub use sequence::SequencePlan;
 
-use crate::system::{Model, Segment, System};
+use crate::system::{Mode, Model, Segment, System};
 use aegis_core::desc::{ALIGNMENT, MemoryControl, Preemption};
 use aegis_core::units::{ByteOffset, Bytes, Priority};
 
@@ -235,9 +238,18 @@ fn home(system: &System, priorities: &[Priority], model: usize) -> Option<Home> 
     Some(Home { device: lane.device?, task: position, priority, group })
 }
 
+/// Whether some mode has both tasks, or there are no modes.
+fn share_a_mode(system: &System, first: usize, second: usize) -> bool {
+    let has_both = |mode: &Mode| mode.tasks.contains(&first) && mode.tasks.contains(&second);
+    system.modes.is_empty() || system.modes.iter().any(has_both)
+}
+
 /// Whether a segment of the first model can run while a job of the second waits at a boundary between its segments; both are
 /// of one lane. As the dispatcher chooses, whatever the timing: under fixed priorities only a more important job can.
 fn goes_before(system: &System, first: Home, second: Home) -> bool {
+    if !share_a_mode(system, first.task, second.task) {
+        return false;
+    }
     let lane = system.tasks.get(first.task).and_then(|task| system.lanes.get(task.lane));
     // A job of one piece comes to no boundary at which it could wait, whatever its model.
     let gives_way = system.tasks.get(second.task).is_some_and(|task| task.segments.len() > 1);

@@ -1,24 +1,16 @@
 //! Puts together one device's arena.
 
-use super::lane::{Member, Region, lay_out, lay_out_private};
-use super::{Group, Home, Placement, Pool, aligned, bound, goes_before, levels};
+use super::lane::Member;
+use super::regions::{Shared, Together};
+use super::{Home, Placement, Pool, aligned, bound, goes_before, levels};
 use crate::system::System;
 use aegis_core::units::{ByteOffset, Bytes};
-use std::collections::BTreeMap;
 
 /// One device with the homes of all models.
 pub(super) struct Planner<'a> {
     pub(super) system: &'a System,
     pub(super) homes: &'a [Option<Home>],
     pub(super) device: usize,
-}
-
-/// The models of a group with the region of all of them.
-pub(super) struct Shared {
-    pub(super) members: Vec<Member>,
-    /// The height of each, if it were alone.
-    private: Vec<u64>,
-    pub(super) region: Region,
 }
 
 impl Planner<'_> {
@@ -31,21 +23,6 @@ impl Planner<'_> {
         here.collect()
     }
 
-    /// The regions of what shares them, in the order of groups.
-    pub(super) fn regions(&self, members: &[Member]) -> Option<Vec<Shared>> {
-        let mut groups: BTreeMap<Group, Vec<Member>> = BTreeMap::new();
-        for member in members {
-            groups.entry(member.home.group).or_default().push(*member);
-        }
-        let regions = groups.into_values().map(|members| {
-            let alone = members.iter().map(|member| lay_out_private(self.system, *member));
-            let alone = alone.collect::<Option<Vec<_>>>()?;
-            let region = lay_out(self.system, &members, &alone)?;
-            Some(Shared { private: alone.iter().map(|region| region.height).collect(), members, region })
-        });
-        regions.collect()
-    }
-
     /// Lays out the device's arena.
     pub(super) fn plan(&self, placed: &mut [Placement]) -> Option<Pool> {
         let members = self.members(|_| true);
@@ -54,14 +31,18 @@ impl Planner<'_> {
         // What goes at more levels of pressure lies higher, so that what it leaves is the arena's upper end; but a region shrinks
         // too, and then had better lie above what is kept. Which of the two leaves less, the levels say.
         let mut beside = placed.to_vec();
-        let (end, weights, persistent) = self.stack(&members, &regions, true, placed)?;
-        self.stack(&members, &regions, false, &mut beside)?;
+        let together = self.together(&regions)?;
+        let (end, weights, persistent) = self.stack(&members, &regions, together.as_ref(), true, placed)?;
+        self.stack(&members, &regions, together.as_ref(), false, &mut beside)?;
         if levels::heights(self, &beside)? < levels::heights(self, placed)? {
             placed.clone_from_slice(&beside);
         }
         let heights = regions.iter().flat_map(|shared| &shared.private);
         let apart = heights.into_iter().try_fold(0_u64, |sum, height| sum.checked_add(*height))?;
-        let shared = regions.iter().try_fold(0_u64, |sum, shared| sum.checked_add(shared.region.height))?;
+        let shared = match together {
+            Some(together) => together.height,
+            None => regions.iter().try_fold(0_u64, |sum, shared| sum.checked_add(shared.region.height))?,
+        };
         let here = |model: usize| members.iter().any(|member| member.model == model);
         Some(Pool {
             height: Bytes(end),
@@ -78,6 +59,7 @@ impl Planner<'_> {
         &self,
         members: &[Member],
         regions: &[Shared],
+        together: Option<&Together>,
         regions_last: bool,
         placed: &mut [Placement],
     ) -> Option<(u64, u64, u64)> {
@@ -87,12 +69,18 @@ impl Planner<'_> {
         order.extend(members.iter().enumerate().map(|(position, member)| (rank(member.home.task), false, position)));
         order.extend(regions.iter().enumerate().map(|(position, shared)| (survives(shared), true, position)));
         order.sort_by_key(|(rank, is_region, position)| (regions_last && *is_region, *rank, *is_region, *position));
+        // With modes there are no levels: all that is kept lies below all regions.
+        let mut first_region = None;
         let (mut end, mut weights, mut persistent) = (0_u64, 0_u64, 0_u64);
         for (_, is_region, position) in order {
             if is_region {
                 let shared = regions.get(position)?;
-                shared.region.place(self.system, &shared.members, end, placed)?;
-                end = end.checked_add(shared.region.height)?;
+                let at = match together {
+                    Some(together) => together.offsets.get(position)?.checked_add(*first_region.get_or_insert(end))?,
+                    None => end,
+                };
+                shared.region.place(self.system, &shared.members, at, placed)?;
+                end = end.max(at.checked_add(shared.region.height)?);
             } else {
                 let member = members.get(position)?;
                 weights = weights.checked_add(self.system.models.get(member.model)?.weights()?.0)?;
@@ -131,12 +119,20 @@ fn forbids_most(system: &System, regions: &[Shared]) -> Option<Option<(usize, us
         let (_, model) = models.max_by_key(|(height, model)| (*height, std::cmp::Reverse(*model)))?;
         Some((shared.region.height, model))
     };
-    let mut tops: Vec<(u64, usize)> = regions.iter().filter_map(highest).collect();
-    tops.sort_by_key(|(height, model)| (std::cmp::Reverse(*height), *model));
-    let mut found = match tops.as_slice() {
-        [(_, first), (height, second), ..] => Some((*first, *second, *height)),
-        _ => None,
-    };
+    let tops = regions.iter().map(highest).collect::<Option<Vec<(u64, usize)>>>()?;
+    let mut order: Vec<(&Shared, u64, usize)> =
+        regions.iter().zip(tops).map(|(shared, (height, model))| (shared, height, model)).collect();
+    order.sort_by_key(|(_, height, model)| (std::cmp::Reverse(*height), *model));
+    // The smaller of two that conflict, the higher first.
+    let mut found: Option<(usize, usize, u64)> = None;
+    for (number, (one, _, first)) in order.iter().enumerate() {
+        let below = order.iter().skip(number.saturating_add(1)).find(|(two, ..)| one.conflicts_with(two));
+        if let Some((_, height, second)) = below
+            && found.is_none_or(|(.., most)| most < *height)
+        {
+            found = Some((*first, *second, *height));
+        }
+    }
     for shared in regions {
         let alone = shared.private.iter().copied().max().unwrap_or(0);
         let over = shared.region.height.saturating_sub(alone);

@@ -40,7 +40,7 @@ const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool {
         rejected = rest;
     }
     let models = if level.models.is_empty() { system.models } else { level.models };
-    let layout = Layout { system, models, shed: level.shed };
+    let layout = Layout { system, models, shed: level.shed, mode: None };
     if !(level.models.is_empty() || models_hold(level.models) && nothing_collides(layout)) {
         return false;
     }

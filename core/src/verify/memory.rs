@@ -12,7 +12,7 @@ use crate::units::Bytes;
 /// witnesses show.
 #[must_use]
 pub const fn memory_holds(system: &SystemDesc) -> bool {
-    let layout = Layout { system, models: system.models, shed: &[] };
+    let layout = Layout { system, models: system.models, shed: &[], mode: None };
     if !models_have_one_task(system) || !models_hold(system.models) || !nothing_collides(layout) {
         return false;
     }
@@ -255,22 +255,56 @@ const fn kept_waiting(model: &ModelDesc) -> Option<u64> {
     Some(most)
 }
 
-/// What a pool needs at least: what each model needs always, and for each lane the most that one of its segments needs while it
-/// runs, with what jobs that it may go before keep meanwhile. Of all that each two meet, so no layout has less.
+/// What a pool needs at least: what each model needs always, and in the mode in which that is the most, for each lane what one of its
+/// segments needs at most while it runs, with what jobs that it may go before keep meanwhile. Of all that each two meet, so no layout
+/// has less.
 const fn bound(layout: Layout<'_>, pool: usize) -> Option<u64> {
+    let mut most: u64 = 0;
+    if layout.system.modes.is_empty() {
+        match lanes_need(layout, pool) {
+            Some(need) => most = need,
+            None => return None,
+        }
+    }
+    let mut modes = layout.system.modes;
+    while let [mode, rest @ ..] = modes {
+        match lanes_need(Layout { mode: Some(mode.tasks), ..layout }, pool) {
+            Some(need) if need > most => most = need,
+            Some(_) => {}
+            None => return None,
+        }
+        modes = rest;
+    }
+    let mut position: usize = 0;
+    while position < layout.models.len() {
+        if let Some(model) = layout.model(position)
+            && model.pool.index() == pool
+        {
+            let Some(own) = needs(model) else {
+                return None;
+            };
+            match most.checked_add(own.always) {
+                Some(added) => most = added,
+                None => return None,
+            }
+        }
+        position = position.saturating_add(1);
+    }
+    Some(most)
+}
+
+/// What all lanes need at once at most.
+const fn lanes_need(layout: Layout<'_>, pool: usize) -> Option<u64> {
     let mut sum: u64 = 0;
     let mut position: usize = 0;
     while position < layout.models.len() {
         if let Some(model) = layout.model(position)
             && model.pool.index() == pool
         {
-            let (Some(own), Some(lane)) = (needs(model), lane_needs(layout, position, pool)) else {
+            let Some(lane) = lane_needs(layout, position, pool) else {
                 return None;
             };
-            let Some(more) = own.always.checked_add(lane) else {
-                return None;
-            };
-            match sum.checked_add(more) {
+            match sum.checked_add(lane) {
                 Some(added) => sum = added,
                 None => return None,
             }

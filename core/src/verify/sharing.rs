@@ -4,7 +4,8 @@
 //! once. On a lane that preempts between segments, a job that has begun keeps, at a boundary, the tensors that a later segment
 //! reads or the application still will; meanwhile whatever may go before it runs. Under fixed priorities only a more
 //! important job can: a less important one never runs while one that has begun waits. Under other policies any other job of
-//! the lane is assumed to. Lanes work at once, and so do, here, tasks of a lane that preempts anywhere.
+//! the lane is assumed to. Lanes work at once, and so do, here, tasks of a lane that preempts anywhere. Tasks of which no mode has
+//! both never do: a mode's own tasks begin when no job of a task that it does not have is left (`dispatch/mode.rs`).
 
 use super::terms::lane_of;
 use crate::desc::{
@@ -20,6 +21,8 @@ pub(super) struct Layout<'a> {
     pub(super) models: &'a [ModelDesc],
     /// The tasks whose models hold no bytes.
     pub(super) shed: &'a [TaskId],
+    /// The tasks of one mode, where only what runs in it counts.
+    pub(super) mode: Option<&'a [TaskId]>,
 }
 
 /// The task that runs a model.
@@ -51,10 +54,16 @@ pub(super) const fn lists(tasks: &[TaskId], position: usize) -> bool {
 impl Layout<'_> {
     /// The model at a position, if it holds bytes.
     pub(super) const fn model(&self, position: usize) -> Option<&ModelDesc> {
-        if let Some((task, _)) = task_of(self.system, position)
+        let task = task_of(self.system, position);
+        if let Some((task, _)) = task
             && lists(self.shed, task)
         {
             return None;
+        }
+        match (self.mode, task) {
+            (None, _) => {}
+            (Some(mode), Some((task, _))) if lists(mode, task) => {}
+            (Some(_), _) => return None,
         }
         match self.models.split_at_checked(position) {
             Some((_, [model, ..])) => Some(model),
@@ -66,6 +75,8 @@ impl Layout<'_> {
 /// How two models' jobs can meet.
 #[derive(Clone, Copy)]
 pub(super) enum Meeting {
+    /// Never: no mode has both tasks.
+    Never,
     /// At any instant: they are on different lanes, or nothing is known of them.
     Anyhow,
     /// Segments never at once; but one may run while the other's job waits at a boundary.
@@ -79,9 +90,12 @@ pub(super) enum Meeting {
 
 /// How the jobs of two different models can meet.
 pub(super) const fn meeting(system: &SystemDesc, first: usize, second: usize) -> Meeting {
-    let (Some((_, one)), Some((_, other))) = (task_of(system, first), task_of(system, second)) else {
+    let (Some((first, one)), Some((second, other))) = (task_of(system, first), task_of(system, second)) else {
         return Meeting::Anyhow;
     };
+    if !share_a_mode(system, first, second) {
+        return Meeting::Never;
+    }
     let Some(lane) = lane_of(system, one) else {
         return Meeting::Anyhow;
     };
@@ -99,6 +113,18 @@ pub(super) const fn meeting(system: &SystemDesc, first: usize, second: usize) ->
             }
         }
     }
+}
+
+/// Whether some mode has both tasks, or there are no modes.
+const fn share_a_mode(system: &SystemDesc, first: usize, second: usize) -> bool {
+    let mut modes = system.modes;
+    while let [mode, rest @ ..] = modes {
+        if lists(mode.tasks, first) && lists(mode.tasks, second) {
+            return true;
+        }
+        modes = rest;
+    }
+    system.modes.is_empty()
 }
 
 /// Whether a task's jobs come to boundaries at which the lane may be lost: those of one piece do not, whatever their models.
@@ -222,11 +248,12 @@ const fn may_share(one: &Piece<'_>, two: &Piece<'_>, meeting: Option<Meeting>) -
         (Use::Always, _) | (_, Use::Always) => false,
         (Use::Scratch(..), Use::Scratch(..)) => match meeting {
             Some(Meeting::Anyhow) => false,
-            Some(Meeting::AtBoundaries { .. }) | None => true,
+            Some(Meeting::AtBoundaries { .. } | Meeting::Never) | None => true,
         },
         (Use::Scratch(running, segment), Use::Tensor { from, last }) => {
             let needed = match meeting {
                 Some(Meeting::Anyhow) => return false,
+                Some(Meeting::Never) => false,
                 Some(Meeting::AtBoundaries { first_runs, .. }) => first_runs && from < last,
                 None => from <= running && running <= last,
             };
@@ -235,6 +262,7 @@ const fn may_share(one: &Piece<'_>, two: &Piece<'_>, meeting: Option<Meeting>) -
         (Use::Tensor { from, last }, Use::Scratch(running, segment)) => {
             let needed = match meeting {
                 Some(Meeting::Anyhow) => return false,
+                Some(Meeting::Never) => false,
                 Some(Meeting::AtBoundaries { second_runs, .. }) => second_runs && from < last,
                 None => from <= running && running <= last,
             };
@@ -242,6 +270,7 @@ const fn may_share(one: &Piece<'_>, two: &Piece<'_>, meeting: Option<Meeting>) -
         }
         (Use::Tensor { from, last }, Use::Tensor { from: other_from, last: other_last }) => match meeting {
             Some(Meeting::Anyhow) => false,
+            Some(Meeting::Never) => true,
             // At a boundary both are live, or one of them while a segment of the other's job runs.
             Some(Meeting::AtBoundaries { first_runs, second_runs }) => {
                 !(first_runs && other_from < other_last || second_runs && from < last)
@@ -317,6 +346,7 @@ const fn is_free_of(running: usize, tensor: &Piece<'_>, meeting: Option<Meeting>
     };
     match meeting {
         Some(Meeting::Anyhow) => false,
+        Some(Meeting::Never) => true,
         Some(Meeting::AtBoundaries { first_runs, .. }) => !(first_runs && from < last),
         None => running < from || last < running,
     }

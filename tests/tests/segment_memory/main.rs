@@ -11,6 +11,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+mod modes;
 mod moves;
 mod mutated;
 mod random;
@@ -120,7 +121,7 @@ fn judge(plan: &Plan, level: Option<&Level>, things: &[Thing], what: &str) {
 fn alone(system: &System) -> Vec<u64> {
     let mut sums = vec![0; system.devices.len()];
     for task in &system.tasks {
-        let mut only = System { levels: Vec::new(), ..system.clone() };
+        let mut only = System { levels: Vec::new(), modes: Vec::new(), ..system.clone() };
         only.models = vec![system.models[task.model.unwrap()].clone()];
         only.tasks = vec![aegis_codegen::system::Task { model: Some(0), ..task.clone() }];
         let layout = memory::plan(&only, &[Priority(0)]).unwrap();
@@ -173,7 +174,7 @@ fn nothing_that_is_live_at_once_shares_a_byte_whatever_the_dispatcher_does() {
     println!("{counts:?}");
     assert!(counts.plans > 900 && counts.levels > 500 && counts.moved > 100, "{counts:?}");
     assert!(counts.instants > 50_000 && counts.waiting > 10_000, "{counts:?}");
-    let simulated::Wrong { overran, skipped, rejected, aborted } = counts.wrong;
+    let simulated::Wrong { overran, skipped, rejected, aborted, changed: _ } = counts.wrong;
     assert!(overran > 5_000 && skipped > 500 && rejected > 500 && aborted > 500, "{counts:?}");
     assert!(counts.shared > 600 && counts.inside > 800 && counts.interleaved > 100, "{counts:?}");
 }

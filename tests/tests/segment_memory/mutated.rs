@@ -4,6 +4,7 @@
 use crate::{SIZE, judge, planned, simulated, submitted};
 use aegis_codegen::lock::Lock;
 use aegis_codegen::plan::{Plan, Segment, Step};
+use aegis_codegen::system::System;
 use aegis_codegen::tables;
 use aegis_core::verify::{Violation, verify};
 use aegis_tests::live::{Thing, meet, things};
@@ -76,11 +77,20 @@ fn is_sound(plan: &Plan, things: &[Thing]) -> bool {
 
 #[test]
 fn whatever_the_checker_accepts_of_a_moved_thing_holds_in_every_run() {
+    move_things(&|rng| planned(rng, SIZE));
+}
+
+#[test]
+fn also_where_modes_share_bytes() {
+    move_things(&|rng| crate::modes::planned(rng));
+}
+
+fn move_things(planned: &dyn Fn(&mut Rng) -> Option<(System, Lock)>) {
     let (mut accepted, mut refused, mut shown, mut strict) = (0, 0, 0, 0);
     let mut by_kind = std::collections::BTreeMap::<&str, (u32, u32)>::new();
     for seed in 0..500 {
         let rng = &mut Rng::with_seed(seed ^ 0x6d75_7461_7465);
-        let Some((_, lock)) = planned(rng, SIZE) else { continue };
+        let Some((_, lock)) = planned(rng) else { continue };
         for _ in 0..12 {
             let mut plan = lock.plan.clone();
             plan.levels.clear();

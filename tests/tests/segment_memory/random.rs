@@ -1,11 +1,11 @@
 //! Random systems whose models are cut: lanes of every kind, tensors of every life, sequences of any shape.
 
 use aegis_codegen::analysis::Load;
-use aegis_codegen::system::{Device, File, Lane, Level, Model, Segment, Sequence, System, Task, Tensor};
+use aegis_codegen::system::{Device, File, Lane, Level, Mode, Model, Segment, Sequence, System, Task, Tensor};
 use aegis_core::desc::{Backend, ElementType, MemoryControl, OnMiss, OnOverrun, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
-use aegis_tests::planned::{lane, system, task};
+use aegis_tests::planned::{lane, system, task, with_modes};
 use fastrand::Rng;
 
 /// How large a random system is.
@@ -160,6 +160,22 @@ pub(crate) fn random_system(rng: &mut Rng, size: Size) -> System {
     }
     system.models = models;
     system
+}
+
+/// The same system with two or three modes instead of levels, each task in one at least, and those of a lane often in the same.
+pub(crate) fn with_random_modes(rng: &mut Rng, system: System) -> System {
+    let mut modes: Vec<Vec<usize>> = vec![Vec::new(); rng.usize(2..=3)];
+    for (task, desc) in system.tasks.iter().enumerate() {
+        let own = if rng.bool() { desc.lane % modes.len() } else { rng.usize(..modes.len()) };
+        for (number, mode) in modes.iter_mut().enumerate() {
+            if number == own || once(rng, 4) {
+                mode.push(task);
+            }
+        }
+    }
+    modes.retain(|mode| !mode.is_empty());
+    let mode = |(number, tasks)| Mode { name: format!("mode{number}"), tasks, span: 0..0 };
+    with_modes(System { levels: Vec::new(), ..system }, modes.into_iter().enumerate().map(mode).collect())
 }
 
 fn random_level(rng: &mut Rng, number: usize, tasks: usize) -> Level {

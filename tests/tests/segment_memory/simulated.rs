@@ -3,10 +3,10 @@
 
 use aegis_codegen::plan::{Level, Model, Plan};
 use aegis_core::desc::SystemDesc;
-use aegis_core::dispatch::{Actions, Event, Job, State, step};
+use aegis_core::dispatch::{Actions, Event, Job, Refused, State, step};
 use aegis_core::time::Instant;
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::units::{LaneId, TaskId};
+use aegis_core::units::{LaneId, ModeId, TaskId};
 use aegis_tests::live::{State as Doing, Thing, things};
 use fastrand::Rng;
 use std::collections::HashSet;
@@ -22,6 +22,8 @@ pub(crate) struct Wrong {
     pub(crate) skipped: usize,
     pub(crate) rejected: usize,
     pub(crate) aborted: usize,
+    /// Changes of the mode that came to their end; nothing that is wrong.
+    pub(crate) changed: usize,
 }
 
 impl Sink for Wrong {
@@ -31,6 +33,7 @@ impl Sink for Wrong {
             Kind::Skipped { .. } => self.skipped += 1,
             Kind::Rejected { .. } => self.rejected += 1,
             Kind::Aborted { .. } => self.aborted += 1,
+            Kind::ModeChanged { .. } => self.changed += 1,
             _ => {}
         }
     }
@@ -147,11 +150,19 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
     let longest = plan.tasks.iter().map(|task| task.period_ns).max().unwrap_or(0);
     // Arrivals come at least a period apart, in the order of time.
     let mut arrivals: Vec<u64> = plan.tasks.iter().map(|task| rng.u64(..task.period_ns)).collect();
+    let modes = u16::try_from(plan.modes.len()).expect("few modes");
+    let mut change = if modes == 0 { u64::MAX } else { rng.u64(..=longest) };
     loop {
         let next = arrivals.iter().enumerate().filter(|(task, at)| !shed(*task) && **at < 12 * longest);
         let next = next.min_by_key(|(_, at)| **at).map(|(task, at)| (*at, task));
         let ends = lanes.iter().enumerate().filter_map(|(lane, running)| Some((running.as_ref()?.1, lane))).min();
+        let first = next.map(|(at, _)| at).into_iter().chain(ends.map(|(end, _)| end)).min();
         let (now, event) = match (next, ends) {
+            _ if first.is_some_and(|first| change <= first) => {
+                let at = change;
+                change += rng.u64(1..=longest);
+                (at, Event::Mode { mode: ModeId(rng.u16(..modes)) })
+            }
             (Some((at, task)), end) if end.is_none_or(|(end, _)| at < end) => {
                 arrivals[task] += plan.tasks[task].period_ns + rng.u64(0..=plan.tasks[task].period_ns / 4);
                 let task = TaskId(u16::try_from(task).expect("few tasks"));
@@ -172,7 +183,13 @@ pub(crate) fn run(desc: &'static SystemDesc, plan: &Plan, level: Option<&Level>,
         let late = if wild && rng.u32(..4) == 0 { rng.u64(..=longest) } else { 0 };
         clock = clock.max(now + late);
         let stepped = step(desc, &mut state, event, Instant::from_ns(clock), &mut map.seen.wrong);
-        let Actions { start, .. } = stepped.expect("the events are as they may be");
+        let Actions { start, .. } = match stepped {
+            // Of a task that the mode does not have, or one instant too early for one that just came, or a second change.
+            Err(Refused::NotInMode { .. } | Refused::TooEarly { .. } | Refused::ChangingMode { .. }) if modes > 0 => {
+                continue;
+            }
+            other => other.expect("the events are as they may be"),
+        };
         // What a job would have handed on is dead where it was aborted: after its segment, or instead of being resumed.
         for (task, waits) in (0..).map(TaskId).zip(&mut map.waits) {
             if state.waiting(task).all(|job| job.segment == 0) {
