@@ -108,7 +108,7 @@ pub fn accepted(manifest: &Path, path: &Path) -> Result<Lock, BuildError> {
     let (parsed, _) = crate::manifest::parse(&manifest.to_string_lossy(), &text);
     let parsed = parsed.ok_or_else(|| BuildError::Unsound(manifest.to_owned()))?;
     let lock = Lock::read(path)?;
-    lock.matches(path, parsed.name.get_ref(), manifest.parent().unwrap_or(Path::new(".")))?;
+    lock.matches(path, parsed.name.get_ref(), manifest)?;
     aegis_core::verify::verify(tables::leak(&lock)?)?;
     if let Some(task) = lock.plan.tasks.iter().find(|task| task.model.is_none()) {
         return Err(BuildError::NoModel(task.name.clone()));

@@ -221,11 +221,12 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Compares the lock with the vehicle's name and the present contents of its inputs.
+    /// Compares the lock with the vehicle's name, the manifest, and the present contents of its other inputs, which lie where the
+    /// manifest's folder says.
     ///
     /// # Errors
     /// [`Refused::Foreign`], [`Refused::Stale`] or [`Refused::Unreadable`].
-    pub fn matches(&self, path: &Path, name: &str, manifest_folder: &Path) -> Result<(), Refused> {
+    pub fn matches(&self, path: &Path, name: &str, manifest: &Path) -> Result<(), Refused> {
         if self.plan.name != name {
             return Err(Refused::Foreign {
                 path: path.to_owned(),
@@ -233,12 +234,19 @@ impl Lock {
                 expected: name.to_owned(),
             });
         }
-        for input in &self.lock.inputs {
-            let file = manifest_folder.join(&input.path);
+        let folder = manifest.parent().unwrap_or(Path::new("."));
+        for (number, input) in self.lock.inputs.iter().enumerate() {
+            // The first is the manifest, by whatever name it goes now: a lock beside another one's is not that one's.
+            let file = if number == 0 { manifest.to_owned() } else { folder.join(&input.path) };
             let bytes = std::fs::read(&file).map_err(|source| Refused::Unreadable { path: file, source })?;
             let actual = sha256(&bytes);
             if actual != input.sha256 {
-                let (input, stated) = (input.path.clone(), input.sha256.clone());
+                let given = if number == 0 {
+                    manifest.file_name().map(|name| name.to_string_lossy().into_owned())
+                } else {
+                    None
+                };
+                let (input, stated) = (given.unwrap_or_else(|| input.path.clone()), input.sha256.clone());
                 return Err(Refused::Stale { path: path.to_owned(), input, stated, actual });
             }
         }

@@ -66,7 +66,7 @@ impl Vehicle {
     /// Reads the lock and compares it with the manifest and profiles.
     fn accept(&self) -> Result<Lock, Refused> {
         let lock = Lock::read(&self.lock_path())?;
-        lock.matches(&self.lock_path(), "lab", self.folder.path())?;
+        lock.matches(&self.lock_path(), "lab", &self.path("system.toml"))?;
         Ok(lock)
     }
 }
@@ -132,10 +132,23 @@ fn a_changed_or_lost_profile_makes_the_lock_stale() {
 }
 
 #[test]
+fn the_lock_of_another_manifest_beside_it_is_stale_although_that_one_is_as_it_was() {
+    let vehicle = Vehicle::new();
+    let lock = Lock::read(&vehicle.lock_path()).unwrap();
+    let other = vehicle.path("other.toml");
+    std::fs::write(&other, vehicle.manifest() + "# slower\n").unwrap();
+    let refused = lock.matches(&vehicle.lock_path(), "lab", &other).unwrap_err();
+    names(&vehicle, &refused, &["stale", "`other.toml`"]);
+    // The same manifest by another name is the same.
+    std::fs::write(&other, vehicle.manifest()).unwrap();
+    lock.matches(&vehicle.lock_path(), "lab", &other).unwrap();
+}
+
+#[test]
 fn another_vehicles_lock_is_foreign() {
     let vehicle = Vehicle::new();
     let lock = Lock::read(&vehicle.lock_path()).unwrap();
-    let refused = lock.matches(&vehicle.lock_path(), "courier", vehicle.folder.path()).unwrap_err();
+    let refused = lock.matches(&vehicle.lock_path(), "courier", &vehicle.path("system.toml")).unwrap_err();
     names(&vehicle, &refused, &["foreign", "`lab`", "`courier`"]);
     let Refused::Foreign { found, expected, .. } = refused else { panic!("{refused}") };
     assert_eq!((found.as_str(), expected.as_str()), ("lab", "courier"));

@@ -41,6 +41,6 @@ impl TaskHooks for Sorter {
 
     fn closing(&mut self, stats: &TaskStats) {
         let (class, score) = self.first.unwrap_or_default();
-        println!("class {class} with score {score}, the same in all but {} of {} jobs", self.others, stats.jobs);
+        println!("class {class} with score {score}, another class in {} of {} jobs", self.others, stats.jobs);
     }
 }

@@ -1,6 +1,7 @@
 //! The plan inside a vehicle's binary, in words.
 
 use aegis_core::Duration;
+use aegis_core::TaskId;
 use aegis_core::desc::{Life, ModelDesc, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
 use aegis_linux::summary::hex;
 use std::fmt::Write as _;
@@ -50,8 +51,28 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
             );
         }
     }
+    modes(&mut text, system);
     memory(&mut text, system);
     text
+}
+
+/// The modes and levels that the application can ask for.
+fn modes(text: &mut String, system: &SystemDesc) {
+    for mode in system.modes {
+        let _ = writeln!(text, "\nmode {}: leaving it takes at most {}", mode.name, ms(mode.leaves));
+        for task in mode.proven {
+            let _ = writeln!(text, "  {:<16} bound {:>12}", task.name, ms(task.response_bound));
+        }
+    }
+    for level in system.levels {
+        let names = |tasks: &[TaskId]| {
+            let names = tasks.iter().filter_map(|task| Some(system.tasks.get(task.index())?.name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            if names.is_empty() { "nothing".to_owned() } else { names }
+        };
+        let (shed, reject, settles) = (names(level.shed), names(level.reject), ms(level.settles));
+        let _ = writeln!(text, "\nlevel {}: sheds {shed}, rejects {reject}, settles within {settles}", level.name);
+    }
 }
 
 /// What a task's line says of the pieces of its jobs; nothing where they are one piece.

@@ -195,6 +195,11 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         }
         let system = self.system;
         let machine = Machine::read();
+        for (what, path) in [("the trace", &args.trace), ("the summary", &args.summary)] {
+            if let Some(path) = path {
+                can_be_placed(path).map_err(file_error(what, path))?;
+            }
+        }
         let trace = args.trace.as_deref().map(|path| TraceFile::create(path).map_err(file_error("the trace", path)));
         let mut ran = self.drive(args, &machine, trace.transpose()?)?;
         let panicked = closing(system, &mut ran);
@@ -220,10 +225,10 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             let text = serde_json::to_string_pretty(&build(&parts)).map_err(std::io::Error::from);
             text.and_then(|text| write_file(path, &(text + "\n"))).map_err(file_error("the summary", path))?;
         }
-        println!("exit {}: {}", verdict.status, verdict.why);
         if let (Some(error), Some(path)) = (ran.trace_failure, &args.trace) {
             return Err(file_error("the trace", path)(error));
         }
+        println!("exit {}: {}", verdict.status, verdict.why);
         Ok(verdict.status)
     }
 
@@ -399,6 +404,17 @@ fn make_hooks(system: &SystemDesc, assets: &Assets, makers: Vec<(TaskId, HooksMa
         *slot = Some(make(assets).map_err(|error| HostError::Hooks { task, error })?);
     }
     Ok(all)
+}
+
+/// Whether a file can be put at a path when the run has ended, as far as that can be known before.
+fn can_be_placed(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (path.is_dir(), folder.metadata()) {
+        (true, _) => Err(std::io::ErrorKind::IsADirectory.into()),
+        (false, Ok(folder)) if folder.is_dir() => Ok(()),
+        (false, Ok(_)) => Err(std::io::ErrorKind::NotADirectory.into()),
+        (false, Err(error)) => Err(error),
+    }
 }
 
 fn file_error<'a>(what: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> HostError + 'a {

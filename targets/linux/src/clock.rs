@@ -26,6 +26,12 @@ impl Clock {
         Instant::from_ns(monotonic_ns().saturating_sub(self.epoch_ns))
     }
 
+    /// Whether the epoch has come.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        monotonic_ns() >= self.epoch_ns
+    }
+
     /// An instant in nanoseconds of `CLOCK_MONOTONIC`.
     #[must_use]
     pub const fn monotonic(&self, at: Instant) -> u64 {
@@ -76,7 +82,8 @@ mod tests {
     #[test]
     fn before_the_epoch_it_is_still_the_start() {
         let clock = Clock::starting_in(Duration::from_ns(3_600_000_000_000));
-        assert_eq!(clock.now(), Instant::START);
+        assert_eq!((clock.now(), clock.has_begun()), (Instant::START, false));
+        assert!(Clock::starting_in(Duration::ZERO).has_begun());
     }
 
     #[test]

@@ -282,6 +282,10 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             self.guard.watch_self(&self.setup.clock, asleep, due, self.sink).map_err(Broken::Stalled)?;
             timer.wait(self.setup.bell).map_err(system_error)?;
             self.setup.bell.hear();
+            if !self.setup.clock.has_begun() {
+                // Only the bell rings before the start. What it rang for stays, and the timer of the start is armed.
+                continue;
+            }
             let woken = self.setup.clock.now();
             self.guard.watch_self(&self.setup.clock, woken, Some(woken), self.sink).map_err(Broken::Stalled)?;
             self.steps.turn(woken, self.setup.samples.orchestration());

@@ -72,7 +72,7 @@ pub(crate) fn generate(arguments: &GenerateArguments) -> Outcome {
     };
     let (loaded, _) = load_sound(&arguments.manifest)?;
     let lock = Lock::read(&path).map_err(|error| refuse(&error))?;
-    lock.matches(&path, loaded.manifest.name.get_ref(), loaded.folder()).map_err(|error| refuse(&error))?;
+    lock.matches(&path, loaded.manifest.name.get_ref(), &arguments.manifest).map_err(|error| refuse(&error))?;
     let tables = emit::tables(&lock).map_err(|error| refuse(&error))?;
     if arguments.output == Path::new("-") {
         print(&tables);

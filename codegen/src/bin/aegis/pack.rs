@@ -7,6 +7,7 @@ use aegis_codegen::memory::solver::{Limits, minimise};
 use aegis_codegen::pack::{Sheet, judge, refused};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ pub(crate) struct Arguments {
     /// What must not be exceeded: a number of bytes, or a size such as 1MiB.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     capacity: u64,
-    /// Where the rows with their offsets go; without it to the standard output, and the figures to the standard error.
+    /// Where the rows with their offsets go; without it, or as `-`, to the standard output, and the figures to the standard error.
     #[arg(short, long, value_name = "OUT.csv")]
     output: Option<PathBuf>,
     /// How much is searched at most: all of it to fit the capacity, a small part to go below it. The same number gives the
@@ -71,8 +72,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if finding.is_none() {
         let rows = sheet.with_offsets(&plan);
         match &arguments.output {
-            Some(output) => write_beside(output, &rows)?,
-            None => print(&rows),
+            Some(output) if output != Path::new("-") => write_beside(output, &rows)?,
+            _ => print(&rows),
         }
     }
     let figures = if arguments.json {
@@ -80,7 +81,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     } else {
         told.text()
     };
-    if arguments.output.is_some() || finding.is_some() {
+    let to_file = arguments.output.as_ref().is_some_and(|output| output != Path::new("-"));
+    if to_file || finding.is_some() {
         print(&figures);
     } else {
         eprint!("{figures}");
@@ -102,7 +104,9 @@ fn unreadable(file: &Path, error: &dyn std::fmt::Display) -> Failure {
 fn write_beside(output: &Path, rows: &str) -> Outcome {
     let refused = |error: std::io::Error| Failure::Input(format!("cannot write `{}`: {error}", output.display()));
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(refused)?;
+    // Readable by whom the user lets, as any other file: the umask applies.
+    let permissions = std::fs::Permissions::from_mode(0o666);
+    let mut beside = tempfile::Builder::new().permissions(permissions).tempfile_in(folder).map_err(refused)?;
     beside.write_all(rows.as_bytes()).map_err(refused)?;
     beside.persist(output).map_err(|error| refused(error.error))?;
     Ok(())

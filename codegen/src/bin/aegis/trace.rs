@@ -117,13 +117,12 @@ fn find_lock(file: &Path, header: &Header) -> Result<PathBuf, Failure> {
     let is_its = |path: &&PathBuf| Lock::read(path).is_ok_and(|lock| lock.lock.plan_sha256 == header.config_hash);
     candidates.iter().find(is_its).cloned().ok_or_else(|| {
         let [here, beside] = &candidates;
-        Failure::Input(format!(
-            "neither `{}` nor `{}` is the lock of the plan {} of `{}`: name it with --lock",
-            here.display(),
-            beside.display(),
-            header.config_hash,
-            header.system
-        ))
+        let places = match here == beside {
+            true => format!("`{}` is not", here.display()),
+            false => format!("neither `{}` nor `{}` is", here.display(), beside.display()),
+        };
+        let (plan, system) = (&header.config_hash, &header.system);
+        Failure::Input(format!("{places} the lock of the plan {plan} of `{system}`: name it with --lock"))
     })
 }
 

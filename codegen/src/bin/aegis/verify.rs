@@ -33,8 +33,7 @@ pub(crate) fn proven(path: &Path, manifest: Option<&Path>) -> Result<&'static Sy
         let (parsed, _) = aegis_codegen::manifest::parse(&file.to_string_lossy(), &read(file)?);
         let parsed = parsed
             .ok_or_else(|| Failure::Input(format!("`{}` has errors; `aegis check` shows them", file.display())))?;
-        let folder = file.parent().unwrap_or(Path::new("."));
-        lock.matches(path, parsed.name.get_ref(), folder).map_err(|error| refused(&error))?;
+        lock.matches(path, parsed.name.get_ref(), file).map_err(|error| refused(&error))?;
     }
     let system = tables::leak(&lock).map_err(|error| refused(&error))?;
     aegis_core::verify::verify(system).map_err(|violation| refused(&violation))?;

@@ -13,9 +13,9 @@ use crate::steal::StealSamples;
 use crate::submissions::Submissions;
 use crate::watchdog::{Watch, Watched};
 use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
-use aegis_core::dispatch::State;
+use aegis_core::dispatch::{Event, State};
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::{Duration, Instant, LevelId, TaskId};
+use aegis_core::{Instant, LevelId, TaskId};
 use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 use std::sync::Arc;
 
@@ -44,12 +44,23 @@ fn run_alone(
     until_ms: u64,
     meanwhile: impl FnOnce(&Timer, &Submissions) + Send,
 ) -> (Report<1>, Vec<Kind>, Option<Watched>) {
+    run_later(system, watchdog, (0, until_ms), |timer, submissions, _| meanwhile(timer, submissions))
+}
+
+/// The same, starting some time later, with the levels of pressure at hand, too.
+fn run_later(
+    system: &'static SystemDesc,
+    watchdog: Option<WatchdogDesc>,
+    (start_ms, until_ms): (u64, u64),
+    meanwhile: impl FnOnce(&Timer, &Submissions, &Pressure) + Send,
+) -> (Report<1>, Vec<Kind>, Option<Watched>) {
     let bell = Arc::new(Bell::new().unwrap());
     let (stop, submissions) = (Stop::new(Arc::clone(&bell)), Submissions::new(system));
     let (samples, pulse) = (StealSamples::new(), watchdog.map(Pulse::new));
-    let clock = Clock::starting_in(Duration::ZERO);
+    let clock = Clock::starting_in(fixture::ms(start_ms));
     submissions.open(clock, Arc::clone(&bell));
     let (pressure, modes) = (Pressure::new(system), Modes::new(system));
+    pressure.open(Arc::clone(&bell));
     let setup = Setup {
         system,
         clock,
@@ -71,7 +82,7 @@ fn run_alone(
     let (report, watched) = std::thread::scope(|scope| {
         let watch = |pulse| Watch { pulse, bell, service: None, device: None, hook: None }.run();
         let watching = pulse.as_ref().map(|pulse| scope.spawn(move || watch(pulse)));
-        scope.spawn(|| meanwhile(&same, &submissions));
+        scope.spawn(|| meanwhile(&same, &submissions, &pressure));
         let report = run_with(timer, &setup, &mut state, &mut kept);
         (report, watching.map(|thread| thread.join().unwrap()))
     });
@@ -84,6 +95,25 @@ fn an_arrival_that_was_stamped_at_the_end_while_it_was_told_is_dropped() {
     let (report, kept, _) = run_alone(late_task(Release::Submitted), None, 20, wait);
     assert_eq!((report.broken, report.drained), (None, true));
     assert!(!kept.iter().any(|kind| matches!(kind, Kind::Submitted { .. })), "{kept:?}");
+}
+
+#[test]
+fn what_is_asked_for_before_the_start_waits_for_it() {
+    let levels = &[fixture::LEVEL];
+    let system = Box::leak(Box::new(SystemDesc { levels, ..*late_task(Release::Timer) }));
+    let early = |_: &Timer, _: &Submissions, pressure: &Pressure| {
+        pressure.request(Some(LevelId(0))).unwrap();
+        // The loop hears it and has nothing to do yet.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert_eq!(pressure.level(), None);
+    };
+    let (report, kept, _) = run_later(system, None, (60, 20), early);
+    assert_eq!((report.broken, report.drained), (None, true));
+    let steps = kept.iter().filter(|kind| matches!(kind, Kind::Stepped { .. } | Kind::Pressure { .. }));
+    let steps: Vec<&Kind> = steps.collect();
+    // The end is told first, at the start; then the level is gone to.
+    assert!(matches!(steps[0], Kind::Stepped { event: Event::Stop { .. } }), "{steps:?}");
+    assert!(steps.iter().any(|kind| matches!(kind, Kind::Pressure { to: Some(LevelId(0)), .. })), "{steps:?}");
 }
 
 #[test]
