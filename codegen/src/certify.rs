@@ -10,7 +10,7 @@ use crate::analysis::{Analysis, LaneResult, Proof, TaskResult};
 use crate::memory::Layout;
 use crate::plan;
 use crate::system::{Lane, System, Task};
-use aegis_core::desc::{OnMiss, OnOverrun};
+use aegis_core::desc::Answer;
 use aegis_core::time::Duration;
 
 /// Why there is nothing to certify.
@@ -185,14 +185,8 @@ fn task(
         segments_ns: task.segments.iter().map(|segment| segment.as_ns()).collect(),
         region_ns: task.region.as_ns(),
         budget_ns: task.budget.as_ns(),
-        on_overrun: match task.on_overrun {
-            OnOverrun::SwitchMode(mode) => format!("mode {}", mode.0),
-            other => other.name().to_owned(),
-        },
-        on_miss: match task.on_miss {
-            OnMiss::SwitchMode(mode) => format!("mode {}", mode.0),
-            other => other.name().to_owned(),
-        },
+        on_overrun: answer(task.on_overrun),
+        on_miss: answer(task.on_miss),
         miss_window: task.miss_window,
         queue,
         response_ns: bound.as_ns(),
@@ -204,6 +198,14 @@ fn task(
 const LONGEST_QUEUE: u16 = 65;
 
 /// `None` where the core's checker has no rule for the proof.
+/// As the lock has it: the answer's name, or `mode` and the position of the mode that it changes to.
+fn answer(answer: Answer) -> String {
+    match answer {
+        Answer::SwitchMode(mode) => format!("mode {}", mode.0),
+        word => word.name().to_owned(),
+    }
+}
+
 fn certificate(proof: &Proof) -> Option<plan::Certificate> {
     Some(match proof {
         Proof::FixedPriority { blocking, busy_period, starts } => plan::Certificate::FixedPriority {

@@ -8,7 +8,7 @@ mod sequence;
 pub use sequence::{Block, Sequence, SequenceError};
 
 use aegis_core::desc::{
-    BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife,
+    Answer, BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnStall, Policy, Preemption, TensorLife,
 };
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -218,9 +218,9 @@ pub struct Task {
     /// The enforced execution time.
     pub budget: Duration,
     /// The answer to an overrun.
-    pub on_overrun: OnOverrun,
+    pub on_overrun: Answer,
     /// The answer to a missed deadline.
-    pub on_miss: OnMiss,
+    pub on_miss: Answer,
     /// Of how many jobs misses are counted together: 1 to 64.
     pub miss_window: u8,
     /// Where it stands.

@@ -3,10 +3,9 @@
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc, MachineDesc,
-    MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnMiss, OnOverrun, OnStall, Point, Policy, PoolDesc, Preemption,
-    Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
-    WatchdogDesc,
+    Answer, Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc,
+    MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, Point, Policy, PoolDesc, Preemption, Recording,
+    Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -50,9 +49,11 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
     })))
 }
 
-/// The mode that an answer to overruns or misses changes to, by its position.
-fn answering(answer: &str) -> Option<ModeId> {
-    answer.strip_prefix("mode ")?.parse().ok().map(ModeId)
+/// An answer to overruns or misses: its name, or `mode` and the position of the mode that it changes to.
+fn answer(what: &'static str, text: &str) -> Result<Answer, Unknown> {
+    let word = Answer::ALL.into_iter().find(|answer| answer.name() == text);
+    let mode = || Some(Answer::SwitchMode(ModeId(text.strip_prefix("mode ")?.parse().ok()?)));
+    word.or_else(mode).ok_or_else(|| Unknown { what, value: text.to_owned() })
 }
 
 fn text(text: &str) -> &'static str {
@@ -175,11 +176,6 @@ fn certificate(certificate: &Certificate) -> CertificateDesc {
 }
 
 fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
-    let unknown = |what, value: &String| Unknown { what, value: value.clone() };
-    let on_overrun = OnOverrun::ALL.into_iter().find(|answer| answer.name() == task.on_overrun);
-    let on_overrun = on_overrun.or_else(|| answering(&task.on_overrun).map(OnOverrun::SwitchMode));
-    let on_miss = OnMiss::ALL.into_iter().find(|answer| answer.name() == task.on_miss);
-    let on_miss = on_miss.or_else(|| answering(&task.on_miss).map(OnMiss::SwitchMode));
     Ok(TaskDesc {
         name: text(&task.name),
         lane: LaneId(task.lane),
@@ -204,8 +200,8 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         segments: slice(task.segments_ns.iter().map(|segment| Duration::from_ns(*segment)).collect()),
         region: Duration::from_ns(task.region_ns),
         budget: Duration::from_ns(task.budget_ns),
-        on_overrun: on_overrun.ok_or_else(|| unknown("on-overrun", &task.on_overrun))?,
-        on_miss: on_miss.ok_or_else(|| unknown("on-miss", &task.on_miss))?,
+        on_overrun: answer("on-overrun", &task.on_overrun)?,
+        on_miss: answer("on-miss", &task.on_miss)?,
         miss_window: task.miss_window,
         queue: task.queue,
         response_bound: Duration::from_ns(task.response_ns),
@@ -359,13 +355,16 @@ fn pool(pool: &crate::plan::Pool) -> PoolDesc {
 
 #[cfg(test)]
 mod tests {
-    use super::{ModeId, answering};
+    use super::{Answer, ModeId, answer};
 
     #[test]
-    fn an_answer_names_a_mode_by_its_position() {
-        assert_eq!(answering("mode 3"), Some(ModeId(3)));
+    fn an_answer_is_a_word_or_names_a_mode_by_its_position() {
+        assert_eq!(answer("on-miss", "mode 3").unwrap(), Answer::SwitchMode(ModeId(3)));
+        for word in Answer::ALL {
+            assert_eq!(answer("on-miss", word.name()).unwrap(), word);
+        }
         for text in ["mode", "mode ", "mode x", "mode 65536", "modes 1", "mode -1", "skip"] {
-            assert_eq!(answering(text), None, "{text}");
+            assert!(answer("on-miss", text).is_err(), "{text}");
         }
     }
 }

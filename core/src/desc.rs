@@ -3,6 +3,8 @@
 //! A generated file contains one [`SystemDesc`] built of `'static` slices. Descriptors are read-only; what
 //! changes at run time lives in [`crate::dispatch::State`].
 
+mod answer;
+mod empty;
 mod level;
 mod memory;
 mod mode;
@@ -10,7 +12,8 @@ mod model;
 mod watchdog;
 
 use crate::time::Duration;
-use crate::units::{Bytes, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
+use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
+pub use answer::Answer;
 pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use mode::{MOST_MODES, ModeDesc};
@@ -208,69 +211,8 @@ pub struct Slot {
     pub task: TaskId,
 }
 
-/// What happens after a job exceeded its budget.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnOverrun {
-    /// The overrun is recorded; nothing else changes.
-    Continue,
-    /// The task's next release is dropped.
-    SkipNext,
-    /// The job ends without what is left of it, as soon as the segment has ended that showed the overrun: a started segment
-    /// cannot be stopped. What is left are its later segments and the later stages of its task; where nothing is, the job
-    /// completes.
-    AbortJob,
-    /// The mode is changed, as soon as the overrun is recorded, as [`crate::dispatch::Event::Mode`] would: unless that mode holds, a
-    /// change is under way, or one was asked for less than [`BETWEEN_LEVELS`] ago. The job goes on.
-    SwitchMode(ModeId),
-}
-
-impl OnOverrun {
-    /// Every answer that says all by itself.
-    pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
-
-    /// The name in manifests and locks.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Continue => "continue",
-            Self::SkipNext => "skip-next",
-            Self::AbortJob => "abort-job",
-            Self::SwitchMode(_) => "mode",
-        }
-    }
-}
-
 /// The most jobs of a task of which misses are counted together: the dispatcher has a bit for each.
 pub const LONGEST_MISS_WINDOW: u8 = 64;
-
-/// What happens after a job missed its deadline.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnMiss {
-    /// The miss is recorded when the job completes; nothing else changes.
-    Continue,
-    /// The task's next release is dropped.
-    SkipNext,
-    /// The job ends as soon as it does not hold its lane: at its next boundary, or instead of starting.
-    AbortJob,
-    /// The mode is changed, as for [`OnOverrun::SwitchMode`], as soon as the miss is known; the job goes on.
-    SwitchMode(ModeId),
-}
-
-impl OnMiss {
-    /// Every answer that says all by itself.
-    pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
-
-    /// The name in manifests and locks.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Continue => "continue",
-            Self::SkipNext => "skip-next",
-            Self::AbortJob => "abort-job",
-            Self::SwitchMode(_) => "mode",
-        }
-    }
-}
 
 /// Where a task's releases come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -328,10 +270,10 @@ pub struct TaskDesc {
     pub region: Duration,
     /// The execution time after which an overrun is recorded.
     pub budget: Duration,
-    /// The answer to an overrun.
-    pub on_overrun: OnOverrun,
+    /// The answer to an overrun of a budget.
+    pub on_overrun: Answer,
     /// The answer to a missed deadline.
-    pub on_miss: OnMiss,
+    pub on_miss: Answer,
     /// Of how many of the task's last jobs the misses are counted with each: 1 to [`LONGEST_MISS_WINDOW`]. Of a task with stages the
     /// first one's counts.
     pub miss_window: u8,

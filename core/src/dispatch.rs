@@ -11,9 +11,9 @@
 //!                                                     or Preempted
 //! ```
 //!
-//! Under [`OnOverrun::AbortJob`](crate::desc::OnOverrun::AbortJob) a job that was measured to be too long leaves its lane for good
+//! Under [`Answer::AbortJob`](crate::desc::Answer::AbortJob) a job that was measured to be too long leaves its lane for good
 //! where it would otherwise be paused or hand over to the next stage: `Aborted`. Its lane executes less than planned and
-//! never more. [`OnMiss::AbortJob`] does so with jobs whose deadline has passed, and drops those that would start after it.
+//! never more. [`Answer::AbortJob`] does so with jobs whose deadline has passed, and drops those that would start after it.
 //!
 //! Two budgets are watched while a segment runs: what is left of its job's, and, where the job has several segments, the
 //! segment's own length, since that is what the analysis lets others wait. Each is recorded once, as soon as a step comes after its
@@ -41,7 +41,7 @@ mod table;
 mod told;
 mod tournament;
 
-use crate::desc::{OnMiss, Policy, SystemDesc};
+use crate::desc::{Answer, Policy, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Reason, Sink};
 use crate::units::{LaneId, LevelId, ModeId, TaskId};
@@ -316,9 +316,9 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             Progress { job, spent: Duration::ZERO, overran: false, measured: false, missed: false }
         }
     };
-    let is_judged = task.on_miss != OnMiss::Continue && miss::is_judged(task, own.follower.is_some());
+    let is_judged = task.on_miss != Answer::Continue && miss::is_judged(task, own.follower.is_some());
     state.refresh(id, lane);
-    if is_judged && task.on_miss == OnMiss::AbortJob && now > progress.job.deadline {
+    if is_judged && task.on_miss == Answer::AbortJob && now > progress.job.deadline {
         drop_late(system, state, lane, &mut progress, now, sink);
         return Ok(None);
     }

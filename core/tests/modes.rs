@@ -3,11 +3,11 @@
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test stops at whatever it did not expect")]
 
 use aegis_core::desc::{
-    Certificate, LaneDesc, LevelDesc, MOST_MODES, MachineDesc, ModeDesc, OnMiss, OnOverrun, Policy, Preemption,
-    Release, Slot, StageDesc, SystemDesc, TaskDesc,
+    Answer, Certificate, LaneDesc, LevelDesc, MOST_MODES, ModeDesc, Policy, Preemption, Release, Slot, StageDesc,
+    SystemDesc, TaskDesc,
 };
 use aegis_core::verify::{Violation, modes_hold, verify};
-use aegis_core::{Duration, LaneId, ModeId, ModelId, Priority, TaskId, layout};
+use aegis_core::{Duration, LaneId, ModeId, ModelId, Priority, TaskId};
 
 const fn ns(ns: u64) -> Duration {
     Duration::from_ns(ns)
@@ -15,21 +15,7 @@ const fn ns(ns: u64) -> Duration {
 
 /// A lane that is busy for at most so long.
 const fn lane(name: &'static str, core: u16, busy: u64) -> LaneDesc {
-    LaneDesc {
-        name,
-        policy: Policy::RateMonotonic,
-        preemption: Preemption::None,
-        core,
-        dispatch_overhead: Duration::ZERO,
-        launch_overhead: Duration::ZERO,
-        domain_switch: Duration::ZERO,
-        thread_wait: Duration::ZERO,
-        wakeup_latency: Duration::ZERO,
-        busy_period: ns(busy),
-        points: &[],
-        hyperperiod: Duration::ZERO,
-        slots: &[],
-    }
+    LaneDesc { name, policy: Policy::RateMonotonic, core, busy_period: ns(busy), ..LaneDesc::EMPTY }
 }
 
 /// The lane of the table, whose only task has this position.
@@ -41,26 +27,14 @@ fn table(task: u16) -> LaneDesc {
 const fn task(name: &'static str, priority: u16, wcet: u64, period: u64) -> TaskDesc {
     TaskDesc {
         name,
-        lane: LaneId(0),
-        model: None,
-        release: Release::Timer,
         priority: Priority(priority),
         period: ns(period),
         deadline: ns(period),
-        phase: Duration::ZERO,
-        jitter: Duration::ZERO,
-        stage: None,
         bcet: ns(1),
         wcet: ns(wcet),
-        segments: &[],
-        region: Duration::ZERO,
         budget: ns(wcet),
-        on_overrun: OnOverrun::Continue,
-        on_miss: OnMiss::Continue,
         miss_window: 10,
-        queue: 1,
-        response_bound: Duration::ZERO,
-        certificate: Certificate::Unproven,
+        ..TaskDesc::EMPTY
     }
 }
 
@@ -103,22 +77,12 @@ impl Plan {
             leaves: ns(mode.leaves),
         };
         SystemDesc {
-            layout: layout::TABLE_LAYOUT,
             name: "modes",
-            generator: "",
-            config_hash: [0; 32],
-            manifest_hash: [0; 32],
-            machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
-            orchestration_core: 0,
-            watchdog: None,
-            libraries: &[],
-            assets: &[],
             lanes: self.lanes.clone().leak(),
             tasks: self.tasks.clone().leak(),
-            models: &[],
-            pools: &[],
             levels: self.levels.clone().leak(),
             modes: self.modes.iter().map(mode).collect::<Vec<_>>().leak(),
+            ..SystemDesc::EMPTY
         }
     }
 }
@@ -284,8 +248,8 @@ fn a_mode_s_task_is_the_system_s_in_all_but_its_proof() {
         |task| task.segments = const { &[ns(2)] },
         |task| task.region = ns(1),
         |task| task.budget = ns(1),
-        |task| task.on_overrun = OnOverrun::SkipNext,
-        |task| task.on_miss = OnMiss::AbortJob,
+        |task| task.on_overrun = Answer::SkipNext,
+        |task| task.on_miss = Answer::AbortJob,
         |task| task.miss_window = 11,
         |task| task.queue = 2,
     ];
@@ -328,8 +292,8 @@ fn an_answer_names_a_mode_that_the_plan_has() {
     let answers = |overrun: u16, miss: u16| {
         said(|plan| {
             for task in plan.tasks.iter_mut().chain(plan.modes.iter_mut().flat_map(|mode| &mut mode.proven)) {
-                task.on_overrun = OnOverrun::SwitchMode(ModeId(overrun));
-                task.on_miss = OnMiss::SwitchMode(ModeId(miss));
+                task.on_overrun = Answer::SwitchMode(ModeId(overrun));
+                task.on_miss = Answer::SwitchMode(ModeId(miss));
             }
         })
     };
@@ -337,13 +301,13 @@ fn an_answer_names_a_mode_that_the_plan_has() {
     assert_eq!(answers(2, 0), Err(Violation::References));
     assert_eq!(answers(1, 2), Err(Violation::References));
     let differs = said(|plan| {
-        plan.tasks[1].on_overrun = OnOverrun::SwitchMode(ModeId(0));
-        plan.modes[0].proven[1].on_overrun = OnOverrun::SwitchMode(ModeId(1));
+        plan.tasks[1].on_overrun = Answer::SwitchMode(ModeId(0));
+        plan.modes[0].proven[1].on_overrun = Answer::SwitchMode(ModeId(1));
     });
     assert_eq!(differs, Err(Violation::Modes));
     let differs = said(|plan| {
-        plan.tasks[1].on_miss = OnMiss::SwitchMode(ModeId(0));
-        plan.modes[0].proven[1].on_miss = OnMiss::SwitchMode(ModeId(1));
+        plan.tasks[1].on_miss = Answer::SwitchMode(ModeId(0));
+        plan.modes[0].proven[1].on_miss = Answer::SwitchMode(ModeId(1));
     });
     assert_eq!(differs, Err(Violation::Modes));
 }

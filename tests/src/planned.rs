@@ -5,12 +5,9 @@ use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
 use aegis_codegen::system::{Lane, Machine, Mode, System, Task, thread_waits};
 use aegis_codegen::{memory, tables};
-use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
-};
-use aegis_core::layout::TABLE_LAYOUT;
+use aegis_core::desc::{Answer, LaneDesc, Policy, Preemption, Release, SystemDesc, TaskDesc};
 use aegis_core::time::Duration;
-use aegis_core::units::{LaneId, Priority};
+use aegis_core::units::Priority;
 
 /// A lane without device; overheads in nanoseconds.
 #[must_use]
@@ -51,8 +48,8 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         region: Duration::ZERO,
         suspension: Duration::ZERO,
         budget: Duration::from_ns(load.cost),
-        on_overrun: OnOverrun::Continue,
-        on_miss: OnMiss::Continue,
+        on_overrun: Answer::Continue,
+        on_miss: Answer::Continue,
         miss_window: 10,
         span: 0..0,
         deadline_span: 0..0,
@@ -144,64 +141,30 @@ pub fn with_tasks(desc: &SystemDesc, tasks: Vec<TaskDesc>) -> &'static SystemDes
 /// Descriptors of one lane that claim every deadline without any proof: to show that something is missed.
 #[must_use]
 pub fn unproven(policy: Policy, loads: &[Load]) -> &'static SystemDesc {
-    let lane = LaneDesc {
-        name: "main",
-        policy,
-        preemption: Preemption::None,
-        core: 1,
-        dispatch_overhead: Duration::ZERO,
-        launch_overhead: Duration::ZERO,
-        domain_switch: Duration::ZERO,
-        thread_wait: Duration::ZERO,
-        wakeup_latency: Duration::ZERO,
-        busy_period: Duration::from_ns(1),
-        points: &[],
-        hyperperiod: Duration::ZERO,
-        slots: &[],
-    };
+    let lane = LaneDesc { name: "main", policy, core: 1, busy_period: Duration::from_ns(1), ..LaneDesc::EMPTY };
     let tasks: Vec<TaskDesc> = (0u16..).zip(loads).map(|(index, load)| submitted(index, load)).collect();
     Box::leak(Box::new(SystemDesc {
-        layout: TABLE_LAYOUT,
         name: "numbers",
         generator: "a test",
-        config_hash: [0; 32],
-        manifest_hash: [0; 32],
-        machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
-        orchestration_core: 0,
-        watchdog: None,
-        libraries: &[],
-        assets: &[],
         lanes: vec![lane].leak(),
         tasks: tasks.leak(),
-        models: &[],
-        pools: &[],
-        levels: &[],
-        modes: &[],
+        ..SystemDesc::EMPTY
     }))
 }
 
 fn submitted(index: u16, load: &Load) -> TaskDesc {
     TaskDesc {
         name: "task",
-        lane: LaneId(0),
-        model: None,
         release: Release::Submitted,
         priority: Priority(index),
         period: Duration::from_ns(load.period),
         deadline: Duration::from_ns(load.deadline),
-        phase: Duration::ZERO,
         jitter: Duration::from_ns(load.jitter),
-        stage: None,
-        bcet: Duration::ZERO,
         wcet: Duration::from_ns(load.cost),
-        segments: &[],
-        region: Duration::ZERO,
         budget: Duration::from_ns(load.cost),
-        on_overrun: OnOverrun::Continue,
-        on_miss: OnMiss::Continue,
         miss_window: 10,
         queue: 64,
         response_bound: Duration::from_ns(load.deadline),
-        certificate: Certificate::Unproven,
+        ..TaskDesc::EMPTY
     }
 }

@@ -15,7 +15,7 @@ use aegis_codegen::manifest::{
 };
 use aegis_codegen::report::terminal::render;
 use aegis_core::ModeId;
-use aegis_core::desc::{OnMiss, OnOverrun, OnStall, Policy, Preemption};
+use aegis_core::desc::{Answer, OnStall, Policy, Preemption};
 use aegis_tests::golden::Goldens;
 
 /// The twins that fixtures share.
@@ -281,8 +281,8 @@ fn modes_name_tasks_and_the_first_is_where_the_vehicle_starts() {
     let answers = text.replace("wcet = \"5ms\"\n", "wcet = \"5ms\"\non-overrun = { mode = \"docking\" }\n");
     let answers = answers.replace("wcet = \"4ms\"\n", "wcet = \"4ms\"\non-miss = { mode = \"driving\" }\n");
     let tasks = parse_checked("answers.toml", &answers).0.unwrap().tasks;
-    assert_eq!((tasks[0].on_overrun, tasks[0].on_miss), (OnOverrun::SwitchMode(ModeId(1)), OnMiss::Continue));
-    assert_eq!((tasks[1].on_overrun, tasks[1].on_miss), (OnOverrun::Continue, OnMiss::SwitchMode(ModeId(0))));
+    assert_eq!((tasks[0].on_overrun, tasks[0].on_miss), (Answer::SwitchMode(ModeId(1)), Answer::Continue));
+    assert_eq!((tasks[1].on_overrun, tasks[1].on_miss), (Answer::Continue, Answer::SwitchMode(ModeId(0))));
     let (without, _) = text.split_once("[mode.driving]").unwrap();
     assert!(parse_checked("no-modes.toml", without).0.unwrap().modes.is_empty());
 }

@@ -19,7 +19,7 @@ use aegis_codegen::simulate::{Observed, Pattern, simulate, simulate_modes};
 use aegis_codegen::system::{Lane, Mode, System, Task};
 use aegis_codegen::tables;
 use aegis_core::ModeId;
-use aegis_core::desc::{OnOverrun, Policy, Preemption, SystemDesc};
+use aegis_core::desc::{Answer, Policy, Preemption, SystemDesc};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
 use aegis_core::verify::{Violation, verify};
@@ -91,7 +91,7 @@ fn random_system(rng: &mut Rng) -> System {
             }
             if rng.u8(0..4) == 0 {
                 one.budget = ns(rng.u64(1..=cost));
-                one.on_overrun = OnOverrun::SwitchMode(ModeId(rng.u16(0..2)));
+                one.on_overrun = Answer::SwitchMode(ModeId(rng.u16(0..2)));
             }
             tasks.push(with_pieces(one, lane.preemption, rng));
         }
@@ -116,10 +116,10 @@ fn random_system(rng: &mut Rng) -> System {
     members.retain(|own| !own.is_empty());
     for task in &mut tasks {
         // The modes that overruns ask for are those that are left.
-        if let OnOverrun::SwitchMode(mode) = task.on_overrun
+        if let Answer::SwitchMode(mode) = task.on_overrun
             && mode.index() >= members.len()
         {
-            task.on_overrun = OnOverrun::Continue;
+            task.on_overrun = Answer::Continue;
         }
     }
     let mode = |(number, tasks)| Mode { name: format!("m{number}"), tasks, span: 0..0 };

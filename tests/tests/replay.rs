@@ -6,8 +6,7 @@
 use aegis_codegen::analysis::Load;
 use aegis_codegen::replay::{LaneState, Why};
 use aegis_core::desc::{
-    LaneDesc, LevelDesc, ModeDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, SystemDesc,
-    TaskDesc,
+    Answer, LaneDesc, LevelDesc, ModeDesc, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc,
 };
 use aegis_core::dispatch::{Event, State, count_unfinished, step};
 use aegis_core::time::{Duration, Instant};
@@ -78,8 +77,8 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
             jitter: ns(rng.u64(0..=3)),
             segments: vec![ns(2); pieces].leak(),
             budget: ns(rng.u64(1..=8)),
-            on_overrun: [OnOverrun::SkipNext, OnOverrun::Continue, OnOverrun::AbortJob][rng.usize(..3)],
-            on_miss: [OnMiss::SkipNext, OnMiss::Continue, OnMiss::AbortJob][rng.usize(..3)],
+            on_overrun: [Answer::SkipNext, Answer::Continue, Answer::AbortJob][rng.usize(..3)],
+            on_miss: [Answer::SkipNext, Answer::Continue, Answer::AbortJob][rng.usize(..3)],
             miss_window: rng.u8(1..=64),
             queue: rng.u16(1..=4),
             response_bound: ns(rng.u64(5..=60)),

@@ -5,7 +5,7 @@
 #[path = "../../targets/linux/tests/common/mod.rs"]
 mod common;
 
-use aegis_core::desc::{OnOverrun, OnStall, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::desc::{Answer, OnStall, SystemDesc, TaskDesc, WatchdogDesc};
 use aegis_linux::Fault;
 use aegis_tests::replay::{assert_same, text};
 use common::{Act, Delay, Ran, Scenario, drive, drive_beside, fixture};
@@ -33,7 +33,7 @@ fn a_run_that_is_stopped_while_a_job_runs() {
 #[test]
 fn an_overload_with_skips_and_a_thread_that_is_late() {
     let system = fixture::system(&[(10, 5), (30, 5)]);
-    let skipping = |task: &TaskDesc| TaskDesc { on_overrun: OnOverrun::SkipNext, ..*task };
+    let skipping = |task: &TaskDesc| TaskDesc { on_overrun: Answer::SkipNext, ..*task };
     let tasks: Vec<TaskDesc> = system.tasks.iter().map(skipping).collect();
     let system: &'static SystemDesc = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }));
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
@@ -53,7 +53,7 @@ fn jobs_in_segments_some_of_which_fail() {
 #[test]
 fn jobs_that_are_aborted_between_their_segments() {
     let system = fixture::in_segments(&[(20, &[5]), (40, &[5, 5])]);
-    let aborting = |task: &TaskDesc| TaskDesc { on_overrun: OnOverrun::AbortJob, ..*task };
+    let aborting = |task: &TaskDesc| TaskDesc { on_overrun: Answer::AbortJob, ..*task };
     let tasks: Vec<TaskDesc> = system.tasks.iter().map(aborting).collect();
     let system: &'static SystemDesc = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }));
     // Each piece takes longer than its segment may: one segment completes, two never do.

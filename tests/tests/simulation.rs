@@ -13,7 +13,7 @@
 
 use aegis_codegen::analysis::{Load, analyse};
 use aegis_codegen::system::System;
-use aegis_core::desc::{LaneDesc, OnOverrun, Policy, Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{Answer, LaneDesc, Policy, Release, SystemDesc, TaskDesc};
 use aegis_core::time::Duration;
 use aegis_core::trace::Kind;
 use aegis_core::units::Priority;
@@ -77,7 +77,7 @@ fn random_system(rng: &mut Rng) -> System {
         let mut task = task("task", on, Load::whole(cost, period, deadline, jitter));
         task.phase = Duration::from_ns(rng.u64(0..=period));
         task.budget = Duration::from_ns(if rng.bool() { cost } else { rng.u64(1..=cost) });
-        task.on_overrun = if rng.bool() { OnOverrun::Continue } else { OnOverrun::SkipNext };
+        task.on_overrun = if rng.bool() { Answer::Continue } else { Answer::SkipNext };
         if lanes[on].policy == Policy::FixedPriority {
             task.priority = Some(Priority(u16::try_from(count - index).unwrap()));
         }

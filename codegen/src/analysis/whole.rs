@@ -6,7 +6,7 @@ use super::holistic::{self, NoResponse, Stage};
 use super::lanes::{self, Outcome};
 use super::{Analysis, LaneResult, NoBound, TaskResult, lane_loads, modes, priorities};
 use crate::system::{Chain, System, Task};
-use aegis_core::desc::{OnOverrun, Policy, Preemption};
+use aegis_core::desc::{Answer, Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
 
@@ -176,7 +176,7 @@ fn chain(system: &System, analysis: &Analysis, chain: &Chain) -> Option<Bounds> 
 
 /// Whether an execution within the WCET can let the task's next arrival be dropped.
 fn drops(task: &Task) -> bool {
-    task.on_overrun == OnOverrun::SkipNext && task.budget < task.wcet
+    task.on_overrun == Answer::SkipNext && task.budget < task.wcet
 }
 
 /// The tasks of a chain of which an execution within the WCET can let the job be aborted.
@@ -184,7 +184,7 @@ pub fn aborting<'a>(system: &'a System, chain: &'a Chain) -> impl Iterator<Item 
     let tasks = chain.members.iter().flat_map(|(first, last)| system.tasks.get(*first..=*last).into_iter().flatten());
     tasks.filter(|task| {
         let is_full = system.lanes.get(task.lane).is_some_and(|lane| lane.preemption == Preemption::Full);
-        task.on_overrun == OnOverrun::AbortJob && task.budget < task.wcet && (is_full || task.segments.len() > 1)
+        task.on_overrun == Answer::AbortJob && task.budget < task.wcet && (is_full || task.segments.len() > 1)
     })
 }
 

@@ -128,7 +128,7 @@ fn constant(name: &str) -> String {
     name.replace(['-', '.'], "_").to_uppercase()
 }
 
-/// An answer to overruns or misses as the variant of its type, with paths: `SkipNext`, `SwitchMode(::aegis_core::ModeId(1))`.
+/// An answer to overruns or misses as a variant, with paths: `SkipNext`, `SwitchMode(::aegis_core::ModeId(1))`.
 fn answer(answer: impl std::fmt::Debug) -> String {
     format!("{answer:?}").replace("ModeId", "::aegis_core::ModeId")
 }
@@ -137,12 +137,12 @@ fn answer(answer: impl std::fmt::Debug) -> String {
 mod tests {
     use super::answer;
     use aegis_core::ModeId;
-    use aegis_core::desc::{OnMiss, OnOverrun};
+    use aegis_core::desc::Answer;
 
     #[test]
     fn an_answer_is_a_variant_with_the_path_of_its_mode() {
-        assert_eq!(answer(OnOverrun::SkipNext), "SkipNext");
-        assert_eq!(answer(OnOverrun::SwitchMode(ModeId(12))), "SwitchMode(::aegis_core::ModeId(12))");
-        assert_eq!(answer(OnMiss::SwitchMode(ModeId(0))), "SwitchMode(::aegis_core::ModeId(0))");
+        assert_eq!(answer(Answer::SkipNext), "SkipNext");
+        assert_eq!(answer(Answer::SwitchMode(ModeId(12))), "SwitchMode(::aegis_core::ModeId(12))");
+        assert_eq!(answer(Answer::SwitchMode(ModeId(0))), "SwitchMode(::aegis_core::ModeId(0))");
     }
 }

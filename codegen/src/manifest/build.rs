@@ -2,14 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use aegis_core::desc::{OnMiss, OnOverrun};
+use aegis_core::desc::Answer;
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, ModeId, Priority};
 use toml::Spanned;
 
 use super::check::{Links, is_optimal, kind_of, policy_of};
 use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watchdog};
-use super::raw::{self, Answer, Member, Raw};
+use super::raw::{self, Member, Raw, RawAnswer};
 
 /// The validated manifest; `None` where something was reported as an error.
 pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
@@ -194,12 +194,12 @@ fn build_task(
         margin_ppm: raw.margin_ppm.map_or(system_margin_ppm, Spanned::into_inner),
         budget: raw.budget,
         on_overrun: match raw.on_overrun {
-            Answer::Word(word) => word,
-            Answer::Mode(_) => OnOverrun::SwitchMode(mode(overrun)?),
+            RawAnswer::Word(word) => word,
+            RawAnswer::Mode(_) => Answer::SwitchMode(mode(overrun)?),
         },
         on_miss: match raw.on_miss {
-            Answer::Word(word) => word,
-            Answer::Mode(_) => OnMiss::SwitchMode(mode(miss)?),
+            RawAnswer::Word(word) => word,
+            RawAnswer::Mode(_) => Answer::SwitchMode(mode(miss)?),
         },
         miss_window: raw.miss_window,
         span: raw.span,

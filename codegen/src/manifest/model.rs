@@ -5,7 +5,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_core::desc::{Backend, OnMiss, OnOverrun, OnStall, Policy, Preemption, TensorLife};
+use aegis_core::desc::{Answer, Backend, OnStall, Policy, Preemption, TensorLife};
 use aegis_core::dispatch::MOST_TASKS;
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -341,9 +341,9 @@ pub struct Task {
     /// The execution time after which an overrun is recorded, where it is not the worst case.
     pub budget: Option<Spanned<Duration>>,
     /// The answer to an overrun.
-    pub on_overrun: OnOverrun,
+    pub on_overrun: Answer,
     /// The answer to a missed deadline.
-    pub on_miss: OnMiss,
+    pub on_miss: Answer,
     /// Of how many jobs misses are counted together: 1 to 64.
     pub miss_window: u8,
     /// Its table's header, or where the stage is given.

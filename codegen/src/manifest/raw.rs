@@ -19,7 +19,7 @@ use super::reader::Section;
 use crate::finding::{Code, Finding};
 pub(crate) use mode::Mode;
 pub(crate) use pressure::Pressure;
-pub(crate) use task::{Answer, Member, Task};
+pub(crate) use task::{Member, RawAnswer, Task};
 pub(crate) use watchdog::Watchdog;
 
 /// The margin where the manifest gives none.

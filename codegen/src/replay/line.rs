@@ -313,31 +313,14 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Header, Line, Why, schema};
-    use aegis_core::desc::{MachineDesc, ModeDesc, SystemDesc};
+    use aegis_core::desc::{ModeDesc, SystemDesc};
     use aegis_core::dispatch::Event;
     use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
     use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId, trace_line};
     use serde_json::Value;
 
     /// A plan without lanes and tasks: names in its lines are empty.
-    const NOTHING: SystemDesc = SystemDesc {
-        layout: 0,
-        name: "nothing",
-        generator: "",
-        config_hash: [0xab; 32],
-        manifest_hash: [0; 32],
-        machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
-        orchestration_core: 0,
-        watchdog: None,
-        libraries: &[],
-        assets: &[],
-        lanes: &[],
-        tasks: &[],
-        models: &[],
-        pools: &[],
-        levels: &[],
-        modes: &[],
-    };
+    const NOTHING: SystemDesc = SystemDesc { layout: 0, name: "nothing", config_hash: [0xab; 32], ..SystemDesc::EMPTY };
 
     fn written(kind: Kind) -> String {
         let mut text = String::new();

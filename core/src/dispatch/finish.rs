@@ -5,7 +5,7 @@ use super::release::enqueue;
 use super::state::{Progress, State};
 use super::tournament::NEVER;
 use super::{Job, Refused};
-use crate::desc::{OnMiss, OnOverrun, Preemption, SystemDesc, TaskDesc};
+use crate::desc::{Answer, Preemption, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Limit, Sink};
 use crate::units::{LaneId, TaskId};
@@ -80,7 +80,7 @@ pub(super) fn preempt<const TASKS: usize, const LANES: usize, const QUEUE: usize
 /// overrun does not count: by now the executions are measured. What has something left after its deadline misses it.
 fn is_aborted(task: &TaskDesc, progress: &Progress, ended: Instant) -> bool {
     let is_late = progress.missed || ended > progress.job.deadline;
-    (task.on_overrun == OnOverrun::AbortJob && progress.measured) || (task.on_miss == OnMiss::AbortJob && is_late)
+    (task.on_overrun == Answer::AbortJob && progress.measured) || (task.on_miss == Answer::AbortJob && is_late)
 }
 
 /// Ends a job that has left its lane, or waits for it no longer: nothing more comes of it.
@@ -241,8 +241,8 @@ fn overrun<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     sink.record(now, Kind::Overran { job: job.reference(), segment: job.segment, limit, execution, budget });
     let first = first_stage(system, job.task);
     match (task.on_overrun, state.tasks.get_mut(first.index())) {
-        (OnOverrun::SkipNext, Some(task_state)) => task_state.skip_next = true,
-        (OnOverrun::SwitchMode(mode), _) => state.common.answer = state.common.answer.or(Some(mode)),
+        (Answer::SkipNext, Some(task_state)) => task_state.skip_next = true,
+        (Answer::SwitchMode(mode), _) => state.common.answer = state.common.answer.or(Some(mode)),
         _ => {}
     }
 }

@@ -7,7 +7,7 @@
 use super::Job;
 use super::finish::first_stage;
 use super::state::{Progress, State};
-use crate::desc::{OnMiss, SystemDesc, TaskDesc};
+use crate::desc::{Answer, SystemDesc, TaskDesc};
 use crate::time::Instant;
 use crate::trace::{Kind, Sink};
 
@@ -15,9 +15,9 @@ use crate::trace::{Kind, Sink};
 /// whole task skips one.
 pub(super) const fn is_judged(task: &TaskDesc, has_follower: bool) -> bool {
     match task.on_miss {
-        OnMiss::Continue => false,
-        OnMiss::SkipNext => !has_follower,
-        OnMiss::AbortJob | OnMiss::SwitchMode(_) => true,
+        Answer::Continue => false,
+        Answer::SkipNext => !has_follower,
+        Answer::AbortJob | Answer::SwitchMode(_) => true,
     }
 }
 
@@ -45,8 +45,8 @@ pub(super) fn note<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let lateness = now.saturating_since(job.deadline);
     sink.record(now, Kind::Missed { job: job.reference(), lateness, recent: recent(own.window, own.misses) });
     match system.tasks.get(job.task.index()).map(|task| task.on_miss) {
-        Some(OnMiss::SkipNext) => skip(system, state, job, true),
-        Some(OnMiss::SwitchMode(mode)) => state.common.answer = state.common.answer.or(Some(mode)),
+        Some(Answer::SkipNext) => skip(system, state, job, true),
+        Some(Answer::SwitchMode(mode)) => state.common.answer = state.common.answer.or(Some(mode)),
         _ => {}
     }
 }

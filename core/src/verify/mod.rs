@@ -46,7 +46,7 @@ mod tensors;
 mod terms;
 mod waits;
 
-use crate::desc::{LaneDesc, OnMiss, OnOverrun, Preemption, SystemDesc, TaskDesc};
+use crate::desc::{Answer, LaneDesc, Preemption, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
@@ -215,12 +215,12 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
 /// Whether the modes that answer a task's overruns and misses exist.
 const fn answers_exist(system: &SystemDesc, task: &TaskDesc) -> bool {
     let after_overrun = match task.on_overrun {
-        OnOverrun::SwitchMode(mode) => mode.index() < system.modes.len(),
-        OnOverrun::Continue | OnOverrun::SkipNext | OnOverrun::AbortJob => true,
+        Answer::SwitchMode(mode) => mode.index() < system.modes.len(),
+        Answer::Continue | Answer::SkipNext | Answer::AbortJob => true,
     };
     let after_miss = match task.on_miss {
-        OnMiss::SwitchMode(mode) => mode.index() < system.modes.len(),
-        OnMiss::Continue | OnMiss::SkipNext | OnMiss::AbortJob => true,
+        Answer::SwitchMode(mode) => mode.index() < system.modes.len(),
+        Answer::Continue | Answer::SkipNext | Answer::AbortJob => true,
     };
     after_overrun && after_miss
 }

@@ -1,6 +1,6 @@
 //! Whether a mode's task, or its lane, is the system's: only what is proven of it may differ.
 
-use crate::desc::{LaneDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, TaskDesc};
+use crate::desc::{Answer, LaneDesc, Policy, Preemption, Release, Slot, TaskDesc};
 use crate::time::Duration;
 use crate::units::{ModelId, TaskId};
 
@@ -23,7 +23,7 @@ pub(super) const fn is_same_task(task: &TaskDesc, original: &TaskDesc) -> bool {
         && task.region.as_ns() == original.region.as_ns()
         && task.budget.as_ns() == original.budget.as_ns()
         && is_same_answer(task.on_overrun, original.on_overrun)
-        && is_same_answer_to_misses(task.on_miss, original.on_miss)
+        && is_same_answer(task.on_miss, original.on_miss)
         && task.miss_window == original.miss_window
         && task.queue == original.queue
 }
@@ -96,17 +96,8 @@ const fn is_same_release(release: Release, original: Release) -> bool {
     matches!((release, original), (Timer, Timer) | (Submitted, Submitted) | (Stage, Stage))
 }
 
-const fn is_same_answer(answer: OnOverrun, original: OnOverrun) -> bool {
-    use OnOverrun::{AbortJob, Continue, SkipNext, SwitchMode};
-    match (answer, original) {
-        (Continue, Continue) | (SkipNext, SkipNext) | (AbortJob, AbortJob) => true,
-        (SwitchMode(mode), SwitchMode(other)) => mode.0 == other.0,
-        _ => false,
-    }
-}
-
-const fn is_same_answer_to_misses(answer: OnMiss, original: OnMiss) -> bool {
-    use OnMiss::{AbortJob, Continue, SkipNext, SwitchMode};
+const fn is_same_answer(answer: Answer, original: Answer) -> bool {
+    use Answer::{AbortJob, Continue, SkipNext, SwitchMode};
     match (answer, original) {
         (Continue, Continue) | (SkipNext, SkipNext) | (AbortJob, AbortJob) => true,
         (SwitchMode(mode), SwitchMode(other)) => mode.0 == other.0,

@@ -2,9 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
-use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
-};
+use aegis_core::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, step};
 use aegis_core::trace::{JobRef, Kind, Reason, Sink};
 use aegis_core::{Duration, Instant, LaneId, Priority, TaskId};
@@ -18,25 +16,16 @@ pub fn task(lane: u16, priority: u16) -> TaskDesc {
     TaskDesc {
         name: "task",
         lane: LaneId(lane),
-        model: None,
         release: Release::Submitted,
         priority: Priority(priority),
         period: Duration::from_ns(10),
         deadline: Duration::from_ns(10),
-        phase: Duration::ZERO,
-        jitter: Duration::ZERO,
-        stage: None,
-        bcet: Duration::ZERO,
         wcet: Duration::from_ns(3),
-        segments: &[],
-        region: Duration::ZERO,
         budget: Duration::from_ns(2),
-        on_overrun: OnOverrun::Continue,
-        on_miss: OnMiss::Continue,
         miss_window: 10,
         queue: 2,
         response_bound: Duration::from_ns(8),
-        certificate: Certificate::Unproven,
+        ..TaskDesc::EMPTY
     }
 }
 
@@ -76,39 +65,15 @@ pub fn lane(policy: Policy, overhead: u64) -> LaneDesc {
     LaneDesc {
         name: "lane",
         policy,
-        preemption: Preemption::None,
         core: 1,
         dispatch_overhead: Duration::from_ns(overhead),
-        launch_overhead: Duration::ZERO,
-        domain_switch: Duration::ZERO,
-        thread_wait: Duration::ZERO,
-        wakeup_latency: Duration::ZERO,
         busy_period: Duration::from_ns(1),
-        points: &[],
-        hyperperiod: Duration::ZERO,
-        slots: &[],
+        ..LaneDesc::EMPTY
     }
 }
 
 pub fn system(lanes: Vec<LaneDesc>, tasks: Vec<TaskDesc>) -> &'static SystemDesc {
-    Box::leak(Box::new(SystemDesc {
-        layout: aegis_core::layout::TABLE_LAYOUT,
-        name: "bench",
-        generator: "",
-        config_hash: [0; 32],
-        manifest_hash: [0; 32],
-        machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
-        orchestration_core: 0,
-        watchdog: None,
-        libraries: &[],
-        assets: &[],
-        lanes: lanes.leak(),
-        tasks: tasks.leak(),
-        models: &[],
-        pools: &[],
-        levels: &[],
-        modes: &[],
-    }))
+    Box::leak(Box::new(SystemDesc { name: "bench", lanes: lanes.leak(), tasks: tasks.leak(), ..SystemDesc::EMPTY }))
 }
 
 /// One lane without overhead.

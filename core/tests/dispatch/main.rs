@@ -12,7 +12,7 @@ mod segments;
 mod soak;
 mod watcher;
 
-use aegis_core::desc::{OnOverrun, TaskDesc};
+use aegis_core::desc::{Answer, TaskDesc};
 use aegis_core::dispatch::{Event, Job, MOST_TASKS, Refused, State, WrongSize, count_unfinished, step};
 use aegis_core::trace::{Kind, Limit, Reason, StateKey};
 use aegis_core::{Duration, LaneId, TaskId};
@@ -149,7 +149,7 @@ fn an_overrun_is_seen_at_completion_by_the_lanes_own_clock() {
 
 #[test]
 fn skip_next_drops_the_next_arrival_of_the_task_and_no_other() {
-    let skipping = TaskDesc { on_overrun: OnOverrun::SkipNext, ..task(0, 0) };
+    let skipping = TaskDesc { on_overrun: Answer::SkipNext, ..task(0, 0) };
     let mut bench = bench(FP, [skipping, task(0, 1)]);
     bench.submit(0, 0);
     bench.timer(5);

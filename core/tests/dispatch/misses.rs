@@ -1,11 +1,11 @@
 //! The dispatcher on missed deadlines: when they are seen, how often they come, and what is done about them.
 
 use crate::bench::*;
-use aegis_core::desc::{LaneDesc, OnMiss, Preemption, Release, StageDesc, TaskDesc};
+use aegis_core::desc::{Answer, LaneDesc, Preemption, Release, StageDesc, TaskDesc};
 use aegis_core::trace::Kind;
 use aegis_core::{Duration, LaneId, TaskId};
 
-fn answering(on_miss: OnMiss, task: TaskDesc) -> TaskDesc {
+fn answering(on_miss: Answer, task: TaskDesc) -> TaskDesc {
     // A budget that never ends.
     TaskDesc { on_miss, budget: Duration::from_ns(1_000), ..task }
 }
@@ -21,7 +21,7 @@ fn misses<const TASKS: usize, const LANES: usize>(bench: &mut Bench<TASKS, LANES
 
 #[test]
 fn a_miss_says_how_many_of_the_tasks_last_jobs_missed() {
-    let mut bench = bench(FP, [TaskDesc { miss_window: 3, ..answering(OnMiss::Continue, task(0, 0)) }]);
+    let mut bench = bench(FP, [TaskDesc { miss_window: 3, ..answering(Answer::Continue, task(0, 0)) }]);
     let late = [true, true, true, true, false, true, false, false, true];
     let mut seen = Vec::new();
     for (number, late) in (0..).zip(late) {
@@ -36,7 +36,7 @@ fn a_miss_says_how_many_of_the_tasks_last_jobs_missed() {
 #[test]
 fn the_longest_window_counts_as_many_misses_as_it_is_long() {
     let window = aegis_core::desc::LONGEST_MISS_WINDOW;
-    let mut bench = bench(FP, [TaskDesc { miss_window: window, ..answering(OnMiss::Continue, task(0, 0)) }]);
+    let mut bench = bench(FP, [TaskDesc { miss_window: window, ..answering(Answer::Continue, task(0, 0)) }]);
     let mut last = 0;
     for number in 0..u64::from(window) + 3 {
         bench.submit(0, number * 100);
@@ -52,7 +52,7 @@ fn the_longest_window_counts_as_many_misses_as_it_is_long() {
 #[test]
 fn a_running_job_misses_when_its_deadline_and_what_its_notice_may_take_have_passed() {
     let with_overhead = LaneDesc { dispatch_overhead: Duration::from_ns(2), ..lane(FP, 0) };
-    let mut bench = bench_of([with_overhead], [answering(OnMiss::SkipNext, task(0, 0))]);
+    let mut bench = bench_of([with_overhead], [answering(Answer::SkipNext, task(0, 0))]);
     assert_eq!(bench.submit(0, 0).wake_at, Some(at(13)), "10 + 2, one nanosecond later");
     bench.timer(12);
     assert_eq!(misses(&mut bench), []);
@@ -69,7 +69,7 @@ fn a_running_job_misses_when_its_deadline_and_what_its_notice_may_take_have_pass
 
 #[test]
 fn a_notice_that_came_later_than_planned_skips_nothing() {
-    let mut bench = bench(FP, [answering(OnMiss::SkipNext, task(0, 0))]);
+    let mut bench = bench(FP, [answering(Answer::SkipNext, task(0, 0))]);
     bench.submit(0, 0);
     bench.timer(11);
     assert_eq!(misses(&mut bench), [(1, 1, 1)]);
@@ -85,8 +85,8 @@ const THREE: &[Duration] = &[Duration::from_ns(500), Duration::from_ns(500), Dur
 
 #[test]
 fn a_late_job_is_aborted_at_its_boundary_or_when_it_would_go_on_or_start() {
-    let in_three = TaskDesc { segments: THREE, ..answering(OnMiss::AbortJob, task(0, 1)) };
-    let other = answering(OnMiss::Continue, TaskDesc { deadline: Duration::from_ns(500), ..task(0, 0) });
+    let in_three = TaskDesc { segments: THREE, ..answering(Answer::AbortJob, task(0, 1)) };
+    let other = answering(Answer::Continue, TaskDesc { deadline: Duration::from_ns(500), ..task(0, 0) });
     let preempting = LaneDesc { preemption: Preemption::Segments, ..lane(FP, 0) };
     let mut bench = bench_of([preempting], [in_three, other]);
     // At the boundary.
@@ -121,7 +121,7 @@ fn a_late_job_is_aborted_at_its_boundary_or_when_it_would_go_on_or_start() {
 fn a_stage_that_ends_after_the_deadline_releases_no_other() {
     let stage = StageDesc { after: TaskId(0), earliest: Duration::ZERO, latest: Duration::from_ns(9) };
     let second = TaskDesc { release: Release::Stage, stage: Some(stage), ..task(1, 0) };
-    let both = [task(0, 0), second].map(|task| answering(OnMiss::AbortJob, task));
+    let both = [task(0, 0), second].map(|task| answering(Answer::AbortJob, task));
     let mut bench = bench_of([lane(FP, 0), lane(FP, 0)], both);
     bench.submit(0, 0);
     bench.complete(0, 0, 11);

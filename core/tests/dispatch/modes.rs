@@ -1,7 +1,7 @@
 //! Changes of the mode: who goes on, who stops, who begins and when, and what is refused.
 
 use crate::bench::*;
-use aegis_core::desc::{BETWEEN_LEVELS, LaneDesc, ModeDesc, OnMiss, OnOverrun, SystemDesc, TaskDesc};
+use aegis_core::desc::{Answer, BETWEEN_LEVELS, LaneDesc, ModeDesc, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Refused, State};
 use aegis_core::trace::{Kind, Limit};
 use aegis_core::{Duration, LaneId, ModeId, TaskId};
@@ -289,7 +289,7 @@ fn overran(request: u64, execution: u64) -> Kind {
 
 #[test]
 fn an_overrun_changes_the_mode_in_the_step_that_sees_it() {
-    let switching = TaskDesc { on_overrun: OnOverrun::SwitchMode(ModeId(1)), ..task(0, 0) };
+    let switching = TaskDesc { on_overrun: Answer::SwitchMode(ModeId(1)), ..task(0, 0) };
     let mut bench = with_modes([lane(FP, 0)], [switching, timed_on(0, 9, 10)], &[&[0], &[1]]);
     bench.submit(0, 0);
     bench.seen();
@@ -303,7 +303,7 @@ fn an_overrun_changes_the_mode_in_the_step_that_sees_it() {
 
 #[test]
 fn an_overrun_that_is_measured_when_nothing_else_is_left_changes_the_mode_at_once() {
-    let switching = TaskDesc { on_overrun: OnOverrun::SwitchMode(ModeId(1)), ..task(0, 0) };
+    let switching = TaskDesc { on_overrun: Answer::SwitchMode(ModeId(1)), ..task(0, 0) };
     let mut bench = with_modes([lane(FP, 5)], [switching, task(0, 1)], &[&[0], &[1]]);
     bench.submit(0, 0);
     bench.seen();
@@ -314,7 +314,7 @@ fn an_overrun_that_is_measured_when_nothing_else_is_left_changes_the_mode_at_onc
 
 #[test]
 fn an_answer_changes_nothing_where_its_mode_holds_or_a_change_is_under_way_or_was_asked_for_lately() {
-    let switching = TaskDesc { on_overrun: OnOverrun::SwitchMode(ModeId(1)), queue: 4, ..task(0, 0) };
+    let switching = TaskDesc { on_overrun: Answer::SwitchMode(ModeId(1)), queue: 4, ..task(0, 0) };
     let mut bench = with_modes([lane(FP, 0)], [switching, task(0, 1)], &[&[0, 1], &[0], &[0, 1]]);
     let mut number = 0;
     let mut overrun = |bench: &mut Bench<2, 1>, now: u64| {
@@ -349,7 +349,7 @@ fn an_answer_changes_nothing_where_its_mode_holds_or_a_change_is_under_way_or_wa
 
 #[test]
 fn a_miss_changes_the_mode_as_soon_as_it_is_known() {
-    let switching = TaskDesc { on_miss: OnMiss::SwitchMode(ModeId(1)), ..task(0, 0) };
+    let switching = TaskDesc { on_miss: Answer::SwitchMode(ModeId(1)), ..task(0, 0) };
     let mut bench = with_modes([lane(FP, 0)], [switching, task(0, 1)], &[&[0, 1], &[0]]);
     bench.submit(0, 0);
     assert_eq!(bench.timer(5).wake_at, Some(at(11)), "the deadline is watched");
@@ -373,7 +373,7 @@ fn a_miss_changes_the_mode_as_soon_as_it_is_known() {
 
 #[test]
 fn an_answer_that_names_no_mode_of_the_plan_is_passed_over() {
-    let switching = TaskDesc { on_overrun: OnOverrun::SwitchMode(ModeId(7)), ..task(0, 0) };
+    let switching = TaskDesc { on_overrun: Answer::SwitchMode(ModeId(7)), ..task(0, 0) };
     let mut bench = with_modes([lane(FP, 0)], [switching], &[&[0]]);
     bench.submit(0, 0);
     bench.seen();

@@ -5,7 +5,7 @@ use crate::bench::{Log, QUEUE, at, lane, system, task};
 use crate::reference::Reference;
 use crate::watcher::Watcher;
 use aegis_core::desc::{
-    Backend, LaneDesc, LevelDesc, ModeDesc, ModelDesc, OnMiss, OnOverrun, Policy, Preemption, Release, Slot, StageDesc,
+    Answer, Backend, LaneDesc, LevelDesc, ModeDesc, ModelDesc, Policy, Preemption, Release, Slot, StageDesc,
     SystemDesc, TaskDesc, TensorLife,
 };
 use aegis_core::dispatch::{Event, State, step};
@@ -83,8 +83,8 @@ struct TaskSpec {
     priority: u16,
     times: [u64; 6],
     segments: Vec<u64>,
-    on_overrun: OnOverrun,
-    on_miss: (OnMiss, u8),
+    on_overrun: Answer,
+    on_miss: (Answer, u8),
     queue: u16,
     slots: Vec<u64>,
     model: bool,
@@ -225,16 +225,16 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     let slots = prop::collection::vec(0..HYPERPERIOD, 1..4);
     let mode = || (0..5_u16).prop_map(ModeId);
     let on_overrun = prop_oneof![
-        2 => Just(OnOverrun::Continue),
-        4 => Just(OnOverrun::SkipNext),
-        2 => Just(OnOverrun::AbortJob),
-        3 => mode().prop_map(OnOverrun::SwitchMode),
+        2 => Just(Answer::Continue),
+        4 => Just(Answer::SkipNext),
+        2 => Just(Answer::AbortJob),
+        3 => mode().prop_map(Answer::SwitchMode),
     ];
     let on_miss = prop_oneof![
-        4 => Just(OnMiss::Continue),
-        2 => Just(OnMiss::SkipNext),
-        2 => Just(OnMiss::AbortJob),
-        2 => mode().prop_map(OnMiss::SwitchMode),
+        4 => Just(Answer::Continue),
+        2 => Just(Answer::SkipNext),
+        2 => Just(Answer::AbortJob),
+        2 => mode().prop_map(Answer::SwitchMode),
     ];
     let on_miss = (on_miss, prop_oneof![3 => 1..=5_u8, 1 => Just(64)]);
     let answers = (on_overrun, on_miss);

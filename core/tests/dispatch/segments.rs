@@ -1,7 +1,7 @@
 //! The dispatcher on segments, preemption, stages and tables.
 
 use crate::bench::*;
-use aegis_core::desc::{LaneDesc, OnOverrun, Policy, Preemption, Release, Slot, StageDesc, TaskDesc};
+use aegis_core::desc::{Answer, LaneDesc, Policy, Preemption, Release, Slot, StageDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Refused, step};
 use aegis_core::trace::{Kind, Limit, Reason};
 use aegis_core::{Duration, LaneId, TaskId};
@@ -107,7 +107,7 @@ fn a_segment_longer_than_its_own_wcet_is_an_overrun_although_its_job_stays_withi
 
 #[test]
 fn an_overrun_that_only_the_timer_saw_is_taken_back_but_not_one_of_an_earlier_segment() {
-    let skipping = TaskDesc { on_overrun: OnOverrun::SkipNext, ..two(0, 0) };
+    let skipping = TaskDesc { on_overrun: Answer::SkipNext, ..two(0, 0) };
     let arrives = |second: u64| {
         let mut bench = bench_of([preempting(Preemption::Segments)], [skipping]);
         bench.submit(0, 0);
@@ -176,7 +176,7 @@ fn missed(kind: &Kind) -> Option<u16> {
 
 #[test]
 fn an_overrun_of_any_stage_skips_the_whole_tasks_next_arrival() {
-    let skip = |task: TaskDesc| TaskDesc { on_overrun: OnOverrun::SkipNext, ..task };
+    let skip = |task: TaskDesc| TaskDesc { on_overrun: Answer::SkipNext, ..task };
     let [first, second] = staged();
     let mut bench = bench_of([lane(FP, 0), lane(FP, 0)], [skip(first), skip(second)]);
     bench.submit(0, 0);
@@ -189,7 +189,7 @@ fn an_overrun_of_any_stage_skips_the_whole_tasks_next_arrival() {
 
 #[test]
 fn abort_job_ends_a_job_at_the_boundary_after_its_overrun_and_its_lane_goes_on() {
-    let aborting = TaskDesc { on_overrun: OnOverrun::AbortJob, ..two(0, 0) };
+    let aborting = TaskDesc { on_overrun: Answer::AbortJob, ..two(0, 0) };
     let mut bench = bench_of([preempting(Preemption::Segments)], [aborting, task(0, 1)]);
     bench.submit(0, 0);
     bench.submit(1, 1);
@@ -213,7 +213,7 @@ fn abort_job_ends_a_job_at_the_boundary_after_its_overrun_and_its_lane_goes_on()
 
 #[test]
 fn what_only_the_timer_took_for_an_overrun_aborts_nothing() {
-    let aborting = TaskDesc { on_overrun: OnOverrun::AbortJob, ..two(0, 0) };
+    let aborting = TaskDesc { on_overrun: Answer::AbortJob, ..two(0, 0) };
     let mut bench = bench_of([preempting(Preemption::Segments)], [aborting]);
     bench.submit(0, 0);
     bench.timer(5);
@@ -226,7 +226,7 @@ fn what_only_the_timer_took_for_an_overrun_aborts_nothing() {
 
 #[test]
 fn an_aborted_job_releases_no_later_stage_and_late_ones_have_missed() {
-    let aborts = |task: TaskDesc| TaskDesc { on_overrun: OnOverrun::AbortJob, ..task };
+    let aborts = |task: TaskDesc| TaskDesc { on_overrun: Answer::AbortJob, ..task };
     let mut bench = bench_of([lane(FP, 0), lane(FP, 0)], staged().map(aborts));
     bench.submit(0, 0);
     assert_eq!(started(&bench.complete(0, 0, 3), 1), None);
@@ -247,7 +247,7 @@ fn an_aborted_job_releases_no_later_stage_and_late_ones_have_missed() {
 
 #[test]
 fn a_job_that_is_cut_off_after_an_overrun_is_aborted() {
-    let aborting = TaskDesc { on_overrun: OnOverrun::AbortJob, ..task(0, 1) };
+    let aborting = TaskDesc { on_overrun: Answer::AbortJob, ..task(0, 1) };
     let mut bench = bench_of([preempting(Preemption::Full)], [aborting, task(0, 0)]);
     bench.submit(0, 0);
     bench.submit(1, 3);

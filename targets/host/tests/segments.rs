@@ -6,11 +6,11 @@
 mod common;
 
 use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnMiss, OnOverrun,
-    Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, Policy, PoolDesc,
+    Preemption, Recording, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::verify::{scratch_is_its_own, verify};
-use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority, TaskId, layout};
+use aegis_core::{ByteOffset, Bytes, Duration, ModelId, PoolId, Priority, TaskId};
 use aegis_host::cache::sha256;
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, Vehicle};
 use aegis_linux::Machine;
@@ -203,26 +203,20 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
     let machine: &'static Machine = Box::leak(Box::new(Machine::read()));
     let short = TaskDesc {
         name: "short",
-        lane: LaneId(0),
         model: Some(ModelId(0)),
-        release: Release::Timer,
-        priority: Priority(0),
         period: us(20_000),
         deadline: us(20_000),
         phase: us(2_000),
         jitter: us(0),
-        stage: None,
         bcet: us(0),
         wcet: us(4_000),
-        segments: &[],
         region: us(0),
         budget: us(4_000),
-        on_overrun: OnOverrun::Continue,
-        on_miss: OnMiss::Continue,
         miss_window: 10,
         queue: 2,
         response_bound: Duration::from_ns(14_000 * US - 1),
         certificate: SHORT,
+        ..TaskDesc::EMPTY
     };
     const SEGMENTS: &[Duration] = &[us(8_000), us(4_000)];
     let long = TaskDesc {
@@ -257,7 +251,6 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
     let (capacity, height, lower_bound) = (Bytes(1 << 30), Bytes(height), Bytes(lower_bound));
     let weights = Bytes(models[0].weights.0 + models[1].weights.0);
     Box::leak(Box::new(SystemDesc {
-        layout: layout::TABLE_LAYOUT,
         name: "a model in segments",
         generator: "by hand",
         config_hash: [1; 32],
@@ -268,10 +261,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
             cores: machine.cores,
             governor: &machine.governor,
         },
-        orchestration_core: 0,
-        watchdog: None,
         libraries: &[FileDesc { name: "onnxruntime", sha256: LIBRARY, version: "1.32.0" }],
-        assets: &[],
         lanes: vec![lane].leak(),
         tasks: vec![short, long].leak(),
         models: Vec::from(models).leak(),
@@ -286,8 +276,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
             copy_per_mib: Duration::ZERO,
         }]
         .leak(),
-        levels: &[],
-        modes: &[],
+        ..SystemDesc::EMPTY
     }))
 }
 

@@ -6,11 +6,10 @@
 mod common;
 
 use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnMiss, OnOverrun,
-    OnStall, Policy, PoolDesc, Preemption, Release, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
-    WatchdogDesc,
+    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnStall, Policy,
+    PoolDesc, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
 };
-use aegis_core::{ByteOffset, Bytes, Duration, LaneId, ModelId, PoolId, Priority, TaskId, layout};
+use aegis_core::{ByteOffset, Bytes, Duration, ModelId, PoolId, Priority, TaskId};
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, TaskStats, Vehicle};
 use aegis_linux::Machine;
 use aegis_linux::args::Args;
@@ -129,26 +128,17 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
     let machine: &'static Machine = Box::leak(Box::new(Machine::read()));
     let task = |position: u16, name, period: u64, wcet: u64, response_bound, certificate| TaskDesc {
         name,
-        lane: LaneId(0),
         model: Some(ModelId(position)),
-        release: Release::Timer,
         priority: Priority(position),
         period: ns(period * MS),
         deadline: ns(period * MS),
-        phase: Duration::ZERO,
-        jitter: Duration::ZERO,
-        stage: None,
-        bcet: Duration::ZERO,
         wcet: ns(wcet * MS),
-        segments: &[],
-        region: Duration::ZERO,
         budget: ns(wcet * MS),
-        on_overrun: OnOverrun::Continue,
-        on_miss: OnMiss::Continue,
         miss_window: 10,
         queue: 2,
         response_bound: ns(response_bound),
         certificate,
+        ..TaskDesc::EMPTY
     };
     const BLOCKING: u64 = 12_500_000 - 1;
     const FACE_CERTIFICATE: Certificate = Certificate::FixedPriority {
@@ -162,7 +152,6 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
         vec![task(0, "face", 20, 4, 18 * MS - 1, FACE_CERTIFICATE), task(1, "turn", 50, 12, 18 * MS, TURN_CERTIFICATE)];
     let weights = Bytes(models[0].weights.0 + models[1].weights.0);
     Box::leak(Box::new(SystemDesc {
-        layout: layout::TABLE_LAYOUT,
         name: "two models",
         generator: "by hand",
         config_hash: [1; 32],
@@ -173,24 +162,15 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
             cores: machine.cores,
             governor: &machine.governor,
         },
-        orchestration_core: 0,
-        watchdog: None,
         libraries: &[FileDesc { name: "onnxruntime", sha256: LIBRARY, version: "1.32.0" }],
-        assets: &[],
         lanes: vec![LaneDesc {
             name: "main",
             policy: Policy::RateMonotonic,
-            preemption: Preemption::None,
             core: 1,
             dispatch_overhead: ns(500_000),
-            launch_overhead: Duration::ZERO,
-            domain_switch: Duration::ZERO,
-            thread_wait: Duration::ZERO,
             wakeup_latency: ns(MS),
             busy_period: ns(17 * MS),
-            points: &[],
-            hyperperiod: Duration::ZERO,
-            slots: &[],
+            ..LaneDesc::EMPTY
         }]
         .leak(),
         tasks: tasks.leak(),
@@ -207,8 +187,7 @@ fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
             copy_per_mib: Duration::ZERO,
         }]
         .leak(),
-        levels: &[],
-        modes: &[],
+        ..SystemDesc::EMPTY
     }))
 }
 

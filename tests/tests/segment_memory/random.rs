@@ -2,7 +2,7 @@
 
 use aegis_codegen::analysis::Load;
 use aegis_codegen::system::{Device, File, Lane, Level, Mode, Model, Segment, Sequence, System, Task, Tensor};
-use aegis_core::desc::{Backend, ElementType, MemoryControl, OnMiss, OnOverrun, Policy, Preemption, TensorLife};
+use aegis_core::desc::{Answer, Backend, ElementType, MemoryControl, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use aegis_tests::planned::{lane, system, task, with_modes};
@@ -124,8 +124,8 @@ fn random_task(rng: &mut Rng, model: &Model, lane: usize, desc: &Lane, rank: u16
     let period = cost * rng.u64(5..=9) + rng.u64(..20);
     let mut task = task(&model.name, lane, Load::whole(cost, period, period * rng.u64(2..=4), 0));
     task.priority = (desc.policy == Policy::FixedPriority).then_some(Priority(rank));
-    task.on_overrun = [OnOverrun::SkipNext, OnOverrun::Continue, OnOverrun::AbortJob][rng.usize(..3)];
-    task.on_miss = [OnMiss::SkipNext, OnMiss::Continue, OnMiss::AbortJob][rng.usize(..3)];
+    task.on_overrun = [Answer::SkipNext, Answer::Continue, Answer::AbortJob][rng.usize(..3)];
+    task.on_miss = [Answer::SkipNext, Answer::Continue, Answer::AbortJob][rng.usize(..3)];
     let in_pieces = desc.preemption == Preemption::Segments && !once(rng, 10);
     if in_pieces {
         task.segments = lengths.into_iter().map(Duration::from_ns).collect();

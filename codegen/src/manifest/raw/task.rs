@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use aegis_core::desc::{LONGEST_MISS_WINDOW, OnMiss, OnOverrun};
+use aegis_core::desc::{Answer, LONGEST_MISS_WINDOW};
 use aegis_core::time::Duration;
 use toml::Spanned;
 
@@ -43,8 +43,8 @@ pub(crate) struct Task {
     pub(crate) hooks: Option<Spanned<Duration>>,
     pub(crate) margin_ppm: Option<Spanned<u64>>,
     pub(crate) budget: Option<Spanned<Duration>>,
-    pub(crate) on_overrun: Answer<OnOverrun>,
-    pub(crate) on_miss: Answer<OnMiss>,
+    pub(crate) on_overrun: RawAnswer,
+    pub(crate) on_miss: RawAnswer,
     pub(crate) miss_window: u8,
 }
 
@@ -66,14 +66,14 @@ impl Task {
 
 /// What is done about an overrun or a miss.
 #[derive(Clone)]
-pub(crate) enum Answer<T> {
+pub(crate) enum RawAnswer {
     /// What a word says.
-    Word(T),
+    Word(Answer),
     /// Another mode is gone to; `None` where its name cannot be read.
     Mode(Option<Spanned<String>>),
 }
 
-impl<T> Answer<T> {
+impl RawAnswer {
     /// The mode's name.
     pub(crate) const fn mode(&self) -> Option<&Spanned<String>> {
         match self {
@@ -152,9 +152,9 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let staged = section.has("stages");
     let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
     let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
-    let on_miss = answer(section, "on-miss", &OnMiss::ALL.map(|answer| (answer.name(), answer)));
+    let on_miss = answer(section, "on-miss");
     let miss_window = section.count("miss-window", 1, LONGEST_MISS_WINDOW);
-    let on_overrun = answer(section, "on-overrun", &OnOverrun::ALL.map(|answer| (answer.name(), answer)));
+    let on_overrun = answer(section, "on-overrun");
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
     let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
     section.choice("early", &[("reject", ())], &["defer"]);
@@ -185,8 +185,8 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         hooks: time(section, "hooks", true),
         margin_ppm: section.margin("margin"),
         budget: budget(section),
-        on_overrun: on_overrun.unwrap_or(Answer::Word(OnOverrun::Continue)),
-        on_miss: on_miss.unwrap_or(Answer::Word(OnMiss::Continue)),
+        on_overrun: on_overrun.unwrap_or(RawAnswer::Word(Answer::Continue)),
+        on_miss: on_miss.unwrap_or(RawAnswer::Word(Answer::Continue)),
         miss_window: miss_window.map_or(Manifest::MISS_WINDOW, Spanned::into_inner),
     }
 }
@@ -243,14 +243,16 @@ fn execution(section: &mut Section<'_>) -> (Option<Span>, Option<Execution>) {
 }
 
 /// A word, or a table that names a mode.
-fn answer<T: Copy>(section: &mut Section<'_>, key: &'static str, words: &[(&str, T)]) -> Option<Answer<T>> {
+fn answer(section: &mut Section<'_>, key: &'static str) -> Option<RawAnswer> {
     if !section.is_table(key) {
-        return section.choice(key, words, &["fail-domain"]).map(|word| Answer::Word(*word.get_ref()));
+        return section
+            .choice(key, &Answer::ALL.map(|answer| (answer.name(), answer)), &["fail-domain"])
+            .map(|word| RawAnswer::Word(*word.get_ref()));
     }
     let mut table = section.section(key, "a word, or a table such as { mode = \"degraded\" }")?;
     let mode = table.required("mode", "mode = \"degraded\"", Section::text);
     table.finish();
-    Some(Answer::Mode(mode))
+    Some(RawAnswer::Mode(mode))
 }
 
 fn budget(section: &mut Section<'_>) -> Option<Spanned<Duration>> {

@@ -1,7 +1,7 @@
 //! What becomes of a job that leaves its lane, and of what it exceeded.
 
 use super::{Life, Phase, Reference};
-use aegis_core::desc::{OnMiss, OnOverrun, TaskDesc};
+use aegis_core::desc::{Answer, TaskDesc};
 use aegis_core::dispatch::Job;
 use aegis_core::trace::{Kind, Limit};
 use aegis_core::{Duration, Instant, LaneId, TaskId};
@@ -49,16 +49,16 @@ impl Reference {
     pub(super) fn aborts(&self, life: &Life, ended: u64) -> bool {
         let task = self.task(life.job.task);
         let is_late = life.missed || ended > life.job.deadline.as_ns();
-        life.measured && task.on_overrun == OnOverrun::AbortJob || is_late && task.on_miss == OnMiss::AbortJob
+        life.measured && task.on_overrun == Answer::AbortJob || is_late && task.on_miss == Answer::AbortJob
     }
 
     /// Whether a job's miss is looked for before it ends.
     pub(super) fn looks(&self, task: TaskId) -> bool {
         let is_last = !self.system.tasks.iter().any(|other| other.stage.is_some_and(|stage| stage.after == task));
         match self.task(task).on_miss {
-            OnMiss::Continue => false,
-            OnMiss::SkipNext => is_last,
-            OnMiss::AbortJob | OnMiss::SwitchMode(_) => true,
+            Answer::Continue => false,
+            Answer::SkipNext => is_last,
+            Answer::AbortJob | Answer::SwitchMode(_) => true,
         }
     }
 
@@ -70,11 +70,11 @@ impl Reference {
         let recent = u8::try_from(before.filter(|missed| **missed).count()).unwrap() + 1;
         let lateness = Duration::from_ns(at.saturating_sub(job.deadline.as_ns()));
         self.note(at, Kind::Missed { job: job.reference(), lateness, recent });
-        if task.on_miss == OnMiss::SkipNext {
+        if task.on_miss == Answer::SkipNext {
             let first = self.first_stage(job.task);
             self.skip_late[first] = true;
         }
-        if let OnMiss::SwitchMode(mode) = task.on_miss {
+        if let Answer::SwitchMode(mode) = task.on_miss {
             self.answer.get_or_insert(mode);
         }
     }
@@ -155,11 +155,11 @@ impl Reference {
     pub(super) fn overran(&mut self, job: Job, limit: Limit, execution: u64, budget: u64, at: u64) {
         let (execution, budget) = (Duration::from_ns(execution), Duration::from_ns(budget));
         self.note(at, Kind::Overran { job: job.reference(), segment: job.segment, limit, execution, budget });
-        if self.task(job.task).on_overrun == OnOverrun::SkipNext {
+        if self.task(job.task).on_overrun == Answer::SkipNext {
             let first = self.first_stage(job.task);
             self.skip[first] = true;
         }
-        if let OnOverrun::SwitchMode(mode) = self.task(job.task).on_overrun {
+        if let Answer::SwitchMode(mode) = self.task(job.task).on_overrun {
             self.answer.get_or_insert(mode);
         }
     }

@@ -1,7 +1,7 @@
 //! Which job a lane takes next.
 
 use super::{Phase, Reference};
-use aegis_core::desc::{OnMiss, Policy};
+use aegis_core::desc::{Answer, Policy};
 use aegis_core::dispatch::Job;
 use aegis_core::trace::{Kind, Reason, StateKey};
 use aegis_core::{LaneId, TaskId};
@@ -16,7 +16,7 @@ impl Reference {
         if now <= chosen.deadline.as_ns() || !self.looks(chosen.task) {
             return Some((chosen, key));
         }
-        if self.task(chosen.task).on_miss == OnMiss::AbortJob {
+        if self.task(chosen.task).on_miss == Answer::AbortJob {
             let mut life = self.lives.remove(position);
             life.job.segment = life.job.segment.saturating_sub(1);
             self.abort(life, LaneId(u16::try_from(lane).unwrap()), now, now);

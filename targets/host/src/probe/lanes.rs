@@ -9,12 +9,10 @@
 use super::ProbeError;
 use super::protocol::{LaneAnswer, LaneRequest, Request};
 use super::statistics::Stats;
-use aegis_core::desc::{
-    Certificate, LaneDesc, MachineDesc, OnMiss, OnOverrun, Policy, Preemption, Release, SystemDesc, TaskDesc,
-};
+use aegis_core::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, State, step};
 use aegis_core::trace::{Recorder, Ring};
-use aegis_core::{Duration, Instant, LaneId, Priority, TaskId, layout};
+use aegis_core::{Duration, Instant, LaneId, Priority, TaskId};
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::lane::{Fault, JobContext, Lane, LaneLink, LaneWork};
@@ -57,17 +55,8 @@ fn measure(request: &Request, asked: &LaneRequest) -> Result<LaneAnswer, ProbeEr
         // A handful of short names live until the probe ends.
         name: asked.name.clone().leak(),
         policy: Policy::FixedPriority,
-        preemption: Preemption::None,
         core: asked.core,
-        dispatch_overhead: Duration::ZERO,
-        launch_overhead: Duration::ZERO,
-        domain_switch: Duration::ZERO,
-        thread_wait: Duration::ZERO,
-        wakeup_latency: Duration::ZERO,
-        busy_period: Duration::ZERO,
-        points: &[],
-        hyperperiod: Duration::ZERO,
-        slots: &[],
+        ..LaneDesc::EMPTY
     };
     let system = plan_of(desc, request.orchestration_core);
     let lane = Lane::spawn(system, LaneId(0), Arc::clone(&bell), Nothing);
@@ -95,22 +84,10 @@ fn measure(request: &Request, asked: &LaneRequest) -> Result<LaneAnswer, ProbeEr
 /// The smallest tables that a lane thread needs.
 fn plan_of(lane: LaneDesc, orchestration_core: u16) -> &'static SystemDesc {
     Box::leak(Box::new(SystemDesc {
-        layout: layout::TABLE_LAYOUT,
         name: "probe",
-        generator: "",
-        config_hash: [0; 32],
-        manifest_hash: [0; 32],
-        machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
         orchestration_core,
-        watchdog: None,
-        libraries: &[],
-        assets: &[],
         lanes: Box::leak(Box::new([lane])),
-        tasks: &[],
-        models: &[],
-        pools: &[],
-        levels: &[],
-        modes: &[],
+        ..SystemDesc::EMPTY
     }))
 }
 
@@ -120,27 +97,15 @@ type Series = (Vec<u64>, Vec<u64>);
 fn with_tasks(system: &'static SystemDesc, tasks: usize, release: Release) -> SystemDesc {
     let ever = Duration::from_ns(u64::from(u32::MAX));
     let task = |number: u16| TaskDesc {
-        name: "",
-        lane: LaneId(0),
-        model: None,
         release,
         priority: Priority(number),
         period: if release == Release::Timer { ever } else { Duration::from_ns(1) },
         deadline: ever,
-        phase: Duration::ZERO,
-        jitter: Duration::ZERO,
-        stage: None,
-        bcet: Duration::ZERO,
         wcet: ever,
-        segments: &[],
-        region: Duration::ZERO,
         budget: ever,
-        on_overrun: OnOverrun::Continue,
-        on_miss: OnMiss::Continue,
         miss_window: 10,
-        queue: 1,
         response_bound: ever,
-        certificate: Certificate::Unproven,
+        ..TaskDesc::EMPTY
     };
     let tasks: Vec<TaskDesc> = (0_u16..=u16::MAX).take(tasks).map(task).collect();
     // Twice a lane; it lives until the probe ends.

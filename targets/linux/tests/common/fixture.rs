@@ -1,12 +1,12 @@
 //! Small plans made by hand for tests: one lane, tasks with a period and an execution time in milliseconds.
 #![allow(unreachable_pub, dead_code, reason = "shared by unit tests and several integration tests")]
 
+use aegis_core::Duration;
 use aegis_core::desc::{
-    Certificate, FileDesc, LaneDesc, LevelDesc, MachineDesc, ModelDesc, OnMiss, OnOverrun, Policy, PoolDesc,
-    Preemption, Release, SegmentDesc, SystemDesc, TaskDesc, TensorDesc,
+    FileDesc, LaneDesc, LevelDesc, MachineDesc, ModelDesc, Policy, PoolDesc, Preemption, SegmentDesc, SystemDesc,
+    TaskDesc, TensorDesc,
 };
-use aegis_core::units::{ByteOffset, Bytes, LaneId, ModelId, PoolId, Priority};
-use aegis_core::{Duration, layout};
+use aegis_core::units::{ByteOffset, Bytes, ModelId, PoolId, Priority};
 
 /// A length of time in milliseconds.
 pub const fn ms(value: u64) -> Duration {
@@ -87,53 +87,32 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
         .zip(0_u16..)
         .map(|(&(period, wcet), position)| TaskDesc {
             name: NAMES[usize::from(position) % NAMES.len()],
-            lane: LaneId(0),
             model: Some(ModelId(0)),
-            release: Release::Timer,
             priority: Priority(position),
             period: ms(period),
             deadline: ms(period),
-            phase: Duration::ZERO,
-            jitter: Duration::ZERO,
-            stage: None,
-            bcet: Duration::ZERO,
             wcet: ms(wcet),
-            segments: &[],
-            region: Duration::ZERO,
             budget: ms(wcet),
-            on_overrun: OnOverrun::Continue,
-            on_miss: OnMiss::Continue,
             miss_window: 10,
             queue: 2,
             response_bound: ms(period),
-            certificate: Certificate::Unproven,
+            ..TaskDesc::EMPTY
         })
         .collect();
     Box::leak(Box::new(SystemDesc {
-        layout: layout::TABLE_LAYOUT,
         name: "fixture",
         generator: "by hand",
         config_hash: [0xab; 32],
         manifest_hash: [0xcd; 32],
         machine: MachineDesc { arch: "x86_64", cpu_model: "any", cores: 2, governor: "" },
-        orchestration_core: 0,
-        watchdog: None,
-        libraries: &[],
-        assets: &[],
         lanes: Box::leak(Box::new([LaneDesc {
             name: "main",
             policy: Policy::RateMonotonic,
-            preemption: Preemption::None,
             core: 1,
             dispatch_overhead: Duration::from_ns(200_000),
-            launch_overhead: Duration::ZERO,
-            domain_switch: Duration::ZERO,
-            thread_wait: Duration::ZERO,
             wakeup_latency: Duration::from_ns(200_000),
             busy_period: ms(20),
-            points: &[],
-            hyperperiod: Duration::ZERO,
-            slots: &[],
+            ..LaneDesc::EMPTY
         }])),
         tasks: Box::leak(tasks.into_boxed_slice()),
         models: &[MODEL],
@@ -147,7 +126,6 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
             private: Bytes(192),
             copy_per_mib: Duration::ZERO,
         }],
-        levels: &[],
-        modes: &[],
+        ..SystemDesc::EMPTY
     }))
 }
