@@ -1,5 +1,6 @@
 //! The whole check: from a manifest to a verdict, all findings, and the lock of a plan that passes.
 
+mod budgets;
 mod judge;
 
 use crate::analysis::{self, Analysis, Holds, exact};

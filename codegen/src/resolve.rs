@@ -251,9 +251,9 @@ impl Resolver<'_> {
             self.error(Code::ProfileUnreadable, &span, message, text, "shorten one of them");
             return (None, model);
         };
-        let budget = task.budget.as_ref().map_or(wcet, |budget| *budget.get_ref());
+        let budget = task.budget.time.as_ref().map_or(wcet, |budget| *budget.get_ref());
         if budget > wcet
-            && let Some(given) = &task.budget
+            && let Some(given) = &task.budget.time
         {
             let message = format!(
                 "the budget of task `{}` is {} ns, above its analysed WCET of {} ns",
@@ -281,6 +281,7 @@ impl Resolver<'_> {
             region: task.region.as_ref().map_or(Duration::ZERO, |region| *region.get_ref()),
             suspension: task.suspension.as_ref().map_or(Duration::ZERO, |suspension| *suspension.get_ref()),
             budget,
+            memory: task.budget.memory.as_ref().map(|budget| (*budget.get_ref(), budget.span())),
             on_overrun: task.on_overrun,
             on_miss: task.on_miss,
             miss_window: task.miss_window,

@@ -217,6 +217,8 @@ pub struct Task {
     pub suspension: Duration,
     /// The enforced execution time.
     pub budget: Duration,
+    /// What its model may take of its device in all, and where that stands; `None` where nothing says so.
+    pub memory: Option<(Bytes, Span)>,
     /// The answer to an overrun.
     pub on_overrun: Answer,
     /// The answer to a missed deadline.

@@ -48,6 +48,7 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         region: Duration::ZERO,
         suspension: Duration::ZERO,
         budget: Duration::from_ns(load.cost),
+        memory: None,
         on_overrun: Answer::Continue,
         on_miss: Answer::Continue,
         miss_window: 10,

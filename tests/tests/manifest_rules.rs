@@ -125,7 +125,7 @@ fn a_valid_manifest_means_what_it_says_and_defaults_are_filled_in() {
     assert_eq!(names, ["detect", "listen", "brake", "steer"], "in file order");
     let [detect, listen, brake, steer] = manifest.tasks.as_slice() else { panic!("four tasks") };
     assert_eq!((detect.lane, detect.model, detect.deadline.get_ref().as_ns()), (0, Some(0), 33_000_000));
-    assert_eq!(detect.budget.as_ref().map(|budget| budget.get_ref().as_ns()), Some(3_000_000));
+    assert_eq!(detect.budget.time.as_ref().map(|budget| budget.get_ref().as_ns()), Some(3_000_000));
     assert_eq!((listen.deadline.get_ref().as_ns(), listen.margin_ppm), (40_000_000, 1_250_000));
     assert!(matches!(&listen.execution, Execution::Profile(path) if path.get_ref() == "profiles/lab/voice.toml"));
     assert_eq!((brake.lane, brake.model, brake.jitter.as_ns(), brake.hooks.as_ns()), (1, None, 0, 0));
@@ -133,6 +133,19 @@ fn a_valid_manifest_means_what_it_says_and_defaults_are_filled_in() {
     assert_eq!(steer.priority.as_ref().map(|priority| priority.get_ref().0), Some(1));
     assert_eq!(&valid()[steer.span.clone()], "[task.steer]");
     assert_eq!(manifest.tasks.iter().filter(|task| task.lane == 1).count(), 2);
+}
+
+#[test]
+fn a_budget_has_time_memory_and_streams() {
+    let text = valid().replace("{ time = \"3ms\" }", "{ memory = \"64MiB\", streams = 1 }");
+    let budget = parse_checked("valid.toml", &text).0.unwrap().tasks[0].budget.clone();
+    assert!(budget.time.is_none());
+    assert_eq!(budget.memory.map(|memory| memory.get_ref().0), Some(64 << 20));
+    assert_eq!(budget.streams.map(|streams| *streams.get_ref()), Some(1));
+    let text = valid_parts().replace("jitter = \"1ms\"\nstages", "jitter = \"1ms\"\nbudget = { streams = 3 }\nstages");
+    let manifest = parse_checked("valid-parts.toml", &text).0.unwrap();
+    let streams: Vec<_> = manifest.tasks[5..8].iter().map(|task| task.budget.streams.is_some()).collect();
+    assert_eq!(streams, [true, false, false], "it is the whole task's, and said once");
 }
 
 #[test]

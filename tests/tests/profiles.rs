@@ -183,6 +183,20 @@ const CASES: &[Case] = &[
     ),
     ("memory-exceeded", &[(MANIFEST, "memory = \"1MiB\"", Some("memory = \"500kB\""))], &[Code::MemoryExceeded]),
     (
+        "memory-budget-exceeded",
+        &[(MANIFEST, "budget = { time = \"8ms\" }", Some("budget = { time = \"8ms\", memory = \"150kB\" }"))],
+        &[Code::MemoryBudget],
+    ),
+    (
+        "memory-budget-of-a-model-that-is-measured",
+        &[
+            (MANIFEST, "[task.see]", Some("[task.see]\nbudget = { memory = \"1MiB\" }")),
+            (FACE, "memory = \"planned\"", Some("memory = \"measured\"")),
+            (FACE, "runs = [[100000, 100000, -1, 60000, -3, -2]]\n", Some("")),
+        ],
+        &[Code::MemoryBudget, Code::MemoryGrade],
+    ),
+    (
         "memory-overflows",
         &[
             (FACE, "weights-bytes = 400000", Some("weights-bytes = 9223372036854775807")),

@@ -1,5 +1,6 @@
 //! What is wrong with an analysed system, in findings.
 
+use super::budgets::{self, Taken};
 use super::{show, show_down};
 use crate::analysis::chains::Bounds;
 use crate::analysis::time_triggered::NoTable;
@@ -405,20 +406,11 @@ pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
         }
         let residents = system.models.iter().zip(&layout.models).filter(|(_, placement)| draws(placement.pool));
         for (model, placement) in residents {
-            let sum = |part: fn(&memory::SegmentPlace) -> u64| {
-                placement.segments.iter().map(part).fold(0, u64::saturating_add)
-            };
-            let text = format!(
-                "weights {}, kept {}, inputs and outputs {}, scratch {} bytes",
-                model.weights().map_or(u64::MAX, |weights| weights.0),
-                sum(|segment| segment.load.height.0),
-                memory::bound_bytes(model).0,
-                placement.segments.iter().map(|segment| segment.scratch_bytes.0).max().unwrap_or(0)
-            );
-            finding = finding.also(&system.file, model.span.clone(), text);
+            finding = finding.also(&system.file, model.span.clone(), Taken::of(model, placement).to_string());
         }
         findings.push(finding.help("grant more memory, use smaller models, or move a lane to another device"));
     }
+    findings.extend(budgets::judge(system, layout));
     findings.extend(
         system
             .levels

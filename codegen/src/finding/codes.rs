@@ -228,6 +228,10 @@ codes! {
          every period, a level of pressure stops tasks at other times, and optimal priorities are found for one set of \
          tasks. This version has none of them beside modes.";
 
+    StreamBudget = "AEG180", "a task's stages use more streams than its budget",
+        "A lane is one stream, and a job goes from lane to lane with its stages. `budget = { streams = … }` says how many \
+         different ones it may use. The assignment is planned, so nothing else ever uses one.";
+
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
          period exceeds 1. No order of jobs meets the deadlines in the long run. Move a task to another lane, \
@@ -290,6 +294,11 @@ codes! {
          below others, or beside a larger one of its lane, leaves nothing there, unless the level compacts; and a level \
          that compacts moves nothing where no lower layout was found that copies can reach without destroying contents. The \
          tasks that it names stop all the same.";
+    MemoryBudget = "AEG310", "a task's model takes more memory than its budget",
+        "`budget = { memory = … }` says how much of its device a task's model may take in all: its weights, what loading it \
+         keeps, its inputs, outputs and carried tensors, and its largest scratch. The plan grants exactly that and the \
+         vehicle refuses every request beyond the plan, so the budget is compared with the plan. Of a model that is only \
+         `measured` the vehicle refuses nothing, so it cannot have such a budget.";
 
     ProfileUnreadable = "AEG401", "a profile cannot be read",
         "The file that the manifest names does not exist, is not a profile of this version, or has numbers \

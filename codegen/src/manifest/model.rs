@@ -71,6 +71,8 @@ impl Manifest {
     pub const MAX_MODES: usize = 16;
     /// The greatest number of stages of a task.
     pub const MAX_STAGES: usize = 16;
+    /// The most streams that a task can be granted: one for each stage.
+    pub const MAX_STREAMS: u8 = 16;
     /// Of how many jobs misses are counted together, where the manifest does not say.
     pub const MISS_WINDOW: u8 = 10;
 }
@@ -293,6 +295,17 @@ pub struct Domain {
     pub span: Span,
 }
 
+/// What the jobs of a task may use; nothing changes it after the start.
+#[derive(Clone, Default, Debug)]
+pub struct Budget {
+    /// The execution time after which an overrun is recorded, where it is not the worst case; never of a stage.
+    pub time: Option<Spanned<Duration>>,
+    /// What its model may take of its device, in all.
+    pub memory: Option<Spanned<Bytes>>,
+    /// How many streams its stages may use: a lane is one. Of a task with stages the first one's counts.
+    pub streams: Option<Spanned<u8>>,
+}
+
 /// A recurring obligation, or one stage of one.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -338,8 +351,8 @@ pub struct Task {
     pub hooks: Duration,
     /// What the profile's longest execution is multiplied by: the task's own margin, or else the system's.
     pub margin_ppm: u64,
-    /// The execution time after which an overrun is recorded, where it is not the worst case.
-    pub budget: Option<Spanned<Duration>>,
+    /// What its jobs may use.
+    pub budget: Budget,
     /// The answer to an overrun.
     pub on_overrun: Answer,
     /// The answer to a missed deadline.

@@ -19,6 +19,7 @@ pub(super) fn check(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
         suspension(task, sink);
     }
     need(member, tasks, sink);
+    budget(member, tasks, sink);
     // Stages have the same deadline and period.
     if let Some(task) = tasks.first() {
         queue(member, task, sink);
@@ -158,6 +159,33 @@ fn need(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
         finding = finding.also(sink.file, suspension.span(), "the suspension");
     }
     sink.push(finding.help("no schedule can help: allow more time, or use a faster model"));
+}
+
+/// What the task may use must be what its stages need, and something that it has.
+fn budget(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
+    let Some(first) = tasks.first() else { return };
+    let name = member.name.get_ref();
+    if let (Some(memory), false) = (&first.budget.memory, first.has_model) {
+        let message = format!("the task `{name}` has a budget of memory and no model");
+        let finding = Finding::error(Code::KeyConflict, message).at(sink.file, memory.span(), "remove this");
+        let finding = finding.also(sink.file, first.span.clone(), "no model");
+        sink.push(finding.help("what is not run takes no memory of the plan"));
+    }
+    let Some(streams) = &first.budget.streams else { return };
+    let lanes: Option<Vec<&Spanned<String>>> = tasks.iter().map(|task| task.lane.as_ref()).collect();
+    let Some(mut lanes) = lanes else { return };
+    lanes.sort_by_key(|lane| lane.get_ref());
+    lanes.dedup_by_key(|lane| lane.get_ref());
+    let (used, granted) = (lanes.len(), *streams.get_ref());
+    if used <= usize::from(granted) {
+        return;
+    }
+    let message = format!("the task `{name}` uses {used} streams, and its budget has {granted}");
+    let mut finding = Finding::error(Code::StreamBudget, message).at(sink.file, streams.span(), "this budget");
+    for lane in lanes {
+        finding = finding.also(sink.file, lane.span(), "a lane is a stream");
+    }
+    sink.push(finding.help(format!("grant {used} streams, or let stages share a lane")));
 }
 
 /// As many jobs as a deadline has periods can wait.

@@ -6,7 +6,7 @@ use aegis_core::desc::{Answer, LONGEST_MISS_WINDOW};
 use aegis_core::time::Duration;
 use toml::Spanned;
 
-use crate::manifest::model::{Execution, Manifest, Span};
+use crate::manifest::model::{Budget, Execution, Manifest, Span};
 use crate::manifest::reader::{Order, Section};
 
 /// A task, or one stage of one.
@@ -42,7 +42,7 @@ pub(crate) struct Task {
     pub(crate) bcet: Option<Spanned<Duration>>,
     pub(crate) hooks: Option<Spanned<Duration>>,
     pub(crate) margin_ppm: Option<Spanned<u64>>,
-    pub(crate) budget: Option<Spanned<Duration>>,
+    pub(crate) budget: Budget,
     pub(crate) on_overrun: RawAnswer,
     pub(crate) on_miss: RawAnswer,
     pub(crate) miss_window: u8,
@@ -98,8 +98,7 @@ pub(crate) struct Declared {
 }
 
 /// What must not stand beside `stages`: each stage has its own, or there is none.
-const OF_A_STAGE: [&str; 9] =
-    ["lane", "model", "bcet", "priority", "non-preemptive", "suspension", "hooks", "margin", "budget"];
+const OF_A_STAGE: [&str; 8] = ["lane", "model", "bcet", "priority", "non-preemptive", "suspension", "hooks", "margin"];
 
 /// Lines up the tasks of all tables, and says where each table's are.
 pub(crate) fn line_up(declared: Vec<Declared>, incomplete: &mut Vec<&'static str>) -> (Vec<Task>, Vec<Member>) {
@@ -184,7 +183,7 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         bcet: time(section, "bcet", true),
         hooks: time(section, "hooks", true),
         margin_ppm: section.margin("margin"),
-        budget: budget(section),
+        budget: budget(section, staged),
         on_overrun: on_overrun.unwrap_or(RawAnswer::Word(Answer::Continue)),
         on_miss: on_miss.unwrap_or(RawAnswer::Word(Answer::Continue)),
         miss_window: miss_window.map_or(Manifest::MISS_WINDOW, Spanned::into_inner),
@@ -226,7 +225,8 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         bcet: section.duration("bcet", true),
         hooks: None,
         margin_ppm: None,
-        budget: None,
+        // What the whole task may use is said once.
+        budget: if number == 1 { whole.budget.clone() } else { Budget::default() },
         on_overrun: whole.on_overrun.clone(),
         on_miss: whole.on_miss.clone(),
         miss_window: whole.miss_window,
@@ -255,10 +255,21 @@ fn answer(section: &mut Section<'_>, key: &'static str) -> Option<RawAnswer> {
     Some(RawAnswer::Mode(mode))
 }
 
-fn budget(section: &mut Section<'_>) -> Option<Spanned<Duration>> {
-    let mut table = section.section("budget", "a table such as { time = \"5ms\" }")?;
-    table.planned(&["memory", "streams"], "this version has a budget of `time` only");
-    let time = table.required("time", "time = \"5ms\"", |s, key| s.duration(key, false));
+fn budget(section: &mut Section<'_>, staged: bool) -> Budget {
+    if !section.has("budget") {
+        return Budget::default();
+    }
+    let Some(mut table) = section.section("budget", "a table such as { time = \"5ms\" }") else {
+        return Budget::default();
+    };
+    if staged {
+        table.planned(&["time"], "the budget of each stage is its longest execution: leave `time` out");
+    }
+    let (time, memory) = (table.duration("time", false), table.size("memory"));
+    let streams = table.count("streams", 1, Manifest::MAX_STREAMS);
+    if !["time", "memory", "streams"].into_iter().any(|key| table.has(key)) {
+        table.required("time", "time = \"5ms\", memory = \"64MiB\" or streams = 1", |s, key| s.duration(key, false));
+    }
     table.finish();
-    time
+    Budget { time, memory, streams }
 }
