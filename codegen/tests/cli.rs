@@ -58,6 +58,7 @@ fn the_examples_reports_are_the_committed_ones_and_their_locks_are_fresh() {
     for (manifest, report) in [
         ("system.toml", "examples/courier/report.txt"),
         ("examples/inspector/system.toml", "examples/inspector/report.txt"),
+        ("examples/reader/system.toml", "examples/reader/report.txt"),
         ("examples/sorter/system.toml", "examples/sorter/report.txt"),
         ("examples/shuttle/system.toml", "examples/shuttle/report.txt"),
     ] {

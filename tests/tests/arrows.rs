@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("perception", &[]),
     ("courier", &["aegis-core", "aegis-host", "perception"]),
     ("inspector", &["aegis-core", "aegis-host", "perception"]),
+    ("reader", &["aegis-core", "aegis-host", "perception"]),
     ("sorter", &["aegis-core", "aegis-host"]),
 ];
 

@@ -213,6 +213,32 @@ fn parts_chains_and_domains_mean_what_they_say() {
 }
 
 #[test]
+fn a_stage_may_have_a_model_with_its_profile_and_lies_in_its_domain() {
+    let text = r#"
+        system = { name = "staged", policy = "rate-monotonic" }
+        device.cpu0 = { kind = "cpu", memory = "64MiB" }
+        domain.perception = {}
+        lane.main = { device = "cpu0", core = 1, dispatch-overhead = "1us", wakeup-latency = "1us" }
+        lane.spare = { kind = "cpu", core = 2 }
+        model.face = { backend = "onnxruntime", file = "face.onnx", domain = "perception" }
+        [task.track]
+        period = "40ms"
+        stages = [
+            { lane = "spare", wcet = "1ms" },
+            { lane = "main", model = "face", profile = "face.toml", hooks = "1ms", margin = 2 },
+            { lane = "spare", wcet = "2ms" },
+        ]
+    "#;
+    let (manifest, findings) = parse_checked("staged.toml", text);
+    assert!(findings.is_empty(), "{findings:#?}");
+    let track = &manifest.unwrap().tasks;
+    assert!(matches!(&track[1].execution, Execution::Profile(path) if path.get_ref() == "face.toml"));
+    assert_eq!((track[1].hooks.as_ns(), track[1].margin_ppm), (1_000_000, 2_000_000));
+    let of = |stage: usize| (track[stage].model, track[stage].domain);
+    assert_eq!([of(0), of(1), of(2)], [(None, None), (Some(0), Some(0)), (None, Some(0))]);
+}
+
+#[test]
 fn a_cut_model_has_one_file_for_each_segment() {
     let manifest = parse_checked("valid-memory.toml", &valid_memory()).0.unwrap();
     let [scene, voice] = manifest.models.as_slice() else { panic!("two models in file order") };

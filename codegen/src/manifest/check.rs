@@ -125,8 +125,9 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
         raw.models.iter().map(|model| find(model.domain.as_ref(), "domain", &domains)).collect();
     let mut task_domains: Vec<Option<usize>> = Vec::new();
     for (task, model) in raw.tasks.iter().zip(&task_models) {
-        // All stages have their task's domain, which is looked up once.
+        // Stages have their models' domains, or all their task's, which is looked up once.
         let own = match task.after {
+            _ if task.has_model => None,
             Some(before) => task_domains.get(before).copied().flatten(),
             None => find(task.domain.as_ref(), "domain", &domains),
         };

@@ -9,7 +9,7 @@ use aegis_codegen::fetch;
 use aegis_codegen::finding::{Code, Finding};
 use aegis_codegen::manifest::{Execution, Overheads};
 use aegis_codegen::probe::{self, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest};
-use aegis_codegen::profile::Statistics;
+use aegis_codegen::profile::{ModelProfile, Statistics};
 use aegis_codegen::resolve::Loaded;
 use aegis_core::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -93,6 +93,20 @@ pub(crate) fn is_of(checked: &Checked, answer: &probe::Answer) -> bool {
             && profiled.cores == machine.cores
             && profiled.governor == machine.governor
     })
+}
+
+/// Whether the models, loaded once, request memory as their profiles recorded it. Two processors of one name may differ in their
+/// vector units, and with them in how the runtime lays out weights; a vehicle refuses the other one's recordings.
+pub(crate) fn loads_as_recorded(loaded: &Loaded, program: &Path) -> Result<bool, Failure> {
+    let (request, _, models) = request(loaded, &fetch_all(loaded)?)?;
+    let once = Request { lanes: Vec::new(), min_runs: 1, min_seconds: 0, warmup_runs: 0, ..request };
+    let answer = probe::ask(program, &once, |_, _, _| {}).map_err(Failure::input)?;
+    Ok(models.iter().all(|(model, path, _)| {
+        let recorded = std::fs::read_to_string(loaded.profile_file(path, None)).ok();
+        let recorded: Option<ModelProfile> = recorded.and_then(|text| toml::from_str(&text).ok());
+        let loads = |profile: &ModelProfile| profile.segments.iter().map(|part| part.load.clone()).collect::<Vec<_>>();
+        recorded.zip(answer.model_profile(model).ok()).is_some_and(|(recorded, here)| loads(&recorded) == loads(&here))
+    }))
 }
 
 /// Measures every model and lane whose profile the manifest names, and writes the profiles.

@@ -64,10 +64,17 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let output = vehicle.output();
     let local = output.join("profiles");
     let locally = Options { substitute: Some(&local), exact: false };
-    let (is_local, mut checked) = if measure::is_of(&committed, &answer) {
+    let is_of_here = measure::is_of(&committed, &answer);
+    let (is_local, mut checked) = if is_of_here && measure::loads_as_recorded(&loaded, &program)? {
         (false, committed)
     } else {
-        if committed.resolved.is_some() {
+        if is_of_here {
+            print(&format!(
+                "the committed profiles are of another processor that is called {}, too: here the runtime requests other memory \
+                 while it loads the models\n",
+                machine.cpu_model
+            ));
+        } else if committed.resolved.is_some() {
             print(&format!(
                 "no committed profile is of this machine ({}, {} cores)\n",
                 machine.cpu_model, machine.cores

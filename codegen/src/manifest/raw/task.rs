@@ -125,15 +125,10 @@ pub(super) fn task(name: Spanned<String>, section: &mut Section<'_>) -> Declared
          and `stages` declare a job of several parts, on one lane or on several",
     );
     section.none_beside("stages", &OF_A_STAGE, "each stage has its own lane, execution and priority, and no more");
-    section.none_beside("segments", &["hooks"], "count the hooks' time in the first and the last segment");
     section.none_beside("profile", &["non-preemptive"], "declare the `wcet` that it is a part of");
     section.none_beside("model", &["domain"], "the task lies in its model's domain");
     section.none_beside("model", &["suspension"], "a model is one execution, which does not suspend itself");
-    if section.has("model") && section.has("segments") {
-        let help = "a model's segments are files: cut it with `aegis model cut`, name them in its `files`, and give the \
-                    task a `profile`";
-        section.planned(&["segments"], help);
-    }
+    pieces(section);
     let whole = whole(name.clone(), section);
     let tasks = if staged {
         section
@@ -142,7 +137,20 @@ pub(super) fn task(name: Spanned<String>, section: &mut Section<'_>) -> Declared
     } else {
         Some(vec![whole])
     };
+    if staged && tasks.iter().flatten().any(|stage| stage.has_model) {
+        section.none_beside("stages", &["domain"], "a stage with a model lies in its model's domain");
+    }
     Declared { name, tasks }
+}
+
+/// What must not stand beside `segments`, of a task or of a stage.
+fn pieces(section: &mut Section<'_>) {
+    section.none_beside("segments", &["hooks"], "count the hooks' time in the first and the last segment");
+    if section.has("model") && section.has("segments") {
+        let help = "a model's segments are files: cut it with `aegis model cut`, name them in its `files`, and give the \
+                    task a `profile`";
+        section.planned(&["segments"], help);
+    }
 }
 
 /// The table's own keys; those that belong to stages are there only for a task without them.
@@ -192,13 +200,12 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
 
 /// One stage of the task `whole`.
 fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
-    let planned = section.planned(&["model", "profile"], "this version has no stages with models: declare its `wcet`");
-    if !planned {
-        section.exactly_one(
-            &["wcet", "segments"],
-            "`wcet` declares the longest execution of the stage, `segments` that of each of its segments",
-        );
-    }
+    section.exactly_one(
+        &["wcet", "profile", "segments"],
+        "`wcet` declares the longest execution of the stage, `profile` names a file that `aegis profile` wrote, `segments` \
+         declares the longest execution of each of its segments",
+    );
+    pieces(&mut section);
     let (segments_key, execution) = execution(&mut section);
     let task = Task {
         name: Spanned::new(whole.name.span(), format!("{}.{number}", whole.name.get_ref())),
@@ -206,8 +213,8 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         staged: true,
         after: None,
         lane: section.required("lane", "lane = \"main\"", Section::text),
-        has_model: false,
-        model: None,
+        has_model: section.has("model"),
+        model: section.text("model"),
         has_domain: whole.has_domain,
         domain: whole.domain.clone(),
         period: whole.period.clone(),
@@ -218,13 +225,13 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         jitter: whole.jitter.clone().filter(|_| number == 1),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),
-        execution,
+        execution: execution.or(section.text("profile").map(Execution::Profile)),
         segments_key,
         region: None,
         suspension: None,
         bcet: section.duration("bcet", true),
-        hooks: None,
-        margin_ppm: None,
+        hooks: section.duration("hooks", true),
+        margin_ppm: section.margin("margin"),
         // What the whole task may use is said once.
         budget: if number == 1 { whole.budget.clone() } else { Budget::default() },
         on_overrun: whole.on_overrun.clone(),
