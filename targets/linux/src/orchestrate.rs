@@ -229,7 +229,7 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     };
     let evidence = [Evidence::default(); LANES];
     let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
-    let (guard, steps, changes) = (Guard::new(setup.pulse), Steps::new(), Changes::new(setup.pressure, setup.modes));
+    let (guard, steps, changes) = (Guard::new(setup.pulse, setup.modes), Steps::new(), Changes::new(setup.pressure, setup.modes));
     let (end, modes) = (None, (state.mode(), None));
     let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end, guard, steps, changes, modes };
     turn.tell_modes();
@@ -323,7 +323,11 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
     /// Goes to the level of memory pressure or to the mode that is asked for, if it is time.
     fn change(&mut self) -> Result<(), Broken> {
         let now = self.setup.clock.now();
-        match self.changes.due(now, self.state.next_mode().is_some()) {
+        let due = self.changes.due(now, self.state.next_mode().is_some());
+        if let Some(watched) = self.changes.news() {
+            self.sink.record(now, watched);
+        }
+        match due {
             Some(Change::Level(level)) => {
                 self.step(Event::Pressure { level }, now)?;
                 self.changes.is_at(level);

@@ -116,7 +116,7 @@ impl Watch<'_> {
     fn stands_still(&self, late_ns: u64) {
         let allowed = self.pulse.desc().timeout.as_ns();
         log::error!("STALL: the orchestration thread is {late_ns} ns late, the watchdog allows {allowed} ns");
-        if self.pulse.desc().on_stall != OnStall::Record {
+        if matches!(self.pulse.desc().on_stall, OnStall::StopPetting | OnStall::Exit) {
             self.pulse.latch();
         }
         self.bell.ring();
