@@ -5,8 +5,8 @@ use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
     Answer, Asks, Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc,
     MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, Point, Policy, PoolDesc, Preemption, Recording,
-    Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, WatchDesc,
-    WatchdogDesc, WatchedSource,
+    Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc,
+    WatchDesc, WatchdogDesc, WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -59,7 +59,8 @@ fn position(text: &str, word: &str) -> Option<u16> {
 /// An answer to overruns or misses: its name, or `mode` and the position of the mode that it changes to.
 fn answer(what: &'static str, text: &str) -> Result<Answer, Unknown> {
     let word = Answer::ALL.into_iter().find(|answer| answer.name() == text);
-    word.or_else(|| Some(Answer::SwitchMode(ModeId(position(text, "mode ")?)))).ok_or_else(|| Unknown { what, value: text.to_owned() })
+    word.or_else(|| Some(Answer::SwitchMode(ModeId(position(text, "mode ")?))))
+        .ok_or_else(|| Unknown { what, value: text.to_owned() })
 }
 
 fn text(text: &str) -> &'static str {

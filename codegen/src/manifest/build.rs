@@ -8,7 +8,9 @@ use aegis_core::units::{Bytes, LevelId, ModeId, Priority};
 use toml::Spanned;
 
 use super::check::{Links, is_optimal, kind_of, policy_of};
-use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watch, Watchdog};
+use super::model::{
+    Asset, Chain, Device, Domain, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watch, Watchdog,
+};
 use super::raw::{self, Member, Raw, RawAnswer, RawStall, Thresholds};
 
 /// The validated manifest; `None` where something was reported as an error.
@@ -118,12 +120,13 @@ fn build_watch(raw: &Raw) -> Option<Option<Watch>> {
         };
         Some(thresholds.as_ref()?.iter().map(one).collect())
     }
-    let levels = raw.pressure.iter().zip(0..=u16::MAX).map(|(level, position)| {
-        of(&level.thresholds, position, |position| Asks::Level(LevelId(position)))
-    });
+    let levels = raw
+        .pressure
+        .iter()
+        .zip(0..=u16::MAX)
+        .map(|(level, position)| of(&level.thresholds, position, |position| Asks::Level(LevelId(position))));
     let modes = raw.modes.iter().zip(0..=u16::MAX);
-    let modes =
-        modes.map(|(mode, position)| of(&mode.thresholds, position, |position| Asks::Mode(ModeId(position))));
+    let modes = modes.map(|(mode, position)| of(&mode.thresholds, position, |position| Asks::Mode(ModeId(position))));
     let thresholds = levels.chain(modes).collect::<Option<Vec<_>>>()?.concat();
     let (interval, hold) = match &raw.watch {
         Some(watch) => (watch.interval?, watch.hold?),

@@ -104,9 +104,7 @@ impl Asked {
         };
         let mut before = self.wanted.load(Ordering::Acquire);
         // Another one asked in between: then its half is kept.
-        while let Err(other) =
-            self.wanted.compare_exchange(before, with(before), Ordering::AcqRel, Ordering::Acquire)
-        {
+        while let Err(other) = self.wanted.compare_exchange(before, with(before), Ordering::AcqRel, Ordering::Acquire) {
             before = other;
         }
         let (was, is) = (self.rule.wanted(before), self.rule.wanted(with(before)));

@@ -22,6 +22,7 @@ use crate::pressure::Pressure;
 use aegis_core::desc::{Asks, SystemDesc, ThresholdDesc, WatchDesc, WatchedSource};
 use decide::{Decider, Decision, Readings, place};
 use reading::{Gauge, Unreadable};
+use serde::{Serialize, Serializer};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,9 +41,10 @@ pub struct CannotWatch {
 }
 
 /// What came of watching a source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct SourceReport {
-    /// The source.
+    /// The source; in a summary its name.
+    #[serde(serialize_with = "name_of")]
     pub source: WatchedSource,
     /// How often it asked for a level or a mode that is severer than what was asked for before.
     pub asked: u64,
@@ -50,6 +52,11 @@ pub struct SourceReport {
     pub worst: Option<u64>,
     /// At how many looks it could not be read.
     pub unreadable: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn name_of<S: Serializer>(source: &WatchedSource, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(source.name())
 }
 
 /// What is asked for by which door.
@@ -139,13 +146,21 @@ impl Sources {
             let ThresholdDesc { source, when, until, .. } = decision.threshold;
             let (reading, what) = (shown(source, decision.reading), name(self.system, is_mode, decision.asks));
             if decision.is_severer {
-                log::warn!("WATCHED: {} is {reading}, the threshold is {}: {what} is asked for", source.name(), shown(source, when));
+                log::warn!(
+                    "WATCHED: {} is {reading}, the threshold is {}: {what} is asked for",
+                    source.name(),
+                    shown(source, when)
+                );
                 let mut reports = self.gauges.iter_mut().map(|(_, report)| report);
                 if let Some(report) = reports.find(|report| report.source == source) {
                     report.asked = report.asked.saturating_add(1);
                 }
             } else {
-                log::warn!("WATCHED: {} is {reading}, it ends at {}: {what} is asked for", source.name(), shown(source, until));
+                log::warn!(
+                    "WATCHED: {} is {reading}, it ends at {}: {what} is asked for",
+                    source.name(),
+                    shown(source, until)
+                );
             }
         }
     }
@@ -200,8 +215,11 @@ pub fn shown(source: WatchedSource, reading: u64) -> String {
 pub fn closing(reports: &[SourceReport]) -> String {
     let line = |report: &SourceReport| {
         let worst = report.worst.map_or("never read".to_owned(), |worst| shown(report.source, worst));
-        let failed =
-            if report.unreadable > 0 { format!(", could not be read {} times", report.unreadable) } else { String::new() };
+        let failed = if report.unreadable > 0 {
+            format!(", could not be read {} times", report.unreadable)
+        } else {
+            String::new()
+        };
         format!("watched {}: asked {} times, at worst {worst}{failed}\n", report.source.name(), report.asked)
     };
     reports.iter().map(line).collect()

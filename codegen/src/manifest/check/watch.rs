@@ -55,7 +55,9 @@ fn ends((what, name, thresholds): &Watched<'_>, sink: &Sink<'_>) {
         let finding = Finding::error(Code::UntilNotBeyond, message);
         let finding = finding.at(sink.file, until.span(), format!("must be {side} {from}"));
         let finding = finding.also(sink.file, when.span(), "asks here");
-        sink.push(finding.help("leave some room between the two, so that a reading near them does not ask again and again"));
+        sink.push(
+            finding.help("leave some room between the two, so that a reading near them does not ask again and again"),
+        );
     }
 }
 

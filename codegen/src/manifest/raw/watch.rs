@@ -56,9 +56,11 @@ fn time(
     let message = format!("`{key}` of [watch] must be from {} to {}", seconds(least), seconds(most));
     let finding = Finding::error(Code::NumberOutOfRange, message);
     let finding = finding.at(section.sink.file, given.span(), "out of range");
-    section.sink.push(finding.help(
-        "level and mode change at most once a second, and what was asked for is held for at least one interval",
-    ));
+    section.sink.push(
+        finding.help(
+            "level and mode change at most once a second, and what was asked for is held for at least one interval",
+        ),
+    );
     None
 }
 

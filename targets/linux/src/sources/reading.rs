@@ -191,7 +191,10 @@ mod tests {
                 Ok(gauge) => {
                     let reading = gauge.read().unwrap();
                     let is_share = !source.is_short_when_low();
-                    assert!(if is_share { reading <= WatchedSource::WHOLE } else { reading > 0 }, "{source:?} {reading}");
+                    assert!(
+                        if is_share { reading <= WatchedSource::WHOLE } else { reading > 0 },
+                        "{source:?} {reading}"
+                    );
                 }
                 Err(error) => eprintln!("skipped {}: this machine does not tell it: {error}", source.name()),
             }
