@@ -101,6 +101,7 @@ fn exactly_the_thresholds_that_make_sense_by_every_reading_are_taken() {
             if expected { taken += 1 } else { refused += 1 }
         }
     }
+    println!("{taken} pairs taken, {refused} refused");
     assert!(taken > 1_000 && refused > 1_000, "{taken} {refused}");
 }
 

@@ -328,9 +328,12 @@ fn thresholds_ask_for_levels_and_modes_and_end_where_they_say_or_with_some_room(
 fn the_greatest_number_of_modes_is_kept() {
     let most = Manifest::MAX_MODES;
     for (count, expected) in [(most, vec![]), (most + 1, vec![Code::TooMany])] {
-        let mut text = crowd(2, 1);
+        // No two have the same tasks: as many as a number has binary digits.
+        let mut text = crowd(5, 1);
         for mode in 1..=count {
-            writeln!(text, "[mode.m{mode}]\ntasks = [\"t0\", \"t1\"]").unwrap();
+            let tasks: Vec<String> =
+                (0..5).filter(|task| mode >> task & 1 == 1).map(|task| format!("\"t{task}\"")).collect();
+            writeln!(text, "[mode.m{mode}]\ntasks = [{}]", tasks.join(", ")).unwrap();
         }
         let (_, findings) = parse_checked("modes.toml", &text);
         assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), expected);

@@ -243,6 +243,11 @@ codes! {
         "[watch] says how often sources are looked at and for how long what they ask for is held, `until` where a threshold ends. \
          Without a `when` that they belong to neither has an effect, so one of the two was forgotten.";
 
+    IdleMode = "AEG173", "a change of the mode that would change nothing",
+        "Two modes with the same tasks are one: going from one to the other stops nothing and begins nothing. And an overrun or a \
+         miss of a task that only one mode has comes while that mode holds, so an answer that asks for it does no more than \
+         `continue`. Something else was meant, or nothing is to be done.";
+
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
          period exceeds 1. No order of jobs meets the deadlines in the long run. Move a task to another lane, \

@@ -27,12 +27,11 @@ use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_u
 use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
 use aegis_linux::sources::{self, Doors, SourceReport, Sources};
-use aegis_linux::stall::Stall;
 use aegis_linux::stats::{Counted, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
-use aegis_linux::table::{ms, render};
+use aegis_linux::table::render;
 use aegis_linux::verdict::{Findings, judge};
 use aegis_linux::watchdog::{Hook, Watched};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -472,7 +471,7 @@ fn internal_error<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> 
             let own = ran.lanes.get(lane.index()).and_then(Option::as_ref).and_then(|lane| lane.failure.clone());
             Some(own.unwrap_or_else(|| format!("lane number {}: {fault:?}", lane.0)))
         }
-        Some(Broken::Stalled(stall)) => Some(stalled(system, stall)),
+        Some(Broken::Stalled(stall)) => Some(watch::stalled(system, stall)),
         Some(broken) => Some(format!("the orchestration loop ended: {broken:?}")),
         None if !ran.report.drained => {
             let change = ran.report.changing.and_then(|mode| system.modes.get(mode.index()));
@@ -485,29 +484,6 @@ fn internal_error<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> 
             Some("the application's hook that pets a watchdog panicked".to_owned())
         }
         None => None,
-    }
-}
-
-/// What stood still when the vehicle ended because of it.
-fn stalled(system: &SystemDesc, stall: Stall) -> String {
-    match stall {
-        Stall::Lane { lane, job, elapsed, allowed } => {
-            let task = system.tasks.get(job.task.index()).map_or("", |task| task.name);
-            let lane = system.lanes.get(lane.index()).map_or("", |lane| lane.name);
-            format!(
-                "lane \"{lane}\" stood still: task \"{task}\", request {}, was in flight for {}, the watchdog allows {}",
-                job.request,
-                ms(elapsed),
-                ms(allowed)
-            )
-        }
-        Stall::Loop { late, allowed } => {
-            format!(
-                "the orchestration thread stood still: it was {} late, the watchdog allows {}",
-                ms(late),
-                ms(allowed)
-            )
-        }
     }
 }
 

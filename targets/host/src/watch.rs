@@ -8,6 +8,8 @@ use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{WATCH_PRIORITY, set_up_thread};
 use aegis_linux::service::Service;
 use aegis_linux::sources::{Doors, SourceReport, Sources};
+use aegis_linux::stall::Stall;
+use aegis_linux::table::ms;
 use aegis_linux::watchdog::{Hook, Watch, Watched};
 use std::io;
 use std::path::Path;
@@ -106,4 +108,27 @@ pub(crate) fn spawn_sources<'scope>(
     over: &'scope AtomicBool,
 ) -> io::Result<ScopedJoinHandle<'scope, Vec<SourceReport>>> {
     Builder::new().name("sources".to_owned()).spawn_scoped(scope, move || sources.run(doors, over))
+}
+
+/// What stood still when the vehicle ended because of it.
+pub(crate) fn stalled(system: &SystemDesc, stall: Stall) -> String {
+    match stall {
+        Stall::Lane { lane, job, elapsed, allowed } => {
+            let task = system.tasks.get(job.task.index()).map_or("", |task| task.name);
+            let lane = system.lanes.get(lane.index()).map_or("", |lane| lane.name);
+            format!(
+                "lane \"{lane}\" stood still: task \"{task}\", request {}, was in flight for {}, the watchdog allows {}",
+                job.request,
+                ms(elapsed),
+                ms(allowed)
+            )
+        }
+        Stall::Loop { late, allowed } => {
+            format!(
+                "the orchestration thread stood still: it was {} late, the watchdog allows {}",
+                ms(late),
+                ms(allowed)
+            )
+        }
+    }
 }
