@@ -69,7 +69,7 @@ impl Gauge {
 /// # Errors
 /// [`Unreadable`].
 pub fn parse(source: WatchedSource, text: &[u8]) -> Result<u64, Unreadable> {
-    let (line, read): (&'static str, fn(&[u8]) -> Option<u64>) = match source {
+    let (line, read): (_, fn(&[u8]) -> _) = match source {
         WatchedSource::MemorySome | WatchedSource::IoSome | WatchedSource::CpuSome => ("some", share),
         WatchedSource::MemoryFull | WatchedSource::IoFull => ("full", share),
         WatchedSource::FreeMemory => ("MemAvailable:", kibibytes),
