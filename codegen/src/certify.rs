@@ -10,7 +10,7 @@ use crate::analysis::{Analysis, LaneResult, Proof, TaskResult};
 use crate::memory::Layout;
 use crate::plan;
 use crate::system::{Lane, System, Task};
-use aegis_core::desc::Answer;
+use aegis_core::desc::{Answer, Asks, OnStall};
 use aegis_core::time::Duration;
 
 /// Why there is nothing to certify.
@@ -86,8 +86,12 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         watchdog: system.watchdog.as_ref().map(|watchdog| plan::Watchdog {
             timeout_ns: watchdog.timeout.as_ns(),
             device: watchdog.device.clone(),
-            on_stall: watchdog.on_stall.name().to_owned(),
+            on_stall: match watchdog.on_stall {
+                OnStall::SwitchMode(mode) => format!("mode {}", mode.0),
+                word => word.name().to_owned(),
+            },
         }),
+        watch: system.watch.as_ref().map(watch),
         machine: system.machine.clone(),
         libraries: system.libraries.clone(),
         assets: system.assets.clone(),
@@ -98,6 +102,20 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         levels: levels.collect::<Result<_, _>>()?,
         modes: modes.collect::<Result<_, _>>()?,
     })
+}
+
+fn watch(watch: &crate::system::Watch) -> plan::Watch {
+    let thresholds = watch.thresholds.iter().map(|threshold| plan::Threshold {
+        source: threshold.source.name().to_owned(),
+        when: threshold.when,
+        until: threshold.until,
+        asks: match threshold.asks {
+            Asks::Level(level) => format!("level {}", level.0),
+            Asks::Mode(mode) => format!("mode {}", mode.0),
+        },
+    });
+    let (interval_ns, hold_ns) = (watch.interval.as_ns(), watch.hold.as_ns());
+    plan::Watch { interval_ns, hold_ns, thresholds: thresholds.collect() }
 }
 
 /// The longest busy interval of a lane.

@@ -17,6 +17,9 @@ pub struct Plan {
     /// How the vehicle watches itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<Watchdog>,
+    /// What it watches of its operating system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
     /// The machine that the bounds hold for.
     pub machine: Machine,
     /// The runtime libraries.
@@ -54,8 +57,35 @@ pub struct Watchdog {
     /// The device that is petted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// The name of the answer to a stall.
+    /// The name of the answer to a stall, or `mode` and the mode's position.
     pub on_stall: String,
+}
+
+/// What is watched of the operating system: no bound rests on it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Watch {
+    /// Between two looks.
+    pub interval_ns: u64,
+    /// Before something milder is asked for.
+    pub hold_ns: u64,
+    /// Those of milder levels and modes first.
+    #[serde(rename = "threshold")]
+    pub thresholds: Vec<Threshold>,
+}
+
+/// A reading that asks for a level or a mode.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Threshold {
+    /// The source's name.
+    pub source: String,
+    /// From here on: bytes, or hundredths of a percent.
+    pub when: u64,
+    /// Until here.
+    pub until: u64,
+    /// `level` or `mode`, and its position.
+    pub asks: String,
 }
 
 /// A memory pool.

@@ -140,6 +140,7 @@ impl Resolver<'_> {
                 on_stall: watchdog.on_stall,
                 span: watchdog.timeout.span(),
             }),
+            watch: manifest.watch.clone(),
             machine,
             libraries,
             assets: assets.into_iter().collect::<Option<_>>()?,

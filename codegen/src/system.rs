@@ -15,6 +15,8 @@ use aegis_core::units::{Bytes, Priority};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+pub use crate::manifest::Watch;
+
 /// A place in the manifest's text, in bytes.
 pub type Span = Range<usize>;
 
@@ -29,6 +31,8 @@ pub struct System {
     pub orchestration_core: u16,
     /// How the vehicle watches itself, if it does.
     pub watchdog: Option<Watchdog>,
+    /// What it watches of its operating system, if anything.
+    pub watch: Option<Watch>,
     /// The machine that the measurements were taken on, where any task is profiled.
     pub machine: Machine,
     /// The runtime libraries.

@@ -3,11 +3,12 @@
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Answer, Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc,
+    Answer, Asks, Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc,
     MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, Point, Policy, PoolDesc, Preemption, Recording,
-    Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
+    Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc,
+    WatchDesc, WatchdogDesc, WatchedSource,
 };
-use aegis_core::units::{ByteOffset, Bytes, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
+use aegis_core::units::{ByteOffset, Bytes, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
 
 /// A name in the lock that this version does not know.
@@ -38,6 +39,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         machine: machine(plan),
         orchestration_core: plan.orchestration_core,
         watchdog: plan.watchdog.as_ref().map(watchdog).transpose()?,
+        watch: plan.watch.as_ref().map(watch).transpose()?,
         libraries: files(&plan.libraries),
         assets: files(&plan.assets),
         lanes: slice(lanes),
@@ -49,11 +51,16 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
     })))
 }
 
+/// The position after a word and a space.
+fn position(text: &str, word: &str) -> Option<u16> {
+    text.strip_prefix(word)?.parse().ok()
+}
+
 /// An answer to overruns or misses: its name, or `mode` and the position of the mode that it changes to.
 fn answer(what: &'static str, text: &str) -> Result<Answer, Unknown> {
     let word = Answer::ALL.into_iter().find(|answer| answer.name() == text);
-    let mode = || Some(Answer::SwitchMode(ModeId(text.strip_prefix("mode ")?.parse().ok()?)));
-    word.or_else(mode).ok_or_else(|| Unknown { what, value: text.to_owned() })
+    word.or_else(|| Some(Answer::SwitchMode(ModeId(position(text, "mode ")?))))
+        .ok_or_else(|| Unknown { what, value: text.to_owned() })
 }
 
 fn text(text: &str) -> &'static str {
@@ -84,11 +91,31 @@ fn machine(plan: &Plan) -> MachineDesc {
 }
 
 fn watchdog(watchdog: &crate::plan::Watchdog) -> Result<WatchdogDesc, Unknown> {
-    let known = OnStall::ALL.into_iter().find(|answer| answer.name() == watchdog.on_stall);
+    let word = OnStall::ALL.into_iter().find(|answer| answer.name() == watchdog.on_stall);
+    let known = word.or_else(|| Some(OnStall::SwitchMode(ModeId(position(&watchdog.on_stall, "mode ")?))));
     Ok(WatchdogDesc {
         timeout: Duration::from_ns(watchdog.timeout_ns),
         device: watchdog.device.as_deref().map(text),
         on_stall: known.ok_or_else(|| Unknown { what: "answer to a stall", value: watchdog.on_stall.clone() })?,
+    })
+}
+
+fn watch(watch: &crate::plan::Watch) -> Result<WatchDesc, Unknown> {
+    let threshold = |threshold: &crate::plan::Threshold| {
+        let known = WatchedSource::ALL.into_iter().find(|source| source.name() == threshold.source);
+        let level = || Some(Asks::Level(LevelId(position(&threshold.asks, "level ")?)));
+        let asks = level().or_else(|| Some(Asks::Mode(ModeId(position(&threshold.asks, "mode ")?))));
+        Ok(ThresholdDesc {
+            source: known.ok_or_else(|| Unknown { what: "watched source", value: threshold.source.clone() })?,
+            when: threshold.when,
+            until: threshold.until,
+            asks: asks.ok_or_else(|| Unknown { what: "threshold's level or mode", value: threshold.asks.clone() })?,
+        })
+    };
+    Ok(WatchDesc {
+        interval: Duration::from_ns(watch.interval_ns),
+        hold: Duration::from_ns(watch.hold_ns),
+        thresholds: slice(watch.thresholds.iter().map(threshold).collect::<Result<_, _>>()?),
     })
 }
 

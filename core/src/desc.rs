@@ -9,6 +9,7 @@ mod level;
 mod memory;
 mod mode;
 mod model;
+mod watch;
 mod watchdog;
 
 use crate::time::Duration;
@@ -18,6 +19,7 @@ pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use mode::{MOST_MODES, ModeDesc};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
+pub use watch::{Asks, ThresholdDesc, WatchDesc, WatchedSource};
 pub use watchdog::{OnStall, WatchdogDesc};
 
 /// One vehicle's whole plan.
@@ -39,6 +41,8 @@ pub struct SystemDesc {
     pub orchestration_core: u16,
     /// How the vehicle watches itself; `None`: it does not.
     pub watchdog: Option<WatchdogDesc>,
+    /// What it watches of its operating system to ask for a level or a mode; `None`: only the application and answers ask.
+    pub watch: Option<WatchDesc>,
     /// The runtime libraries to load, at most one per backend.
     pub libraries: &'static [FileDesc],
     /// The data files that the application's hooks may open.

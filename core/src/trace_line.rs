@@ -2,7 +2,7 @@
 //!
 //! The vehicle's drain writes these lines, and a replay writes them again: one is the other's, byte for byte.
 
-use crate::desc::{ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc};
+use crate::desc::{Asks, ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Record};
@@ -193,6 +193,16 @@ impl<W: Write> Line<'_, W> {
                 self.stream(lane);
                 self.duration("elapsed_ns", elapsed);
                 self.duration("allowed_ns", allowed);
+            }
+            Kind::Watched { source, reading, asks } => {
+                self.begin("watched");
+                self.text("source", source.name());
+                self.number("reading", reading);
+                match asks {
+                    Some(Asks::Level(level)) => self.level("asks", Some(level)),
+                    Some(Asks::Mode(mode)) => self.mode("asks", mode),
+                    None => self.number("asks", "null"),
+                }
             }
             Kind::LoopStalled { due, late, allowed } => {
                 self.begin("loop_stall");

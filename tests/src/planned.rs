@@ -69,6 +69,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         file: "system.toml".to_owned(),
         orchestration_core: 0,
         watchdog: None,
+        watch: None,
         machine: Machine::default(),
         libraries: Vec::new(),
         assets: Vec::new(),

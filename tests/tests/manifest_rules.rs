@@ -14,12 +14,12 @@ use aegis_codegen::manifest::{
     Client, Communication, Execution, LaneKind, Manifest, Model, Overheads, Source, parse, unbuildable,
 };
 use aegis_codegen::report::terminal::render;
-use aegis_core::ModeId;
-use aegis_core::desc::{Answer, OnStall, Policy, Preemption};
+use aegis_core::desc::{Answer, Asks, OnStall, Policy, Preemption, ThresholdDesc, WatchedSource};
+use aegis_core::{LevelId, ModeId};
 use aegis_tests::golden::Goldens;
 
 /// The twins that fixtures share.
-const TWINS: [&str; 5] = ["valid", "valid-parts", "valid-memory", "valid-watchdog", "valid-modes"];
+const TWINS: [&str; 6] = ["valid", "valid-parts", "valid-memory", "valid-watchdog", "valid-modes", "valid-watch"];
 
 /// The most lines in which a fixture may differ from its twin.
 const MOST_CHANGED_LINES: usize = 3;
@@ -50,6 +50,10 @@ fn valid_watchdog() -> String {
 
 fn valid_modes() -> String {
     read(&folder().join("valid-modes.toml"))
+}
+
+fn valid_watch() -> String {
+    read(&folder().join("valid-watch.toml"))
 }
 
 /// All fixtures by their names, without the twins.
@@ -327,12 +331,48 @@ fn modes_name_tasks_and_the_first_is_where_the_vehicle_starts() {
 }
 
 #[test]
+fn thresholds_ask_for_levels_and_modes_and_end_where_they_say_or_with_some_room() {
+    let parsed = |text: &str| parse_checked("valid-watch.toml", text).0.unwrap().watch;
+    let watch = parsed(&valid_watch()).unwrap();
+    assert_eq!((watch.interval.as_ns(), watch.hold.as_ns()), (2_000_000_000, 30_000_000_000));
+    let gib = 1 << 30;
+    let (high, severe) = (Asks::Level(LevelId(0)), Asks::Level(LevelId(1)));
+    let expected = [
+        (WatchedSource::MemorySome, 1_000, 500, high),
+        (WatchedSource::FreeMemory, gib, gib + gib / 4, high),
+        (WatchedSource::MemorySome, 4_000, 1_550, severe),
+        (WatchedSource::MemoryFull, 500, 250, severe),
+        (WatchedSource::FreeMemory, gib / 2, gib / 2 + gib / 8, severe),
+    ];
+    let expected = expected.map(|(source, when, until, asks)| ThresholdDesc { source, when, until, asks });
+    assert_eq!(watch.thresholds, expected);
+    // Without [watch] there are defaults, of which the one is not below the other.
+    let (without, rest) = valid_watch().split_once("[watch]").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (_, rest) = rest.split_once("\n\n").unwrap();
+    let default = parsed(&format!("{without}{rest}")).unwrap();
+    assert_eq!((default.interval, default.hold), (Manifest::WATCH_INTERVAL, Manifest::WATCH_HOLD));
+    assert_eq!(default.thresholds, watch.thresholds);
+    let slow = parsed(&valid_watch().replace("\"2s\"", "\"60s\"").replace("hold = \"30s\"\n", "")).unwrap();
+    assert_eq!((slow.interval, slow.hold), (slow.interval, slow.interval));
+    assert!(parsed(&valid()).is_none());
+    let modes = valid_modes().replace("\"log\"]\n", "\"log\"]\nwhen = { io-full = \"0.5%\" }\n");
+    let threshold = ThresholdDesc { source: WatchedSource::IoFull, when: 50, until: 25, asks: Asks::Mode(ModeId(1)) };
+    assert_eq!(parsed(&modes).unwrap().thresholds, [threshold]);
+    let stall = modes + "\n[watchdog]\ntimeout = \"1s\"\non-stall = { mode = \"docking\" }\n";
+    let watchdog = parse_checked("stall.toml", &stall).0.unwrap().watchdog.unwrap();
+    assert_eq!(watchdog.on_stall, OnStall::SwitchMode(ModeId(1)));
+}
+
+#[test]
 fn the_greatest_number_of_modes_is_kept() {
     let most = Manifest::MAX_MODES;
     for (count, expected) in [(most, vec![]), (most + 1, vec![Code::TooMany])] {
-        let mut text = crowd(2, 1);
+        // No two have the same tasks: as many as a number has binary digits.
+        let mut text = crowd(5, 1);
         for mode in 1..=count {
-            writeln!(text, "[mode.m{mode}]\ntasks = [\"t0\", \"t1\"]").unwrap();
+            let tasks: Vec<String> =
+                (0..5).filter(|task| mode >> task & 1 == 1).map(|task| format!("\"t{task}\"")).collect();
+            writeln!(text, "[mode.m{mode}]\ntasks = [{}]", tasks.join(", ")).unwrap();
         }
         let (_, findings) = parse_checked("modes.toml", &text);
         assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), expected);

@@ -33,9 +33,14 @@ fn vehicle() -> Lock {
     checked.lock.unwrap_or_else(|| panic!("the vehicle does not pass: {:#?}", checked.findings))
 }
 
-/// The lock of a vehicle with modes, beside which stages and levels do not stand.
+/// The lock of a vehicle with modes, beside which stages and levels do not stand; sources and stalls ask for some of them.
 fn in_modes() -> Lock {
-    let text = include_str!("../../codegen/tests/fixtures/modes.toml").to_owned();
+    let text = include_str!("../../codegen/tests/fixtures/modes.toml");
+    let standing = "[mode.standing]\n";
+    assert_eq!(text.matches(standing).count(), 1);
+    let watched = "when = { memory-full = \"5%\", free-memory = \"256MiB\" }\nuntil = { memory-full = \"0.5%\" }\n";
+    let stall = "[watchdog]\ntimeout = \"1s\"\non-stall = { mode = \"docking\" }\n";
+    let text = text.replace(standing, &format!("{stall}\n{standing}{watched}"));
     let checked = check("system.toml", text, Options::default()).unwrap();
     checked.lock.unwrap_or_else(|| panic!("the vehicle does not pass: {:#?}", checked.findings))
 }

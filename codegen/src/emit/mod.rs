@@ -128,9 +128,9 @@ fn constant(name: &str) -> String {
     name.replace(['-', '.'], "_").to_uppercase()
 }
 
-/// An answer to overruns or misses as a variant, with paths: `SkipNext`, `SwitchMode(::aegis_core::ModeId(1))`.
+/// An answer, or what a threshold asks for, as a variant with paths: `SkipNext`, `SwitchMode(::aegis_core::ModeId(1))`.
 fn answer(answer: impl std::fmt::Debug) -> String {
-    format!("{answer:?}").replace("ModeId", "::aegis_core::ModeId")
+    format!("{answer:?}").replace("ModeId", "::aegis_core::ModeId").replace("LevelId", "::aegis_core::LevelId")
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ codes! {
          become one constant, and so does the point in the name of a stage, such as `detect.1`. Rename one of them.";
     UnknownReference = "AEG103", "a name refers to nothing",
         "Tasks name their lane and model, lanes name their device, tasks and models their domain, chains, pressure levels and modes their tasks, \
-         the answers to overruns and misses their mode, \
+         the answers to overruns, misses and stalls their mode, \
          devices the one whose memory they share. The named table must exist in the same manifest, under exactly this name.";
     BadTime = "AEG104", "a time cannot be read",
         "A time is a string of a decimal number and a unit without a space: \"33ms\", \"1.5ms\", \"250us\". The \
@@ -227,6 +227,26 @@ codes! {
          go from lane to lane, a task that suspends itself leaves its lane idle with a job half done, a chain counts on \
          every period, a level of pressure stops tasks at other times, and optimal priorities are found for one set of \
          tasks. This version has none of them beside modes.";
+
+    BadPercent = "AEG169", "a percentage cannot be read",
+        "A percentage is a string of a decimal number and the sign % without a space: \"20%\", \"0.5%\". It is held in whole \
+         hundredths of a percent, as Linux tells the shares of its pressure stall information, and nothing is rounded.";
+    UntilNotBeyond = "AEG170", "a threshold's `until` does not lie on its milder side",
+        "A source asks for a level or a mode from `when` on, and until it has come back to `until`: a share must then be lower, \
+         free memory more. The room between the two is what keeps a reading that trembles around one value from asking again and \
+         again. Without `until` a share ends at half of `when`, and free memory with a quarter more.";
+    LevelsOutOfOrder = "AEG171", "a severer level or mode is asked for no later than a milder one",
+        "Pressure levels, and modes that sources ask for, are listed from the mildest to the severest, and the severest whose \
+         threshold is crossed is asked for. If a severer one were crossed no later, the milder one would never hold; if it ended \
+         later, the vehicle would never come back to the milder one. So by each source thresholds rise with severity.";
+    UnusedWatch = "AEG172", "something is said about watching that nothing uses",
+        "[watch] says how often sources are looked at and for how long what they ask for is held, `until` where a threshold ends. \
+         Without a `when` that they belong to neither has an effect, so one of the two was forgotten.";
+
+    IdleMode = "AEG173", "a change of the mode that would change nothing",
+        "Two modes with the same tasks are one: going from one to the other stops nothing and begins nothing. And an overrun or a \
+         miss of a task that only one mode has comes while that mode holds, so an answer that asks for it does no more than \
+         `continue`. Something else was meant, or nothing is to be done.";
 
     StreamBudget = "AEG180", "a task's stages use more streams than its budget",
         "A lane is one stream, and a job goes from lane to lane with its stages. `budget = { streams = … }` says how many \

@@ -2,17 +2,20 @@
 
 use std::ops::RangeInclusive;
 
-use aegis_core::desc::Answer;
+use aegis_core::desc::{Answer, Asks, OnStall, ThresholdDesc, WatchDesc};
 use aegis_core::time::Duration;
-use aegis_core::units::{Bytes, ModeId, Priority};
+use aegis_core::units::{Bytes, LevelId, ModeId, Priority};
 use toml::Spanned;
 
 use super::check::{Links, is_optimal, kind_of, policy_of};
-use super::model::{Asset, Chain, Device, Domain, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watchdog};
-use super::raw::{self, Member, Raw, RawAnswer};
+use super::model::{
+    Asset, Chain, Device, Domain, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watch, Watchdog,
+};
+use super::raw::{self, Member, Raw, RawAnswer, RawStall, Thresholds};
 
 /// The validated manifest; `None` where something was reported as an error.
 pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
+    let watch = build_watch(&raw)?;
     let mut of_lanes = Vec::new();
     for (index, lane) in raw.lanes.iter().enumerate() {
         let (policy, policy_span) = policy_of(&raw, lane)?;
@@ -68,7 +71,13 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
     }
     let system = raw.system?;
     let watchdog = match raw.watchdog {
-        Some(raw) => Some(Watchdog { timeout: raw.timeout?, device: raw.device?, on_stall: raw.on_stall? }),
+        Some(raw) => {
+            let on_stall = match raw.on_stall? {
+                RawStall::Word(word) => word,
+                RawStall::Mode(_) => OnStall::SwitchMode(ModeId(u16::try_from(links.on_stall?).ok()?)),
+            };
+            Some(Watchdog { timeout: raw.timeout?, device: raw.device?, on_stall })
+        }
         None => None,
     };
     let mut tasks = Vec::new();
@@ -87,6 +96,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         policy: system.policy?.into_inner(),
         orchestration_core: system.orchestration_core?.0,
         watchdog,
+        watch,
         margin_ppm: system.margin_ppm,
         runtimes: raw.runtimes.into_iter().map(build_runtime).collect::<Option<_>>()?,
         devices,
@@ -99,6 +109,31 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         pressure,
         modes,
     })
+}
+
+/// What is watched, where anything is; the outer one is `None` where some of it cannot be read.
+fn build_watch(raw: &Raw) -> Option<Option<Watch>> {
+    fn of(thresholds: &Thresholds, position: u16, asks: fn(u16) -> Asks) -> Option<Vec<ThresholdDesc>> {
+        let one = |threshold: &raw::Threshold| {
+            let (source, when, until) = (threshold.source, *threshold.when.get_ref(), *threshold.until.get_ref());
+            ThresholdDesc { source, when, until, asks: asks(position) }
+        };
+        Some(thresholds.as_ref()?.iter().map(one).collect())
+    }
+    let levels = raw
+        .pressure
+        .iter()
+        .zip(0..=u16::MAX)
+        .map(|(level, position)| of(&level.thresholds, position, |position| Asks::Level(LevelId(position))));
+    let modes = raw.modes.iter().zip(0..=u16::MAX);
+    let modes = modes.map(|(mode, position)| of(&mode.thresholds, position, |position| Asks::Mode(ModeId(position))));
+    let thresholds = levels.chain(modes).collect::<Option<Vec<_>>>()?.concat();
+    let (interval, hold) = match &raw.watch {
+        Some(watch) => (watch.interval?, watch.hold?),
+        None => (Manifest::WATCH_INTERVAL, Manifest::WATCH_HOLD),
+    };
+    debug_assert!(interval >= WatchDesc::SHORTEST && hold >= interval);
+    Some((!thresholds.is_empty()).then_some(Watch { interval, hold, thresholds }))
 }
 
 /// The positions of a member's stages.

@@ -7,6 +7,7 @@ mod models;
 mod modes;
 mod pressure;
 mod tasks;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,8 @@ pub(crate) struct Links {
     pub(crate) pressure: Vec<LevelLinks>,
     /// The modes that each task's overruns and misses are answered with.
     pub(crate) answers: Vec<(Option<usize>, Option<usize>)>,
+    /// The mode that a stall is answered with.
+    pub(crate) on_stall: Option<usize>,
     /// Each mode's tasks, as positions of tables.
     pub(crate) modes: Vec<Option<Vec<usize>>>,
 }
@@ -90,6 +93,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     chains::check(raw, &links, sink);
     pressure::check(raw, &links, sink);
     modes::check(raw, &links, sink);
+    watch::check(raw, sink);
     links
 }
 
@@ -161,6 +165,7 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
             })
             .collect(),
         answers: raw.tasks.iter().map(answers).collect(),
+        on_stall: raw.watchdog.as_ref().and_then(|watchdog| find(watchdog.on_stall.as_ref()?.mode(), "mode", &modes)),
         modes: raw.modes.iter().map(|mode| mode.tasks.as_ref().and_then(all_of)).collect(),
     }
 }

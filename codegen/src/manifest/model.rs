@@ -5,7 +5,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_core::desc::{Answer, Backend, OnStall, Policy, Preemption, TensorLife};
+use aegis_core::desc::{Answer, Backend, OnStall, Policy, Preemption, TensorLife, ThresholdDesc};
 use aegis_core::dispatch::MOST_TASKS;
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -30,6 +30,8 @@ pub struct Manifest {
     pub pace: u64,
     /// How the vehicle watches itself, if it does.
     pub watchdog: Option<Watchdog>,
+    /// What it watches of its operating system, if any level or mode says so.
+    pub watch: Option<Watch>,
     /// What the longest observed execution is multiplied by, in parts per million: 1,000,000 to 10,000,000.
     pub margin_ppm: u64,
     /// The runtime libraries, at most one per backend.
@@ -75,6 +77,10 @@ impl Manifest {
     pub const MAX_STREAMS: u8 = 16;
     /// Of how many jobs misses are counted together, where the manifest does not say.
     pub const MISS_WINDOW: u8 = 10;
+    /// How often sources are looked at, where the manifest does not say.
+    pub const WATCH_INTERVAL: Duration = Duration::from_ns(1_000_000_000);
+    /// How long what a source asked for is held, where the manifest does not say and the interval is not longer.
+    pub const WATCH_HOLD: Duration = Duration::from_ns(10_000_000_000);
 }
 
 /// How the vehicle watches itself.
@@ -86,6 +92,18 @@ pub struct Watchdog {
     pub device: Option<Spanned<String>>,
     /// The answer to a stall.
     pub on_stall: OnStall,
+}
+
+/// What is watched of the operating system, how often, and what follows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Watch {
+    /// The time between two looks, from one second to one minute.
+    pub interval: Duration,
+    /// How long what was asked for is held, at least, before something milder is asked for: from the interval to one hour.
+    pub hold: Duration,
+    /// The thresholds of all levels, then those of all modes, each in the file's order; at least one. Positions are those of
+    /// [`Manifest::pressure`] and [`Manifest::modes`].
+    pub thresholds: Vec<ThresholdDesc>,
 }
 
 /// A runtime library.

@@ -7,6 +7,7 @@ mod mode;
 mod pressure;
 mod source;
 mod task;
+mod watch;
 mod watchdog;
 
 use aegis_core::desc::{Backend, Policy, Preemption, TensorLife};
@@ -20,7 +21,8 @@ use crate::finding::{Code, Finding};
 pub(crate) use mode::Mode;
 pub(crate) use pressure::Pressure;
 pub(crate) use task::{Member, RawAnswer, Task};
-pub(crate) use watchdog::Watchdog;
+pub(crate) use watch::{Threshold, Thresholds, Watch};
+pub(crate) use watchdog::{RawStall, Watchdog};
 
 /// The margin where the manifest gives none.
 const DEFAULT_MARGIN_PPM: u64 = 1_250_000;
@@ -48,6 +50,7 @@ const PREEMPTIONS: &[(&str, Preemption)] = &[
 pub(crate) struct Raw {
     pub(crate) system: Option<System>,
     pub(crate) watchdog: Option<Watchdog>,
+    pub(crate) watch: Option<Watch>,
     pub(crate) runtimes: Vec<Runtime>,
     pub(crate) devices: Vec<Device>,
     pub(crate) lanes: Vec<Lane>,
@@ -165,6 +168,7 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
     let mut incomplete = Vec::new();
     let system = system(&mut root);
     let watchdog = watchdog::watchdog(&mut root);
+    let watch = watch::watch(&mut root);
     let runtimes = each(&mut root, "runtime", &mut incomplete, runtime);
     let devices = each(&mut root, "device", &mut incomplete, device);
     let lanes = each(&mut root, "lane", &mut incomplete, lane);
@@ -180,6 +184,7 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
     Raw {
         system,
         watchdog,
+        watch,
         runtimes,
         devices,
         lanes,

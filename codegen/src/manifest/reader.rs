@@ -124,6 +124,18 @@ impl<'a> Section<'a> {
         self.not_zero(&self.call(key), value, |value| value.0 > 0)
     }
 
+    /// A share such as `20%` in hundredths of a percent, at most all of it; zero only where that is said.
+    pub(crate) fn percent(&mut self, key: &'static str, zero: bool) -> Option<Spanned<u64>> {
+        let value = self.quantity(key, Code::BadPercent, "percentage", "20%", units::parse_percent)?;
+        if *value.get_ref() > units::parse_percent("100%").unwrap_or(u64::MAX) {
+            let message = format!("{} must be at most 100%", self.call(key));
+            let finding = Finding::error(Code::NumberOutOfRange, message);
+            self.sink.push(finding.at(self.sink.file, value.span(), "out of range"));
+            return None;
+        }
+        self.not_zero(&self.call(key), value, |value| zero || *value > 0)
+    }
+
     fn not_zero<T>(&self, called: &str, value: Spanned<T>, accept: impl Fn(&T) -> bool) -> Option<Spanned<T>> {
         if accept(value.get_ref()) {
             return Some(value);
@@ -159,6 +171,7 @@ impl<'a> Section<'a> {
     ) -> Option<Spanned<T>> {
         let (unit, base) = match code {
             Code::BadTime => ("the units are ns, us, ms and s", "nanoseconds"),
+            Code::BadPercent => ("the unit is %", "hundredths of a percent"),
             _ => ("the units are B, KiB, MiB, GiB, kB, MB and GB", "bytes"),
         };
         let problem = match value.get_ref() {

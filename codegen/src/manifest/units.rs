@@ -23,6 +23,9 @@ const SIZE: &[Unit] = &[
     ("GB", 1_000_000_000),
 ];
 
+/// The unit of shares, in hundredths of a percent.
+const SHARE: &[Unit] = &[("%", 100)];
+
 /// A margin of 1, in parts per million.
 pub const ONE_PPM: u64 = 1_000_000;
 
@@ -87,6 +90,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, Problem> {
 /// Reads a size such as `256MiB`.
 pub(crate) fn parse_size(text: &str) -> Result<Bytes, Problem> {
     parse(text, SIZE).map(Bytes)
+}
+
+/// Reads a share such as `20%` in hundredths of a percent.
+pub(crate) fn parse_percent(text: &str) -> Result<u64, Problem> {
+    parse(text, SHARE)
 }
 
 /// Reads a plain decimal number such as `1.25` as parts per million.

@@ -186,6 +186,7 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
                 ("allowed_ns", Number),
             ],
         ),
+        "watched" => (true, &[("source", Text), ("reading", Number), ("asks", TextOrNull)]),
         "loop_stall" => (true, &[("due", Number), ("late_ns", Number), ("allowed_ns", Number)]),
         _ => return None,
     })
@@ -313,7 +314,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Header, Line, Why, schema};
-    use aegis_core::desc::{ModeDesc, SystemDesc};
+    use aegis_core::desc::{ModeDesc, SystemDesc, WatchedSource};
     use aegis_core::dispatch::Event;
     use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
     use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId, trace_line};
@@ -328,7 +329,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 26] {
+    fn every_kind() -> [Kind; 27] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -359,6 +360,7 @@ mod tests {
             Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: false },
             Kind::LaneStalled { job, lane, elapsed: ns, allowed: ns },
             Kind::LoopStalled { due: at, late: ns, allowed: ns },
+            Kind::Watched { source: WatchedSource::IoFull, reading: 7, asks: None },
         ]
     }
 

@@ -4,6 +4,7 @@ use crate::analysis::is_schedulable;
 use crate::check::{Checked, show};
 use crate::report::table::bytes;
 use aegis_core::Duration;
+use aegis_core::desc::WatchedSource;
 use askama::Template;
 use serde::Deserialize;
 
@@ -22,6 +23,7 @@ struct Summary {
     memory: Vec<Pool>,
     steps: Steps,
     modes: Option<Modes>,
+    watched: Option<Vec<Watched>>,
     trace: Trace,
     exit: Exit,
 }
@@ -111,6 +113,14 @@ struct Modes {
 }
 
 #[derive(Deserialize)]
+struct Watched {
+    source: String,
+    asked: u64,
+    worst: Option<u64>,
+    unreadable: u64,
+}
+
+#[derive(Deserialize)]
 struct Trace {
     records: u64,
     lost: u64,
@@ -151,6 +161,15 @@ impl Report<'_> {
 
     fn size(&self, length: &u64) -> String {
         bytes(*length)
+    }
+
+    /// A source's reading of the greatest shortage.
+    fn worst(&self, source: &Watched) -> String {
+        match source.worst {
+            None => "never read".to_owned(),
+            Some(reading) if source.source == WatchedSource::FreeMemory.name() => bytes(reading),
+            Some(reading) => self.percent(&reading.saturating_mul(100)),
+        }
     }
 
     fn percent(&self, ppm: &u64) -> String {

@@ -16,6 +16,7 @@ impl SystemDesc {
         machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
         orchestration_core: 0,
         watchdog: None,
+        watch: None,
         libraries: &[],
         assets: &[],
         lanes: &[],

@@ -1,6 +1,7 @@
 //! The descriptor of how the vehicle watches itself: no bound rests on it.
 
 use crate::time::Duration;
+use crate::units::ModeId;
 
 /// What a vehicle does about itself standing still.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,10 +24,13 @@ pub enum OnStall {
     StopPetting,
     /// The vehicle ends.
     Exit,
+    /// No watchdog is petted until it is over, and the mode is asked for as the application does. The change ends once each lane that
+    /// has tasks to leave was idle, so not before a stalled one of these goes on.
+    SwitchMode(ModeId),
 }
 
 impl OnStall {
-    /// Every answer.
+    /// Every answer that says all by itself.
     pub const ALL: [Self; 3] = [Self::Record, Self::StopPetting, Self::Exit];
 
     /// The name in manifests and locks.
@@ -36,6 +40,7 @@ impl OnStall {
             Self::Record => "record",
             Self::StopPetting => "stop-petting",
             Self::Exit => "exit",
+            Self::SwitchMode(_) => "mode",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a trace record says.
 
 use super::{JobRef, Limit, Reason, StateKey, VoidReason};
+use crate::desc::{Asks, WatchedSource};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
 use crate::units::{LaneId, LevelId, ModeId, ModelId, TaskId};
@@ -102,6 +103,15 @@ pub enum Kind {
         took: Duration,
         /// What that takes at most.
         bound: Duration,
+    },
+    /// What the watched sources ask for has changed, as the orchestration thread took it up.
+    Watched {
+        /// The source that asks, or that asked for what ends.
+        source: WatchedSource,
+        /// Its reading: see [`WatchedSource`].
+        reading: u64,
+        /// What is asked for from now on; `None`: nothing any more.
+        asks: Option<Asks>,
     },
     /// An arrival was dropped by `on-overrun = "skip-next"` or `on-miss = "skip-next"`.
     Skipped {
@@ -293,6 +303,7 @@ impl Kind {
                 | Self::StepExceeded { .. }
                 | Self::LaneStalled { .. }
                 | Self::LoopStalled { .. }
+                | Self::Watched { .. }
         )
     }
 }

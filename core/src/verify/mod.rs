@@ -45,6 +45,7 @@ mod table;
 mod tensors;
 mod terms;
 mod waits;
+mod watch;
 
 use crate::desc::{Answer, LaneDesc, Preemption, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
@@ -54,6 +55,7 @@ pub use modes::{modes_hold, points_hold, responses_hold, slots_hold};
 pub use sharing::scratch_is_its_own;
 use terms::{Count, arrivals};
 pub use waits::thread_waits_hold;
+pub use watch::watch_holds;
 
 /// The rule of a plan that does not hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +85,9 @@ pub enum Violation {
     /// A level of memory pressure does not leave what it says, moves what cannot be moved or in an order that destroys contents,
     /// or claims to settle sooner than jobs and copies permit.
     Levels,
+    /// A threshold asks for what cannot be gone to, ends on its severer side or asks out of order, a time of watching is out of its
+    /// range, or the mode that answers a stall does not exist.
+    Watch,
     /// A mode has another task or lane than the system, or a task that no mode may lack or have; a bound of the system is not the
     /// greatest of its modes'; or a mode claims to be left too soon.
     Modes,
@@ -109,6 +114,9 @@ impl Violation {
             }
             Self::Levels => {
                 "a level of memory pressure does not leave what it says, moves what cannot be moved, or claims to settle too soon"
+            }
+            Self::Watch => {
+                "a threshold asks for what cannot be gone to or out of order, or the answer to a stall is no mode"
             }
             Self::Modes => {
                 "a mode's tasks or lanes are not the system's, a bound is not the greatest of the modes', or a mode claims to be left too soon"
@@ -154,6 +162,8 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::Memory)
     } else if !levels_hold(system) {
         Err(Violation::Levels)
+    } else if !watch_holds(system) {
+        Err(Violation::Watch)
     } else {
         Ok(())
     }

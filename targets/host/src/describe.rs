@@ -2,7 +2,8 @@
 
 use aegis_core::Duration;
 use aegis_core::TaskId;
-use aegis_core::desc::{Life, ModelDesc, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
+use aegis_core::desc::{Asks, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
+use aegis_linux::sources::shown;
 use aegis_linux::summary::hex;
 use std::fmt::Write as _;
 
@@ -23,7 +24,11 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
     }
     let _ = writeln!(text, "orchestration on core {}", system.orchestration_core);
     if let Some(watchdog) = &system.watchdog {
-        let (device, answer) = (watchdog.device.unwrap_or("no device"), watchdog.on_stall.name());
+        let device = watchdog.device.unwrap_or("no device");
+        let answer = match watchdog.on_stall {
+            OnStall::SwitchMode(mode) => format!("mode {}", asks(system, Asks::Mode(mode))),
+            word => word.name().to_owned(),
+        };
         let _ = writeln!(text, "watchdog     timeout {}, {device}, at a stall {answer}", ms(watchdog.timeout));
     }
     for (position, lane) in system.lanes.iter().enumerate() {
@@ -52,6 +57,7 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
         }
     }
     modes(&mut text, system);
+    watched(&mut text, system);
     memory(&mut text, system);
     text
 }
@@ -72,6 +78,26 @@ fn modes(text: &mut String, system: &SystemDesc) {
         };
         let (shed, reject, settles) = (names(level.shed), names(level.reject), ms(level.settles));
         let _ = writeln!(text, "\nlevel {}: sheds {shed}, rejects {reject}, settles within {settles}", level.name);
+    }
+}
+
+/// The sources that ask for levels and modes.
+fn watched(text: &mut String, system: &SystemDesc) {
+    let Some(watch) = &system.watch else { return };
+    let _ = writeln!(text, "\nwatched every {}, what is asked for is held for {}", ms(watch.interval), ms(watch.hold));
+    for threshold in watch.thresholds {
+        let source = threshold.source;
+        let (from, until, what) =
+            (shown(source, threshold.when), shown(source, threshold.until), asks(system, threshold.asks));
+        let _ = writeln!(text, "  {:<16} {what:<16} from {from} until {until}", source.name());
+    }
+}
+
+/// The name of a level or a mode.
+fn asks(system: &SystemDesc, asks: Asks) -> &'static str {
+    match asks {
+        Asks::Level(level) => system.levels.get(level.index()).map_or("", |level| level.name),
+        Asks::Mode(mode) => system.modes.get(mode.index()).map_or("", |mode| mode.name),
     }
 }
 
@@ -145,4 +171,49 @@ const fn number(position: usize) -> usize {
 
 fn ms(value: Duration) -> String {
     aegis_linux::table::ms(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::describe;
+    use aegis_core::desc::{
+        Asks, LevelDesc, ModeDesc, OnStall, SystemDesc, ThresholdDesc, WatchDesc, WatchdogDesc, WatchedSource,
+    };
+    use aegis_core::{Duration, LevelId, ModeId};
+
+    #[test]
+    fn what_sources_and_stalls_ask_for_is_told_by_name() {
+        const MODE: ModeDesc = ModeDesc { name: "calm", tasks: &[], lanes: &[], proven: &[], leaves: Duration::ZERO };
+        const LEVEL: LevelDesc = LevelDesc {
+            name: "high",
+            shed: &[],
+            reject: &[],
+            pools: &[],
+            models: &[],
+            moves: &[],
+            settles: Duration::ZERO,
+        };
+        let second = Duration::from_ns(1_000_000_000);
+        let of = |source, when, until, asks| ThresholdDesc { source, when, until, asks };
+        let thresholds = vec![
+            of(WatchedSource::MemorySome, 2_000, 1_050, Asks::Level(LevelId(0))),
+            of(WatchedSource::FreeMemory, 512 << 20, 640 << 20, Asks::Mode(ModeId(1))),
+        ];
+        let system = SystemDesc {
+            watchdog: Some(WatchdogDesc { timeout: second, device: None, on_stall: OnStall::SwitchMode(ModeId(1)) }),
+            watch: Some(WatchDesc { interval: second, hold: second, thresholds: thresholds.leak() }),
+            levels: &[LEVEL],
+            modes: &[ModeDesc { name: "busy", ..MODE }, MODE],
+            ..SystemDesc::EMPTY
+        };
+        let text = describe(&system);
+        for line in [
+            "watchdog     timeout 1000.000 ms, no device, at a stall mode calm",
+            "watched every 1000.000 ms, what is asked for is held for 1000.000 ms",
+            "  memory-some      high             from 20.00 % until 10.50 %",
+            "  free-memory      calm             from 512.0 MiB until 640.0 MiB",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
 }

@@ -26,12 +26,12 @@ use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
 use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
-use aegis_linux::stall::Stall;
+use aegis_linux::sources::{self, Doors, SourceReport, Sources};
 use aegis_linux::stats::{Counted, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
-use aegis_linux::table::{ms, render};
+use aegis_linux::table::render;
 use aegis_linux::verdict::{Findings, judge};
 use aegis_linux::watchdog::{Hook, Watched};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -39,6 +39,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Builder;
 
 /// How far the schedule's start lies ahead when all threads are ready.
@@ -90,6 +91,8 @@ struct Ran<const LANES: usize> {
     trace_failure: Option<std::io::Error>,
     /// `None` where nothing was watched, or where the application's hook panicked.
     watched: Option<Watched>,
+    /// What came of watching sources; `None` where that thread panicked.
+    sources: Option<Vec<SourceReport>>,
 }
 
 impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, LANES, QUEUE> {
@@ -205,6 +208,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let panicked = closing(system, &mut ran);
         let memory = used(system, &ran.lanes, ran.memory_locked);
         told(&memory);
+        print!("{}", sources::closing(ran.sources.as_deref().unwrap_or_default()));
         let mut findings = findings(system, &ran, &memory, args.allow_void);
         findings.internal = findings.internal.or(panicked);
         let verdict = judge(&findings);
@@ -218,6 +222,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             modes: ran.modes,
             memory: &memory,
             trace: ran.trace,
+            watched: ran.sources.as_deref().unwrap_or_default(),
             pets: ran.watched.map_or(0, |watched| watched.pets),
             verdict: &verdict,
         };
@@ -236,6 +241,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
         let Self { system, runtime, assets, makers, submissions, pressure, modes, pet } = self;
         let service = watch::service(system, pet.is_some())?;
+        let sources = watch::sources(system)?;
         let assets = assets?;
         let ring = runtime.ring.try_take().ok_or(HostError::AlreadyRan)?;
         let (writer, reader) = ring.split();
@@ -283,7 +289,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             service,
             args,
         };
-        let ran = run.threads(state, writer, reader, trace, voids, pet)?;
+        let ran = run.threads(state, (writer, reader), trace, voids, (pet, sources))?;
         let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
         Ok(Ran { lanes, memory_locked, ..ran })
     }
@@ -308,11 +314,10 @@ impl<const LANES: usize> Run<'_, LANES> {
     fn threads<const TASKS: usize, const QUEUE: usize>(
         &self,
         state: &mut State<TASKS, LANES, QUEUE>,
-        writer: Writer<'static>,
-        reader: Reader<'static>,
+        (writer, reader): (Writer<'static>, Reader<'static>),
         trace: Option<TraceFile>,
         mut voids: Vec<Void>,
-        pet: Option<Hook>,
+        (pet, sources): (Option<Hook>, Option<Sources>),
     ) -> Result<Ran<LANES>, HostError> {
         let stop = Stop::new(Arc::clone(self.bell));
         let steal = StealReader::open().ok();
@@ -368,10 +373,15 @@ impl<const LANES: usize> Run<'_, LANES> {
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
             Ok((report, (sink.tally.tasks().to_vec(), sink.tally.levels(), sink.tally.modes()), numbers, voids))
         };
+        let (over, doors) = (AtomicBool::new(false), Doors { pressure: self.pressure, modes: self.modes });
         let result = std::thread::scope(|scope| {
             let watching = watching.map(|watching| watch::spawn(scope, core, watching)).transpose()?;
             watch::tell(self.service, Service::ready);
-            let thread = Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body);
+            let sources = sources.map(|sources| watch::spawn_sources(scope, sources, doors, &over)).transpose();
+            let (sources, thread) = match sources {
+                Ok(sources) => (sources, Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body)),
+                Err(error) => (None, Err(error)),
+            };
             let result = thread.and_then(|thread| {
                 let attendance = Attendance { signals: self.signals, stop, steal, samples: self.samples };
                 drain.attend(&attendance, || thread.is_finished());
@@ -382,15 +392,20 @@ impl<const LANES: usize> Run<'_, LANES> {
                 // Where the thread could not say it itself.
                 pulse.end(false);
             }
+            over.store(true, Ordering::Release);
+            let sources = sources.map_or(Some(Vec::new()), |sources| {
+                sources.thread().unpark();
+                sources.join().ok()
+            });
             let watched = watching.map(|watching| {
                 watching.thread().unpark();
                 watching.join()
             });
-            result.map(|ran| (ran, watched.and_then(Result::ok)))
+            result.map(|ran| (ran, (watched.and_then(Result::ok), sources)))
         });
-        let ((report, (stats, levels, modes), trace, voids), watched) = result.map_err(thread_error)?;
+        let ((report, (stats, levels, modes), trace, voids), (watched, sources)) = result.map_err(thread_error)?;
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
-        Ok(Ran { report, stats, levels, modes, trace, voids, lanes, memory_locked, trace_failure, watched })
+        Ok(Ran { report, stats, levels, modes, trace, voids, lanes, memory_locked, trace_failure, watched, sources })
     }
 }
 
@@ -442,6 +457,7 @@ fn findings<const LANES: usize>(
         steps: ran.report.steps,
         levels_late: ran.levels.late,
         modes_late: ran.modes.late,
+        unreadable: ran.sources.iter().flatten().map(|source| source.unreadable).fold(0, u64::saturating_add),
         stalls: ran.report.lane_stalls.saturating_add(ran.report.loop_stalls),
         beyond_plan: memory.iter().map(beyond).fold(0, u64::saturating_add),
         voids: ran.voids.len(),
@@ -455,36 +471,19 @@ fn internal_error<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> 
             let own = ran.lanes.get(lane.index()).and_then(Option::as_ref).and_then(|lane| lane.failure.clone());
             Some(own.unwrap_or_else(|| format!("lane number {}: {fault:?}", lane.0)))
         }
-        Some(Broken::Stalled(stall)) => Some(stalled(system, stall)),
+        Some(Broken::Stalled(stall)) => Some(watch::stalled(system, stall)),
         Some(broken) => Some(format!("the orchestration loop ended: {broken:?}")),
-        None if !ran.report.drained => Some("a job was still running 10 s after the stop".to_owned()),
+        None if !ran.report.drained => {
+            let change = ran.report.changing.and_then(|mode| system.modes.get(mode.index()));
+            let change =
+                change.map_or(String::new(), |mode| format!(", so the change to mode \"{}\" did not end", mode.name));
+            Some(format!("a job was still running 10 s after the stop{change}"))
+        }
+        None if ran.sources.is_none() => Some("the thread that watches sources of pressure panicked".to_owned()),
         None if system.watchdog.is_some() && ran.watched.is_none() => {
             Some("the application's hook that pets a watchdog panicked".to_owned())
         }
         None => None,
-    }
-}
-
-/// What stood still when the vehicle ended because of it.
-fn stalled(system: &SystemDesc, stall: Stall) -> String {
-    match stall {
-        Stall::Lane { lane, job, elapsed, allowed } => {
-            let task = system.tasks.get(job.task.index()).map_or("", |task| task.name);
-            let lane = system.lanes.get(lane.index()).map_or("", |lane| lane.name);
-            format!(
-                "lane \"{lane}\" stood still: task \"{task}\", request {}, was in flight for {}, the watchdog allows {}",
-                job.request,
-                ms(elapsed),
-                ms(allowed)
-            )
-        }
-        Stall::Loop { late, allowed } => {
-            format!(
-                "the orchestration thread stood still: it was {} late, the watchdog allows {}",
-                ms(late),
-                ms(allowed)
-            )
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who is told that the vehicle is healthy, and the thread that tells it.
+//! Who is told that the vehicle is healthy, and the thread that tells it; and the thread that watches sources of pressure.
 
 use crate::error::HostError;
 use aegis_core::desc::SystemDesc;
@@ -7,9 +7,13 @@ use aegis_linux::device::Device;
 use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{WATCH_PRIORITY, set_up_thread};
 use aegis_linux::service::Service;
+use aegis_linux::sources::{Doors, SourceReport, Sources};
+use aegis_linux::stall::Stall;
+use aegis_linux::table::ms;
 use aegis_linux::watchdog::{Hook, Watch, Watched};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 /// The service manager, where one started this process.
@@ -79,4 +83,52 @@ pub(crate) fn spawn<'scope>(
         }
         watched
     })
+}
+
+/// The watching of what the plan watches of this machine; `None` where it watches nothing.
+///
+/// A plan that answers to a shortage that this machine does not tell of would leave the vehicle without the answer, so it does not
+/// start.
+///
+/// # Errors
+/// [`HostError::File`]: the machine does not have a source, or does not tell it as Linux does.
+pub(crate) fn sources(system: &'static SystemDesc) -> Result<Option<Sources>, HostError> {
+    Sources::open(Path::new("/proc"), system).map_err(|cannot| HostError::File {
+        what: format!("the watched source {}", cannot.what.name()),
+        path: cannot.path,
+        error: cannot.error,
+    })
+}
+
+/// Starts the thread that watches sources until `over`, without real-time priority.
+pub(crate) fn spawn_sources<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    sources: Sources,
+    doors: Doors<'scope>,
+    over: &'scope AtomicBool,
+) -> io::Result<ScopedJoinHandle<'scope, Vec<SourceReport>>> {
+    Builder::new().name("sources".to_owned()).spawn_scoped(scope, move || sources.run(doors, over))
+}
+
+/// What stood still when the vehicle ended because of it.
+pub(crate) fn stalled(system: &SystemDesc, stall: Stall) -> String {
+    match stall {
+        Stall::Lane { lane, job, elapsed, allowed } => {
+            let task = system.tasks.get(job.task.index()).map_or("", |task| task.name);
+            let lane = system.lanes.get(lane.index()).map_or("", |lane| lane.name);
+            format!(
+                "lane \"{lane}\" stood still: task \"{task}\", request {}, was in flight for {}, the watchdog allows {}",
+                job.request,
+                ms(elapsed),
+                ms(allowed)
+            )
+        }
+        Stall::Loop { late, allowed } => {
+            format!(
+                "the orchestration thread stood still: it was {} late, the watchdog allows {}",
+                ms(late),
+                ms(allowed)
+            )
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! What the application asks the orchestration thread to change: a level of memory pressure, or the mode.
+//! What the orchestration thread is asked to change: a level of memory pressure, or the mode. The application asks, and watched
+//! sources do.
 //!
 //! ```text
 //!  request ─▶ the level that is wanted already? ─▶ nothing to do, nobody wakes
@@ -6,38 +7,83 @@
 //!                    ─▶ bell ─▶ orchestration thread, at most once a second: Event::Pressure or Event::Mode
 //! ```
 //!
-//! The last request wins: what is asked for and taken back before the orchestration thread looks never happens. However often an
-//! application asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and mode together, a term of the analysis,
+//! Of both the last request counts: what is asked for and taken back before the orchestration thread looks never happens. Of two
+//! levels the severer one is wanted. A mode that sources ask for is wanted until they end it; then what the application asked for last
+//! is, or the first one. However often somebody asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and mode together, a term of the analysis,
 //! and wakes for it at most twice in that time: when the bell rings, and when it may look. A mode that is asked for while a change of the mode is under way waits for its end.
 
 use crate::bell::Bell;
 use crate::modes::Modes;
 use crate::pressure::Pressure;
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use aegis_core::desc::BETWEEN_LEVELS;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use aegis_core::desc::{Asks, BETWEEN_LEVELS, WatchedSource};
+use aegis_core::trace::Kind;
 use aegis_core::{Instant, LevelId, ModeId};
 use std::sync::{Arc, OnceLock};
 
 /// What is asked for, and what holds, each a number.
 #[derive(Debug)]
 pub(crate) struct Asked {
+    rule: Rule,
     bell: OnceLock<Arc<Bell>>,
-    /// What is asked for.
-    wanted: AtomicU32,
+    /// What the application asks for in the lower half, what sources ask for in the upper one.
+    wanted: AtomicU64,
+    /// The source that asked last, and its reading.
+    why: AtomicU64,
     /// Whether a request is to be looked at.
     asked: AtomicBool,
     /// What holds, as far as the orchestration thread has told.
     held: AtomicU32,
 }
 
+/// What is wanted where application and sources ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rule {
+    /// The greater number: levels, counted from 1; 0 is none.
+    Severer,
+    /// The sources', counted from 1, unless that is 0; otherwise the application's, counted from 0: modes. What holds may have changed
+    /// without a request: an overrun or a miss can have been answered so.
+    Sources,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum By {
+    /// The application, or an answer that asks as it does.
+    Application,
+    /// A source by its reading.
+    Source(WatchedSource, u64),
+}
+
 /// The vehicle has not begun to run.
 pub(crate) struct NotRunning;
 
+impl Rule {
+    fn wanted(self, both: u64) -> u32 {
+        let (own, watched) = halves(both);
+        match self {
+            Self::Severer => own.max(watched),
+            Self::Sources => watched.checked_sub(1).unwrap_or(own),
+        }
+    }
+}
+
+/// What the application asks for, and what sources do.
+fn halves(both: u64) -> (u32, u32) {
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    (half(both), half(both >> 32))
+}
+
+fn both(own: u32, watched: u32) -> u64 {
+    u64::from(own) | u64::from(watched) << 32
+}
+
 impl Asked {
-    /// 0 holds.
-    pub(crate) fn new() -> Self {
-        let (wanted, asked, held) = (AtomicU32::new(0), AtomicBool::new(false), AtomicU32::new(0));
-        Self { bell: OnceLock::new(), wanted, asked, held }
+    /// 0 holds, and nobody asks for anything.
+    pub(crate) fn new(rule: Rule) -> Self {
+        let (wanted, why) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (asked, held) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { rule, bell: OnceLock::new(), wanted, why, asked, held }
     }
 
     /// From now on requests are taken; the bell wakes who takes them.
@@ -46,11 +92,24 @@ impl Asked {
         let _ = self.bell.set(bell);
     }
 
-    /// Asks for a number. Does not wait and uses no heap. `again` tells whether what is wanted already is to be looked at, too.
-    pub(crate) fn ask(&self, number: u32, again: bool) -> Result<(), NotRunning> {
+    /// Asks for a number. Does not wait and uses no heap. Whatever sources ask for is looked at, so that it is recorded.
+    pub(crate) fn ask(&self, by: By, number: u32) -> Result<(), NotRunning> {
         let bell = self.bell.get().ok_or(NotRunning)?;
-        let before = self.wanted.swap(number, Ordering::AcqRel);
-        if (again || before != number) && !self.asked.swap(true, Ordering::AcqRel) {
+        if let By::Source(source, reading) = by {
+            self.why.store(reason(source, reading), Ordering::Release);
+        }
+        let with = |before: u64| {
+            let (own, watched) = halves(before);
+            if by == By::Application { both(number, watched) } else { both(own, number) }
+        };
+        let mut before = self.wanted.load(Ordering::Acquire);
+        // Another one asked in between: then its half is kept.
+        while let Err(other) = self.wanted.compare_exchange(before, with(before), Ordering::AcqRel, Ordering::Acquire) {
+            before = other;
+        }
+        let (was, is) = (self.rule.wanted(before), self.rule.wanted(with(before)));
+        let again = by != By::Application || (self.rule == Rule::Sources && self.held() != is);
+        if (again || was != is) && !self.asked.swap(true, Ordering::AcqRel) {
             bell.ring();
         }
         Ok(())
@@ -71,16 +130,34 @@ impl Asked {
         self.asked.load(Ordering::Acquire)
     }
 
-    /// Looks at a request, if there is one: what to go to, if that does not hold already.
-    fn look(&self) -> Option<Option<u32>> {
+    /// Looks at a request, if there is one: what to go to, if that does not hold already, and what sources ask for.
+    fn look(&self) -> Option<(Option<u32>, u32)> {
         // Whoever asks from here on rings, and what was asked for before is seen below: so this is a swap, of which one of the two
         // comes first, and no store.
         if !self.asked.swap(false, Ordering::AcqRel) {
             return None;
         }
-        let wanted = self.wanted.load(Ordering::Acquire);
-        Some((wanted != self.held()).then_some(wanted))
+        let both = self.wanted.load(Ordering::Acquire);
+        let (wanted, (_, watched)) = (self.rule.wanted(both), halves(both));
+        Some(((wanted != self.held()).then_some(wanted), watched))
     }
+
+    /// The source that asked last, and its reading.
+    fn why(&self) -> (WatchedSource, u64) {
+        let why = self.why.load(Ordering::Acquire);
+        let source = usize::try_from(why & SOURCE).ok().and_then(|place| WatchedSource::ALL.get(place));
+        (source.copied().unwrap_or(WatchedSource::FreeMemory), why >> SOURCE_BITS)
+    }
+}
+
+/// How many of a reason's bits say which source it is.
+const SOURCE_BITS: u32 = 3;
+const SOURCE: u64 = (1 << SOURCE_BITS) - 1;
+
+/// A source and its reading as one number. A reading of more bits than there are left does not exist: it is in bytes at most.
+fn reason(source: WatchedSource, reading: u64) -> u64 {
+    let place = WatchedSource::ALL.iter().position(|other| *other == source);
+    reading.min(u64::MAX >> SOURCE_BITS) << SOURCE_BITS | place.and_then(|place| u64::try_from(place).ok()).unwrap_or(0)
 }
 
 /// Where to go.
@@ -99,11 +176,15 @@ pub(crate) struct Changes<'a> {
     modes: &'a Modes,
     /// When it may look again.
     next: Instant,
+    /// What sources asked for of level and of mode, as it was last looked at.
+    seen: (u32, u32),
+    /// What of that is not recorded yet.
+    news: Option<Kind>,
 }
 
 impl<'a> Changes<'a> {
     pub(crate) const fn new(pressure: &'a Pressure, modes: &'a Modes) -> Self {
-        Self { pressure, modes, next: Instant::START }
+        Self { pressure, modes, next: Instant::START, seen: (0, 0), news: None }
     }
 
     /// What to change now, if anything. `is_changing` tells whether a change of the mode is under way.
@@ -111,11 +192,27 @@ impl<'a> Changes<'a> {
         if now < self.next {
             return None;
         }
-        let level = || self.pressure.asked.look().map(|to| to.map(|to| Change::Level(crate::pressure::level(to))));
-        let mode = || self.modes.asked.look().map(|to| to.and_then(crate::modes::mode).map(Change::Mode));
-        let looked = level().or_else(|| if is_changing { None } else { mode() })?;
+        let looked = if let Some((to, watched)) = self.pressure.asked.look() {
+            if std::mem::replace(&mut self.seen.0, watched) != watched {
+                let asks = crate::pressure::level(watched).map(Asks::Level);
+                self.news = Some(news(&self.pressure.asked, asks));
+            }
+            to.map(|to| Change::Level(crate::pressure::level(to)))
+        } else {
+            let (to, watched) = if is_changing { None } else { self.modes.asked.look() }?;
+            if std::mem::replace(&mut self.seen.1, watched) != watched {
+                let asks = watched.checked_sub(1).and_then(crate::modes::mode).map(Asks::Mode);
+                self.news = Some(news(&self.modes.asked, asks));
+            }
+            to.and_then(crate::modes::mode).map(Change::Mode)
+        };
         self.next = now.checked_add(BETWEEN_LEVELS).unwrap_or(now);
         looked
+    }
+
+    /// What sources ask for, once where that is new since the last look.
+    pub(crate) const fn news(&mut self) -> Option<Kind> {
+        self.news.take()
     }
 
     /// When to look although nobody rings, not before now: where a request came too soon after the last look. The end of a change of
@@ -135,4 +232,9 @@ impl<'a> Changes<'a> {
     pub(crate) fn is_in(&self, mode: Option<ModeId>) {
         self.modes.asked.hold(mode.map_or(0, |mode| u32::from(mode.0)));
     }
+}
+
+fn news(asked: &Asked, asks: Option<Asks>) -> Kind {
+    let (source, reading) = asked.why();
+    Kind::Watched { source, reading, asks }
 }

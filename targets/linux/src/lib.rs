@@ -9,6 +9,8 @@
 //!                                watch thread (SCHED_FIFO, below it): systemd, /dev/watchdog, the application's hook
 //! ```
 //!
+//! Where the plan watches sources of pressure, one more ordinary thread reads them: [`sources`].
+//!
 //! After start-up neither the orchestration thread nor the hand-over to a lane uses the heap.
 
 #![cfg(target_os = "linux")]
@@ -32,6 +34,7 @@ pub mod pulse;
 pub mod realtime;
 pub mod service;
 pub mod signals;
+pub mod sources;
 pub mod stall;
 pub mod stats;
 pub mod steal;

@@ -1,10 +1,10 @@
-//! The modes that the application asks for: any thread says so without waiting, the orchestration thread changes them as
+//! The modes that the application or a watched source asks for: any thread says so without waiting, the orchestration thread changes them as
 //! the module `changes` says.
 
 use crate::bell::Bell;
-use crate::changes::Asked;
+use crate::changes::{Asked, By, Rule};
 use aegis_core::ModeId;
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{SystemDesc, WatchedSource};
 use std::sync::Arc;
 
 /// Why a mode is not gone to. Nothing has changed.
@@ -30,7 +30,7 @@ impl Modes {
     /// The first mode holds.
     #[must_use]
     pub fn new(system: &SystemDesc) -> Arc<Self> {
-        Arc::new(Self { count: system.modes.len(), asked: Asked::new() })
+        Arc::new(Self { count: system.modes.len(), asked: Asked::new(Rule::Sources) })
     }
 
     /// From now on requests are taken; the bell wakes who takes them.
@@ -41,17 +41,25 @@ impl Modes {
     /// Asks for a mode. Does not wait and uses no heap.
     ///
     /// The orchestration thread begins the change at once, or one second after it last looked, or when the change that is under way has
-    /// ended. How long the change takes then is bounded by the `leaves` of the mode that is left.
+    /// ended. While watched sources ask for a mode, that one is gone to, and this one once they do not. How long the change takes then is bounded by the `leaves` of the mode that is left.
     ///
     /// # Errors
     /// [`ModeError`].
     pub fn request(&self, mode: ModeId) -> Result<(), ModeError> {
-        if mode.index() >= self.count {
-            return Err(ModeError::Unknown(mode));
-        }
-        let number = u32::from(mode.0);
-        // What holds may have changed since without a request: an overrun or a miss can have been answered so.
-        self.asked.ask(number, self.asked.held() != number).map_err(|_| ModeError::NotRunning)
+        self.check(mode)?;
+        self.asked.ask(By::Application, u32::from(mode.0)).map_err(|_| ModeError::NotRunning)
+    }
+
+    /// A source asks by its reading, before the application; `None`: no more.
+    pub(crate) fn watched(&self, mode: Option<ModeId>, source: WatchedSource, reading: u64) -> Result<(), ModeError> {
+        mode.map_or(Ok(()), |mode| self.check(mode))?;
+        // 0 is none.
+        let number = mode.map_or(0, |mode| u32::from(mode.0).saturating_add(1));
+        self.asked.ask(By::Source(source, reading), number).map_err(|_| ModeError::NotRunning)
+    }
+
+    fn check(&self, mode: ModeId) -> Result<(), ModeError> {
+        if mode.index() < self.count { Ok(()) } else { Err(ModeError::Unknown(mode)) }
     }
 
     /// The mode that holds, as far as the orchestration thread has told; while a change is under way the one that is left. `None` in

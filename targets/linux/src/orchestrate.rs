@@ -140,6 +140,8 @@ pub struct Report<const LANES: usize> {
     pub lane_stalls: u64,
     /// How often this thread did.
     pub loop_stalls: u64,
+    /// The mode to which a change was still under way at the end.
+    pub changing: Option<ModeId>,
     /// Whether all jobs had completed at the end.
     pub drained: bool,
     /// Set where the run did not end by a stop.
@@ -224,12 +226,14 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         dropped: 0,
         lane_stalls: 0,
         loop_stalls: 0,
+        changing: None,
         drained: false,
         broken: None,
     };
     let evidence = [Evidence::default(); LANES];
     let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
-    let (guard, steps, changes) = (Guard::new(setup.pulse), Steps::new(), Changes::new(setup.pressure, setup.modes));
+    let (guard, steps, changes) =
+        (Guard::new(setup.pulse, setup.modes), Steps::new(), Changes::new(setup.pressure, setup.modes));
     let (end, modes) = (None, (state.mode(), None));
     let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end, guard, steps, changes, modes };
     turn.tell_modes();
@@ -241,7 +245,7 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     turn.report.ended = ended;
     turn.report.steps = turn.steps.report;
     (turn.report.lane_stalls, turn.report.loop_stalls) = (turn.guard.lane_stalls, turn.guard.loop_stalls);
-    turn.report.drained = turn.state.is_idle();
+    (turn.report.drained, turn.report.changing) = (turn.state.is_idle(), turn.state.next_mode());
     if let Some(pulse) = setup.pulse {
         pulse.end(turn.report.drained && turn.report.broken.is_none());
     }
@@ -323,7 +327,11 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
     /// Goes to the level of memory pressure or to the mode that is asked for, if it is time.
     fn change(&mut self) -> Result<(), Broken> {
         let now = self.setup.clock.now();
-        match self.changes.due(now, self.state.next_mode().is_some()) {
+        let due = self.changes.due(now, self.state.next_mode().is_some());
+        if let Some(watched) = self.changes.news() {
+            self.sink.record(now, watched);
+        }
+        match due {
             Some(Change::Level(level)) => {
                 self.step(Event::Pressure { level }, now)?;
                 self.changes.is_at(level);

@@ -1,10 +1,10 @@
-//! Levels of memory pressure that the application asks for: any thread says so without waiting, the orchestration thread goes there
+//! Levels of memory pressure that the application or a watched source asks for: any thread says so without waiting, the orchestration thread goes there
 //! as the module `changes` says. One that the plan does not have, or that compacts, is refused.
 
 use crate::bell::Bell;
-use crate::changes::Asked;
+use crate::changes::{Asked, By, Rule};
 use aegis_core::LevelId;
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{SystemDesc, WatchedSource};
 use std::sync::Arc;
 
 /// Why a level is not gone to. Nothing has changed.
@@ -35,7 +35,7 @@ impl Pressure {
     #[must_use]
     pub fn new(system: &SystemDesc) -> Arc<Self> {
         let levels = system.levels.iter().map(|level| level.models.is_empty()).collect();
-        Arc::new(Self { levels, asked: Asked::new() })
+        Arc::new(Self { levels, asked: Asked::new(Rule::Severer) })
     }
 
     /// From now on requests are taken; the bell wakes who takes them.
@@ -45,18 +45,33 @@ impl Pressure {
 
     /// Asks for a level, or for none. Does not wait and uses no heap.
     ///
-    /// The orchestration thread looks at once, or one second after it last did.
+    /// The orchestration thread looks at once, or one second after it last did. While watched sources ask for a severer level, that
+    /// one holds.
     ///
     /// # Errors
     /// [`PressureError`].
     pub fn request(&self, level: Option<LevelId>) -> Result<(), PressureError> {
+        self.ask(By::Application, level)
+    }
+
+    /// A source asks by its reading, beside the application.
+    pub(crate) fn watched(
+        &self,
+        level: Option<LevelId>,
+        source: WatchedSource,
+        reading: u64,
+    ) -> Result<(), PressureError> {
+        self.ask(By::Source(source, reading), level)
+    }
+
+    fn ask(&self, by: By, level: Option<LevelId>) -> Result<(), PressureError> {
         if let Some(level) = level {
             let can = self.levels.get(level.index()).ok_or(PressureError::Unknown(level))?;
             if !can {
                 return Err(PressureError::Compacts(level));
             }
         }
-        self.asked.ask(number(level), false).map_err(|_| PressureError::NotRunning)
+        self.asked.ask(by, number(level)).map_err(|_| PressureError::NotRunning)
     }
 
     /// The level that holds, as far as the orchestration thread has told.

@@ -70,6 +70,12 @@ impl Pulse {
         (late > self.desc.timeout.as_ns()).then_some(late)
     }
 
+    /// Whether a lane stands still now.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
+    }
+
     /// Whether no lane stands still, and nothing did that ended petting.
     #[must_use]
     pub fn may_pet(&self) -> bool {

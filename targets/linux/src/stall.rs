@@ -3,6 +3,7 @@
 //! [`crate::watchdog`] draws the whole. Without a [`Pulse`] nothing is watched, and nothing here costs more than a comparison.
 
 use crate::clock::Clock;
+use crate::modes::Modes;
 use crate::pulse::Pulse;
 use aegis_core::desc::{OnStall, SystemDesc};
 use aegis_core::dispatch::Job;
@@ -45,6 +46,7 @@ struct InFlight {
 /// What the orchestration thread knows of standing still.
 pub(crate) struct Guard<'a, const LANES: usize> {
     pulse: Option<&'a Pulse>,
+    modes: &'a Modes,
     lanes: [Option<InFlight>; LANES],
     /// When this thread has to wake, or when its present turn began; `None` while nothing is due.
     due: Option<Instant>,
@@ -56,8 +58,8 @@ pub(crate) struct Guard<'a, const LANES: usize> {
 
 impl<'a, const LANES: usize> Guard<'a, LANES> {
     /// Nothing is in flight, and nothing is due.
-    pub(crate) const fn new(pulse: Option<&'a Pulse>) -> Self {
-        Self { pulse, lanes: [None; LANES], due: None, lane_stalls: 0, loop_stalls: 0 }
+    pub(crate) const fn new(pulse: Option<&'a Pulse>, modes: &'a Modes) -> Self {
+        Self { pulse, modes, lanes: [None; LANES], due: None, lane_stalls: 0, loop_stalls: 0 }
     }
 
     /// When a piece that is in flight becomes a stall, the earliest of all.
@@ -103,7 +105,7 @@ impl<'a, const LANES: usize> Guard<'a, LANES> {
             let (lane, job, elapsed) = (LaneId(number), piece.job, now.saturating_since(piece.handed));
             let allowed = piece.allowed;
             sink.record(now, Kind::LaneStalled { job, lane, elapsed, allowed });
-            answer(pulse, Stall::Lane { lane, job, elapsed, allowed })?;
+            answer(pulse, self.modes, Stall::Lane { lane, job, elapsed, allowed })?;
         }
         Ok(())
     }
@@ -128,12 +130,12 @@ impl<'a, const LANES: usize> Guard<'a, LANES> {
         }
         self.loop_stalls = self.loop_stalls.saturating_add(1);
         sink.record(now, Kind::LoopStalled { due: before, late, allowed });
-        answer(pulse, Stall::Loop { late, allowed })
+        answer(pulse, self.modes, Stall::Loop { late, allowed })
     }
 }
 
 /// Does what the manifest says about a stall.
-fn answer(pulse: &Pulse, stall: Stall) -> Result<(), Stall> {
+fn answer(pulse: &Pulse, modes: &Modes, stall: Stall) -> Result<(), Stall> {
     match pulse.desc().on_stall {
         OnStall::Record => {}
         OnStall::StopPetting => pulse.latch(),
@@ -141,13 +143,17 @@ fn answer(pulse: &Pulse, stall: Stall) -> Result<(), Stall> {
             pulse.latch();
             return Err(stall);
         }
+        // As the application asks, so at most one change a second and none during another. The plan has the mode, and the vehicle runs.
+        OnStall::SwitchMode(mode) => {
+            let _ = modes.request(mode);
+        }
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Guard, Pulse};
+    use super::{Guard, Modes, Pulse};
     use crate::fixture;
     use aegis_core::desc::{OnStall, SystemDesc, TaskDesc, WatchdogDesc};
     use aegis_core::dispatch::Job;
@@ -160,7 +166,8 @@ mod tests {
         let system = SystemDesc { tasks: Box::leak(Box::new([task])), ..*base };
         let desc = WatchdogDesc { timeout: fixture::ms(40), device: None, on_stall: OnStall::Record };
         let pulse = Pulse::new(desc);
-        let mut guard = Guard::<1>::new(Some(&pulse));
+        let modes = Modes::new(&system);
+        let mut guard = Guard::<1>::new(Some(&pulse), &modes);
         let at = Instant::from_ns(1_000);
         let job = Job { task: TaskId(0), request: 1, arrival: at, deadline: at, segment: 0 };
         guard.started(&system, LaneId(0), &job, at);

@@ -173,6 +173,7 @@ impl<const TASKS: usize> Tally<TASKS> {
             | Kind::StepExceeded { .. }
             | Kind::LaneStalled { .. }
             | Kind::LoopStalled { .. }
+            | Kind::Watched { .. }
             | Kind::Paused { .. } => {}
         }
     }

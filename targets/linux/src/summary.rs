@@ -2,6 +2,7 @@
 
 use crate::machine::{Machine, Void};
 use crate::orchestrate::Report;
+use crate::sources::SourceReport;
 use crate::stats::{LevelStats, ModeStats, TaskStats};
 use crate::verdict::Verdict;
 use aegis_core::Duration;
@@ -41,6 +42,8 @@ pub struct Summary {
     pub pressure: Option<PressureSummary>,
     /// What changes of the mode came to; null where the plan has no modes.
     pub modes: Option<ModeSummary>,
+    /// What came of watching sources of pressure; null where the plan watches none.
+    pub watched: Option<Vec<SourceReport>>,
     /// How the vehicle watched itself; null where it did not.
     pub watchdog: Option<WatchdogSummary>,
     /// Whether every released job had completed at the end.
@@ -252,6 +255,8 @@ pub struct Parts<'a, const LANES: usize> {
     pub memory: &'a [MemorySummary],
     /// The trace's counts.
     pub trace: TraceSummary,
+    /// What came of watching sources; empty where the plan watches none.
+    pub watched: &'a [SourceReport],
     /// How often watchdogs were petted.
     pub pets: u64,
     /// The judgement.
@@ -294,6 +299,7 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             bound_ns: bound.as_ns(),
             dropped: report.dropped,
         }),
+        watched: system.watch.is_some().then(|| parts.watched.to_vec()),
         watchdog: system.watchdog.map(|desc| WatchdogSummary {
             timeout_ns: desc.timeout.as_ns(),
             on_stall: desc.on_stall.name(),
@@ -382,14 +388,14 @@ pub fn beside(path: &Path) -> std::path::PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{MemorySummary, Parts, TraceSummary, build, write_file};
+    use super::{MemorySummary, Parts, SourceReport, TraceSummary, build, write_file};
     use crate::fixture;
     use crate::machine::{Machine, Void};
     use crate::orchestrate::{LaneReport, Report};
     use crate::stats::{LevelStats, ModeStats, TaskStats};
     use crate::steps::StepReport;
     use crate::verdict::{Findings, judge};
-    use aegis_core::desc::{ModeDesc, OnStall, SystemDesc, WatchdogDesc};
+    use aegis_core::desc::{ModeDesc, OnStall, SystemDesc, WatchDesc, WatchdogDesc, WatchedSource};
     use aegis_core::trace::VoidReason;
     use aegis_core::{Duration, Instant, TaskId};
 
@@ -411,6 +417,7 @@ mod tests {
             dropped: 4,
             lane_stalls: 2,
             loop_stalls: 3,
+            changing: None,
             drained: true,
             broken: None,
         };
@@ -438,21 +445,25 @@ mod tests {
                 modes: ModeStats { requested: 5, changed: 4, late: 1, longest: fixture::ms(9) },
                 memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
                 trace: TraceSummary { records: 99, lost: 1 },
+                watched: &[SourceReport { source: WatchedSource::IoFull, asked: 2, worst: Some(345), unreadable: 1 }],
                 pets: 7,
                 verdict: &judge(&findings),
             })
         };
         let without = serde_json::to_value(parts(system)).unwrap();
-        for part in ["watchdog", "pressure", "modes"] {
+        for part in ["watchdog", "pressure", "modes", "watched"] {
             assert_eq!(without[part], serde_json::Value::Null);
         }
         let (lanes, proven) = (system.lanes, system.tasks);
         let mode = |leaves| ModeDesc { name: "one", tasks: &[TaskId(0)], lanes, proven, leaves: fixture::ms(leaves) };
         let modes: &[ModeDesc] = Box::leak(Box::new([mode(7), mode(8)]));
         let levels = &[fixture::LEVEL];
-        let summary = parts(&SystemDesc { watchdog: Some(watchdog), levels, modes, ..*system });
+        let watch = Some(WatchDesc { interval: fixture::ms(1_000), hold: fixture::ms(1_000), thresholds: &[] });
+        let summary = parts(&SystemDesc { watchdog: Some(watchdog), watch, levels, modes, ..*system });
         let value = serde_json::to_value(&summary).unwrap();
         assert_eq!(value["pressure"], serde_json::json!({"changes": 3, "settled": 2, "late": 1}));
+        let expected = serde_json::json!([{"source": "io-full", "asked": 2, "worst": 345, "unreadable": 1}]);
+        assert_eq!(value["watched"], expected);
         let task = &value["tasks"][0];
         assert_eq!((&task["aborted"], &task["withheld"], &task["skipped"]), (&3.into(), &4.into(), &5.into()));
         assert_eq!(

@@ -30,6 +30,8 @@ pub struct Findings {
     pub levels_late: u64,
     /// How often a change of the mode took longer than planned.
     pub modes_late: u64,
+    /// How often a watched source could not be read.
+    pub unreadable: u64,
     /// How often a lane or the orchestration thread stood still for longer than the watchdog allows.
     pub stalls: u64,
     /// Requests for memory that were refused or belong to no model, and models that ran in no recorded order.
@@ -87,6 +89,9 @@ pub fn judge(findings: &Findings) -> Verdict {
     }
     if findings.modes_late > 0 {
         return verdict(1, format!("a change of the mode took longer than planned, {} times", findings.modes_late));
+    }
+    if findings.unreadable > 0 {
+        return verdict(1, format!("a watched source could not be read, {} times", findings.unreadable));
     }
     if unexplained > 0 {
         let what = "jobs exceeded their proven bounds and the machine does not explain it";
@@ -196,6 +201,10 @@ mod tests {
             judge(&Findings { rejected: 1, ..late }).why,
             "1 arrivals were refused because their task's queue was full"
         );
+        let blind = Findings { unreadable: 2, ..findings(1, 0) };
+        let why = "a watched source could not be read, 2 times";
+        assert_eq!((judge(&blind).status, judge(&blind).why.as_str()), (1, why));
+        assert_eq!(judge(&Findings { levels_late: 1, ..blind }).status, 1);
         let beyond = Findings { beyond_plan: 1, ..findings(0, 0) };
         assert_eq!(judge(&beyond).status, 1);
     }

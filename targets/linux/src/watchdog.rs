@@ -82,6 +82,7 @@ impl Watch<'_> {
         let mut watched = Watched::default();
         // When the present stall of the orchestration thread was seen first.
         let mut since: Option<u64> = None;
+        let mut was_stalled = false;
         loop {
             if let Some(clean) = self.pulse.ended() {
                 self.close(clean);
@@ -91,6 +92,11 @@ impl Watch<'_> {
             match self.pulse.overdue(now) {
                 None => {
                     since = None;
+                    let is_stalled = self.pulse.is_stalled();
+                    if is_stalled && !std::mem::replace(&mut was_stalled, is_stalled) {
+                        self.lane_stands_still();
+                    }
+                    was_stalled = is_stalled;
                     if self.pulse.may_pet() {
                         self.pet(&mut watched);
                     }
@@ -116,10 +122,24 @@ impl Watch<'_> {
     fn stands_still(&self, late_ns: u64) {
         let allowed = self.pulse.desc().timeout.as_ns();
         log::error!("STALL: the orchestration thread is {late_ns} ns late, the watchdog allows {allowed} ns");
-        if self.pulse.desc().on_stall != OnStall::Record {
+        if matches!(self.pulse.desc().on_stall, OnStall::StopPetting | OnStall::Exit) {
             self.pulse.latch();
         }
         self.bell.ring();
+    }
+
+    /// Tells of a lane that stands still; the orchestration thread has recorded which one, and answered.
+    fn lane_stands_still(&self) {
+        let answer = self.pulse.desc().on_stall;
+        if let OnStall::SwitchMode(mode) = answer {
+            log::error!(
+                "STALL: a lane stands still; mode number {} is asked for, and the change ends only once the lane goes on, unless all \
+                 its tasks are of that mode: until then the tasks of that mode alone do not begin, and nobody is petted",
+                mode.0
+            );
+        } else {
+            log::error!("STALL: a lane stands still, the answer is {}", answer.name());
+        }
     }
 
     fn pet(&mut self, watched: &mut Watched) {

@@ -87,7 +87,10 @@ mod clock {
 #[path = "common/fixture.rs"]
 mod fixture;
 
-use aegis_core::desc::{BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::desc::{
+    Asks, BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc, WatchedSource,
+};
+use aegis_core::trace::Kind;
 use aegis_core::{Duration, Instant, LevelId, ModeId, TaskId};
 use bell::Bell;
 use changes::{Change, Changes};
@@ -119,6 +122,7 @@ models! {
     an_arrival_that_is_accepted_is_there_when_the_bell_rings_for_it: rung;
     what_was_asked_for_last_holds_in_the_end: pressed;
     level_and_mode_change_one_after_the_other_and_neither_is_forgotten: changed;
+    what_the_application_and_a_source_ask_for_at_once_is_both_kept: watched;
     a_mode_that_is_asked_for_during_a_change_waits_for_its_end: changing;
     after_the_end_was_told_nothing_is_accepted: told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
@@ -290,6 +294,39 @@ fn changed() {
         (pressure.level(), modes.mode(), changes.wake_at(false, Instant::START)),
         (Some(LevelId(0)), Some(ModeId(1)), None)
     );
+}
+
+fn watched() {
+    let (pressure, modes, bell) = open_changes();
+    let (of_source, of_application) = (Arc::clone(&modes), Arc::clone(&modes));
+    let source = thread::spawn(move || of_source.watched(Some(ModeId(1)), WatchedSource::IoSome, 77).unwrap());
+    let application = thread::spawn(move || of_application.request(ModeId(0)).unwrap());
+    let mut changes = Changes::new(&pressure, &modes);
+    let (mut now, mut news) = (Instant::START, Vec::new());
+    // The source's request is rung for whatever the application does; what it says is seen whole.
+    while modes.mode() != Some(ModeId(1)) {
+        if changes.wake_at(false, Instant::START).is_none() {
+            bell.wait();
+            bell.hear();
+        }
+        now = now.checked_add(BETWEEN_LEVELS).unwrap();
+        let change = changes.due(now, false);
+        news.extend(changes.news());
+        if let Some(change) = change {
+            tell(&changes, change);
+        }
+    }
+    source.join().unwrap();
+    application.join().unwrap();
+    let asks = Some(Asks::Mode(ModeId(1)));
+    assert_eq!(news, [Kind::Watched { source: WatchedSource::IoSome, reading: 77, asks }]);
+    // The end of what the source asked for leaves what the application did.
+    modes.watched(None, WatchedSource::IoSome, 3).unwrap();
+    let due = (0..2).find_map(|_| {
+        now = now.checked_add(BETWEEN_LEVELS).unwrap();
+        changes.due(now, false)
+    });
+    assert_eq!((due, changes.news().is_some()), (Some(Change::Mode(ModeId(0))), true));
 }
 
 fn changing() {

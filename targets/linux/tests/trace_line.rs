@@ -5,7 +5,7 @@
 #[path = "common/fixture.rs"]
 mod fixture;
 
-use aegis_core::desc::{LevelDesc, SystemDesc};
+use aegis_core::desc::{Asks, LevelDesc, ModeDesc, SystemDesc, WatchedSource};
 use aegis_core::dispatch::Event;
 use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
 use aegis_core::trace_line::write;
@@ -135,6 +135,18 @@ fn what_ends_a_job_early_or_keeps_it_out_says_all_that_is_published_of_it() {
             "\"event\":\"step\",\"input\":\"pressure\",\"level\":null",
         ),
     ];
+    const MODE: ModeDesc = ModeDesc { name: "calm", tasks: &[], lanes: &[], proven: &[], leaves: Duration::ZERO };
+    let system = SystemDesc { modes: &[MODE], ..system };
+    let lines = lines.into_iter().chain([
+        (
+            Kind::Watched { source: WatchedSource::MemoryFull, reading: 2_345, asks: Some(Asks::Level(critical)) },
+            "\"event\":\"watched\",\"source\":\"memory-full\",\"reading\":2345,\"asks\":\"critical\"",
+        ),
+        (
+            Kind::Watched { source: WatchedSource::FreeMemory, reading: 4_096, asks: Some(Asks::Mode(ModeId(0))) },
+            "\"event\":\"watched\",\"source\":\"free-memory\",\"reading\":4096,\"asks\":\"calm\"",
+        ),
+    ]);
     for (kind, fields) in lines {
         assert_eq!(line_of(&system, kind), format!("{{{fields},\"timestamp\":1234567890,\"sequence\":9}}\n"));
     }
@@ -178,6 +190,7 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::Exceeded { job: JOB, response: ns, bound: ns }, "bound_exceeded"),
         (disturbed, "disturbance"),
         (Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: true }, "step_exceeded"),
+        (Kind::Watched { source: WatchedSource::FreeMemory, reading: 5, asks: None }, "watched"),
         (Kind::LaneStalled { job: JOB, lane: LaneId(0), elapsed: ns, allowed: ns }, "lane_stall"),
         (Kind::LoopStalled { due: at, late: ns, allowed: ns }, "loop_stall"),
     ];

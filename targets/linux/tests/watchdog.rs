@@ -4,9 +4,9 @@
 
 mod common;
 
-use aegis_core::desc::{OnStall, WatchdogDesc};
+use aegis_core::desc::{ModeDesc, OnStall, SystemDesc, WatchdogDesc};
 use aegis_core::trace::Kind;
-use aegis_core::{Duration, Instant, LaneId};
+use aegis_core::{Duration, Instant, LaneId, ModeId, TaskId};
 use aegis_linux::orchestrate::Broken;
 use aegis_linux::stall::Stall;
 use common::{Act, Delay, Ran, Scenario, drive_beside, fixture};
@@ -65,6 +65,24 @@ impl Watchers {
         let (watchdog, manager) = (Some(watchdog), Some(self.manager));
         let scenario = Scenario { for_ms: Some(400), watchdog, manager, ..scenario };
         drive_beside::<1>(fixture::system(&[(10, 5)]), scenario, |_, _, _| {})
+    }
+
+    /// The same with two tasks, of which a second mode has only the first one; the run takes as long as told.
+    fn run_in_modes(&self, scenario: Scenario) -> Ran {
+        let base = fixture::system(&[(10, 5), (20, 5)]);
+        let mode = |name, own: &'static [TaskId]| ModeDesc {
+            name,
+            tasks: own,
+            lanes: base.lanes,
+            proven: base.tasks.get(..own.len()).unwrap(),
+            leaves: fixture::ms(100),
+        };
+        let modes = vec![mode("all", &[TaskId(0), TaskId(1)]), mode("less", &[TaskId(0)])];
+        let system = Box::leak(Box::new(SystemDesc { modes: modes.leak(), ..*base }));
+        let on_stall = OnStall::SwitchMode(ModeId(1));
+        let watchdog = WatchdogDesc { timeout: fixture::ms(60), device: Some(self.device), on_stall };
+        let (watchdog, manager) = (Some(watchdog), Some(self.manager));
+        drive_beside::<2>(system, Scenario { watchdog, manager, ..scenario }, |_, _, _| {})
     }
 }
 
@@ -170,4 +188,53 @@ fn an_orchestration_thread_that_stands_still_is_seen_while_it_does() {
     let ran = watchers.run(OnStall::Exit, Scenario { delay, ..Scenario::of(Act::Spin(500)) });
     assert!(matches!(ran.report.broken, Some(Broken::Stalled(Stall::Loop { .. }))), "{:?}", ran.report);
     assert!(ran.watched.unwrap().must_exit, "after another 60 ms: {:?}", ran.watched);
+}
+
+/// When something is recorded first.
+fn first(ran: &Ran, is: impl Fn(&Kind) -> bool) -> Option<Instant> {
+    ran.records.iter().find(|record| is(&record.kind)).map(|record| record.at)
+}
+
+#[test]
+fn a_stall_that_is_answered_with_a_mode_asks_for_it_at_once_and_it_is_there_when_the_lane_goes_on() {
+    let watchers = Watchers::new();
+    let ran = watchers.run_in_modes(Scenario { for_ms: Some(600), ..STALL });
+    assert_eq!((ran.report.broken, ran.report.drained, ran.report.changing), (None, true, None));
+    let stalled = first(&ran, |kind| matches!(kind, Kind::LaneStalled { .. })).unwrap();
+    let asked = first(&ran, |kind| matches!(kind, Kind::ModeRequested { from: ModeId(0), to: ModeId(1), .. })).unwrap();
+    let changed = first(&ran, |kind| matches!(kind, Kind::ModeChanged { to: ModeId(1), .. })).unwrap();
+    let moves = first(&ran, |kind| matches!(kind, Kind::Completed { job, .. } if job.request == 3)).unwrap();
+    // In the turn that records the stall; the end is not before the lane goes on, which is later than planned.
+    assert!(stalled <= asked && asked.saturating_since(stalled) < fixture::ms(50), "{stalled:?} {asked:?}");
+    assert!(asked < moves && moves <= changed, "{asked:?} {moves:?} {changed:?}");
+    assert_eq!((ran.modes.requested, ran.modes.changed, ran.heap_operations), (1, 1, 0));
+    // Nothing arrives any more of the task that the mode does not have, and petting goes on once the lane does.
+    let late = |record: &&aegis_core::trace::Record| matches!(record.kind, Kind::Submitted { job, arrival, .. } if job.task == TaskId(1) && arrival > asked);
+    assert_eq!(ran.records.iter().filter(late).count(), 0);
+    let (pets, heard, closed) = watchers.pets();
+    assert!(pets >= 3 && heard == pets && closed, "{pets} {heard} {closed}");
+}
+
+#[test]
+fn a_lane_that_never_goes_on_keeps_the_change_from_ending_and_the_run_says_so() {
+    let watchers = Watchers::new();
+    // The run ends at 200 ms and waits for 10 s more, but the job sleeps for longer.
+    let stuck = Scenario::of(Act::StallOnce { request: 3, for_ms: 11_000 });
+    let ran = watchers.run_in_modes(Scenario { for_ms: Some(200), ..stuck });
+    assert_eq!((ran.report.drained, ran.report.changing), (false, Some(ModeId(1))));
+    assert_eq!((ran.modes.requested, ran.modes.changed, ran.report.lane_stalls), (1, 0, 1));
+    let (pets, _, closed) = watchers.pets();
+    assert!(pets <= 5 && !closed, "nobody is petted while the lane stands still: {pets}");
+}
+
+#[test]
+fn an_orchestration_thread_that_stood_still_asks_for_the_mode_when_it_turns_again() {
+    let watchers = Watchers::new();
+    let delay = Some(Delay { arrival_ms: 50, for_ms: 200 });
+    let ran = watchers.run_in_modes(Scenario { for_ms: Some(600), delay, ..Scenario::of(Act::Spin(500)) });
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    let stalled = first(&ran, |kind| matches!(kind, Kind::LoopStalled { .. })).unwrap();
+    let asked = first(&ran, |kind| matches!(kind, Kind::ModeRequested { to: ModeId(1), .. })).unwrap();
+    assert!(stalled <= asked && asked.saturating_since(stalled) < fixture::ms(50), "{stalled:?} {asked:?}");
+    assert_eq!((ran.modes.requested, ran.modes.changed), (1, 1));
 }

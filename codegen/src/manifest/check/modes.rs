@@ -1,6 +1,6 @@
 //! The rules of modes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aegis_core::desc::Policy;
 
@@ -20,6 +20,7 @@ pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     // Where a mode cannot be read it may be the one that a task is missing from.
     let found = links.modes.iter().map(|tasks| tasks.as_deref()).collect::<Option<Vec<_>>>();
     let Some(modes) = found.filter(|_| !raw.incomplete.contains(&"mode")) else { return };
+    equal(raw, &modes, sink);
     for (position, member) in raw.members.iter().enumerate() {
         let Some(task) = raw.tasks.get(member.tasks.clone()).and_then(<[_]>::first) else { continue };
         let without: Vec<&Mode> = raw
@@ -29,6 +30,10 @@ pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
             .filter(|(_, tasks)| !tasks.contains(&position))
             .map(|(mode, _)| mode)
             .collect();
+        let mut homes = raw.modes.iter().zip(&modes).filter(|(_, tasks)| tasks.contains(&position));
+        if let (Some((home, _)), None) = (homes.next(), homes.next()) {
+            at_home(task, home, sink);
+        }
         if without.len() == raw.modes.len() {
             homeless(raw, task, sink);
         } else if let Some(place) = in_table(raw, links, member.tasks.start) {
@@ -52,6 +57,36 @@ fn repeats(mode: &Mode, sink: &Sink<'_>) {
             .at(sink.file, name.span(), "given again here")
             .also(sink.file, first.clone(), "first given here");
         sink.push(finding.help("remove one of them: the order of a mode's tasks means nothing"));
+    }
+}
+
+/// A mode that has the tasks of another one is that one under another name.
+fn equal(raw: &Raw, modes: &[&[usize]], sink: &Sink<'_>) {
+    let mut seen: BTreeMap<BTreeSet<usize>, &Mode> = BTreeMap::new();
+    for (mode, tasks) in raw.modes.iter().zip(modes) {
+        let tasks: BTreeSet<usize> = tasks.iter().copied().collect();
+        let Some(first) = seen.get(&tasks) else {
+            seen.insert(tasks, mode);
+            continue;
+        };
+        let (first_name, name) = (first.name.get_ref(), mode.name.get_ref());
+        let message = format!("the modes `{first_name}` and `{name}` have the same tasks");
+        let finding = Finding::warning(Code::IdleMode, message).at(sink.file, mode.span.clone(), "changes nothing");
+        let finding = finding.also(sink.file, first.span.clone(), "the same tasks");
+        sink.push(finding.help("leave out one of them, or some task in one of them"));
+    }
+}
+
+/// An answer that asks for the only mode in which its task runs asks for what holds already.
+fn at_home(task: &Task, home: &Mode, sink: &Sink<'_>) {
+    for (key, answer) in [("on-overrun", &task.on_overrun), ("on-miss", &task.on_miss)] {
+        let Some(name) = answer.mode().filter(|name| name.get_ref() == home.name.get_ref()) else { continue };
+        let (task, mode) = (task.name.get_ref(), home.name.get_ref());
+        let message =
+            format!("`{key}` of the task `{task}` asks for the mode `{mode}`, the only one that has the task");
+        let finding = Finding::warning(Code::IdleMode, message).at(sink.file, name.span(), "holds already");
+        let finding = finding.also(sink.file, home.span.clone(), "the task's only mode");
+        sink.push(finding.help("ask for a mode that does not have the task, or name the task in another mode, too"));
     }
 }
 

@@ -4,6 +4,8 @@ use toml::Spanned;
 
 use crate::finding::{Code, Finding};
 use crate::manifest::model::Span;
+use crate::manifest::raw::Thresholds;
+use crate::manifest::raw::watch::thresholds;
 use crate::manifest::reader::Section;
 
 /// A level of memory pressure.
@@ -16,6 +18,8 @@ pub(crate) struct Pressure {
     pub(crate) reject: Option<Vec<Spanned<String>>>,
     /// Whether memory is compacted, and where that is given; without a place it is the default.
     pub(crate) compact: Option<(bool, Option<Span>)>,
+    /// What asks for it.
+    pub(crate) thresholds: Thresholds,
 }
 
 pub(super) fn pressure(name: Spanned<String>, section: &mut Section<'_>) -> Pressure {
@@ -41,6 +45,7 @@ pub(super) fn pressure(name: Spanned<String>, section: &mut Section<'_>) -> Pres
         shed: tasks(section, "shed"),
         reject: tasks(section, "reject"),
         compact,
+        thresholds: thresholds(section),
     }
 }
 

@@ -12,7 +12,25 @@ pub(crate) struct Watchdog {
     pub(crate) timeout: Option<Spanned<Duration>>,
     /// Whether a device is petted, and if so which; the outer one is `None` where it is not readable.
     pub(crate) device: Option<Option<Spanned<String>>>,
-    pub(crate) on_stall: Option<OnStall>,
+    pub(crate) on_stall: Option<RawStall>,
+}
+
+/// What is done about a stall.
+pub(crate) enum RawStall {
+    /// What a word says.
+    Word(OnStall),
+    /// Another mode is gone to; `None` where its name cannot be read.
+    Mode(Option<Spanned<String>>),
+}
+
+impl RawStall {
+    /// The mode's name.
+    pub(crate) const fn mode(&self) -> Option<&Spanned<String>> {
+        match self {
+            Self::Mode(Some(name)) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn watchdog(root: &mut Section<'_>) -> Option<Watchdog> {
@@ -20,13 +38,22 @@ pub(super) fn watchdog(root: &mut Section<'_>) -> Option<Watchdog> {
     let time = |section: &mut Section<'_>, key| section.duration(key, false);
     let timeout = section.required("timeout", "timeout = \"500ms\"", time);
     let device = if section.has("device") { device(&mut section).map(Some) } else { Some(None) };
-    let on_stall = if section.has("on-stall") {
-        section.choice("on-stall", &OnStall::ALL.map(|answer| (answer.name(), answer)), &[]).map(Spanned::into_inner)
-    } else {
-        Some(OnStall::StopPetting)
-    };
+    let on_stall =
+        if section.has("on-stall") { on_stall(&mut section) } else { Some(RawStall::Word(OnStall::StopPetting)) };
     section.finish();
     Some(Watchdog { timeout, device, on_stall })
+}
+
+/// A word, or a table that names a mode.
+fn on_stall(section: &mut Section<'_>) -> Option<RawStall> {
+    if !section.is_table("on-stall") {
+        let word = section.choice("on-stall", &OnStall::ALL.map(|answer| (answer.name(), answer)), &[]);
+        return word.map(|word| RawStall::Word(*word.get_ref()));
+    }
+    let mut table = section.section("on-stall", "a word, or a table such as { mode = \"degraded\" }")?;
+    let mode = table.required("mode", "mode = \"degraded\"", Section::text);
+    table.finish();
+    Some(RawStall::Mode(mode))
 }
 
 /// The path must mean the same wherever the vehicle is started.
