@@ -24,6 +24,7 @@ impl SystemDesc {
         pools: &[],
         levels: &[],
         modes: &[],
+        domains: &[],
     };
 }
 
@@ -52,6 +53,7 @@ impl TaskDesc {
         name: "",
         lane: LaneId(0),
         model: None,
+        domain: None,
         release: Release::Timer,
         priority: Priority(0),
         period: Duration::ZERO,
@@ -66,6 +68,7 @@ impl TaskDesc {
         budget: Duration::ZERO,
         on_overrun: Answer::Continue,
         on_miss: Answer::Continue,
+        on_failure: Answer::Continue,
         miss_window: 1,
         queue: 1,
         response_bound: Duration::ZERO,
