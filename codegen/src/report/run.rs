@@ -22,6 +22,7 @@ struct Summary {
     memory: Vec<Pool>,
     steps: Steps,
     modes: Option<Modes>,
+    domains: Vec<Domain>,
     trace: Trace,
     exit: Exit,
 }
@@ -108,6 +109,22 @@ struct Modes {
     longest_ns: u64,
     bound_ns: u64,
     dropped: u64,
+}
+
+#[derive(Deserialize)]
+struct Domain {
+    name: String,
+    at_ns: Option<u64>,
+    cause: Option<String>,
+    task: Option<String>,
+}
+
+impl Domain {
+    /// The cause, with the task whose job it was.
+    fn why(&self) -> String {
+        let of = self.task.as_ref().map_or_else(String::new, |task| format!(" of {task}"));
+        format!("{}{of}", self.cause.as_deref().unwrap_or("an unknown cause"))
+    }
 }
 
 #[derive(Deserialize)]
