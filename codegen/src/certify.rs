@@ -83,6 +83,7 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
     Ok(plan::Plan {
         name: system.name.clone(),
         orchestration_core: system.orchestration_core,
+        domains: system.domains.clone(),
         watchdog: system.watchdog.as_ref().map(|watchdog| plan::Watchdog {
             timeout_ns: watchdog.timeout.as_ns(),
             device: watchdog.device.clone(),
@@ -191,6 +192,7 @@ fn task(
         name: task.name.clone(),
         lane: index(task.lane)?,
         model: task.model.map(index).transpose()?,
+        domain: task.domain.map(index).transpose()?,
         priority: result.priority.0,
         period_ns: task.period.as_ns(),
         deadline_ns: task.deadline.as_ns(),
@@ -205,6 +207,7 @@ fn task(
         budget_ns: task.budget.as_ns(),
         on_overrun: answer(task.on_overrun),
         on_miss: answer(task.on_miss),
+        on_failure: answer(task.on_failure),
         miss_window: task.miss_window,
         queue,
         response_ns: bound.as_ns(),

@@ -14,6 +14,9 @@ pub struct Plan {
     pub name: String,
     /// The core of the orchestration thread.
     pub orchestration_core: u16,
+    /// The fault domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
     /// How the vehicle watches itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<Watchdog>,
@@ -334,6 +337,9 @@ pub struct Task {
     /// The model's position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<u16>,
+    /// The position of its fault domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<u16>,
     /// 0 is the most important.
     pub priority: u16,
     /// Between arrivals.
@@ -366,6 +372,8 @@ pub struct Task {
     pub on_overrun: String,
     /// The policy's name.
     pub on_miss: String,
+    /// The policy's name.
+    pub on_failure: String,
     /// Of how many jobs misses are counted together.
     pub miss_window: u8,
     /// How many jobs may wait.

@@ -9,7 +9,9 @@ use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
-use crate::system::{Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watchdog, thread_waits};
+use crate::system::{
+    Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watchdog, changes, thread_waits,
+};
 use aegis_core::desc::Preemption;
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
@@ -151,6 +153,7 @@ impl Resolver<'_> {
             chains: manifest.chains.iter().map(chain).collect(),
             levels: manifest.pressure.iter().map(level).collect(),
             modes: manifest.modes.iter().map(mode).collect(),
+            domains: manifest.domains.iter().map(|domain| domain.name.get_ref().clone()).collect(),
         })
     }
 
@@ -203,13 +206,15 @@ impl Resolver<'_> {
 
     /// One orchestration thread serves all lanes, so each of a lane's events may wait until it has served every other lane twice: by
     /// the other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each task
-    /// that the application submits: they come at any instant, one step each, at most once a period.
+    /// that the application submits: they come at any instant, one step each, at most once a period. And for a change of the level or
+    /// the mode, and for the failure of each domain.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
         let manifest = &self.loaded.manifest;
-        let has_changes = !(manifest.pressure.is_empty() && manifest.modes.is_empty());
-        let waits = thread_waits(&own, submitted, has_changes);
+        let has_levels = !(manifest.pressure.is_empty() && manifest.modes.is_empty());
+        let with_models = manifest.tasks.iter().filter(|task| task.model.is_some()).map(|task| task.domain);
+        let waits = thread_waits(&own, submitted, changes(has_levels, with_models));
         for (lane, wait) in lanes.iter_mut().zip(waits) {
             lane.thread_wait = wait.unwrap_or(Duration::MAX);
             if lane.segment_overhead().is_none() || lane.lateness().is_none() {
@@ -269,6 +274,7 @@ impl Resolver<'_> {
             name: task.name.get_ref().clone(),
             lane: task.lane,
             model: task.model,
+            domain: task.domain,
             period: *task.period.get_ref(),
             deadline: *task.deadline.get_ref(),
             phase: task.phase,
@@ -285,6 +291,7 @@ impl Resolver<'_> {
             memory: task.budget.memory.as_ref().map(|budget| (*budget.get_ref(), budget.span())),
             on_overrun: task.on_overrun,
             on_miss: task.on_miss,
+            on_failure: task.on_failure,
             miss_window: task.miss_window,
             span: task.span.clone(),
             deadline_span: task.deadline.span(),

@@ -13,6 +13,7 @@ use aegis_core::desc::{
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 pub use crate::manifest::Watch;
@@ -53,9 +54,19 @@ pub struct System {
     pub levels: Vec<Level>,
     /// The modes, of which the first holds at the start; empty where all tasks run at all times.
     pub modes: Vec<Mode>,
+    /// The names of the fault domains.
+    pub domains: Vec<String>,
 }
 
 impl System {
+    /// How many steps of the orchestration thread that belong to no lane's job may go before an event: a change of the level or of
+    /// the mode, and of each domain that runs models its failure.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        let with_models = self.tasks.iter().filter(|task| task.model.is_some());
+        changes(!(self.levels.is_empty() && self.modes.is_empty()), with_models.map(|task| task.domain))
+    }
+
     /// The device whose memory a device draws on: itself, or the one whose memory it shares.
     #[must_use]
     pub fn owner(&self, device: usize) -> usize {
@@ -195,6 +206,8 @@ pub struct Task {
     pub lane: usize,
     /// Its model; `None` only for analysis.
     pub model: Option<usize>,
+    /// The fault domain that it lies in; that of all its task's stages.
+    pub domain: Option<usize>,
     /// Between two arrivals.
     pub period: Duration,
     /// From arrival.
@@ -227,6 +240,8 @@ pub struct Task {
     pub on_overrun: Answer,
     /// The answer to a missed deadline.
     pub on_miss: Answer,
+    /// The answer to a job that failed.
+    pub on_failure: Answer,
     /// Of how many jobs misses are counted together: 1 to 64.
     pub miss_window: u8,
     /// Where it stands.
@@ -358,8 +373,8 @@ impl Model {
 }
 
 /// For each lane how long one of its events may wait for the orchestration thread: while it serves every other lane twice, for an
-/// arrival of each task that the application submits, and where there are levels of memory pressure or modes for a change of one
-/// of them, by the dispatch overheads of the lanes. `None` where that leaves the range.
+/// arrival of each task that the application submits, and for so many `changes` by a step of the dearest lane each, by the dispatch
+/// overheads of the lanes. `None` where that leaves the range.
 ///
 /// Twice: the thread looks at each lane once a turn, so that an event waits for the rest of one turn and a part of the next. In that
 /// time a lane's segment can be seen to end, and another be started by a step for somebody else; or, where it is shorter than the
@@ -370,16 +385,24 @@ impl Model {
 pub fn thread_waits(
     dispatch: &[Duration],
     submitted: impl Iterator<Item = usize> + Clone,
-    has_changes: bool,
+    changes: usize,
 ) -> Vec<Option<Duration>> {
-    let change = dispatch.iter().copied().max().filter(|_| has_changes);
+    let dearest = dispatch.iter().copied().max();
     let each = dispatch.iter().enumerate().map(|(position, _)| {
         let others = dispatch.iter().enumerate().filter(|(other, _)| *other != position).map(|(_, overhead)| overhead);
         let submissions = submitted.clone().filter_map(|lane| dispatch.get(lane));
-        let mut all = others.clone().chain(others).chain(submissions).chain(&change).copied();
+        let changes = dearest.iter().cycle().take(changes);
+        let mut all = others.clone().chain(others).chain(submissions).chain(changes).copied();
         all.try_fold(Duration::ZERO, Duration::checked_add)
     });
     each.collect()
+}
+
+/// How many changes may go before an event: one of the level or the mode, if there `has_levels`, which is at most once in
+/// [`BETWEEN_LEVELS`]; and of each domain of the tasks with models its failure, which is at most once in a run.
+#[must_use]
+pub fn changes(has_levels: bool, domains: impl Iterator<Item = Option<usize>>) -> usize {
+    domains.flatten().collect::<BTreeSet<usize>>().len().saturating_add(usize::from(has_levels))
 }
 
 /// Whether no more than one change of level can delay an event that waits so long: the level changes at most once in
@@ -391,20 +414,22 @@ pub fn one_change_is_enough(thread_wait: Duration, has_levels: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::thread_waits;
+    use super::{changes, thread_waits};
     use aegis_core::time::Duration;
 
     #[test]
     fn an_event_waits_for_other_lanes_submissions_and_a_change_of_level_or_mode() {
         let ns = Duration::from_ns;
         let dispatch = [ns(20), ns(7), ns(11)];
-        let waits = |submitted: &[usize], has_changes| {
-            let waits = thread_waits(&dispatch, submitted.iter().copied(), has_changes);
+        let waits = |submitted: &[usize], changes| {
+            let waits = thread_waits(&dispatch, submitted.iter().copied(), changes);
             waits.into_iter().map(|wait| wait.map(Duration::as_ns)).collect::<Vec<_>>()
         };
-        assert_eq!(waits(&[], false), [Some(36), Some(62), Some(54)], "the others twice");
-        assert_eq!(waits(&[1, 0], false), [Some(63), Some(89), Some(81)], "own submissions, too");
-        assert_eq!(waits(&[1, 0], true), [Some(83), Some(109), Some(101)], "and one step of the dearest lane");
-        assert_eq!(thread_waits(&[ns(1), Duration::MAX], std::iter::empty(), true), [None, None]);
+        assert_eq!(waits(&[], 0), [Some(36), Some(62), Some(54)], "the others twice");
+        assert_eq!(waits(&[1, 0], 0), [Some(63), Some(89), Some(81)], "own submissions, too");
+        assert_eq!(waits(&[1, 0], 1), [Some(83), Some(109), Some(101)], "and one step of the dearest lane");
+        assert_eq!(waits(&[], 3), [Some(96), Some(122), Some(114)], "of each failure another one");
+        assert_eq!(changes(true, [Some(1), None, Some(0), Some(1)].into_iter()), 3, "each domain once");
+        assert_eq!(thread_waits(&[ns(1), Duration::MAX], std::iter::empty(), 1), [None, None]);
     }
 }

@@ -9,6 +9,12 @@ use aegis_core::desc::{
     WatchDesc, WatchdogDesc, WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
+    Answer, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, LaneDesc, LevelDesc,
+    LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, Point, Policy, PoolDesc,
+    Preemption, Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc,
+    TensorLife, WatchdogDesc,
+};
+use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
 
 /// A name in the lock that this version does not know.
@@ -48,6 +54,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         pools: slice(plan.pools.iter().map(pool).collect()),
         levels: slice(levels),
         modes: slice(modes),
+        domains: slice(plan.domains.iter().map(|name| DomainDesc { name: text(name) }).collect()),
     })))
 }
 
@@ -56,7 +63,7 @@ fn position(text: &str, word: &str) -> Option<u16> {
     text.strip_prefix(word)?.parse().ok()
 }
 
-/// An answer to overruns or misses: its name, or `mode` and the position of the mode that it changes to.
+/// An answer to overruns, misses or failed jobs: its name, or `mode` and the position of the mode that it changes to.
 fn answer(what: &'static str, text: &str) -> Result<Answer, Unknown> {
     let word = Answer::ALL.into_iter().find(|answer| answer.name() == text);
     word.or_else(|| Some(Answer::SwitchMode(ModeId(position(text, "mode ")?))))
@@ -207,6 +214,7 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         name: text(&task.name),
         lane: LaneId(task.lane),
         model: task.model.map(ModelId),
+        domain: task.domain.map(DomainId),
         release: match (task.stage.is_some(), task.submitted) {
             (true, _) => Release::Stage,
             (false, true) => Release::Submitted,
@@ -229,6 +237,7 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
         budget: Duration::from_ns(task.budget_ns),
         on_overrun: answer("on-overrun", &task.on_overrun)?,
         on_miss: answer("on-miss", &task.on_miss)?,
+        on_failure: answer("on-failure", &task.on_failure)?,
         miss_window: task.miss_window,
         queue: task.queue,
         response_bound: Duration::from_ns(task.response_ns),

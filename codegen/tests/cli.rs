@@ -409,6 +409,31 @@ fn jobs_that_are_aborted_within_their_wcet_have_no_place_in_a_chain() {
 }
 
 #[test]
+fn a_domain_that_fails_within_a_wcet_has_no_place_in_a_chain_and_ends_a_simulation_of_its_tasks() {
+    let keys = "wcet = \"3ms\", domain = \"vision\", on-overrun = \"fail-domain\"";
+    let below = format!("{keys}, budget = {{ time = \"500us\" }}");
+    let with_domain = |keys: &str| format!("{}domain.vision = {{ restart = \"never\" }}\n", aborting(keys));
+    let (_folder, file) = small(&with_domain(&below));
+    let output = aegis(&["check", &file]);
+    let said = stderr(&output);
+    let message = "error[AEG163]: the chain `both` lies in the domain `vision`, which fails when `first` has taken 500 us of at \
+                   most 3 ms";
+    assert!(status(&output) == 1 && said.contains(message) && said.contains("1 error"), "{said}");
+    for keys in [keys, &below.replace("fail-domain", "continue")] {
+        let (_folder, file) = small(&with_domain(keys));
+        let output = aegis(&["check", &file]);
+        assert_eq!(status(&output), 0, "{keys}: {}", stderr(&output));
+    }
+    let (_folder, file) = small(&with_domain(&below).replace("chain.both", "# "));
+    let output = aegis(&["simulate", &file, "--json"]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let [first, second] = [0, 1].map(|task: usize| &report["tasks"][task]);
+    assert_eq!(first["jobs"].as_u64(), Some(0), "{report}");
+    assert!(first["aborted"].as_u64() >= Some(1) && second["jobs"].as_u64() > Some(1), "{report}");
+}
+
+#[test]
 fn a_simulation_counts_aborted_jobs_which_take_no_longer_than_their_bound() {
     let keys = "segments = [\"1ms\", \"2ms\"], on-overrun = \"abort-job\", budget = { time = \"500us\" }";
     let text = aborting(keys);

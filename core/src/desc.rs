@@ -4,6 +4,7 @@
 //! changes at run time lives in [`crate::dispatch::State`].
 
 mod answer;
+mod domain;
 mod empty;
 mod level;
 mod memory;
@@ -13,8 +14,9 @@ mod watch;
 mod watchdog;
 
 use crate::time::Duration;
-use crate::units::{Bytes, LaneId, ModelId, PoolId, Priority, TaskId};
+use crate::units::{Bytes, DomainId, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use answer::Answer;
+pub use domain::{DomainDesc, MOST_DOMAINS};
 pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use mode::{MOST_MODES, ModeDesc};
@@ -60,6 +62,8 @@ pub struct SystemDesc {
     /// The regimes, of which the first holds at the start; empty where every task is released at all times. Where there are some,
     /// the certificates of `tasks` and the points of `lanes` are empty: each mode has its own.
     pub modes: &'static [ModeDesc],
+    /// The fault domains, at most [`MOST_DOMAINS`].
+    pub domains: &'static [DomainDesc],
 }
 
 /// The conditions under which the plan's execution times were measured.
@@ -249,6 +253,8 @@ pub struct TaskDesc {
     pub lane: LaneId,
     /// The model it runs; `None` only in plans that are analysed or simulated, never in a binary.
     pub model: Option<ModelId>,
+    /// The fault domain that it lies in, if it lies in one; all stages of a task lie in the same.
+    pub domain: Option<DomainId>,
     /// Where its releases come from.
     pub release: Release,
     /// The order among the lane's tasks; unique within a lane.
@@ -278,6 +284,8 @@ pub struct TaskDesc {
     pub on_overrun: Answer,
     /// The answer to a missed deadline.
     pub on_miss: Answer,
+    /// The answer to a job that failed: [`Answer::Continue`], [`Answer::SwitchMode`] or [`Answer::FailDomain`].
+    pub on_failure: Answer,
     /// Of how many of the task's last jobs the misses are counted with each: 1 to [`LONGEST_MISS_WINDOW`]. Of a task with stages the
     /// first one's counts.
     pub miss_window: u8,

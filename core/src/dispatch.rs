@@ -20,15 +20,18 @@
 //! end or the measured execution exceeds it; what only the timer saw, because the overhead was longer than planned, loses its
 //! consequence when the segment's end shows that nothing was exceeded.
 //!
+//! A fault domain that fails takes the jobs of its tasks with it: [`Answer::FailDomain`] and [`Event::Fail`].
+//!
 //! A lane runs one segment at a time and a started segment is never preempted, except by [`Event::Preempted`] on lanes that
 //! exist for simulation only.
 //!
 //! Cost of one step with n tasks: O(lanes), and O(log n) for each job that arrives; a change of the mode costs O(n) when it begins and
-//! when it ends. A choice is O(1) under fixed priorities and
+//! when it ends, and the failure of a domain O(n). A choice is O(1) under fixed priorities and
 //! O(log n) under EDF, and O(1) for each slot that a time-triggered lane passes over, of which one step looks at no more than two laps.
 //! No loop depends on how much time has passed.
 
 mod choice;
+mod domain;
 mod finish;
 mod miss;
 mod mode;
@@ -43,8 +46,8 @@ mod tournament;
 
 use crate::desc::{Answer, Policy, SystemDesc};
 use crate::time::{Duration, Instant};
-use crate::trace::{JobRef, Kind, Reason, Sink};
-use crate::units::{LaneId, LevelId, ModeId, TaskId};
+use crate::trace::{Cause, JobRef, Kind, Reason, Sink};
+use crate::units::{DomainId, LaneId, LevelId, ModeId, TaskId};
 use choice::{key, reason};
 pub use ready::MOST_TASKS;
 use state::{Progress, Running};
@@ -99,6 +102,15 @@ pub enum Event {
         /// When it ended, at most now.
         ended: Instant,
     },
+    /// The lane's segment ended, and its job failed: it delivers nothing. A job fails at most once.
+    Failed {
+        /// The lane.
+        lane: LaneId,
+        /// When its execution began, by the lane's own clock reading.
+        began: Instant,
+        /// When it ended, at most now.
+        ended: Instant,
+    },
     /// The lane's segment was cut off, to be continued: only on a lane with [`crate::desc::Preemption::Full`], so only in
     /// a simulation.
     Preempted {
@@ -125,6 +137,12 @@ pub enum Event {
     Mode {
         /// The mode.
         mode: ModeId,
+    },
+    /// A fault domain has failed, for the rest of the run: what waits of its tasks is dropped, and nothing of theirs arrives any more,
+    /// also not what is due and was not released yet. Where it has failed already nothing changes.
+    Fail {
+        /// The domain.
+        domain: DomainId,
     },
 }
 
@@ -192,6 +210,18 @@ pub enum Refused {
         /// The task that was named.
         task: TaskId,
     },
+    /// The plan has no such fault domain: permanent.
+    UnknownDomain {
+        /// The domain that was named.
+        domain: DomainId,
+    },
+    /// The task's fault domain has failed: permanent, nothing starts it again.
+    DomainFailed {
+        /// The task that was named.
+        task: TaskId,
+        /// Its domain.
+        domain: DomainId,
+    },
     /// An instant left the representable range: fatal.
     OutOfRange,
 }
@@ -218,7 +248,10 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         Event::Timer => {}
         Event::Submit { task, arrival } => release::submit(system, state, task, arrival, now, sink)?,
         Event::Completed { lane, began, ended } => {
-            finish::complete(system, state, lane, (began, ended.min(now)), sink)?
+            finish::complete(system, state, lane, (began, ended.min(now)), false, sink)?
+        }
+        Event::Failed { lane, began, ended } => {
+            finish::complete(system, state, lane, (began, ended.min(now)), true, sink)?
         }
         Event::Preempted { lane, began, ended } => finish::preempt(system, state, lane, (began, ended.min(now)), sink)?,
         Event::Stop { end } => state.common.end = Some(end),
@@ -231,6 +264,10 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             mode::check(system, state, mode)?;
             release::release_due(system, state, now, sink)?;
             mode::request(system, state, mode, now, sink);
+        }
+        Event::Fail { domain } => {
+            domain::check(system, domain)?;
+            domain::fail(system, state, domain, (Cause::Outside, None), now, sink);
         }
     }
     state.common.last = now;
@@ -318,7 +355,7 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     };
     let is_judged = task.on_miss != Answer::Continue && miss::is_judged(task, own.follower.is_some());
     state.refresh(id, lane);
-    if is_judged && task.on_miss == Answer::AbortJob && now > progress.job.deadline {
+    if is_judged && matches!(task.on_miss, Answer::AbortJob | Answer::FailDomain) && now > progress.job.deadline {
         drop_late(system, state, lane, &mut progress, now, sink);
         return Ok(None);
     }
@@ -358,7 +395,7 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     Ok(Some(job))
 }
 
-/// Ends a job that was about to start, or to go on, after its deadline. One step drops at most one of a lane, so that it is no longer
+/// Ends a job that was about to start, or to go on, after its deadline; its domain may fail with it. One step drops at most one of a lane, so that it is no longer
 /// than others; [`next_wake`] asks for the next one at once.
 #[cold]
 fn drop_late<const TASKS: usize, const LANES: usize, const QUEUE: usize>(

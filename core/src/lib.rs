@@ -26,4 +26,4 @@ pub mod units;
 pub mod verify;
 
 pub use time::{Duration, Instant};
-pub use units::{ByteOffset, Bytes, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
+pub use units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};

@@ -93,6 +93,32 @@ impl VoidReason {
     }
 }
 
+/// Why a fault domain has failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// A job of a task with `on-overrun = "fail-domain"` exceeded a budget.
+    Overrun,
+    /// A job of a task with `on-miss = "fail-domain"` missed its deadline.
+    Miss,
+    /// A job of a task with `on-failure = "fail-domain"` failed.
+    Failure,
+    /// The dispatcher was told: [`crate::dispatch::Event::Fail`].
+    Outside,
+}
+
+impl Cause {
+    /// The name in traces and summaries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overrun => "overrun",
+            Self::Miss => "miss",
+            Self::Failure => "failure",
+            Self::Outside => "outside",
+        }
+    }
+}
+
 /// What a budget is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Limit {

@@ -6,7 +6,7 @@ use crate::desc::{Asks, ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Record};
-use crate::units::{LaneId, LevelId, ModeId, TaskId};
+use crate::units::{DomainId, LaneId, LevelId, ModeId, TaskId};
 use core::fmt::{self, Display, Write};
 
 /// The format's name, in a trace's first line.
@@ -164,6 +164,20 @@ impl<W: Write> Line<'_, W> {
                 self.job(job);
                 self.stream(lane);
             }
+            Kind::DomainFailed { domain, cause, job } => {
+                self.begin("domain_failed");
+                self.domain(domain);
+                self.text("cause", cause.name());
+                match job {
+                    Some(job) => self.job(job),
+                    None => self.number("request_id", "null"),
+                }
+            }
+            Kind::Dropped { task, count } => {
+                self.begin("dropped");
+                self.task(task);
+                self.number("count", count);
+            }
             Kind::Missed { job, lateness, recent } => {
                 self.begin("miss");
                 self.job(job);
@@ -223,6 +237,7 @@ impl<W: Write> Line<'_, W> {
                 self.instant("arrival", arrival);
             }
             Event::Completed { lane, began, ended } => self.piece("completed", lane, began, ended),
+            Event::Failed { lane, began, ended } => self.piece("failed", lane, began, ended),
             Event::Preempted { lane, began, ended } => self.piece("preempted", lane, began, ended),
             Event::Stop { end } => {
                 self.text("input", "stop");
@@ -235,6 +250,10 @@ impl<W: Write> Line<'_, W> {
             Event::Mode { mode } => {
                 self.text("input", "mode");
                 self.mode("mode", mode);
+            }
+            Event::Fail { domain } => {
+                self.text("input", "fail");
+                self.domain(domain);
             }
         }
     }
@@ -349,6 +368,10 @@ impl<W: Write> Line<'_, W> {
             Some(level) => self.text(key, self.system.levels.get(level.index()).map_or("", |level| level.name)),
             None => self.number(key, "null"),
         }
+    }
+
+    fn domain(&mut self, domain: DomainId) {
+        self.text("domain", self.system.domains.get(domain.index()).map_or("", |domain| domain.name));
     }
 
     fn mode(&mut self, key: &str, mode: ModeId) {

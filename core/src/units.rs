@@ -27,6 +27,7 @@ id!(ModelId, "models");
 id!(PoolId, "memory pools");
 id!(LevelId, "levels of memory pressure");
 id!(ModeId, "modes");
+id!(DomainId, "fault domains");
 
 /// A fixed priority: 0 is the most important.
 ///

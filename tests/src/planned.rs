@@ -35,6 +35,7 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         name: name.to_owned(),
         lane,
         model: None,
+        domain: None,
         period: Duration::from_ns(load.period),
         deadline: Duration::from_ns(load.deadline),
         phase: Duration::ZERO,
@@ -51,6 +52,7 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         memory: None,
         on_overrun: Answer::Continue,
         on_miss: Answer::Continue,
+        on_failure: Answer::Continue,
         miss_window: 10,
         span: 0..0,
         deadline_span: 0..0,
@@ -80,6 +82,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         chains: Vec::new(),
         levels: Vec::new(),
         modes: Vec::new(),
+        domains: Vec::new(),
     };
     share_thread(&mut system);
     system
@@ -89,8 +92,8 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
 fn share_thread(system: &mut System) {
     let dispatch: Vec<Duration> = system.lanes.iter().map(|lane| lane.dispatch_overhead).collect();
     let submitted = system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
-    let has_changes = !(system.levels.is_empty() && system.modes.is_empty());
-    for (lane, wait) in system.lanes.iter_mut().zip(thread_waits(&dispatch, submitted, has_changes)) {
+    let waits = thread_waits(&dispatch, submitted, system.changes());
+    for (lane, wait) in system.lanes.iter_mut().zip(waits) {
         lane.thread_wait = lane.thread_wait.max(wait.expect("the overheads sum"));
     }
 }

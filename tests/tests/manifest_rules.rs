@@ -364,6 +364,43 @@ fn thresholds_ask_for_levels_and_modes_and_end_where_they_say_or_with_some_room(
 }
 
 #[test]
+fn a_task_may_let_the_domain_fail_that_it_or_its_model_lies_in() {
+    let mut text = valid_parts();
+    for (before, after) in [
+        ("[domain.perception]\n", "[domain.perception]\nrestart = \"never\"\n"),
+        ("[task.face]\n", "[task.face]\non-failure = \"fail-domain\"\n"),
+        ("[task.track]\n", "[task.track]\non-miss = \"fail-domain\"\non-overrun = \"fail-domain\"\n"),
+    ] {
+        assert_eq!(text.matches(before).count(), 1, "{before}");
+        text = text.replace(before, after);
+    }
+    let (manifest, findings) = parse_checked("failing.toml", &text);
+    assert!(findings.is_empty(), "{findings:#?}");
+    let tasks = manifest.unwrap().tasks;
+    let answers: Vec<_> = tasks
+        .iter()
+        .map(|task| [task.on_overrun, task.on_miss, task.on_failure].map(|a| a == Answer::FailDomain))
+        .collect();
+    assert_eq!(answers[0], [false, false, true], "by its model");
+    assert_eq!(answers[5..8], [[true, true, false]; 3], "in each stage");
+    assert_eq!(answers.concat().iter().filter(|fails| **fails).count(), 7);
+}
+
+#[test]
+fn the_greatest_number_of_domains_is_kept() {
+    let most = Manifest::MAX_DOMAINS;
+    for (count, expected) in [(most, vec![]), (most + 1, vec![Code::TooMany])] {
+        let mut text = crowd(2, 1);
+        for domain in 1..=count {
+            writeln!(text, "[domain.d{domain}]").unwrap();
+        }
+        let (_, findings) = parse_checked("domains.toml", &text);
+        let errors = findings.iter().filter(|finding| finding.code != Code::UnusedDomain);
+        assert_eq!(errors.map(|finding| finding.code).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn the_greatest_number_of_modes_is_kept() {
     let most = Manifest::MAX_MODES;
     for (count, expected) in [(most, vec![]), (most + 1, vec![Code::TooMany])] {
@@ -496,7 +533,7 @@ fn every_code_of_the_manifest_is_reached_by_a_fixture() {
     // A lane's overheads may be measured: the test `profiles` reaches these.
     reached.extend([Code::WatchdogTooShort, Code::WaitsForLevels]);
     // A WCET may be measured, too: a test of the command reaches this one.
-    reached.insert(Code::AbortedInChain);
+    reached.extend([Code::AbortedInChain, Code::FailsInChain]);
     let of_the_manifest = |code: &&Code| code.id() < "AEG200";
     let missing: Vec<_> = Code::ALL.iter().filter(of_the_manifest).filter(|c| !reached.contains(c)).collect();
     assert!(missing.is_empty(), "no fixture reaches {missing:?}");

@@ -6,12 +6,13 @@
 use aegis_codegen::analysis::Load;
 use aegis_codegen::replay::{LaneState, Why};
 use aegis_core::desc::{
-    Answer, LaneDesc, LevelDesc, ModeDesc, Policy, Preemption, Release, Slot, StageDesc, SystemDesc, TaskDesc,
+    Answer, DomainDesc, LaneDesc, LevelDesc, ModeDesc, Policy, Preemption, Release, Slot, StageDesc, SystemDesc,
+    TaskDesc,
 };
 use aegis_core::dispatch::{Event, State, count_unfinished, step};
 use aegis_core::time::{Duration, Instant};
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::units::{LaneId, LevelId, ModeId, Priority, TaskId};
+use aegis_core::units::{DomainId, LaneId, LevelId, ModeId, Priority, TaskId};
 use aegis_tests::planned::unproven;
 use aegis_tests::replay::{assert_same, named, replayed, text};
 use fastrand::Rng;
@@ -77,8 +78,10 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
             jitter: ns(rng.u64(0..=3)),
             segments: vec![ns(2); pieces].leak(),
             budget: ns(rng.u64(1..=8)),
-            on_overrun: [Answer::SkipNext, Answer::Continue, Answer::AbortJob][rng.usize(..3)],
-            on_miss: [Answer::SkipNext, Answer::Continue, Answer::AbortJob][rng.usize(..3)],
+            on_overrun: rare(rng).unwrap_or([Answer::SkipNext, Answer::Continue, Answer::AbortJob][rng.usize(..3)]),
+            on_miss: rare(rng).unwrap_or([Answer::SkipNext, Answer::Continue, Answer::AbortJob][rng.usize(..3)]),
+            on_failure: rare(rng).unwrap_or(Answer::Continue),
+            domain: rng.u16(0..4).checked_sub(2).map(DomainId),
             miss_window: rng.u8(1..=64),
             queue: rng.u16(1..=4),
             response_bound: ns(rng.u64(5..=60)),
@@ -100,7 +103,13 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
     let modes: Vec<ModeDesc> =
         (0..[0, 3][rng.usize(..2)]).map(|number| random_mode(number, tasks.len(), rng)).collect();
     let (tasks, lanes, levels, modes) = (tasks.leak(), lanes.leak(), levels.leak(), modes.leak());
-    named(&SystemDesc { tasks, lanes, levels, modes, ..*base })
+    let domains = &[DomainDesc { name: "vision" }, DomainDesc { name: "maps" }];
+    named(&SystemDesc { tasks, lanes, levels, modes, domains, ..*base })
+}
+
+/// One task in six would have its domain fail.
+fn rare(rng: &mut Rng) -> Option<Answer> {
+    (rng.u8(0..6) == 0).then_some(Answer::FailDomain)
 }
 
 fn random_mode(number: usize, tasks: usize, rng: &mut Rng) -> ModeDesc {
@@ -137,6 +146,8 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
             25..30 => Event::Preempted { lane, began, ended },
             // None, one of two levels, or one that no plan has.
             30 => Event::Pressure { level: rng.u16(0..4).checked_sub(1).map(LevelId) },
+            32 => Event::Failed { lane, began, ended },
+            33 if rng.u8(0..8) == 0 => Event::Fail { domain: DomainId(rng.u16(0..3)) },
             31 if !system.modes.is_empty() => Event::Mode { mode: ModeId(rng.u16(0..3)) },
             _ if number == steps * 9 / 10 => {
                 Event::Stop { end: Instant::from_ns(rng.u64(now.saturating_sub(5)..=now + 20)) }
@@ -147,7 +158,7 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
             && let Some(job) = state.running(lane)
         {
             // From around the dispatcher.
-            log.record(began, Kind::Failed { job: job.reference(), lane });
+            log.record(began, Kind::LaneStalled { job: job.reference(), lane, elapsed: ns(2), allowed: ns(1) });
         }
         let before = log.0.len();
         match step(system, &mut state, event, Instant::from_ns(now), &mut log) {
@@ -175,11 +186,13 @@ fn whatever_the_dispatcher_is_told_is_replayed_without_a_difference() {
         }
     }
     println!("{records} records, {decisions} decisions: the same; {silent} silent steps, {refused} refused: {seen:?}");
-    let of_jobs = ["skipped", "overrun", "rejected", "pause", "aborted", "miss", "bound_exceeded", "failure"];
-    let of_changes = ["pressure", "withheld", "settled", "mode_changed"];
+    let of_jobs =
+        ["skipped", "overrun", "rejected", "pause", "aborted", "miss", "bound_exceeded", "failure", "lane_stall"];
+    let of_changes = ["pressure", "withheld", "settled", "mode_changed", "domain_failed"];
     for event in of_jobs.iter().chain(&of_changes).chain(&["end"]) {
         assert!(seen.get(*event).is_some_and(|count| *count > 1_000), "{event}: {seen:?}");
     }
+    assert!(seen.get("dropped").is_some_and(|count| *count > 300), "{seen:?}");
     assert!(silent > 10_000 && refused > 10_000, "{silent} {refused}");
 }
 
@@ -219,14 +232,14 @@ fn changed(value: &Value) -> Value {
 #[test]
 fn every_change_of_a_trace_is_found_at_its_line() {
     let (mut exact, mut later, mut never) = (0, 0, 0);
-    for seed in 0..8 {
+    for seed in 0..12 {
         let Ran { system, trace, .. } = anything(&mut Rng::with_seed(seed), 120);
         let lines: Vec<String> = trace.lines().map(str::to_owned).collect();
         assert_eq!(found(system, &lines), None);
         let is =
             |position: usize, events: &[&str]| events.iter().any(|event| *event == fields(&lines[position])["event"]);
         for position in 0..lines.len() {
-            let is_outside = is(position, &["run", "failure"]);
+            let is_outside = is(position, &["run", "lane_stall"]);
             for (key, value) in fields(&lines[position]) {
                 let mut one = fields(&lines[position]);
                 one.insert(key.clone(), changed(&value));
@@ -251,10 +264,10 @@ fn every_change_of_a_trace_is_found_at_its_line() {
             without.remove(position);
             assert_eq!(found(system, &without), Some(position), "without {}", lines[position]);
             let silent =
-                is(position, &["step"]) && is((position + 1).min(lines.len() - 1), &["step", "end", "failure"]);
+                is(position, &["step"]) && is((position + 1).min(lines.len() - 1), &["step", "end", "lane_stall"]);
             if !is_outside && !silent {
                 // What comes from around the dispatcher is passed over.
-                let next = (position..without.len()).find(|line| !without[*line].contains("\"failure\""));
+                let next = (position..without.len()).find(|line| !without[*line].contains("\"lane_stall\""));
                 let next = next.unwrap_or(without.len());
                 let found = found(system, &renumbered(without));
                 assert_eq!(found, Some(next), "hidden: {}", lines[position]);
@@ -267,7 +280,7 @@ fn every_change_of_a_trace_is_found_at_its_line() {
                 assert_eq!(found(system, &swapped), Some(position), "swapped {}", lines[position]);
                 // What two steps did, or a step that left no record and the end, may be the same in either order.
                 let are_steps = is(position, &["step"]) && is(position + 1, &["step", "end"]);
-                if !is_outside && !is(position + 1, &["failure"]) && !are_steps {
+                if !is_outside && !is(position + 1, &["lane_stall"]) && !are_steps {
                     assert_eq!(found(system, &renumbered(swapped)), Some(position), "hidden: {}", lines[position]);
                     exact += 2;
                 }

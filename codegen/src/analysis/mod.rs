@@ -23,7 +23,7 @@ mod whole;
 use crate::system::System;
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
-pub use whole::{Responses, aborting, analyse, analyse_in_order, exact_tasks, exactly};
+pub use whole::{Responses, aborting, analyse, analyse_in_order, exact_tasks, exactly, failing};
 
 /// One task as the theory sees it: overheads are folded in. Times in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

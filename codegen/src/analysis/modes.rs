@@ -43,6 +43,7 @@ pub fn alone(system: &System, mode: &Mode) -> System {
         chains: Vec::new(),
         levels: Vec::new(),
         modes: Vec::new(),
+        domains: system.domains.clone(),
     }
 }
 

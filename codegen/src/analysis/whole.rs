@@ -9,6 +9,7 @@ use crate::system::{Chain, System, Task};
 use aegis_core::desc::{Answer, Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
+use std::collections::BTreeSet;
 
 /// Analyses each lane by its policy, lanes that stages connect together; a system with modes once for each of them.
 #[must_use]
@@ -116,8 +117,8 @@ fn chain(system: &System, analysis: &Analysis, chain: &Chain) -> Option<Bounds> 
     let response = |last: usize| Some(analysis.tasks.get(last)?.bound()?.as_ns());
     let drops =
         |(first, last): &(usize, usize)| system.tasks.get(*first..=*last).is_some_and(|all| all.iter().any(drops));
-    // Of a task whose jobs may be aborted within their WCET any number in a row may deliver nothing.
-    if aborting(system, chain).next().is_some() {
+    // Of a task whose jobs may be aborted within their WCET any number in a row may deliver nothing, and of one whose domain may fail all.
+    if aborting(system, chain).next().is_some() || failing(system, chain).next().is_some() {
         return None;
     }
     // The longest time between two arrivals that are not dropped. A dropped arrival does not overrun, and each overrun drops one, so
@@ -188,6 +189,14 @@ pub fn aborting<'a>(system: &'a System, chain: &'a Chain) -> impl Iterator<Item 
     })
 }
 
+/// The tasks of a chain of which an execution within the WCET can let their domain fail.
+pub fn failing<'a>(system: &'a System, chain: &'a Chain) -> impl Iterator<Item = &'a Task> {
+    let tasks = chain.members.iter().flat_map(|(first, last)| system.tasks.get(*first..=*last).into_iter().flatten());
+    let domains: BTreeSet<usize> = tasks.filter_map(|task| task.domain).collect();
+    let fails = |task: &&Task| task.on_overrun == Answer::FailDomain && task.budget < task.wcet;
+    system.tasks.iter().filter(fails).filter(move |task| task.domain.is_some_and(|domain| domains.contains(&domain)))
+}
+
 /// Whether no job of `next` starts while one of `first` waits: one lane, fixed priorities, single stages, no suspension.
 fn goes_before(system: &System, analysis: &Analysis, first: usize, next: usize) -> bool {
     let (Some(one), Some(two)) = (system.tasks.get(first), system.tasks.get(next)) else { return false };
@@ -234,8 +243,8 @@ pub type Responses = Result<Vec<Duration>, GaveUp>;
 
 /// The exact analysis of a lane of strictly periodic, non-preemptive, single-stage tasks, in the order of `members`.
 ///
-/// `None` where the lane is none of those, the system has modes, a level of memory pressure can withhold arrivals of its tasks, or a
-/// time overflows.
+/// `None` where the lane is none of those, the system has modes, a level of memory pressure can withhold arrivals of its tasks, one of
+/// them lies in a fault domain, or a time overflows.
 #[must_use]
 pub fn exactly(system: &System, analysis: &Analysis, lane: usize, limits: Limits) -> Option<(Vec<usize>, Responses)> {
     let (members, tasks, order) = exact_tasks(system, analysis, lane)?;
@@ -257,7 +266,9 @@ pub fn exact_tasks(system: &System, analysis: &Analysis, lane: usize) -> Option<
     let mut tasks = Vec::with_capacity(members.len());
     let withheld =
         |member: &usize| system.levels.iter().any(|level| level.shed.contains(member) || level.reject.contains(member));
-    if members.iter().any(withheld) {
+    // What lies in a domain may stop at any time, and those of other domains keep their bounds then.
+    let stops = |member: &usize| system.tasks.get(*member).is_some_and(|task| task.domain.is_some());
+    if members.iter().any(withheld) || members.iter().any(stops) {
         return None;
     }
     for (member, load) in members.iter().zip(&loads) {

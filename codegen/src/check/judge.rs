@@ -147,10 +147,11 @@ fn slow_chain(system: &System, analysis: &Analysis, chain: &Chain, bounds: Optio
         if !chain.members.iter().all(holds) {
             return Vec::new();
         }
-        let aborted: Vec<Finding> =
-            crate::analysis::aborting(system, chain).map(|task| aborted(system, chain, task)).collect();
-        if !aborted.is_empty() {
-            return aborted;
+        let aborted = crate::analysis::aborting(system, chain).map(|task| aborted(system, chain, task));
+        let failing = crate::analysis::failing(system, chain).map(|task| failing(system, chain, task));
+        let broken: Vec<Finding> = aborted.chain(failing).collect();
+        if !broken.is_empty() {
+            return broken;
         }
         let message = format!("no bound was found for chain `{}`", chain.name);
         let finding = Finding::error(Code::NoBound, message).at(&system.file, chain.span.clone(), "this chain");
@@ -196,6 +197,23 @@ fn aborted(system: &System, chain: &Chain, task: &Task) -> Finding {
     finding.help(format!(
         "raise the budget of `{}` to its WCET of {wcet}, use on-overrun = \"skip-next\" or \"continue\", or leave it out \
          of the chain",
+        task.name
+    ))
+}
+
+/// A task that may let the domain of a chain's member fail, so that nothing passes any more.
+fn failing(system: &System, chain: &Chain, task: &Task) -> Finding {
+    let (budget, wcet) = (show_down(task.budget), show(task.wcet));
+    let domain = task.domain.and_then(|domain| system.domains.get(domain)).map_or("", String::as_str);
+    let message = format!(
+        "the chain `{}` lies in the domain `{domain}`, which fails when `{}` has taken {budget} of at most {wcet}",
+        chain.name, task.name
+    );
+    let finding = Finding::error(Code::FailsInChain, message)
+        .at(&system.file, chain.span.clone(), "nothing passes once the domain has failed")
+        .also(&system.file, task.span.clone(), "on-overrun = \"fail-domain\", with a budget below the WCET");
+    finding.help(format!(
+        "raise the budget of `{}` to its WCET of {wcet}, choose another answer to overruns, or give it a domain of its own",
         task.name
     ))
 }

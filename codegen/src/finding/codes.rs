@@ -214,6 +214,14 @@ codes! {
          of them before each event. They change at most once a second, so an event that may wait for the thread a second or longer could meet two. The wait is \
          the sum of the dispatch overheads of the other lanes and of what else the thread does: lower these.";
 
+    NoDomainToFail = "AEG162", "a task without a domain would have its domain fail",
+        "The answer fail-domain ends all that a fault domain does, for the rest of the run. A task that lies in no domain, itself or by \
+         its model, has none that could be given up.";
+    FailsInChain = "AEG163", "a chain lies in a domain that may fail within its tasks' WCETs",
+        "With on-overrun = fail-domain and a budget below the WCET an execution that the analysis permits may end all that a domain \
+         does. From then on no task of it delivers anything, so a chain through it has no reaction and no age. With a budget that is \
+         the WCET the domain fails only beyond every assumption.";
+
     TaskInNoMode = "AEG165", "a task is in no mode",
         "Once a manifest has modes, a task is released in those that name it. One that none names would never run, and \
          nothing would be proven of it.";

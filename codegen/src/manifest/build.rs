@@ -204,10 +204,10 @@ fn build_task(
     raw: raw::Task,
     lane: usize,
     (model, domain): (Option<usize>, Option<usize>),
-    (overrun, miss): (Option<usize>, Option<usize>),
+    modes: [Option<usize>; 3],
     system_margin_ppm: u64,
 ) -> Option<Task> {
-    let mode = |position: Option<usize>| position.and_then(|position| u16::try_from(position).ok()).map(ModeId);
+    let [overrun, miss, failure] = modes;
     let priority = raw.number().map(|(number, span)| Spanned::new(span, Priority(number)));
     Some(Task {
         name: raw.name,
@@ -228,15 +228,19 @@ fn build_task(
         hooks: raw.hooks.map_or(Duration::ZERO, Spanned::into_inner),
         margin_ppm: raw.margin_ppm.map_or(system_margin_ppm, Spanned::into_inner),
         budget: raw.budget,
-        on_overrun: match raw.on_overrun {
-            RawAnswer::Word(word) => word,
-            RawAnswer::Mode(_) => Answer::SwitchMode(mode(overrun)?),
-        },
-        on_miss: match raw.on_miss {
-            RawAnswer::Word(word) => word,
-            RawAnswer::Mode(_) => Answer::SwitchMode(mode(miss)?),
-        },
+        on_overrun: answer(raw.on_overrun, overrun)?,
+        on_miss: answer(raw.on_miss, miss)?,
+        on_failure: answer(raw.on_failure, failure)?,
         miss_window: raw.miss_window,
         span: raw.span,
+    })
+}
+
+/// An answer, with the position of the mode that it names.
+fn answer(raw: RawAnswer, mode: Option<usize>) -> Option<Answer> {
+    Some(match raw {
+        RawAnswer::Default => Answer::Continue,
+        RawAnswer::Word(word) => word.into_inner(),
+        RawAnswer::Mode(_) => Answer::SwitchMode(ModeId(u16::try_from(mode?).ok()?)),
     })
 }

@@ -2,6 +2,7 @@
 
 mod chains;
 mod devices;
+mod domains;
 mod lanes;
 mod models;
 mod modes;
@@ -38,10 +39,10 @@ pub(crate) struct Links {
     pub(crate) chains: Vec<Option<Vec<usize>>>,
     /// Each pressure level's tasks.
     pub(crate) pressure: Vec<LevelLinks>,
-    /// The modes that each task's overruns and misses are answered with.
-    pub(crate) answers: Vec<(Option<usize>, Option<usize>)>,
     /// The mode that a stall is answered with.
     pub(crate) on_stall: Option<usize>,
+    /// The modes that each task's overruns, misses and failed jobs are answered with.
+    pub(crate) answers: Vec<[Option<usize>; 3]>,
     /// Each mode's tasks, as positions of tables.
     pub(crate) modes: Vec<Option<Vec<usize>>>,
 }
@@ -73,6 +74,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     name_clashes("task", raw.tasks.iter().map(|task| &task.name), sink);
     name_clashes("asset", raw.assets.iter().map(|asset| &asset.name), sink);
     name_clashes("mode", raw.modes.iter().map(|mode| &mode.name), sink);
+    name_clashes("domain", raw.domains.iter().map(|domain| &domain.name), sink);
     name_clashes("pressure level", raw.pressure.iter().map(|level| &level.name), sink);
     cores(raw, sink);
     for (index, lane) in raw.lanes.iter().enumerate() {
@@ -92,6 +94,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     }
     chains::check(raw, &links, sink);
     pressure::check(raw, &links, sink);
+    domains::check(raw, &links, sink);
     modes::check(raw, &links, sink);
     watch::check(raw, sink);
     links
@@ -141,7 +144,7 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
     let answers = |task: &Task| {
         // All stages have their task's, which is reported once.
         let first = |name| if task.after.is_none() { find(name, "mode", &modes) } else { None };
-        (first(task.on_overrun.mode()), first(task.on_miss.mode()))
+        [&task.on_overrun, &task.on_miss, &task.on_failure].map(|answer| first(answer.mode()))
     };
     let all_of = |names: &Vec<Spanned<String>>| {
         // All are looked up, so that each unknown one is reported.
@@ -210,6 +213,8 @@ fn counts(raw: &Raw, sink: &Sink<'_>) {
     limit("lane", raw.lanes.len(), Manifest::MAX_LANES, over);
     let over = raw.pressure.get(Manifest::MAX_LEVELS).map(|level| level.span.clone());
     limit("pressure level", raw.pressure.len(), Manifest::MAX_LEVELS, over);
+    let over = raw.domains.get(Manifest::MAX_DOMAINS).map(|domain| domain.span.clone());
+    limit("domain", raw.domains.len(), Manifest::MAX_DOMAINS, over);
     let over = raw.modes.get(Manifest::MAX_MODES).map(|mode| mode.span.clone());
     limit("mode", raw.modes.len(), Manifest::MAX_MODES, over);
 }

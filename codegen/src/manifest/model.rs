@@ -5,7 +5,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_core::desc::{Answer, Backend, OnStall, Policy, Preemption, TensorLife, ThresholdDesc};
+use aegis_core::desc::{Answer, Backend, MOST_DOMAINS, OnStall, Policy, Preemption, TensorLife, ThresholdDesc};
 use aegis_core::dispatch::MOST_TASKS;
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -44,7 +44,7 @@ pub struct Manifest {
     pub models: Vec<Model>,
     /// The data files of the application's hooks.
     pub assets: Vec<Asset>,
-    /// The processes that models and tasks lie in.
+    /// The processes that models and tasks lie in, at most [`Manifest::MAX_DOMAINS`].
     pub domains: Vec<Domain>,
     /// The recurring obligations, between 1 and [`Manifest::MAX_TASKS`]. A task with stages is one for each of them, in
     /// their order and side by side.
@@ -71,6 +71,8 @@ impl Manifest {
     pub const MAX_LEVELS: usize = 16;
     /// The greatest number of modes.
     pub const MAX_MODES: usize = 16;
+    /// The greatest number of domains.
+    pub const MAX_DOMAINS: usize = MOST_DOMAINS;
     /// The greatest number of stages of a task.
     pub const MAX_STAGES: usize = 16;
     /// The most streams that a task can be granted: one for each stage.
@@ -375,6 +377,8 @@ pub struct Task {
     pub on_overrun: Answer,
     /// The answer to a missed deadline.
     pub on_miss: Answer,
+    /// The answer to a job that failed: to go on, to change the mode, or to let the domain fail.
+    pub on_failure: Answer,
     /// Of how many jobs misses are counted together: 1 to 64.
     pub miss_window: u8,
     /// Its table's header, or where the stage is given.

@@ -415,7 +415,14 @@ fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
 }
 
 fn domain(name: Spanned<String>, section: &mut Section<'_>) -> Domain {
-    section.planned(&["restart", "trust"], "this version tells domains apart, and starts none again");
+    section.planned(&["trust"], "this version tells domains apart, and trusts each as much as itself");
+    if section.is_table("restart") {
+        let help = "a domain that has failed stays so until the vehicle ends: only one that is a process of its own can be \
+                    started again, and this version has no such processes; leave it out, or say restart = \"never\"";
+        section.planned(&["restart"], help);
+    } else {
+        section.choice("restart", &[("never", ())], &[]);
+    }
     Domain { name, span: section.span.clone() }
 }
 

@@ -3,7 +3,7 @@
 use super::Why;
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::Event;
-use aegis_core::{Instant, LaneId, LevelId, ModeId, TaskId, trace_line};
+use aegis_core::{DomainId, Instant, LaneId, LevelId, ModeId, TaskId, trace_line};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
@@ -85,6 +85,8 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
         "mode_requested" => (false, &[("from", Text), ("to", Text), ("bound_ns", Number)]),
         "mode_changed" => (false, &[("from", Text), ("to", Text), ("took_ns", Number), ("bound_ns", Number)]),
         "settled" => (false, &[("level", Text), ("took_ns", Number), ("bound_ns", Number)]),
+        "domain_failed" => (false, &[("domain", Text), ("cause", Text), ("request_id", TextOrNull)]),
+        "dropped" => (false, &[("task", Text), ("count", Number)]),
         "skipped" => (false, &[("task", Text), ("arrival", Number)]),
         "schedule_decision" => (
             false,
@@ -101,7 +103,7 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
             ],
         ),
         "binding" | "start" => (false, &[("request_id", Text), ("task", Text), ("stream_id", Text)]),
-        "failure" => (true, &[("request_id", Text), ("task", Text), ("stream_id", Text)]),
+        "failure" => (false, &[("request_id", Text), ("task", Text), ("stream_id", Text)]),
         "overrun" => (
             false,
             &[
@@ -219,17 +221,18 @@ impl Line {
         Ok(match input {
             "timer" => Event::Timer,
             "submit" => Event::Submit { task: self.task(system)?, arrival: self.instant("arrival")? },
-            "completed" => {
-                let (began, ended) = (self.instant("began")?, self.instant("ended")?);
-                Event::Completed { lane: self.lane(system)?, began, ended }
-            }
-            "preempted" => {
-                let (began, ended) = (self.instant("began")?, self.instant("ended")?);
-                Event::Preempted { lane: self.lane(system)?, began, ended }
+            "completed" | "failed" | "preempted" => {
+                let (lane, began, ended) = (self.lane(system)?, self.instant("began")?, self.instant("ended")?);
+                match input {
+                    "completed" => Event::Completed { lane, began, ended },
+                    "failed" => Event::Failed { lane, began, ended },
+                    _ => Event::Preempted { lane, began, ended },
+                }
             }
             "stop" => Event::Stop { end: self.instant("end")? },
             "pressure" => Event::Pressure { level: self.level(system)? },
             "mode" => Event::Mode { mode: self.mode(system)? },
+            "fail" => Event::Fail { domain: self.domain(system)? },
             other => return Err(wrong("input", other, "one that the dispatcher knows")),
         })
     }
@@ -258,6 +261,12 @@ impl Line {
         let name = self.text("mode")?;
         let found = (0u16..).zip(system.modes).find(|(_, mode)| mode.name == name);
         found.map(|(id, _)| ModeId(id)).ok_or_else(|| Why::UnknownName { what: "mode", name: name.to_owned() })
+    }
+
+    fn domain(&self, system: &SystemDesc) -> Result<DomainId, Why> {
+        let name = self.text("domain")?;
+        let found = (0u16..).zip(system.domains).find(|(_, domain)| domain.name == name);
+        found.map(|(id, _)| DomainId(id)).ok_or_else(|| Why::UnknownName { what: "domain", name: name.to_owned() })
     }
 
     fn instant(&self, field: &'static str) -> Result<Instant, Why> {
@@ -314,10 +323,10 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Header, Line, Why, schema};
-    use aegis_core::desc::{ModeDesc, SystemDesc, WatchedSource};
+    use aegis_core::desc::{DomainDesc, ModeDesc, SystemDesc, WatchedSource};
     use aegis_core::dispatch::Event;
-    use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
-    use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId, trace_line};
+    use aegis_core::trace::{Cause, JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
+    use aegis_core::{DomainId, Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId, trace_line};
     use serde_json::Value;
 
     /// A plan without lanes and tasks: names in its lines are empty.
@@ -329,7 +338,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 27] {
+    fn every_kind() -> [Kind; 30] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -355,6 +364,9 @@ mod tests {
             Kind::Completed { job, lane, began: at, ended: at, response: ns, execution: ns },
             Kind::Aborted { job, lane, segment: 1, began: at, ended: at, response: ns, execution: ns },
             Kind::Failed { job, lane },
+            Kind::DomainFailed { domain: DomainId(0), cause: Cause::Miss, job: Some(job) },
+            Kind::DomainFailed { domain: DomainId(0), cause: Cause::Outside, job: None },
+            Kind::Dropped { task, count: 2 },
             Kind::Missed { job, lateness: ns, recent: 2 },
             Kind::Exceeded { job, response: ns, bound: ns },
             Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: false },
@@ -443,6 +455,19 @@ mod tests {
         assert_eq!(told(&text), Ok(Event::Mode { mode: ModeId(1) }));
         let unknown = Why::UnknownName { what: "mode", name: "calmer".to_owned() };
         assert_eq!(told(&text.replace("calm", "calmer")), Err(unknown));
+    }
+
+    #[test]
+    fn a_domain_is_named_as_the_plan_names_it() {
+        let system = SystemDesc { domains: &[DomainDesc { name: "maps" }, DomainDesc { name: "vision" }], ..NOTHING };
+        let event = Event::Fail { domain: DomainId(1) };
+        let (kind, mut text) = (Kind::Stepped { event }, String::new());
+        trace_line::write(&mut text, &system, &Record { sequence: 4, at: Instant::from_ns(5), kind });
+        assert!(text.contains("\"input\":\"fail\",\"domain\":\"vision\","), "{text}");
+        let told = |text: &str| Line::parse(text).unwrap().told(&system);
+        assert_eq!(told(&text), Ok(event));
+        let unknown = Why::UnknownName { what: "domain", name: "visions".to_owned() };
+        assert_eq!(told(&text.replace("vision", "visions")), Err(unknown));
     }
 
     #[test]

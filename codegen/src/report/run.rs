@@ -24,6 +24,7 @@ struct Summary {
     steps: Steps,
     modes: Option<Modes>,
     watched: Option<Vec<Watched>>,
+    domains: Vec<Domain>,
     trace: Trace,
     exit: Exit,
 }
@@ -118,6 +119,22 @@ struct Watched {
     asked: u64,
     worst: Option<u64>,
     unreadable: u64,
+}
+
+#[derive(Deserialize)]
+struct Domain {
+    name: String,
+    at_ns: Option<u64>,
+    cause: Option<String>,
+    task: Option<String>,
+}
+
+impl Domain {
+    /// The cause, with the task whose job it was.
+    fn why(&self) -> String {
+        let of = self.task.as_ref().map_or_else(String::new, |task| format!(" of {task}"));
+        format!("{}{of}", self.cause.as_deref().unwrap_or("an unknown cause"))
+    }
 }
 
 #[derive(Deserialize)]

@@ -102,6 +102,8 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
                     // What came before the mode that holds, and what comes too soon after its first job.
                     Err(SimulationError::Refused(Refused::NotInMode { .. } | Refused::TooEarly { .. }))
                         if mode.is_some() => {}
+                    // What comes after its task's domain has failed.
+                    Err(SimulationError::Refused(Refused::DomainFailed { .. })) => {}
                     other => {
                         other?;
                         self.plan_preemption(task, begun, now).ok_or(SimulationError::Overflow)?;

@@ -1,8 +1,8 @@
-//! What the dispatcher does besides recording that a job was too long or too late.
+//! What the dispatcher does besides recording that a job was too long or too late, or failed.
 
 use crate::units::ModeId;
 
-/// What happens after a job exceeded its budget, or missed its deadline.
+/// What happens after a job exceeded its budget, missed its deadline, or failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// It is recorded: an overrun as soon as the budget ends, a miss when the job ends. Nothing else changes.
@@ -16,11 +16,14 @@ pub enum Answer {
     /// The mode is changed as soon as the overrun is recorded or the miss is known, as [`crate::dispatch::Event::Mode`] would: unless
     /// that mode holds, a change is under way, or one was asked for less than [`super::BETWEEN_LEVELS`] ago. The job goes on.
     SwitchMode(ModeId),
+    /// The task's fault domain fails, for the rest of the run, as [`crate::dispatch::Event::Fail`] would let it: as soon as the overrun
+    /// is recorded or the miss is known. It is not taken back. A task without a domain has no such answer.
+    FailDomain,
 }
 
 impl Answer {
     /// Every answer that says all by itself.
-    pub const ALL: [Self; 3] = [Self::Continue, Self::SkipNext, Self::AbortJob];
+    pub const ALL: [Self; 4] = [Self::Continue, Self::SkipNext, Self::AbortJob, Self::FailDomain];
 
     /// The name in manifests and locks.
     #[must_use]
@@ -30,6 +33,7 @@ impl Answer {
             Self::SkipNext => "skip-next",
             Self::AbortJob => "abort-job",
             Self::SwitchMode(_) => "mode",
+            Self::FailDomain => "fail-domain",
         }
     }
 }

@@ -25,6 +25,7 @@ impl SystemDesc {
         pools: &[],
         levels: &[],
         modes: &[],
+        domains: &[],
     };
 }
 
@@ -53,6 +54,7 @@ impl TaskDesc {
         name: "",
         lane: LaneId(0),
         model: None,
+        domain: None,
         release: Release::Timer,
         priority: Priority(0),
         period: Duration::ZERO,
@@ -67,6 +69,7 @@ impl TaskDesc {
         budget: Duration::ZERO,
         on_overrun: Answer::Continue,
         on_miss: Answer::Continue,
+        on_failure: Answer::Continue,
         miss_window: 1,
         queue: 1,
         response_bound: Duration::ZERO,

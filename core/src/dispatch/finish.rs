@@ -1,5 +1,6 @@
 //! Ends segments and jobs: completions, pauses, budgets, overruns, and the hand-over to the next stage.
 
+use super::domain::{self, fail_of};
 use super::miss;
 use super::release::enqueue;
 use super::state::{Progress, State};
@@ -7,27 +8,38 @@ use super::tournament::NEVER;
 use super::{Job, Refused};
 use crate::desc::{Answer, Preemption, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
-use crate::trace::{Kind, Limit, Sink};
+use crate::trace::{Cause, Kind, Limit, Sink};
 use crate::units::{LaneId, TaskId};
 
 /// A piece of an execution: when it began and when it ended.
 type Piece = (Instant, Instant);
 
-/// The lane's segment ended: its job goes on to the next one, or completes.
+/// The lane's segment ended: its job goes on to the next one, or completes; where its domain has failed it ends.
 pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
     lane: LaneId,
     (began, ended): Piece,
+    has_failed: bool,
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
     let Some((task, progress)) = take(system, state, lane, (began, ended), sink)? else { return Ok(()) };
     state.common.may_settle = true;
     let job = progress.job;
+    if has_failed {
+        sink.record(ended, Kind::Failed { job: job.reference(), lane });
+        match task.on_failure {
+            Answer::FailDomain => fail_of(system, state, job.reference(), Cause::Failure, ended, sink),
+            Answer::SwitchMode(mode) => state.common.answer = state.common.answer.or(Some(mode)),
+            // Of a job that is over nothing is left to abort, and no plan skips an arrival for it.
+            Answer::Continue | Answer::SkipNext | Answer::AbortJob => {}
+        }
+    }
     let next = job.segment.saturating_add(1);
     let goes_on = usize::from(next) < task.segments.len();
     let mut stage = state.tasks.get(job.task.index()).and_then(|own| own.follower);
-    if is_aborted(task, &progress, ended) && (goes_on || stage.is_some()) {
+    let is_cut_short = is_aborted(task, &progress, ended) && (goes_on || stage.is_some());
+    if is_cut_short || domain::failed(state, task).is_some() {
         abort(system, state, lane, &progress, (began, ended), sink);
         return Ok(());
     }
@@ -45,7 +57,8 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     note_exceeded(task, &job, ended, sink);
     for _ in system.tasks {
         let Some(id) = stage else { break };
-        if let Some(other) = system.tasks.get(id.index()) {
+        let sound = |other: &&TaskDesc| domain::failed(state, other).is_none();
+        if let Some(other) = system.tasks.get(id.index()).filter(sound) {
             enqueue(state, id, other, job.arrival, ended, sink)?;
             state.refresh(id, other.lane);
         }
@@ -67,7 +80,7 @@ pub(super) fn preempt<const TASKS: usize, const LANES: usize, const QUEUE: usize
         return Err(Refused::NotPreemptible { lane });
     }
     match take(system, state, lane, piece, sink)? {
-        Some((task, progress)) if is_aborted(task, &progress, piece.1) => {
+        Some((task, progress)) if is_aborted(task, &progress, piece.1) || domain::failed(state, task).is_some() => {
             abort(system, state, lane, &progress, piece, sink);
         }
         Some((_, progress)) => pause(state, lane, progress, piece, sink),
@@ -243,6 +256,7 @@ fn overrun<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     match (task.on_overrun, state.tasks.get_mut(first.index())) {
         (Answer::SkipNext, Some(task_state)) => task_state.skip_next = true,
         (Answer::SwitchMode(mode), _) => state.common.answer = state.common.answer.or(Some(mode)),
+        (Answer::FailDomain, _) => fail_of(system, state, job.reference(), Cause::Overrun, now, sink),
         _ => {}
     }
 }

@@ -5,11 +5,12 @@
 //! that waits, or that was paused at a boundary, is judged when it would start, so no step looks at waiting jobs for that.
 
 use super::Job;
+use super::domain::fail_of;
 use super::finish::first_stage;
 use super::state::{Progress, State};
 use crate::desc::{Answer, SystemDesc, TaskDesc};
 use crate::time::Instant;
-use crate::trace::{Kind, Sink};
+use crate::trace::{Cause, Kind, Sink};
 
 /// Whether a job is judged before it completes. To skip the next arrival only the last stage's job counts, so that one job of the
 /// whole task skips one.
@@ -17,7 +18,7 @@ pub(super) const fn is_judged(task: &TaskDesc, has_follower: bool) -> bool {
     match task.on_miss {
         Answer::Continue => false,
         Answer::SkipNext => !has_follower,
-        Answer::AbortJob | Answer::SwitchMode(_) => true,
+        Answer::AbortJob | Answer::SwitchMode(_) | Answer::FailDomain => true,
     }
 }
 
@@ -47,6 +48,7 @@ pub(super) fn note<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     match system.tasks.get(job.task.index()).map(|task| task.on_miss) {
         Some(Answer::SkipNext) => skip(system, state, job, true),
         Some(Answer::SwitchMode(mode)) => state.common.answer = state.common.answer.or(Some(mode)),
+        Some(Answer::FailDomain) => fail_of(system, state, job.reference(), Cause::Miss, now, sink),
         _ => {}
     }
 }

@@ -57,6 +57,11 @@ impl<const N: usize> Queue<N> {
         }
     }
 
+    /// Takes all jobs away, and says how many there were.
+    pub(super) fn clear(&mut self) -> u16 {
+        core::mem::take(&mut self.length)
+    }
+
     /// The place of the entry `after` others; `None` in a ring without entries.
     fn place(&self, after: u16) -> Option<u16> {
         let round = u32::try_from(N).ok()?.min(u32::from(u16::MAX));

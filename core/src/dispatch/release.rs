@@ -2,7 +2,7 @@
 
 use super::state::State;
 use super::tournament::NEVER;
-use super::{Job, Refused, pressure, table};
+use super::{Job, Refused, domain, pressure, table};
 use crate::desc::{Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
@@ -125,6 +125,9 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     let earliest = own.next;
     if task.release != Release::Submitted || state.ends_before(arrival) {
         return Err(not_submittable);
+    }
+    if let Some(domain) = domain::failed(state, task) {
+        return Err(Refused::DomainFailed { task: id, domain });
     }
     if !own.in_mode {
         return Err(Refused::NotInMode { task: id });

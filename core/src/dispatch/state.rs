@@ -141,6 +141,8 @@ pub(super) struct Common {
     pub(super) asked: Option<Instant>,
     /// The mode that an overrun or a miss of this step asks for, the first of them.
     pub(super) answer: Option<ModeId>,
+    /// A bit for each fault domain that has failed.
+    pub(super) failed: u64,
     ready: Ready,
     /// The next arrival that the timer releases.
     pub(super) next_arrival: Instant,
@@ -221,6 +223,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             change: None,
             asked: None,
             answer: None,
+            failed: 0,
             ready: Ready::EMPTY,
             next_arrival: NEVER,
             moved: false,
@@ -259,6 +262,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     #[must_use]
     pub fn next_mode(&self) -> Option<ModeId> {
         self.common.change.map(|change| change.to)
+    }
+
+    /// The fault domains that have failed, each a bit by its position in the plan.
+    #[must_use]
+    pub const fn failed_domains(&self) -> u64 {
+        self.common.failed
     }
 
     /// Whether an arrival comes after the end that [`super::Event::Stop`] set.

@@ -1,10 +1,10 @@
 //! What a trace record says.
 
-use super::{JobRef, Limit, Reason, StateKey, VoidReason};
+use super::{Cause, JobRef, Limit, Reason, StateKey, VoidReason};
 use crate::desc::{Asks, WatchedSource};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
-use crate::units::{LaneId, LevelId, ModeId, ModelId, TaskId};
+use crate::units::{DomainId, LaneId, LevelId, ModeId, ModelId, TaskId};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -190,7 +190,7 @@ pub enum Kind {
         /// What all its segments executed together.
         execution: Duration,
     },
-    /// The job ended without what was left of it, by `abort-job`: it delivers nothing. One that
+    /// The job ended without what was left of it, by `abort-job`, or because its fault domain has failed: it delivers nothing. One that
     /// waited for its lane ended at the record's time, and so began and ended then.
     Aborted {
         /// The job.
@@ -208,12 +208,29 @@ pub enum Kind {
         /// What its segments executed together.
         execution: Duration,
     },
-    /// The job delivered nothing: its backend refused it. It counts as completed for the schedule.
+    /// The job delivered nothing: its backend refused it. It counts as completed for the schedule, unless its domain fails with it.
     Failed {
         /// The job.
         job: JobRef,
         /// The lane.
         lane: LaneId,
+    },
+    /// The fault domain has failed: from now on its tasks release nothing, and those of their jobs that run deliver nothing.
+    DomainFailed {
+        /// The domain.
+        domain: DomainId,
+        /// Why.
+        cause: Cause,
+        /// The job that was the cause; `None` where the fault was seen outside.
+        job: Option<JobRef>,
+    },
+    /// Jobs that waited, for their first segment or for a later one, will not run: their task's domain has failed. They are all that
+    /// the task had waiting.
+    Dropped {
+        /// The task.
+        task: TaskId,
+        /// How many they are.
+        count: u32,
     },
     /// The job completed after its deadline or was aborted after it, or had not completed when the run ended after it, or when
     /// what the task's `on-miss` asks for began.
@@ -298,7 +315,6 @@ impl Kind {
             Self::Began { .. }
                 | Self::Admitted { .. }
                 | Self::GuaranteeVoid { .. }
-                | Self::Failed { .. }
                 | Self::Disturbed { .. }
                 | Self::StepExceeded { .. }
                 | Self::LaneStalled { .. }

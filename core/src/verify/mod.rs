@@ -31,6 +31,7 @@
 //! which looks for its model's task; a level that only sheds adds its bound up anew.
 
 mod blocks;
+mod domains;
 mod edf;
 mod fixed_priority;
 mod levels;
@@ -49,6 +50,7 @@ mod watch;
 
 use crate::desc::{Answer, LaneDesc, Preemption, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
+pub use domains::domains_hold;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
 pub use modes::{modes_hold, points_hold, responses_hold, slots_hold};
@@ -65,6 +67,9 @@ pub enum Violation {
     /// An index points outside its table, a table is too long, two threads share a core, or a quantity that must be
     /// positive is zero.
     References,
+    /// There are too many fault domains, a task or one of its stages lies in none of them or in another one than its first stage, or a
+    /// task without a domain would have one fail.
+    Domains,
     /// Two tasks of one lane have the same priority.
     Priorities,
     /// An event of a lane may wait longer for the orchestration thread than the plan says.
@@ -101,6 +106,9 @@ impl Violation {
             Self::Layout => "the tables have another layout than this core",
             Self::References => {
                 "a table refers to an entry that does not exist, two threads share a core, or a quantity that must be positive is zero"
+            }
+            Self::Domains => {
+                "a task's fault domain does not exist or is not that of its stages, or an answer asks of it what it cannot do"
             }
             Self::Priorities => "two tasks of one lane have the same priority",
             Self::Waits => "an event of a lane may wait longer for the orchestration thread than the plan says",
@@ -142,6 +150,8 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::Layout)
     } else if !references_hold(system) {
         Err(Violation::References)
+    } else if !domains_hold(system) {
+        Err(Violation::Domains)
     } else if !priorities_are_unique(system) {
         Err(Violation::Priorities)
     } else if !thread_waits_hold(system) {
@@ -222,17 +232,18 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
     true
 }
 
-/// Whether the modes that answer a task's overruns and misses exist.
+/// Whether the modes that answer a task's overruns, misses and failures exist.
 const fn answers_exist(system: &SystemDesc, task: &TaskDesc) -> bool {
-    let after_overrun = match task.on_overrun {
+    answer_exists(system, task.on_overrun)
+        && answer_exists(system, task.on_miss)
+        && answer_exists(system, task.on_failure)
+}
+
+const fn answer_exists(system: &SystemDesc, answer: Answer) -> bool {
+    match answer {
         Answer::SwitchMode(mode) => mode.index() < system.modes.len(),
-        Answer::Continue | Answer::SkipNext | Answer::AbortJob => true,
-    };
-    let after_miss = match task.on_miss {
-        Answer::SwitchMode(mode) => mode.index() < system.modes.len(),
-        Answer::Continue | Answer::SkipNext | Answer::AbortJob => true,
-    };
-    after_overrun && after_miss
+        Answer::Continue | Answer::SkipNext | Answer::AbortJob | Answer::FailDomain => true,
+    }
 }
 
 /// Whether a task's segments sum to its WCET and, like its regions, are such as its lane runs.

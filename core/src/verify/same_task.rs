@@ -2,13 +2,14 @@
 
 use crate::desc::{Answer, LaneDesc, Policy, Preemption, Release, Slot, TaskDesc};
 use crate::time::Duration;
-use crate::units::{ModelId, TaskId};
+use crate::units::{DomainId, ModelId, TaskId};
 
 /// Whether two descriptions are of one task without stages, up to its bound and its certificate.
 pub(super) const fn is_same_task(task: &TaskDesc, original: &TaskDesc) -> bool {
     is_same_text(task.name, original.name)
         && task.lane.0 == original.lane.0
         && is_same_model(task.model, original.model)
+        && is_same_domain(task.domain, original.domain)
         && is_same_release(task.release, original.release)
         && task.priority.0 == original.priority.0
         && task.period.as_ns() == original.period.as_ns()
@@ -24,6 +25,7 @@ pub(super) const fn is_same_task(task: &TaskDesc, original: &TaskDesc) -> bool {
         && task.budget.as_ns() == original.budget.as_ns()
         && is_same_answer(task.on_overrun, original.on_overrun)
         && is_same_answer(task.on_miss, original.on_miss)
+        && is_same_answer(task.on_failure, original.on_failure)
         && task.miss_window == original.miss_window
         && task.queue == original.queue
 }
@@ -91,15 +93,23 @@ const fn is_same_model(model: Option<ModelId>, original: Option<ModelId>) -> boo
     }
 }
 
+pub(super) const fn is_same_domain(domain: Option<DomainId>, original: Option<DomainId>) -> bool {
+    match (domain, original) {
+        (Some(domain), Some(original)) => domain.0 == original.0,
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 const fn is_same_release(release: Release, original: Release) -> bool {
     use Release::{Stage, Submitted, Timer};
     matches!((release, original), (Timer, Timer) | (Submitted, Submitted) | (Stage, Stage))
 }
 
 const fn is_same_answer(answer: Answer, original: Answer) -> bool {
-    use Answer::{AbortJob, Continue, SkipNext, SwitchMode};
+    use Answer::{AbortJob, Continue, FailDomain, SkipNext, SwitchMode};
     match (answer, original) {
-        (Continue, Continue) | (SkipNext, SkipNext) | (AbortJob, AbortJob) => true,
+        (Continue, Continue) | (SkipNext, SkipNext) | (AbortJob, AbortJob) | (FailDomain, FailDomain) => true,
         (SwitchMode(mode), SwitchMode(other)) => mode.0 == other.0,
         _ => false,
     }

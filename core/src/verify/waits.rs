@@ -4,7 +4,8 @@
 //! each other lane at most twice: a segment's end is seen and another segment is started by a step for somebody else, or a segment
 //! shorter than the wait is started, ends, and a third is started; to start one and to see its end cost a dispatch overhead together.
 //! Besides, each submitted task has at most one arrival that is not taken, and the level of memory pressure and the mode change at
-//! most once in [`BETWEEN_LEVELS`], which is longer than the wait.
+//! most once in [`BETWEEN_LEVELS`], which is longer than the wait. And of each fault domain that runs models it is told from outside at
+//! most once that it fails, since nothing starts it again.
 
 use crate::desc::{BETWEEN_LEVELS, Release, SystemDesc};
 
@@ -38,17 +39,26 @@ const fn changes(system: &SystemDesc) -> bool {
     !system.levels.is_empty() || !system.modes.is_empty()
 }
 
-/// Submissions, and a change of the level or the mode: the lane whose overhead is the largest stands for it.
+/// Submissions, a change of the level or the mode, and failures of domains: for each of these the lane stands whose overhead is the
+/// largest.
 const fn shared_by_all(system: &SystemDesc) -> Option<u64> {
-    let mut sum: u64 = 0;
-    if changes(system) {
-        let mut lanes = system.lanes;
-        while let [lane, rest @ ..] = lanes {
-            if lane.dispatch_overhead.as_ns() > sum {
-                sum = lane.dispatch_overhead.as_ns();
-            }
-            lanes = rest;
+    let mut largest: u64 = 0;
+    let mut lanes = system.lanes;
+    while let [lane, rest @ ..] = lanes {
+        if lane.dispatch_overhead.as_ns() > largest {
+            largest = lane.dispatch_overhead.as_ns();
         }
+        lanes = rest;
+    }
+    let mut sum: u64 = if changes(system) { largest } else { 0 };
+    let mut domains = super::domains::processes(system);
+    while domains > 0 {
+        let Some(added) = sum.checked_add(largest) else {
+            return None;
+        };
+        sum = added;
+        // Without its lowest bit.
+        domains &= domains.wrapping_sub(1);
     }
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {

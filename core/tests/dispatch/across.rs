@@ -3,10 +3,10 @@
 //! exceeds the greatest bound of the task's modes, and no change takes longer than leaving its mode may.
 
 use crate::bench::{FP, Log, at, lane, system, task};
-use aegis_core::desc::{ModeDesc, Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{Answer, DomainDesc, ModeDesc, Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, step};
 use aegis_core::trace::Kind;
-use aegis_core::{Duration, LaneId, ModeId, Priority, TaskId};
+use aegis_core::{DomainId, Duration, LaneId, ModeId, Priority, TaskId};
 use std::collections::BTreeMap;
 
 const TASKS: usize = 6;
@@ -137,17 +137,19 @@ struct World {
     rng: Rng,
     log: Log,
     next: BTreeMap<u16, Next>,
+    /// Whether domains fail.
+    fails: bool,
     /// When each lane's job ends.
     ends: [Option<(u64, u64)>; LANES],
     wake: Option<u64>,
 }
 
 impl World {
-    fn new(system: &'static SystemDesc, rng: Rng) -> Self {
+    fn new(system: &'static SystemDesc, rng: Rng, fails: bool) -> Self {
         let submitted = (0..).zip(system.tasks).filter(|(_, task)| task.release == Release::Submitted);
         let next = submitted.map(|(id, _)| (id, Next { arrival: 0, seen: 0 })).collect();
         let state = State::new(system).unwrap();
-        Self { system, state, rng, log: Log::default(), next, ends: [None; LANES], wake: Some(0) }
+        Self { system, state, rng, log: Log::default(), next, fails, ends: [None; LANES], wake: Some(0) }
     }
 
     fn tell(&mut self, event: Event, now: u64) -> Result<(), Refused> {
@@ -171,6 +173,10 @@ impl World {
         let (desc, Next { arrival, .. }) = (&self.system.tasks[usize::from(id)], self.next[&id]);
         let (period, jitter) = (desc.period.as_ns(), desc.jitter.as_ns());
         let arrival = match self.tell(Event::Submit { task: TaskId(id), arrival: at(arrival) }, now) {
+            Err(Refused::DomainFailed { .. }) => {
+                self.next.remove(&id);
+                return;
+            }
             Ok(()) => arrival + period + if self.rng.one_in(6) { self.rng.draw(0, period) } else { 0 },
             Err(Refused::NotInMode { .. }) => now + 1,
             Err(Refused::TooEarly { earliest }) => earliest.as_ns().max((now + 1).saturating_sub(jitter)),
@@ -190,6 +196,11 @@ impl World {
         }
     }
 
+    fn fail(&mut self, now: u64) {
+        let domain = DomainId(u16::from(self.rng.one_in(2)));
+        self.tell(Event::Fail { domain }, now).unwrap();
+    }
+
     /// All that happens at an instant: arrivals come first, the most important ahead, and ends last.
     fn instant(&mut self, now: u64) {
         let due: Vec<u16> = self.next.iter().filter(|(_, next)| next.seen == now).map(|(id, _)| *id).collect();
@@ -205,11 +216,17 @@ impl World {
             }
             due.into_iter().for_each(|id| self.submit(id, now));
         }
+        if self.fails && self.rng.one_in(150) {
+            self.fail(now);
+        }
         for lane in 0..LANES {
             if let Some((began, ended)) = self.ends[lane].filter(|(_, ended)| *ended == now) {
                 self.ends[lane] = None;
                 let (lane, began, ended) = (LaneId(u16::try_from(lane).unwrap()), at(began), at(ended));
-                self.tell(Event::Completed { lane, began, ended }, now).unwrap();
+                let fails = self.fails && self.rng.one_in(100);
+                let event =
+                    if fails { Event::Failed { lane, began, ended } } else { Event::Completed { lane, began, ended } };
+                self.tell(event, now).unwrap();
             }
         }
         if self.rng.one_in(25) {
@@ -218,35 +235,81 @@ impl World {
     }
 }
 
-#[test]
-fn no_response_exceeds_its_modes_bounds_and_no_change_its_own() {
+/// What was seen of all runs together.
+#[derive(Default, Debug)]
+struct Counts {
+    systems: u64,
+    jobs: u64,
+    tight: u64,
+    changes: u64,
+    slow: u64,
+    /// Domains that failed, and jobs that ended because of it.
+    failed: u64,
+    ended: u64,
+}
+
+/// Runs one in `share` of the systems that CI has time for, or with `AEGIS_LONG=1` a hundred times as many.
+fn run(share: u64, fails: bool) -> Counts {
     let is_long = std::env::var_os("AEGIS_LONG").is_some_and(|value| value == "1");
-    let (mut systems, mut jobs, mut changes, mut tight, mut slow) = (0, 0_u64, 0_u64, 0_u64, 0_u64);
-    for seed in 0..if is_long { 2_000_000 } else { 20_000 } {
+    let mut counts = Counts::default();
+    for seed in 0..if is_long { 2_000_000 } else { 20_000 } / share {
         let mut rng = Rng(seed);
         rng.draw(0, 9);
-        let Some(system) = random_system(&mut rng) else { continue };
-        systems += 1;
-        let mut world = World::new(system, rng);
+        let Some(mut system) = random_system(&mut rng) else { continue };
+        if fails {
+            system = in_domains(system, &mut rng);
+        }
+        counts.systems += 1;
+        let mut world = World::new(system, rng, fails);
         (0..HORIZON).for_each(|now| world.instant(now));
         for (time, kind) in &world.log.0 {
             match *kind {
-                Kind::Completed { job, response, .. } => {
+                Kind::Completed { job, response, .. } | Kind::Aborted { job, response, .. } => {
                     let bound = system.tasks[job.task.index()].response_bound;
                     assert!(response <= bound, "seed {seed} at {time}: {job:?} took {response:?} of {bound:?}");
-                    jobs += 1;
-                    tight += u64::from(response == bound);
+                    counts.jobs += 1;
+                    counts.tight += u64::from(response == bound);
+                    counts.ended += u64::from(matches!(kind, Kind::Aborted { .. }));
                 }
                 Kind::ModeChanged { took, bound, .. } => {
                     assert!(took <= bound, "seed {seed} at {time}: {took:?} of {bound:?}");
-                    changes += 1;
-                    slow += u64::from(took == bound);
+                    counts.changes += 1;
+                    counts.slow += u64::from(took == bound);
                 }
+                Kind::DomainFailed { .. } => counts.failed += 1,
+                Kind::Dropped { count, .. } => counts.ended += u64::from(count),
                 Kind::Rejected { .. } | Kind::Missed { .. } | Kind::Exceeded { .. } => panic!("seed {seed}: {kind:?}"),
                 _ => {}
             }
         }
     }
-    println!("{systems} systems, {jobs} jobs, {tight} at their bounds, {changes} changes, {slow} at theirs");
+    println!("{counts:?}");
+    counts
+}
+
+/// The same system with about two thirds of its tasks in one of two domains, which may fail by a job of theirs.
+fn in_domains(system: &'static SystemDesc, rng: &mut Rng) -> &'static SystemDesc {
+    let tasks: Vec<TaskDesc> = system
+        .tasks
+        .iter()
+        .map(|task| {
+            let domain = rng.draw(0, 2).checked_sub(1).map(|domain| DomainId(u16::try_from(domain).unwrap()));
+            let on_failure = if domain.is_some() { Answer::FailDomain } else { Answer::Continue };
+            TaskDesc { domain, on_failure, ..*task }
+        })
+        .collect();
+    let domains = &[DomainDesc { name: "domain" }; 2];
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), domains, ..*system }))
+}
+
+#[test]
+fn no_response_exceeds_its_modes_bounds_and_no_change_its_own() {
+    let Counts { systems, jobs, tight, changes, slow, .. } = run(1, false);
     assert!(systems > 3_000 && jobs > 100_000 && tight > 1_000 && changes > 20_000 && slow > 10);
+}
+
+#[test]
+fn bounds_of_responses_and_changes_hold_while_domains_fail() {
+    let Counts { jobs, tight, changes, slow, failed, ended, .. } = run(2, true);
+    assert!(jobs > 50_000 && tight > 500 && changes > 10_000 && slow > 5 && failed > 5_000 && ended > 3_000);
 }

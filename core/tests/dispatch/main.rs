@@ -4,6 +4,7 @@
 
 mod across;
 mod bench;
+mod domains;
 mod misses;
 mod modes;
 mod random;

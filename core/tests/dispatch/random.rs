@@ -5,12 +5,12 @@ use crate::bench::{Log, QUEUE, at, lane, system, task};
 use crate::reference::Reference;
 use crate::watcher::Watcher;
 use aegis_core::desc::{
-    Answer, Backend, LaneDesc, LevelDesc, ModeDesc, ModelDesc, Policy, Preemption, Release, Slot, StageDesc,
-    SystemDesc, TaskDesc, TensorLife,
+    Answer, Backend, DomainDesc, LaneDesc, LevelDesc, ModeDesc, ModelDesc, Policy, Preemption, Release, Slot,
+    StageDesc, SystemDesc, TaskDesc, TensorLife,
 };
 use aegis_core::dispatch::{Event, State, step};
-use aegis_core::trace::{Kind, Limit};
-use aegis_core::{Bytes, Duration, Instant, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
+use aegis_core::trace::{Cause, Kind, Limit};
+use aegis_core::{Bytes, DomainId, Duration, Instant, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use std::cell::RefCell;
@@ -42,7 +42,7 @@ enum Act {
         after: u64,
         ago: u64,
         length: u64,
-        cut: bool,
+        how: How,
     },
     Jump {
         hours: u64,
@@ -58,12 +58,24 @@ enum Act {
         after: u64,
         level: Option<u16>,
     },
+    Fail {
+        after: u64,
+        domain: u16,
+    },
     /// As often as told, without anything in between.
     Mode {
         after: u64,
         mode: u16,
         times: u16,
     },
+}
+
+/// How a piece of a job ends.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Well,
+    Badly,
+    Cut,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +97,9 @@ struct TaskSpec {
     segments: Vec<u64>,
     on_overrun: Answer,
     on_miss: (Answer, u8),
+    on_failure: Answer,
+    /// One of three, or none; stages, too, each have their own.
+    domain: u16,
     queue: u16,
     slots: Vec<u64>,
     model: bool,
@@ -132,6 +147,8 @@ impl Plan {
                 on_overrun: spec.on_overrun,
                 on_miss: spec.on_miss.0,
                 miss_window: spec.on_miss.1,
+                on_failure: spec.on_failure,
+                domain: spec.domain.checked_sub(1).map(DomainId),
                 queue: spec.queue,
                 ..task(u16::try_from(lane).unwrap(), 0)
             }
@@ -158,7 +175,7 @@ impl Plan {
         });
         let plan = system(lanes.collect(), tasks);
         let (levels, modes) = (levels(plan.tasks.len()), self.modes(plan.tasks.len()));
-        Box::leak(Box::new(SystemDesc { levels, modes, ..*plan }))
+        Box::leak(Box::new(SystemDesc { levels, modes, domains: &[DomainDesc { name: "domain" }; 3], ..*plan }))
     }
 
     /// Its modes; a task that would have none has the first one, and so has the first task.
@@ -229,26 +246,35 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
         4 => Just(Answer::SkipNext),
         2 => Just(Answer::AbortJob),
         3 => mode().prop_map(Answer::SwitchMode),
+        1 => Just(Answer::FailDomain),
     ];
     let on_miss = prop_oneof![
         4 => Just(Answer::Continue),
         2 => Just(Answer::SkipNext),
         2 => Just(Answer::AbortJob),
         2 => mode().prop_map(Answer::SwitchMode),
+        1 => Just(Answer::FailDomain),
+    ];
+    let on_failure = prop_oneof![
+        2 => Just(Answer::Continue),
+        1 => mode().prop_map(Answer::SwitchMode),
+        3 => Just(Answer::FailDomain),
     ];
     let on_miss = (on_miss, prop_oneof![3 => 1..=5_u8, 1 => Just(64)]);
-    let answers = (on_overrun, on_miss);
+    let answers = (on_overrun, on_miss, on_failure, prop_oneof![3 => Just(0), 3 => 1..=3_u16]);
     let rest = (pieces, answers, 1..=4_u16, slots, any::<bool>());
     (0..3_usize, release, any::<usize>(), any::<u16>(), times, rest).prop_map(
-        |(lane, release, after, priority, times, (segments, (on_overrun, on_miss), queue, slots, model))| TaskSpec {
+        |(lane, release, after, priority, times, (segments, answers, queue, slots, model))| TaskSpec {
             lane,
             release,
             after,
             priority: priority % 0x8000,
             times,
             segments,
-            on_overrun,
-            on_miss,
+            on_overrun: answers.0,
+            on_miss: answers.1,
+            on_failure: answers.2,
+            domain: answers.3,
             queue,
             slots,
             model,
@@ -268,13 +294,13 @@ fn plans(tasks_least: usize, tasks_most: usize, longest: u64) -> impl Strategy<V
 }
 
 fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
-    let end = |cut: bool| {
+    let end = |how: How| {
         (0..3_u16, 0..5_u64, 0..3_u64, 0..8_u64).prop_map(move |(lane, after, ago, length)| Act::End {
             lane,
             after,
             ago,
             length,
-            cut,
+            how,
         })
     };
     let submit = (0..tasks, 0..4_u64, 0..4_u64, 0..40_u64, 0..20_u8).prop_map(|(task, after, back, ahead, times)| {
@@ -286,11 +312,13 @@ fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
         20 => (0..6_u64).prop_map(|after| Act::Timer { after }),
         30 => prop_oneof![3 => Just(0), 1 => 1..4_u64, 1 => 1..90_u64].prop_map(|late| Act::Wake { late }),
         60 => submit,
-        80 => end(false),
-        20 => end(true),
+        80 => end(How::Well),
+        10 => end(How::Badly),
+        20 => end(How::Cut),
         1 => (1..20_u64).prop_map(|hours| Act::Jump { hours }),
         4 => (1..50_u64).prop_map(|by| Act::Back { by }),
         1 => (0..5_u64, 0..50_u64).prop_map(|(after, ahead)| Act::Stop { after, ahead }),
+        1 => (0..5_u64, 0..4_u16).prop_map(|(after, domain)| Act::Fail { after, domain }),
         12 => (0..5_u64, 0..8_u16).prop_map(|(after, number)| Act::Pressure { after, level: number.checked_sub(4) }),
         12 => (0..5_u64, 0..5_u16, 1..8_u16).prop_map(|(after, mode, flaps)| {
             Act::Mode { after, mode, times: if flaps == 1 { 5 } else { 1 } }
@@ -331,6 +359,15 @@ impl Counts {
             Kind::Missed { recent: 1, .. } => "missed",
             Kind::Missed { .. } => "missed again",
             Kind::Exceeded { .. } => "exceeded",
+            Kind::Failed { .. } => "failed",
+            Kind::DomainFailed { cause, .. } => match cause {
+                Cause::Overrun => "domain failed by an overrun",
+                Cause::Miss => "domain failed by a miss",
+                Cause::Failure => "domain failed by a failure",
+                Cause::Outside => "domain failed outside",
+            },
+            Kind::Dropped { count: 1, .. } => "one dropped",
+            Kind::Dropped { .. } => "several dropped",
             _ => "other",
         });
     }
@@ -359,13 +396,16 @@ fn compare<const TASKS: usize, const LANES: usize>(
                     events.push((Event::Submit { task: TaskId(task), arrival }, now));
                 }
             }
-            Act::End { lane, after, ago, length, cut } => {
+            Act::End { lane, after, ago, length, how } => {
                 let (lane, now) = (LaneId(lane), now + after);
                 // One more than now is a clock that reads differently.
                 let ended = (now + 1).saturating_sub(ago);
                 let (began, ended) = (at(ended.saturating_sub(length)), at(ended));
-                let event =
-                    if cut { Event::Preempted { lane, began, ended } } else { Event::Completed { lane, began, ended } };
+                let event = match how {
+                    How::Well => Event::Completed { lane, began, ended },
+                    How::Badly => Event::Failed { lane, began, ended },
+                    How::Cut => Event::Preempted { lane, began, ended },
+                };
                 events.push((event, now));
             }
             Act::Jump { hours } => events.push((Event::Timer, now + hours * HOUR)),
@@ -376,6 +416,7 @@ fn compare<const TASKS: usize, const LANES: usize>(
             Act::Pressure { after, level } => {
                 events.push((Event::Pressure { level: level.map(LevelId) }, now + after));
             }
+            Act::Fail { after, domain } => events.push((Event::Fail { domain: DomainId(domain) }, now + after)),
             Act::Mode { after, mode, times } => {
                 events.extend((0..times).map(|time| (Event::Mode { mode: ModeId(mode + time % 2) }, now + after)));
             }
@@ -404,6 +445,7 @@ fn compare<const TASKS: usize, const LANES: usize>(
                 watcher.hear(kind, instant);
             }
             prop_assert_eq!((state.mode(), state.next_mode()), reference.modes(), "{:?} at {}", event, instant);
+            prop_assert_eq!(state.failed_domains(), reference.failed_domains(), "{:?} at {}", event, instant);
             watcher.look(&state, &done.start);
             watcher.works(&state);
             (now, wake) = (instant, expected.1);
@@ -456,6 +498,13 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "missed again",
         "missed",
         "exceeded",
+        "failed",
+        "domain failed by an overrun",
+        "domain failed by a miss",
+        "domain failed by a failure",
+        "domain failed outside",
+        "one dropped",
+        "several dropped",
         "refused",
         "only-one-waiting",
         "arrived-first",
@@ -471,7 +520,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
 
 #[test]
 fn a_few_tasks_are_dispatched_as_the_reference_does() {
-    assert_all_seen(&run::<6, 3>(10_000, plans(1, 6, 40), 120), 400);
+    assert_all_seen(&run::<6, 3>(11_000, plans(1, 6, 40), 120), 400);
 }
 
 #[test]

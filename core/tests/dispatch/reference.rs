@@ -3,14 +3,15 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
+mod domains;
 mod ends;
 mod lanes;
 mod modes;
 
 use aegis_core::desc::{Policy, Preemption, Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused};
-use aegis_core::trace::Kind;
-use aegis_core::{Duration, Instant, LevelId, ModeId, TaskId};
+use aegis_core::trace::{Cause, Kind};
+use aegis_core::{DomainId, Duration, Instant, LevelId, ModeId, TaskId};
 use modes::Change;
 
 /// What a job does.
@@ -72,6 +73,8 @@ pub struct Reference {
     /// When a change was asked for last, and the mode that an overrun or a miss of this step asks for.
     asked: Option<u64>,
     answer: Option<ModeId>,
+    /// The domains that have failed.
+    failed: Vec<DomainId>,
     /// For each lane the number of slots, from the schedule's start, that are used up.
     slots: Vec<u64>,
     pub records: Vec<(u64, Kind)>,
@@ -94,6 +97,7 @@ impl Reference {
             change: None,
             asked: None,
             answer: None,
+            failed: Vec::new(),
             slots: vec![0; system.lanes.len()],
             records: Vec::new(),
         }
@@ -112,11 +116,19 @@ impl Reference {
                 self.catch_up(self.task(task).lane.index(), arrival.as_ns(), now);
                 self.arrive_at_first(task.index(), arrival.as_ns(), now);
             }
-            Event::Completed { lane, began, ended } => self.complete(lane, began.as_ns(), ended.as_ns().min(now)),
+            Event::Completed { lane, began, ended } => {
+                let life = self.settle(lane, began.as_ns(), ended.as_ns().min(now));
+                self.complete(life, lane, began.as_ns(), ended.as_ns().min(now));
+            }
+            Event::Failed { lane, began, ended } => {
+                let life = self.settle(lane, began.as_ns(), ended.as_ns().min(now));
+                self.fails(&life.job, lane, ended.as_ns().min(now));
+                self.complete(life, lane, began.as_ns(), ended.as_ns().min(now));
+            }
             Event::Preempted { lane, began, ended } => {
                 let (began, ended) = (began.as_ns(), ended.as_ns().min(now));
                 let life = self.settle(lane, began, ended);
-                if self.aborts(&life, ended) {
+                if self.aborts(&life, ended) || self.has_failed(life.job.task) {
                     self.abort(life, lane, began, ended);
                 } else {
                     self.pause(life, lane, began, ended);
@@ -140,6 +152,7 @@ impl Reference {
                 self.release(now);
                 self.request_mode(mode, now);
             }
+            Event::Fail { domain } => self.fail(domain, Cause::Outside, None, now),
         }
         self.last = now;
         self.release(now);
@@ -205,6 +218,9 @@ impl Reference {
                     Some(desc) if desc.release == Release::Submitted && !is_over => {}
                     _ => return Err(Refused::NotSubmittable { task }),
                 }
+                if let (true, Some(domain)) = (self.has_failed(task), self.task(task).domain) {
+                    return Err(Refused::DomainFailed { task, domain });
+                }
                 if !self.is_in_mode(task) {
                     return Err(Refused::NotInMode { task });
                 }
@@ -212,17 +228,17 @@ impl Reference {
                 let permitted = (earliest..=now).contains(&arrival.as_ns());
                 if permitted { Ok(()) } else { Err(Refused::TooEarly { earliest: Instant::from_ns(earliest) }) }
             }
+            Event::Fail { domain } if domain.index() >= self.system.domains.len() => {
+                Err(Refused::UnknownDomain { domain })
+            }
+            Event::Fail { .. } => Ok(()),
             Event::Preempted { lane, .. }
                 if self.system.lanes.get(lane.index()).is_none_or(|lane| lane.preemption != Preemption::Full) =>
             {
                 Err(Refused::NotPreemptible { lane })
             }
-            Event::Completed { lane, .. } | Event::Preempted { lane, .. } => {
-                if self.running(lane.index()).is_some() {
-                    Ok(())
-                } else {
-                    Err(Refused::NothingRunning { lane })
-                }
+            Event::Completed { lane, .. } | Event::Failed { lane, .. } | Event::Preempted { lane, .. } => {
+                if self.running(lane.index()).is_some() { Ok(()) } else { Err(Refused::NothingRunning { lane }) }
             }
         }
     }
@@ -300,7 +316,7 @@ impl Reference {
             .zip(self.system.tasks.iter().zip(&self.next))
             .map(|(id, (task, next))| {
                 let arrivals = (0..).map(|count| next + count * task.period.as_ns());
-                let timed = task.release == Release::Timer && self.is_in_mode(id);
+                let timed = task.release == Release::Timer && self.is_in_mode(id) && !self.has_failed(id);
                 // One more than can be released tells that there is more to refuse.
                 arrivals.take_while(|arrival| timed && is_due(*arrival)).take(usize::from(task.queue) + 2).collect()
             })
@@ -333,7 +349,8 @@ impl Reference {
     fn wake_at(&self) -> Option<u64> {
         let mut all = Vec::new();
         for (id, (task, next)) in (0u16..).map(TaskId).zip(self.system.tasks.iter().zip(&self.next)) {
-            if task.release == Release::Timer && self.is_in_mode(id) && self.end.is_none_or(|end| *next < end) {
+            let comes = self.is_in_mode(id) && !self.has_failed(id);
+            if task.release == Release::Timer && comes && self.end.is_none_or(|end| *next < end) {
                 all.push(*next);
             }
         }

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
+mod domains;
 mod modes;
 
 use crate::bench::QUEUE;
@@ -9,6 +10,7 @@ use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::dispatch::{Job, State};
 use aegis_core::trace::Kind;
 use aegis_core::{LaneId, TaskId};
+use domains::Domains;
 use modes::Modes;
 use std::collections::BTreeMap;
 
@@ -28,17 +30,25 @@ pub struct Watcher {
     /// The lanes of which the present step has dropped a job that did not run.
     dropped: Vec<LaneId>,
     modes: Modes,
+    domains: Domains,
 }
 
 impl Watcher {
     pub fn new(system: &'static SystemDesc) -> Self {
-        Self { system, jobs: BTreeMap::new(), requests: 0, dropped: Vec::new(), modes: Modes::new(system) }
+        let (modes, domains) = (Modes::new(system), Domains::new(system));
+        Self { system, jobs: BTreeMap::new(), requests: 0, dropped: Vec::new(), modes, domains }
     }
 
-    /// One segment a lane, each job once and none lost; and what a mode forbids.
+    /// One segment a lane, each job once and none lost; and what a mode, or a domain that has failed, forbids.
     pub fn hear(&mut self, kind: &Kind, now: u64) {
         self.modes.hear(kind, now, self.jobs.iter().map(|(request, (task, _))| (*request, *task)));
+        self.domains.hear(kind);
         match *kind {
+            Kind::Dropped { task, count } => {
+                let before = self.jobs.len();
+                self.jobs.retain(|_, (of, seen)| *of != task || *seen == Seen::Runs);
+                assert_eq!(before - self.jobs.len(), usize::try_from(count).unwrap(), "all that wait, and no other");
+            }
             Kind::Submitted { job, .. } => {
                 self.requests += 1;
                 assert_eq!(job.request, self.requests, "requests count from 1 without gaps");
@@ -82,6 +92,7 @@ impl Watcher {
             let own = (0..).map(TaskId).zip(self.system.tasks).filter(|(_, task)| task.lane == lane);
             state.running(lane).is_some() || own.flat_map(|(task, _)| state.waiting(task)).next().is_some()
         });
+        self.domains.look((0..).map(TaskId).take(self.system.tasks.len()).flat_map(|task| state.waiting(task)));
         let mut found = BTreeMap::new();
         for (id, task) in (0..).map(TaskId).zip(self.system.tasks) {
             for job in state.waiting(id) {

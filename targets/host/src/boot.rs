@@ -11,6 +11,7 @@ use aegis_core::desc::{Backend, SystemDesc, TensorDesc, TensorLife};
 use aegis_core::trace::VoidReason;
 use aegis_core::verify::{Violation, scratch_is_its_own};
 use aegis_core::{LaneId, ModelId, TaskId};
+use aegis_linux::domains::{Domains, Member};
 use aegis_linux::machine::Void;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ pub(crate) fn build_lane(
     cache: &Cache,
     arenas: &[Arc<Arena>],
     hooks: &mut AllHooks,
+    domains: &Arc<Domains>,
 ) -> Result<HostLane, HostError> {
     let name = system.lanes.get(lane.index()).map_or("", |lane| lane.name);
     let mut work = HostLane { name, tasks: Vec::new(), failure: None, failed_jobs: Vec::new() };
@@ -105,8 +107,8 @@ pub(crate) fn build_lane(
         let hooks = hooks.get_mut(id.index()).and_then(Option::take);
         let life = system.models.get(model.index()).map(|model| model.tensors);
         let zeroes = hooks.is_none() && life == Some(TensorLife::Job);
-        let name = task.name;
-        work.tasks.push(LaneTask { id, name, model, engines, inputs, outputs, hooks, zeroes, begun: None });
+        let (name, member) = (task.name, Member::new(Arc::clone(domains), task.domain));
+        work.tasks.push(LaneTask { id, name, model, engines, inputs, outputs, hooks, zeroes, begun: None, member });
     }
     Ok(work)
 }

@@ -2,7 +2,7 @@
 
 use aegis_core::Duration;
 use aegis_core::TaskId;
-use aegis_core::desc::{Asks, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
+use aegis_core::desc::{Answer, Asks, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
 use aegis_linux::sources::shown;
 use aegis_linux::summary::hex;
 use std::fmt::Write as _;
@@ -58,6 +58,7 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
     }
     modes(&mut text, system);
     watched(&mut text, system);
+    domains(&mut text, system);
     memory(&mut text, system);
     text
 }
@@ -98,6 +99,22 @@ fn asks(system: &SystemDesc, asks: Asks) -> &'static str {
     match asks {
         Asks::Level(level) => system.levels.get(level.index()).map_or("", |level| level.name),
         Asks::Mode(mode) => system.modes.get(mode.index()).map_or("", |mode| mode.name),
+    }
+}
+
+/// The fault domains, what lies in each, and what lets it fail.
+fn domains(text: &mut String, system: &SystemDesc) {
+    for (number, domain) in system.domains.iter().enumerate() {
+        let tasks = || system.tasks.iter().filter(|task| task.domain.is_some_and(|domain| domain.index() == number));
+        let names: Vec<&str> = tasks().map(|task| task.name).collect();
+        let _ = writeln!(text, "\ndomain {}: {}", domain.name, names.join(", "));
+        for task in tasks() {
+            let answers =
+                [("an overrun", task.on_overrun), ("a miss", task.on_miss), ("a failed job", task.on_failure)];
+            for (what, _) in answers.iter().filter(|(_, answer)| *answer == Answer::FailDomain) {
+                let _ = writeln!(text, "  fails at {what} of {}", task.name);
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::hooks::{Inputs, Outputs, TaskHooks};
 use aegis_core::desc::MemoryControl;
 use aegis_core::{Instant, ModelId, TaskId};
 use aegis_linux::clock::monotonic_ns;
+use aegis_linux::domains::Member;
 use aegis_linux::lane::{Fault, JobContext, LaneWork};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +40,8 @@ pub(crate) struct LaneTask {
     /// The latest job that began. One that is aborted between two pieces stays until the next one begins: of it no piece comes,
     /// and what it would have handed on is read by nobody.
     pub(crate) begun: Option<Begun>,
+    /// Its place in its fault domain.
+    pub(crate) member: Member,
 }
 
 /// A job of which at least one piece ran.
@@ -115,7 +118,7 @@ impl HostLane {
 impl LaneTask {
     /// Runs one piece of a job: all segments, or the one of its number.
     fn piece(&mut self, job: &JobContext) -> Result<(), Failure> {
-        let Self { engines, inputs, outputs, hooks, zeroes, .. } = self;
+        let Self { engines, inputs, outputs, hooks, zeroes, member, .. } = self;
         if job.is_first() {
             if let Some(hooks) = hooks {
                 // SAFETY: nothing that may be in use from here to the last segment that reads an input shares bytes with it,
@@ -133,7 +136,8 @@ impl LaneTask {
             let missing = || (Fault::BackendFailed, format!("the model has no segment {}", job.piece));
             run(engines.get_mut(usize::from(job.piece)).ok_or_else(missing)?)?;
         }
-        if let Some(hooks) = hooks.as_mut().filter(|_| job.is_last()) {
+        // What a domain that has failed would deliver nobody shall act on. A hook that has begun is not stopped.
+        if let Some(hooks) = hooks.as_mut().filter(|_| job.is_last() && !member.has_failed()) {
             // SAFETY: as above, from the segment that writes an output to the end of the job; no engine is running.
             guarded("the application's output hook", || hooks.output(job, &unsafe { Outputs::new(outputs) }))?;
         }
@@ -207,8 +211,9 @@ mod tests {
     use crate::arena::{Arena, BoundTensor};
     use crate::backend::{BackendError, Engine, ScratchUse};
     use crate::hooks::{Inputs, Outputs, TaskHooks};
-    use aegis_core::desc::{ElementType, MemoryControl};
+    use aegis_core::desc::{ElementType, MemoryControl, SystemDesc};
     use aegis_core::{Instant, ModelId, TaskId};
+    use aegis_linux::domains::{Domains, Member};
     use aegis_linux::lane::{Fault, JobContext, LaneWork};
     use std::sync::{Arc, Mutex};
 
@@ -316,6 +321,7 @@ mod tests {
             hooks,
             zeroes: false,
             begun: None,
+            member: Member::new(Domains::new(&SystemDesc::EMPTY), None),
         };
         (HostLane { name: "main", tasks: vec![task], failure: None, failed_jobs: Vec::new() }, log)
     }

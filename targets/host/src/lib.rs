@@ -21,6 +21,7 @@ mod boot;
 pub mod cache;
 mod describe;
 mod error;
+mod failures;
 pub mod first_fit;
 pub mod hooks;
 mod lane_work;

@@ -4,6 +4,7 @@ use crate::boot::{AllHooks, build_lane, open_runtime, prove, take_memory};
 use crate::cache::{Assets, Cache};
 use crate::describe::describe;
 use crate::error::HostError;
+use crate::failures::{failed, told_failures};
 use crate::hooks::TaskHooks;
 use crate::lane_work::{HostLane, panic_text};
 use crate::memory_use::{beyond, told, used};
@@ -15,6 +16,7 @@ use aegis_core::{Duration, Instant, LaneId, TaskId};
 use aegis_linux::args::{Args, USAGE, parse};
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
+use aegis_linux::domains::Domains;
 use aegis_linux::drain::{Attendance, Drain, RING_RECORDS, TraceFile};
 use aegis_linux::lane::{Fault, Lane};
 use aegis_linux::logger;
@@ -26,8 +28,8 @@ use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
 use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
-use aegis_linux::sources::{self, Doors, SourceReport, Sources};
-use aegis_linux::stats::{Counted, LevelStats, ModeStats, Tally, TaskStats};
+use aegis_linux::sources::{Doors, self, SourceReport, Sources};
+use aegis_linux::stats::{Counted, Failure, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
@@ -75,6 +77,7 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     submissions: Arc<Submissions>,
     pressure: Arc<Pressure>,
     modes: Arc<Modes>,
+    domains: Arc<Domains>,
     pet: Option<Hook>,
 }
 
@@ -84,6 +87,7 @@ struct Ran<const LANES: usize> {
     stats: Vec<TaskStats>,
     levels: LevelStats,
     modes: ModeStats,
+    domains: Vec<Option<Failure>>,
     trace: TraceSummary,
     voids: Vec<Void>,
     lanes: Vec<Option<HostLane>>,
@@ -108,6 +112,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             submissions: Submissions::new(system),
             pressure: Pressure::new(system),
             modes: Modes::new(system),
+            domains: Domains::new(system),
             pet: None,
         }
     }
@@ -131,6 +136,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn modes(&self) -> Arc<Modes> {
         Arc::clone(&self.modes)
+    }
+
+    /// What the application's own threads, or hooks, say with that a fault domain of the manifest's `[domain.NAME]` has failed.
+    #[must_use]
+    pub fn domains(&self) -> Arc<Domains> {
+        Arc::clone(&self.domains)
     }
 
     /// Gives a task its hooks.
@@ -220,6 +231,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             report: &ran.report,
             levels: ran.levels,
             modes: ran.modes,
+            domains: &ran.domains,
             memory: &memory,
             trace: ran.trace,
             watched: ran.sources.as_deref().unwrap_or_default(),
@@ -239,7 +251,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
-        let Self { system, runtime, assets, makers, submissions, pressure, modes, pet } = self;
+        let Self { system, runtime, assets, makers, submissions, pressure, modes, domains, pet } = self;
         let service = watch::service(system, pet.is_some())?;
         let sources = watch::sources(system)?;
         let assets = assets?;
@@ -258,7 +270,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let mut works = Vec::new();
         for number in 0..LANES {
             let lane = LaneId(u16::try_from(number).unwrap_or(u16::MAX));
-            works.push(build_lane(system, lane, onnx.as_ref(), &assets.cache, &arenas, &mut hooks)?);
+            works.push(build_lane(system, lane, onnx.as_ref(), &assets.cache, &arenas, &mut hooks, &domains)?);
         }
         let mut memory_locked = true;
         if let Err(error) = lock_memory() {
@@ -286,6 +298,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             submissions,
             pressure,
             modes,
+            domains: &domains,
             service,
             args,
         };
@@ -305,6 +318,7 @@ struct Run<'a, const LANES: usize> {
     submissions: &'a Submissions,
     pressure: &'a Pressure,
     modes: &'a Modes,
+    domains: &'a Domains,
     service: Option<&'a Service>,
     args: &'a Args,
 }
@@ -355,6 +369,7 @@ impl<const LANES: usize> Run<'_, LANES> {
             submissions.open(clock, Arc::clone(self.bell));
             pressure.open(Arc::clone(self.bell));
             modes.open(Arc::clone(self.bell));
+            self.domains.open(Arc::clone(self.bell));
             let setup = Setup {
                 system,
                 clock,
@@ -364,6 +379,7 @@ impl<const LANES: usize> Run<'_, LANES> {
                 submissions,
                 pressure,
                 modes,
+                domains: self.domains,
                 until,
                 steal,
                 samples,
@@ -371,7 +387,9 @@ impl<const LANES: usize> Run<'_, LANES> {
             };
             let report = orchestrate::run(&setup, state, &mut sink)?;
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
-            Ok((report, (sink.tally.tasks().to_vec(), sink.tally.levels(), sink.tally.modes()), numbers, voids))
+            let domains = sink.tally.domains().iter().take(system.domains.len()).copied().collect::<Vec<_>>();
+            let tally = (sink.tally.tasks().to_vec(), sink.tally.levels(), sink.tally.modes(), domains);
+            Ok((report, tally, numbers, voids))
         };
         let (over, doors) = (AtomicBool::new(false), Doors { pressure: self.pressure, modes: self.modes });
         let result = std::thread::scope(|scope| {
@@ -403,9 +421,9 @@ impl<const LANES: usize> Run<'_, LANES> {
             });
             result.map(|ran| (ran, (watched.and_then(Result::ok), sources)))
         });
-        let ((report, (stats, levels, modes), trace, voids), (watched, sources)) = result.map_err(thread_error)?;
+        let ((report, (stats, levels, modes, domains), trace, voids), (watched, sources)) = result.map_err(thread_error)?;
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
-        Ok(Ran { report, stats, levels, modes, trace, voids, lanes, memory_locked, trace_failure, watched, sources })
+        Ok(Ran { report, stats, levels, modes, domains, trace, voids, lanes, memory_locked, trace_failure, watched, sources })
     }
 }
 
@@ -452,6 +470,7 @@ fn findings<const LANES: usize>(
         rejected: sum(|task| task.rejected),
         exceeded: sum(|task| task.exceeded),
         explained: sum(|task| task.explained),
+        failed_domains: failed(system, &ran.domains).map(|(name, _)| name).collect(),
         failed: sum(|task| task.failed),
         aborted: sum(|task| task.aborted),
         steps: ran.report.steps,
@@ -512,6 +531,7 @@ fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LANES>) -> Opt
             log::error!("JOB FAILED: {text}");
         }
     }
+    told_failures(system, &ran.domains, &ran.stats);
     if ran.trace.lost > 0 {
         log::warn!("TRACE INCOMPLETE: {} of {} records were lost", ran.trace.lost, ran.trace.records);
     }

@@ -109,7 +109,7 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
         let mut count = 0_u64;
         while let Some(record) = self.reader.dequeue() {
             count = count.saturating_add(1);
-            self.tally.observe(&record.kind);
+            self.tally.observe(record.at, &record.kind);
             self.latest = self.latest.max(record.at);
             if let Some(file) = &mut self.file
                 && self.failure.is_none()

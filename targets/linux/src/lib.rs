@@ -20,6 +20,7 @@ pub mod bell;
 mod changes;
 pub mod clock;
 pub mod device;
+pub mod domains;
 pub mod drain;
 pub mod evidence;
 pub mod heap;

@@ -15,6 +15,7 @@
 use crate::bell::Bell;
 use crate::changes::{Change, Changes};
 use crate::clock::Clock;
+use crate::domains::Domains;
 use crate::evidence::Evidence;
 use crate::lane::{Done, Fault, LaneLink};
 use crate::modes::Modes;
@@ -24,7 +25,7 @@ use crate::stall::{Guard, Stall};
 use crate::steal::{StealReader, StealSamples};
 use crate::steps::{StepReport, Steps, allowed};
 use crate::submissions::Submissions;
-use aegis_core::desc::{LaneDesc, SystemDesc};
+use aegis_core::desc::{LaneDesc, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, count_unfinished, step};
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Duration, Instant, LaneId, ModeId};
@@ -79,6 +80,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub pressure: &'a Pressure,
     /// The modes that it asks for.
     pub modes: &'a Modes,
+    /// The fault domains that it says have failed, and who is told of all that have.
+    pub domains: &'a Domains,
     /// When to stop by itself; arrivals from then on are not released.
     pub until: Option<Instant>,
     /// Reads steal when a bound was exceeded; `None` where the system tells none.
@@ -235,7 +238,8 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let (guard, steps, changes) =
         (Guard::new(setup.pulse, setup.modes), Steps::new(), Changes::new(setup.pressure, setup.modes));
     let (end, modes) = (None, (state.mode(), None));
-    let mut turn = Loop { setup, state, sink, report, evidence, handed, wake_at, end, guard, steps, changes, modes };
+    let mut turn =
+        Loop { setup, state, sink, report, evidence, handed, wake_at, end, guard, steps, changes, modes, failed: 0 };
     turn.tell_modes();
     if let Err(broken) = turn.turns(&mut timer) {
         turn.report.broken = Some(broken);
@@ -268,6 +272,8 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     changes: Changes<'a>,
     /// The mode that holds and the one that is gone to, as submitters and the application were told.
     modes: (Option<ModeId>, Option<ModeId>),
+    /// The fault domains that have failed, as all were told.
+    failed: u64,
 }
 
 impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
@@ -304,6 +310,9 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 }
             }
             self.guard.watch_lanes(self.setup.clock.now(), self.sink).map_err(Broken::Stalled)?;
+            while let Some(domain) = self.setup.domains.take() {
+                self.step(Event::Fail { domain }, self.setup.clock.now())?;
+            }
             self.take_submissions()?;
             self.change()?;
             let now = self.setup.clock.now();
@@ -400,6 +409,8 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 {
                     self.report.dropped = self.report.dropped.saturating_add(1);
                 }
+                // Accepted while submitters were being told.
+                Err(Broken::Refused(Refused::DomainFailed { .. })) => {}
                 other => other?,
             }
         }
@@ -428,21 +439,22 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             task.is_none_or(|(job, task)| usize::from(job.segment).saturating_add(1) >= task.segments.len());
         let handed = self.handed.get(lane.index()).copied().unwrap_or(execution.began);
         if let (Some(report), Some(desc)) = (self.report.lanes.get_mut(lane.index()), desc) {
-            report.add(handed, execution, now, completes);
+            report.add(handed, execution, now);
             if let Some(evidence) = self.evidence.get_mut(lane.index()) {
                 evidence.add_job(handed, execution, now, desc.segment_overhead().unwrap_or(Duration::MAX));
             }
         }
-        match done.fault {
-            None => {}
-            Some(Fault::JobFailed) => {
-                if let Some(job) = job {
-                    self.sink.record(execution.ended, Kind::Failed { job: job.reference(), lane });
-                }
-            }
+        let (began, ended) = (execution.began, execution.ended);
+        let event = match done.fault {
+            None => Event::Completed { lane, began, ended },
+            Some(Fault::JobFailed) => Event::Failed { lane, began, ended },
             Some(fault) => return Err(Broken::Lane { lane, fault }),
+        };
+        self.step(event, now)?;
+        let has_failed = task.is_some_and(|(_, task)| self.has_failed(task));
+        if let Some(report) = self.report.lanes.get_mut(lane.index()) {
+            report.jobs = report.jobs.saturating_add(u64::from(completes && !has_failed));
         }
-        self.step(Event::Completed { lane, began: execution.began, ended: execution.ended }, now)?;
         // Of an aborted job, too, the response is known now.
         let goes_on = |job: &aegis_core::dispatch::Job| {
             let left = self.state.waiting(job.task).next().into_iter().chain(self.state.running(lane));
@@ -456,6 +468,12 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             }
         }
         Ok(())
+    }
+
+    /// Whether a task's domain has failed.
+    fn has_failed(&self, task: &TaskDesc) -> bool {
+        let domain = task.domain.and_then(|domain| self.failed.checked_shr(u32::from(domain.0)));
+        domain.is_some_and(|from| from & 1 == 1)
     }
 
     /// Records what the machine did to the lane in the busy interval of a job that exceeded its bound.
@@ -488,6 +506,11 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             self.modes = modes;
             self.tell_modes();
         }
+        if self.failed != self.state.failed_domains() {
+            self.failed = self.state.failed_domains();
+            self.setup.domains.tell(self.failed);
+            self.setup.submissions.fail(self.failed);
+        }
         for (position, job) in start.iter().enumerate() {
             let Some(job) = job else { continue };
             let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));
@@ -511,11 +534,10 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
 
 impl LaneReport {
     /// Adds one piece of a job.
-    fn add(&mut self, handed: Instant, execution: &crate::evidence::Execution, seen: Instant, completes: bool) {
+    fn add(&mut self, handed: Instant, execution: &crate::evidence::Execution, seen: Instant) {
         let there = execution.began.saturating_since(handed);
         let back = seen.saturating_since(execution.ended);
         let length = execution.ended.saturating_since(execution.began);
-        self.jobs = self.jobs.saturating_add(u64::from(completes));
         self.busy = self.busy.checked_add(length).unwrap_or(Duration::MAX);
         self.max_dispatch = self.max_dispatch.max(there.checked_add(back).unwrap_or(Duration::MAX));
     }

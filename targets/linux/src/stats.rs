@@ -1,6 +1,7 @@
 //! What happened to each task, counted as the records are made, so that a lost record loses no count.
 
-use aegis_core::trace::{Kind, Recorder, Sink};
+use aegis_core::desc::MOST_DOMAINS;
+use aegis_core::trace::{Cause, JobRef, Kind, Recorder, Sink};
 use aegis_core::{Duration, Instant, TaskId};
 
 /// The counts of one task.
@@ -10,7 +11,7 @@ pub struct TaskStats {
     pub jobs: u64,
     /// Jobs that failed alone and delivered nothing; they complete like others, or are aborted.
     pub failed: u64,
-    /// Jobs that ended without what was left of them, after an overrun or a miss: they delivered nothing and are not among the completed.
+    /// Jobs that ended without what was left of them, after an overrun or a miss or because their fault domain had failed: they delivered nothing and are not among the completed.
     pub aborted: u64,
     /// Jobs that ended after their deadline or had not completed at the end of the run.
     pub misses: u64,
@@ -24,6 +25,8 @@ pub struct TaskStats {
     pub skipped: u64,
     /// Arrivals that a level of memory pressure withheld. Those that are refused when they are submitted do not count.
     pub withheld: u64,
+    /// Jobs that had not ended when their task's fault domain failed, without those that ran then.
+    pub dropped: u64,
     /// Jobs whose response exceeded the proven bound.
     pub exceeded: u64,
     /// Those of them that the machine's disturbances explain.
@@ -91,19 +94,32 @@ pub struct ModeStats {
     pub longest: Duration,
 }
 
+/// How a fault domain failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// When.
+    pub at: Instant,
+    /// Why.
+    pub cause: Cause,
+    /// The job that was the cause; `None` where it was said from outside.
+    pub job: Option<JobRef>,
+}
+
 /// The counts of all tasks, in the plan's order.
 #[derive(Clone, Debug)]
 pub struct Tally<const TASKS: usize> {
     tasks: [TaskStats; TASKS],
     levels: LevelStats,
     modes: ModeStats,
+    domains: [Option<Failure>; MOST_DOMAINS],
 }
 
 impl<const TASKS: usize> Tally<TASKS> {
     /// Nothing happened yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { tasks: [TaskStats::default(); TASKS], levels: LevelStats::default(), modes: ModeStats::default() }
+        let (levels, modes) = (LevelStats::default(), ModeStats::default());
+        Self { tasks: [TaskStats::default(); TASKS], levels, modes, domains: [None; MOST_DOMAINS] }
     }
 
     /// The counts in the plan's order.
@@ -124,8 +140,14 @@ impl<const TASKS: usize> Tally<TASKS> {
         self.modes
     }
 
+    /// How each fault domain failed; `None` for those that did not, and those that the plan has not.
+    #[must_use]
+    pub const fn domains(&self) -> &[Option<Failure>; MOST_DOMAINS] {
+        &self.domains
+    }
+
     /// Counts one event.
-    pub fn observe(&mut self, kind: &Kind) {
+    pub fn observe(&mut self, at: Instant, kind: &Kind) {
         match *kind {
             Kind::Completed { job, response, execution, .. } => {
                 self.with(job.task, |task| task.complete(response, execution));
@@ -155,6 +177,14 @@ impl<const TASKS: usize> Tally<TASKS> {
                 self.modes.changed = self.modes.changed.saturating_add(1);
                 self.modes.late = self.modes.late.saturating_add(u64::from(took > bound));
                 self.modes.longest = self.modes.longest.max(took);
+            }
+            Kind::DomainFailed { domain, cause, job } => {
+                if let Some(failure) = self.domains.get_mut(domain.index()) {
+                    *failure = Some(Failure { at, cause, job });
+                }
+            }
+            Kind::Dropped { task, count } => {
+                self.with(task, |task| task.dropped = task.dropped.saturating_add(u64::from(count)));
             }
             Kind::Skipped { task, .. } => self.with(task, |task| task.skipped = task.skipped.saturating_add(1)),
             Kind::Exceeded { job, .. } => self.with(job.task, |task| task.exceeded = task.exceeded.saturating_add(1)),
@@ -206,16 +236,18 @@ pub struct Counted<'a, const TASKS: usize> {
 
 impl<const TASKS: usize> Sink for Counted<'_, TASKS> {
     fn record(&mut self, at: Instant, kind: Kind) {
-        self.tally.observe(&kind);
+        self.tally.observe(at, &kind);
         self.recorder.record(at, kind);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LevelStats, Tally, TaskStats};
-    use aegis_core::trace::{JobRef, Kind};
-    use aegis_core::{Duration, Instant, LaneId, LevelId, TaskId};
+    use super::{Failure, LevelStats, Tally, TaskStats};
+    use aegis_core::trace::{Cause, JobRef, Kind};
+    use aegis_core::{DomainId, Duration, Instant, LaneId, LevelId, TaskId};
+
+    const AT: Instant = Instant::from_ns(77);
 
     #[test]
     fn counts_follow_the_events_of_their_own_task() {
@@ -224,43 +256,58 @@ mod tests {
         let (began, ended) = (Instant::from_ns(10), Instant::from_ns(40));
         for (response, execution) in [(30, 30), (50, 20)] {
             let (response, execution) = (Duration::from_ns(response), Duration::from_ns(execution));
-            tally.observe(&Kind::Completed { job, lane: LaneId(0), began, ended, response, execution });
+            tally.observe(AT, &Kind::Completed { job, lane: LaneId(0), began, ended, response, execution });
         }
-        tally.observe(&Kind::Rejected { task: TaskId(1), arrival: began, count: 3 });
+        tally.observe(AT, &Kind::Rejected { task: TaskId(1), arrival: began, count: 3 });
         let (response, bound) = (Duration::from_ns(50), Duration::from_ns(40));
-        tally.observe(&Kind::Exceeded { job, response, bound });
-        tally.observe(&Kind::Disturbed {
-            job,
-            wakeup_latency: Duration::ZERO,
-            wakeup_excess: Duration::ZERO,
-            steal: Duration::ZERO,
-            off_core: Duration::from_ns(10),
-            involuntary_switches: 1,
-            explained: true,
-        });
+        tally.observe(AT, &Kind::Exceeded { job, response, bound });
+        tally.observe(
+            AT,
+            &Kind::Disturbed {
+                job,
+                wakeup_latency: Duration::ZERO,
+                wakeup_excess: Duration::ZERO,
+                steal: Duration::ZERO,
+                off_core: Duration::from_ns(10),
+                involuntary_switches: 1,
+                explained: true,
+            },
+        );
         let stats = tally.tasks()[1];
         assert_eq!((stats.jobs, stats.rejected, stats.exceeded, stats.explained), (2, 3, 1, 1));
         assert_eq!((stats.max_response.as_ns(), stats.mean_response().as_ns()), (50, 40));
         assert_eq!((stats.max_execution.as_ns(), stats.ratio_ppm(bound)), (30, 1_250_000));
         assert_eq!(tally.tasks()[0], Default::default());
     }
+
+    #[test]
+    fn a_failed_domain_is_told_with_its_time_and_cause_and_the_jobs_that_it_dropped() {
+        let mut tally: Tally<2> = Tally::new();
+        let job = Some(JobRef { task: TaskId(1), request: 1 });
+        tally.observe(AT, &Kind::DomainFailed { domain: DomainId(3), cause: Cause::Miss, job });
+        tally.observe(AT, &Kind::Dropped { task: TaskId(0), count: 2 });
+        assert_eq!(tally.domains()[3], Some(Failure { at: AT, cause: Cause::Miss, job }));
+        assert_eq!(tally.domains().iter().flatten().count(), 1);
+        assert_eq!([0, 1].map(|task: usize| tally.tasks()[task].dropped), [2, 0]);
+    }
+
     #[test]
     fn misses_aborted_jobs_and_levels_of_pressure_are_counted() {
         let mut tally: Tally<2> = Tally::new();
         let (task, level, at, ns) = (TaskId(0), LevelId(1), Instant::from_ns(9), Duration::from_ns);
         let job = JobRef { task, request: 1 };
         for recent in [1, 3, 2] {
-            tally.observe(&Kind::Missed { job, lateness: ns(7), recent });
+            tally.observe(AT, &Kind::Missed { job, lateness: ns(7), recent });
         }
         let (response, execution, lane) = (ns(60), ns(50), LaneId(0));
-        tally.observe(&Kind::Aborted { job, lane, segment: 1, began: at, ended: at, response, execution });
-        tally.observe(&Kind::Withheld { task, arrival: at, count: 4, level });
-        tally.observe(&Kind::Withheld { task, arrival: at, count: 1, level });
-        tally.observe(&Kind::Pressure { from: None, to: Some(level), settles: Some(ns(10)) });
-        tally.observe(&Kind::Pressure { from: Some(level), to: None, settles: None });
+        tally.observe(AT, &Kind::Aborted { job, lane, segment: 1, began: at, ended: at, response, execution });
+        tally.observe(AT, &Kind::Withheld { task, arrival: at, count: 4, level });
+        tally.observe(AT, &Kind::Withheld { task, arrival: at, count: 1, level });
+        tally.observe(AT, &Kind::Pressure { from: None, to: Some(level), settles: Some(ns(10)) });
+        tally.observe(AT, &Kind::Pressure { from: Some(level), to: None, settles: None });
         // What takes exactly as long as planned is not late.
         for took in [9, 10, 11] {
-            tally.observe(&Kind::Settled { level, took: ns(took), bound: ns(10) });
+            tally.observe(AT, &Kind::Settled { level, took: ns(took), bound: ns(10) });
         }
         let expected = TaskStats {
             misses: 3,

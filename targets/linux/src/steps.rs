@@ -4,7 +4,7 @@
 //! overheads of each: so it assumes that what a step does for one lane, hand-over included, takes at most that lane's
 //! dispatch overhead. A step serves the lane of its event and each lane that it starts a segment on; one that serves
 //! none, because it only releases jobs or looks at budgets, is part of every lane's overhead. A change of the level of memory
-//! pressure, or of the mode, is no lane's event: the plan has one step of the lane with the largest overhead for it. Where a step is longer, the wait of
+//! pressure, or of the mode, or the failure of a domain, is no lane's event: the plan has one step of the lane with the largest overhead for it. Where a step is longer, the wait of
 //! other lanes may be longer than their bounds count on, even if no job happened to wait.
 
 use crate::evidence::ThreadCounters;
@@ -77,11 +77,13 @@ impl Steps {
 /// What the plan allows for a step that was told `event` and starts these jobs.
 pub(crate) fn allowed<const LANES: usize>(system: &SystemDesc, event: Event, start: &[Option<Job>; LANES]) -> Duration {
     let of_event = match event {
-        Event::Completed { lane, .. } | Event::Preempted { lane, .. } => Some(lane.index()),
+        Event::Completed { lane, .. } | Event::Failed { lane, .. } | Event::Preempted { lane, .. } => {
+            Some(lane.index())
+        }
         Event::Submit { task, .. } => system.tasks.get(task.index()).map(|task| task.lane.index()),
         Event::Timer | Event::Stop { .. } => None,
-        // What the thread wait of every lane has for a change of level or mode.
-        Event::Pressure { .. } | Event::Mode { .. } => {
+        // What the thread wait of every lane has for a change of level or mode, and for each failure of a domain.
+        Event::Pressure { .. } | Event::Mode { .. } | Event::Fail { .. } => {
             let lanes = system.lanes.iter().enumerate();
             lanes.max_by_key(|(_, lane)| lane.dispatch_overhead.as_ns()).map(|(position, _)| position)
         }
@@ -100,7 +102,7 @@ mod tests {
     use aegis_core::desc::{LaneDesc, SystemDesc, TaskDesc};
     use aegis_core::dispatch::{Event, Job};
     use aegis_core::trace::Kind;
-    use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, TaskId};
+    use aegis_core::{DomainId, Duration, Instant, LaneId, LevelId, ModeId, TaskId};
 
     const fn us(value: u64) -> Duration {
         Duration::from_ns(value * 1_000)
@@ -122,6 +124,8 @@ mod tests {
             (Event::Timer, [job, None, job], 160),
             (Event::Pressure { level: None }, [None; 3], 100),
             (Event::Mode { mode: ModeId(0) }, [None, None, job], 160),
+            (Event::Fail { domain: DomainId(0) }, [None, job, None], 140),
+            (Event::Failed { lane: LaneId(2), began: at, ended: at }, [None; 3], 60),
             (completed(2), [None; 3], 60),
             (completed(2), [job, None, job], 160),
             (completed(0), [None, job, job], 200),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  submit ─▶ at the end of the run or later?           ─▶ refused, nobody wakes
+//!         ─▶ of a fault domain that has failed?       ─▶ refused, nobody wakes
 //!         ─▶ withheld by a level of pressure?         ─▶ refused, nobody wakes
 //!         ─▶ not of the mode that holds?              ─▶ refused, nobody wakes
 //!         ─▶ earlier than a period after the last one? ─▶ refused, nobody wakes
@@ -13,7 +14,8 @@
 //! step a period for each task, which is a term of the analysis.
 //!
 //! The orchestration thread tells the end of the run as soon as it is known. A thread may have taken its stamp, at that end or
-//! later, while it was being told: that arrival is accepted here, and dropped there.
+//! later, while it was being told: that arrival is accepted here, and dropped there. So is one that comes while the failure of its
+//! task's domain is being told.
 
 use crate::bell::Bell;
 use crate::clock::Clock;
@@ -42,6 +44,9 @@ pub enum SubmitError {
     /// The mode that holds does not have the task, or the one that is gone to does not. Transient: submit again in a mode that has it.
     #[error("the task is not of the mode that holds, or of the one that is gone to")]
     NotInMode,
+    /// The task's fault domain has failed. Permanent: nothing starts it again in this run.
+    #[error("the task's fault domain `{0}` has failed")]
+    DomainFailed(&'static str),
     /// The vehicle does not run yet, or no more. Transient before its start, permanent after its end.
     #[error("the vehicle does not run")]
     NotRunning,
@@ -55,6 +60,8 @@ pub enum SubmitError {
 struct Slot {
     /// The least time between two arrivals, in nanoseconds; `None` for a task that is not submitted.
     period: Option<u64>,
+    /// The bit and the name of its fault domain; no bit where it lies in none.
+    domain: (u64, &'static str),
     /// When the next arrival is taken.
     next: AtomicU64,
     /// The arrival that waits, plus one; 0: none; [`TAKEN`]: a thread is about to say.
@@ -75,6 +82,8 @@ pub struct Submissions {
     running: OnceLock<(Clock, Arc<Bell>)>,
     /// The first instant from which on no arrival is taken, in nanoseconds; the greatest number while none is known.
     end: AtomicU64,
+    /// A bit for each fault domain that has failed.
+    failed: AtomicU64,
 }
 
 impl Submissions {
@@ -83,13 +92,18 @@ impl Submissions {
     pub fn new(system: &SystemDesc) -> Arc<Self> {
         let slot = |task: &aegis_core::desc::TaskDesc| Slot {
             period: (task.release == Release::Submitted).then(|| task.period.as_ns()),
+            domain: task.domain.map_or((0, ""), |domain| {
+                let name = system.domains.get(domain.index()).map_or("", |domain| domain.name);
+                (1_u64.checked_shl(u32::from(domain.0)).unwrap_or(0), name)
+            }),
             next: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             withheld: AtomicBool::new(false),
             out_of_mode: AtomicBool::new(false),
         };
         let slots = system.tasks.iter().map(slot).collect();
-        Arc::new(Self { slots, running: OnceLock::new(), end: AtomicU64::new(u64::MAX) })
+        let (end, failed) = (AtomicU64::new(u64::MAX), AtomicU64::new(0));
+        Arc::new(Self { slots, running: OnceLock::new(), end, failed })
     }
 
     /// From now on arrivals are taken, by this clock; the bell wakes who takes them.
@@ -116,6 +130,9 @@ impl Submissions {
             let now = clock.now();
             if now.as_ns() >= self.end.load(Ordering::Acquire) {
                 return Err(SubmitError::NotRunning);
+            }
+            if self.failed.load(Ordering::Acquire) & slot.domain.0 != 0 {
+                return Err(SubmitError::DomainFailed(slot.domain.1));
             }
             if slot.withheld.load(Ordering::Acquire) {
                 return Err(SubmitError::Withheld);
@@ -167,6 +184,11 @@ impl Submissions {
             });
             slot.out_of_mode.store(is_out, Ordering::Release);
         }
+    }
+
+    /// From now on arrivals of tasks of these fault domains, each a bit, are refused.
+    pub(crate) fn fail(&self, domains: u64) {
+        self.failed.store(domains, Ordering::Release);
     }
 
     /// Lets an arrival wait as if it had been stamped before the end was told.

@@ -3,10 +3,11 @@
 use crate::machine::{Machine, Void};
 use crate::orchestrate::Report;
 use crate::sources::SourceReport;
-use crate::stats::{LevelStats, ModeStats, TaskStats};
+use crate::stats::{Failure, LevelStats, ModeStats, TaskStats};
 use crate::verdict::Verdict;
 use aegis_core::Duration;
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{DomainDesc, SystemDesc};
+use aegis_core::trace::JobRef;
 use serde::Serialize;
 use std::path::Path;
 use std::{fs, io};
@@ -44,6 +45,8 @@ pub struct Summary {
     pub modes: Option<ModeSummary>,
     /// What came of watching sources of pressure; null where the plan watches none.
     pub watched: Option<Vec<SourceReport>>,
+    /// The fault domains, in the plan's order.
+    pub domains: Vec<DomainSummary>,
     /// How the vehicle watched itself; null where it did not.
     pub watchdog: Option<WatchdogSummary>,
     /// Whether every released job had completed at the end.
@@ -86,6 +89,7 @@ pub struct TaskSummary {
     pub rejected: u64,
     pub skipped: u64,
     pub withheld: u64,
+    pub dropped: u64,
     pub exceeded: u64,
     pub explained: u64,
     pub max_response_ns: u64,
@@ -225,6 +229,23 @@ pub struct ModeSummary {
     pub dropped: u64,
 }
 
+/// A fault domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct DomainSummary {
+    /// Its name.
+    pub name: String,
+    /// Whether it failed.
+    pub failed: bool,
+    /// When; null where it did not.
+    pub at_ns: Option<u64>,
+    /// `overrun`, `miss`, `failure`, `outside`; null where it did not.
+    pub cause: Option<&'static str>,
+    /// The task whose job was the cause; null where none was.
+    pub task: Option<String>,
+    /// That job's request; null where none was.
+    pub request: Option<u64>,
+}
+
 /// The exit status.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ExitSummary {
@@ -251,6 +272,8 @@ pub struct Parts<'a, const LANES: usize> {
     pub levels: LevelStats,
     /// What changes of the mode came to.
     pub modes: ModeStats,
+    /// How fault domains failed.
+    pub domains: &'a [Option<Failure>],
     /// The pools.
     pub memory: &'a [MemorySummary],
     /// The trace's counts.
@@ -300,6 +323,7 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             dropped: report.dropped,
         }),
         watched: system.watch.is_some().then(|| parts.watched.to_vec()),
+        domains: domains(system, parts.domains),
         watchdog: system.watchdog.map(|desc| WatchdogSummary {
             timeout_ns: desc.timeout.as_ns(),
             on_stall: desc.on_stall.name(),
@@ -310,6 +334,20 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
         drained: report.drained,
         exit: ExitSummary { status: parts.verdict.status, why: parts.verdict.why.clone() },
     }
+}
+
+fn domains(system: &SystemDesc, failures: &[Option<Failure>]) -> Vec<DomainSummary> {
+    let task = |job: &JobRef| system.tasks.get(job.task.index()).map(|task| task.name.to_owned());
+    let pairs = system.domains.iter().zip(failures);
+    let summary = |(domain, failure): (&DomainDesc, &Option<Failure>)| DomainSummary {
+        name: domain.name.to_owned(),
+        failed: failure.is_some(),
+        at_ns: failure.map(|failure| failure.at.as_ns()),
+        cause: failure.map(|failure| failure.cause.name()),
+        task: failure.and_then(|failure| task(&failure.job?)),
+        request: failure.and_then(|failure| Some(failure.job?.request)),
+    };
+    pairs.map(summary).collect()
 }
 
 fn tasks(system: &SystemDesc, stats: &[TaskStats]) -> Vec<TaskSummary> {
@@ -327,6 +365,7 @@ fn tasks(system: &SystemDesc, stats: &[TaskStats]) -> Vec<TaskSummary> {
         rejected: stats.rejected,
         skipped: stats.skipped,
         withheld: stats.withheld,
+        dropped: stats.dropped,
         exceeded: stats.exceeded,
         explained: stats.explained,
         max_response_ns: stats.max_response.as_ns(),
@@ -392,11 +431,11 @@ mod tests {
     use crate::fixture;
     use crate::machine::{Machine, Void};
     use crate::orchestrate::{LaneReport, Report};
-    use crate::stats::{LevelStats, ModeStats, TaskStats};
+    use crate::stats::{Failure, LevelStats, ModeStats, TaskStats};
     use crate::steps::StepReport;
     use crate::verdict::{Findings, judge};
-    use aegis_core::desc::{ModeDesc, OnStall, SystemDesc, WatchDesc, WatchdogDesc, WatchedSource};
-    use aegis_core::trace::VoidReason;
+    use aegis_core::desc::{DomainDesc, ModeDesc, OnStall, SystemDesc, WatchDesc, WatchdogDesc, WatchedSource};
+    use aegis_core::trace::{Cause, JobRef, VoidReason};
     use aegis_core::{Duration, Instant, TaskId};
 
     #[test]
@@ -442,6 +481,14 @@ mod tests {
                 stats: &[stats],
                 report: &report,
                 levels: LevelStats { changes: 3, settled: 2, late: 1 },
+                domains: &[
+                    None,
+                    Some(Failure {
+                        at: Instant::from_ns(5),
+                        cause: Cause::Miss,
+                        job: Some(JobRef { task: TaskId(0), request: 3 }),
+                    }),
+                ],
                 modes: ModeStats { requested: 5, changed: 4, late: 1, longest: fixture::ms(9) },
                 memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
                 trace: TraceSummary { records: 99, lost: 1 },
@@ -459,11 +506,14 @@ mod tests {
         let modes: &[ModeDesc] = Box::leak(Box::new([mode(7), mode(8)]));
         let levels = &[fixture::LEVEL];
         let watch = Some(WatchDesc { interval: fixture::ms(1_000), hold: fixture::ms(1_000), thresholds: &[] });
-        let summary = parts(&SystemDesc { watchdog: Some(watchdog), watch, levels, modes, ..*system });
+        let domains = &[DomainDesc { name: "vision" }, DomainDesc { name: "maps" }];
+        let summary = parts(&SystemDesc { watchdog: Some(watchdog), watch, levels, modes, domains, ..*system });
         let value = serde_json::to_value(&summary).unwrap();
         assert_eq!(value["pressure"], serde_json::json!({"changes": 3, "settled": 2, "late": 1}));
         let expected = serde_json::json!([{"source": "io-full", "asked": 2, "worst": 345, "unreadable": 1}]);
         assert_eq!(value["watched"], expected);
+        let failed = serde_json::json!({"name": "maps", "failed": true, "at_ns": 5, "cause": "miss", "task": "face", "request": 3});
+        assert_eq!((&value["domains"][1], &value["domains"][0]["cause"]), (&failed, &serde_json::Value::Null));
         let task = &value["tasks"][0];
         assert_eq!((&task["aborted"], &task["withheld"], &task["skipped"]), (&3.into(), &4.into(), &5.into()));
         assert_eq!(

@@ -20,9 +20,11 @@ pub struct Findings {
     pub exceeded: u64,
     /// Those of them that the machine explains.
     pub explained: u64,
+    /// The names of the fault domains that failed.
+    pub failed_domains: Vec<&'static str>,
     /// Jobs that failed alone.
     pub failed: u64,
-    /// Jobs that were aborted after an overrun or a miss.
+    /// Jobs that were aborted after an overrun or a miss, or because their domain failed.
     pub aborted: u64,
     /// The orchestration thread's steps.
     pub steps: StepReport,
@@ -68,6 +70,11 @@ pub fn judge(findings: &Findings) -> Verdict {
         let stalls = if findings.stalls == 1 { "once".to_owned() } else { format!("{} times", findings.stalls) };
         let what = "a lane or the orchestration thread stood still for longer than the watchdog allows,";
         return verdict(1, format!("{what} {stalls}"));
+    }
+    if !findings.failed_domains.is_empty() {
+        let names = findings.failed_domains.join("\", \"");
+        let what = if findings.failed_domains.len() > 1 { "fault domains" } else { "fault domain" };
+        return verdict(1, format!("the {what} \"{names}\" failed: nothing of its tasks was delivered from then on"));
     }
     if findings.failed > 0 {
         return verdict(1, format!("{} jobs failed and delivered nothing", findings.failed));
@@ -178,6 +185,11 @@ mod tests {
         assert_eq!(judge(&failed).why, "2 jobs failed and delivered nothing");
         let aborted = Findings { aborted: 3, misses: 1, ..findings(0, 0) };
         assert_eq!(judge(&aborted).why, "3 jobs were aborted and delivered nothing");
+        let gone = Findings { failed_domains: vec!["maps"], ..failed.clone() };
+        let why = "the fault domain \"maps\" failed: nothing of its tasks was delivered from then on";
+        assert_eq!((judge(&gone).status, judge(&gone).why.as_str()), (1, why));
+        let all_gone = Findings { failed_domains: vec!["maps", "vision"], ..failed };
+        assert!(judge(&all_gone).why.starts_with("the fault domains \"maps\", \"vision\" failed: "));
         let stalled = Findings { stalls: 1, failed: 2, ..findings(0, 0) };
         let why = "a lane or the orchestration thread stood still for longer than the watchdog allows, once";
         assert_eq!((judge(&stalled).status, judge(&stalled).why.as_str()), (1, why));

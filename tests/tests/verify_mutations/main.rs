@@ -12,6 +12,7 @@
 )]
 
 mod again;
+mod domains;
 mod interleaved;
 mod models;
 mod modes;

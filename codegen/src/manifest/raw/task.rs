@@ -45,6 +45,7 @@ pub(crate) struct Task {
     pub(crate) budget: Budget,
     pub(crate) on_overrun: RawAnswer,
     pub(crate) on_miss: RawAnswer,
+    pub(crate) on_failure: RawAnswer,
     pub(crate) miss_window: u8,
 }
 
@@ -64,16 +65,26 @@ impl Task {
     }
 }
 
-/// What is done about an overrun or a miss.
+/// What is done about an overrun, a miss or a failed job.
 #[derive(Clone)]
 pub(crate) enum RawAnswer {
+    /// Nothing but the record, as nothing is given.
+    Default,
     /// What a word says.
-    Word(Answer),
+    Word(Spanned<Answer>),
     /// Another mode is gone to; `None` where its name cannot be read.
     Mode(Option<Spanned<String>>),
 }
 
 impl RawAnswer {
+    /// Where it says that the domain fails, if it does.
+    pub(crate) fn fails(&self) -> Option<Span> {
+        match self {
+            Self::Word(word) if *word.get_ref() == Answer::FailDomain => Some(word.span()),
+            _ => None,
+        }
+    }
+
     /// The mode's name.
     pub(crate) const fn mode(&self) -> Option<&Spanned<String>> {
         match self {
@@ -159,9 +170,10 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let staged = section.has("stages");
     let period = section.required("period", "period = \"33ms\"", |s, key| time(s, key, false));
     let deadline = if section.has("deadline") { time(section, "deadline", false) } else { period.clone() };
-    let on_miss = answer(section, "on-miss");
+    let on_miss = answer(section, "on-miss", &Answer::ALL);
     let miss_window = section.count("miss-window", 1, LONGEST_MISS_WINDOW);
-    let on_overrun = answer(section, "on-overrun");
+    let on_overrun = answer(section, "on-overrun", &Answer::ALL);
+    let on_failure = answer(section, "on-failure", &[Answer::Continue, Answer::FailDomain]);
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
     let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
     section.choice("early", &[("reject", ())], &["defer"]);
@@ -192,8 +204,9 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         hooks: time(section, "hooks", true),
         margin_ppm: section.margin("margin"),
         budget: budget(section, staged),
-        on_overrun: on_overrun.unwrap_or(RawAnswer::Word(Answer::Continue)),
-        on_miss: on_miss.unwrap_or(RawAnswer::Word(Answer::Continue)),
+        on_overrun: on_overrun.unwrap_or(RawAnswer::Default),
+        on_miss: on_miss.unwrap_or(RawAnswer::Default),
+        on_failure: on_failure.unwrap_or(RawAnswer::Default),
         miss_window: miss_window.map_or(Manifest::MISS_WINDOW, Spanned::into_inner),
     }
 }
@@ -236,6 +249,7 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         budget: if number == 1 { whole.budget.clone() } else { Budget::default() },
         on_overrun: whole.on_overrun.clone(),
         on_miss: whole.on_miss.clone(),
+        on_failure: whole.on_failure.clone(),
         miss_window: whole.miss_window,
     };
     section.finish();
@@ -249,12 +263,11 @@ fn execution(section: &mut Section<'_>) -> (Option<Span>, Option<Execution>) {
     (section.key_span("segments"), wcet.or(segments))
 }
 
-/// A word, or a table that names a mode.
-fn answer(section: &mut Section<'_>, key: &'static str) -> Option<RawAnswer> {
+/// One of `words`, or a table that names a mode.
+fn answer(section: &mut Section<'_>, key: &'static str, words: &[Answer]) -> Option<RawAnswer> {
     if !section.is_table(key) {
-        return section
-            .choice(key, &Answer::ALL.map(|answer| (answer.name(), answer)), &["fail-domain"])
-            .map(|word| RawAnswer::Word(*word.get_ref()));
+        let known: Vec<_> = words.iter().map(|answer| (answer.name(), *answer)).collect();
+        return section.choice(key, &known, &[]).map(RawAnswer::Word);
     }
     let mut table = section.section(key, "a word, or a table such as { mode = \"degraded\" }")?;
     let mode = table.required("mode", "mode = \"degraded\"", Section::text);

@@ -3,16 +3,17 @@
 use super::{Life, Phase, Reference};
 use aegis_core::desc::{Answer, TaskDesc};
 use aegis_core::dispatch::Job;
-use aegis_core::trace::{Kind, Limit};
+use aegis_core::trace::{Cause, Kind, Limit};
 use aegis_core::{Duration, Instant, LaneId, TaskId};
 
 impl Reference {
-    pub(super) fn complete(&mut self, lane: LaneId, began: u64, ended: u64) {
-        let mut life = self.settle(lane, began, ended);
+    /// The job's piece has ended.
+    pub(super) fn complete(&mut self, mut life: Life, lane: LaneId, began: u64, ended: u64) {
         let task = self.task(life.job.task);
         let is_stage = |other: &TaskDesc| other.stage.is_some_and(|stage| stage.after == life.job.task);
         let is_last = usize::from(life.job.segment) + 1 >= task.segments.len();
-        if self.aborts(&life, ended) && (!is_last || self.system.tasks.iter().any(is_stage)) {
+        let is_cut_short = self.aborts(&life, ended) && (!is_last || self.system.tasks.iter().any(is_stage));
+        if is_cut_short || self.has_failed(life.job.task) {
             return self.abort(life, lane, began, ended);
         }
         if usize::from(life.job.segment) + 1 < task.segments.len() {
@@ -42,6 +43,9 @@ impl Reference {
             self.note(ended, Kind::Exceeded { job: job.reference(), response, bound: task.response_bound });
         }
         for stage in stages {
+            if self.has_failed(TaskId(u16::try_from(stage).unwrap())) {
+                continue;
+            }
             self.arrive(stage, job.arrival.as_ns(), ended);
         }
     }
@@ -58,7 +62,7 @@ impl Reference {
         match self.task(task).on_miss {
             Answer::Continue => false,
             Answer::SkipNext => is_last,
-            Answer::AbortJob | Answer::SwitchMode(_) => true,
+            Answer::AbortJob | Answer::SwitchMode(_) | Answer::FailDomain => true,
         }
     }
 
@@ -74,6 +78,7 @@ impl Reference {
             let first = self.first_stage(job.task);
             self.skip_late[first] = true;
         }
+        self.fail_by(task.on_miss, job, Cause::Miss, at);
         if let Answer::SwitchMode(mode) = task.on_miss {
             self.answer.get_or_insert(mode);
         }
@@ -159,6 +164,7 @@ impl Reference {
             let first = self.first_stage(job.task);
             self.skip[first] = true;
         }
+        self.fail_by(self.task(job.task).on_overrun, &job, Cause::Overrun, at);
         if let Answer::SwitchMode(mode) = self.task(job.task).on_overrun {
             self.answer.get_or_insert(mode);
         }
@@ -186,16 +192,19 @@ impl Reference {
         {
             let length = task.segments[usize::from(life.job.segment)].as_ns();
             self.overran(life.job, Limit::Segment, length + (now - ends), length, now);
+            let position = self.running(lane).unwrap();
             self.lives[position].phase =
                 Phase::Running { job_ends, segment_ends, segment_overran: true, deadline_ends };
         }
         if job_ends < now && !life.overran {
             let budget = task.budget.as_ns();
             self.overran(life.job, Limit::Job, budget + (now - job_ends), budget, now);
+            let position = self.running(lane).unwrap();
             self.lives[position].overran = true;
         }
         if is_late {
             self.miss(&life.job, now);
+            let position = self.running(lane).unwrap();
             let life = &mut self.lives[position];
             life.missed = true;
             let Phase::Running { deadline_ends, .. } = &mut life.phase else { panic!("it runs") };

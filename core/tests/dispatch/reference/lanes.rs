@@ -16,7 +16,7 @@ impl Reference {
         if now <= chosen.deadline.as_ns() || !self.looks(chosen.task) {
             return Some((chosen, key));
         }
-        if self.task(chosen.task).on_miss == Answer::AbortJob {
+        if [Answer::AbortJob, Answer::FailDomain].contains(&self.task(chosen.task).on_miss) {
             let mut life = self.lives.remove(position);
             life.job.segment = life.job.segment.saturating_sub(1);
             self.abort(life, LaneId(u16::try_from(lane).unwrap()), now, now);

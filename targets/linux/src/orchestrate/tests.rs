@@ -4,6 +4,7 @@ use super::{Report, Setup, Stop, Timer, run_with};
 use crate::bell::Bell;
 use crate::changes::{Change, Changes};
 use crate::clock::Clock;
+use crate::domains::Domains;
 use crate::fixture;
 use crate::lane::LaneLink;
 use crate::modes::Modes;
@@ -70,6 +71,7 @@ fn run_later(
         submissions: &submissions,
         pressure: &pressure,
         modes: &modes,
+        domains: &Domains::new(system),
         until: Some(Instant::from_ns(until_ms * 1_000_000)),
         steal: None,
         samples: &samples,

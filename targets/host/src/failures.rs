@@ -1,0 +1,75 @@
+//! The fault domains that failed, in words.
+
+use aegis_core::Instant;
+use aegis_core::desc::SystemDesc;
+use aegis_core::trace::Cause;
+use aegis_linux::stats::{Failure, TaskStats};
+use aegis_linux::table::ms;
+
+/// The domains that failed, by name.
+pub(crate) fn failed(
+    system: &SystemDesc,
+    failures: &[Option<Failure>],
+) -> impl Iterator<Item = (&'static str, Failure)> {
+    system.domains.iter().zip(failures).filter_map(|(domain, failure)| Some((domain.name, (*failure)?)))
+}
+
+/// Tells of each domain that failed what its tasks lost.
+pub(crate) fn told_failures(system: &SystemDesc, failures: &[Option<Failure>], stats: &[TaskStats]) {
+    for (name, failure) in failed(system, failures) {
+        log::error!("{}", in_words(system, name, &failure, stats));
+    }
+}
+
+fn in_words(system: &SystemDesc, name: &str, failure: &Failure, stats: &[TaskStats]) -> String {
+    let lies_in = |domain: Option<aegis_core::DomainId>| {
+        domain.and_then(|domain| system.domains.get(domain.index())).is_some_and(|domain| domain.name == name)
+    };
+    let own = system.tasks.iter().zip(stats).filter(|(task, _)| lies_in(task.domain));
+    let dropped = own.map(|(_, stats)| stats.dropped).fold(0, u64::saturating_add);
+    let why = match failure.cause {
+        Cause::Overrun => "an overrun",
+        Cause::Miss => "a missed deadline",
+        Cause::Failure => "a failed job",
+        Cause::Outside => "a fault that was seen outside",
+    };
+    let job = failure.job.map_or_else(String::new, |job| {
+        let task = system.tasks.get(job.task.index()).map_or("", |task| task.name);
+        format!(" of task \"{task}\", request {}", job.request)
+    });
+    let after = ms(failure.at.saturating_since(Instant::START));
+    format!(
+        "DOMAIN FAILED: \"{name}\" after {after}, by {why}{job}; {dropped} waiting jobs were dropped, and its tasks ran no more"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{failed, in_words};
+    use aegis_core::desc::{DomainDesc, SystemDesc, TaskDesc};
+    use aegis_core::trace::{Cause, JobRef};
+    use aegis_core::{DomainId, Instant, TaskId};
+    use aegis_linux::stats::{Failure, TaskStats};
+
+    #[test]
+    fn a_failure_is_told_with_its_cause_and_what_was_lost() {
+        let tasks = &[
+            TaskDesc { name: "face", domain: Some(DomainId(1)), ..TaskDesc::EMPTY },
+            TaskDesc { name: "sign", ..TaskDesc::EMPTY },
+        ];
+        let domains = &[DomainDesc { name: "maps" }, DomainDesc { name: "vision" }];
+        let system = SystemDesc { tasks, domains, ..SystemDesc::EMPTY };
+        let stats = [2, 5].map(|dropped| TaskStats { dropped, ..TaskStats::default() });
+        let job = Some(JobRef { task: TaskId(0), request: 7 });
+        let failure = Failure { at: Instant::from_ns(1_500_000), cause: Cause::Miss, job };
+        assert_eq!(
+            in_words(&system, "vision", &failure, &stats),
+            "DOMAIN FAILED: \"vision\" after 1.500 ms, by a missed deadline of task \"face\", request 7; 2 waiting jobs were \
+             dropped, and its tasks ran no more"
+        );
+        let outside = Failure { cause: Cause::Outside, job: None, ..failure };
+        assert!(in_words(&system, "maps", &outside, &stats).contains("by a fault that was seen outside; 0 waiting"));
+        let names: Vec<_> = failed(&system, &[None, Some(failure)]).map(|(name, _)| name).collect();
+        assert_eq!(names, ["vision"]);
+    }
+}

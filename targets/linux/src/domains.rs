@@ -1,0 +1,143 @@
+//! Fault domains: any thread says that one has failed, lanes ask before they deliver, the orchestration thread lets the dispatcher
+//! know and tells all others.
+//!
+//! ```text
+//!  fail ─▶ failed already, or said so already? ─▶ nothing to do, nobody wakes
+//!       ─▶ bell ─▶ orchestration thread: Event::Fail ─▶ told ─▶ submissions refused, no output hook of its tasks begins
+//!  an overrun, a miss, a failed job ───────────────────▲
+//! ```
+//!
+//! A domain fails at most once in a run, so however often that is said, it costs the orchestration thread one step for each domain:
+//! a term of the analysis.
+
+use crate::bell::Bell;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use aegis_core::DomainId;
+use aegis_core::desc::SystemDesc;
+use std::sync::{Arc, OnceLock};
+
+/// Why a domain is not given up. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DomainError {
+    /// The plan has no such domain: permanent, the application was written for another plan.
+    #[error("the plan has no fault domain number {}", .0.0)]
+    Unknown(DomainId),
+    /// The vehicle has not begun to run: transient, say it again once it does.
+    #[error("the vehicle does not run yet")]
+    NotRunning,
+}
+
+/// What the application's threads, the lanes and the orchestration thread share.
+#[derive(Debug)]
+pub struct Domains {
+    count: usize,
+    bell: OnceLock<Arc<Bell>>,
+    /// A bit for each domain that was said to have failed, and is still to be looked at.
+    asked: AtomicU64,
+    /// A bit for each that has failed, as far as the orchestration thread has told.
+    failed: AtomicU64,
+}
+
+/// A domain's bit; none for one that no plan has.
+fn bit(domain: DomainId) -> u64 {
+    1_u64.checked_shl(u32::from(domain.0)).unwrap_or(0)
+}
+
+impl Domains {
+    /// None has failed.
+    #[must_use]
+    pub fn new(system: &SystemDesc) -> Arc<Self> {
+        let (asked, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { count: system.domains.len(), bell: OnceLock::new(), asked, failed })
+    }
+
+    /// From now on failures are taken; the bell wakes who takes them.
+    pub fn open(&self, bell: Arc<Bell>) {
+        // A second run of one vehicle does not exist: its storage is taken once.
+        let _ = self.bell.set(bell);
+    }
+
+    /// Says that a domain has failed, for a reason that only the application sees. Does not wait and uses no heap.
+    ///
+    /// # Errors
+    /// [`DomainError`].
+    pub fn fail(&self, domain: DomainId) -> Result<(), DomainError> {
+        if domain.index() >= self.count {
+            return Err(DomainError::Unknown(domain));
+        }
+        let bell = self.bell.get().ok_or(DomainError::NotRunning)?;
+        let before = self.asked.fetch_or(bit(domain), Ordering::AcqRel);
+        if (before | self.failed.load(Ordering::Acquire)) & bit(domain) == 0 {
+            bell.ring();
+        }
+        Ok(())
+    }
+
+    /// Whether a domain has failed, as far as the orchestration thread has told.
+    #[must_use]
+    pub fn has_failed(&self, domain: DomainId) -> bool {
+        self.failed.load(Ordering::Acquire) & bit(domain) != 0
+    }
+
+    /// The first domain that was said to have failed and had not; takes it.
+    pub(crate) fn take(&self) -> Option<DomainId> {
+        let failed = self.failed.load(Ordering::Acquire);
+        let asked = self.asked.load(Ordering::Acquire) & !failed;
+        let domain = DomainId(u16::try_from(asked.trailing_zeros()).ok().filter(|_| asked != 0)?);
+        self.asked.fetch_and(!bit(domain), Ordering::AcqRel);
+        Some(domain)
+    }
+
+    /// These have failed.
+    pub(crate) fn tell(&self, failed: u64) {
+        self.failed.store(failed, Ordering::Release);
+    }
+}
+
+/// A task's place in its domain: its lane asks before it delivers anything.
+#[derive(Clone, Debug)]
+pub struct Member {
+    domains: Arc<Domains>,
+    domain: Option<DomainId>,
+}
+
+impl Member {
+    /// The member that a task of this domain is, or of none.
+    #[must_use]
+    pub const fn new(domains: Arc<Domains>, domain: Option<DomainId>) -> Self {
+        Self { domains, domain }
+    }
+
+    /// Whether its domain has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.domain.is_some_and(|domain| self.domains.has_failed(domain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DomainError, Domains, Member};
+    use crate::bell::Bell;
+    use crate::fixture;
+    use aegis_core::DomainId;
+    use aegis_core::desc::{DomainDesc, SystemDesc};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_failure_is_taken_once_and_told_to_whom_it_concerns() {
+        let domains = &[DomainDesc { name: "vision" }, DomainDesc { name: "maps" }];
+        let domains = Domains::new(&SystemDesc { domains, ..*fixture::system(&[(10, 1)]) });
+        assert_eq!(domains.fail(DomainId(2)), Err(DomainError::Unknown(DomainId(2))));
+        assert_eq!(domains.fail(DomainId(64)), Err(DomainError::Unknown(DomainId(64))));
+        assert_eq!(domains.fail(DomainId(1)), Err(DomainError::NotRunning));
+        domains.open(Arc::new(Bell::new().unwrap()));
+        assert_eq!((domains.fail(DomainId(1)), domains.fail(DomainId(1))), (Ok(()), Ok(())));
+        assert!(!domains.has_failed(DomainId(1)), "nobody has told yet");
+        assert_eq!((domains.take(), domains.take()), (Some(DomainId(1)), None));
+        domains.tell(2);
+        assert_eq!((domains.fail(DomainId(1)), domains.take()), (Ok(()), None), "it has failed already");
+        let has_failed = |domain| Member::new(Arc::clone(&domains), domain).has_failed();
+        assert_eq!([None, Some(DomainId(0)), Some(DomainId(1))].map(has_failed), [false, false, true]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Fault domains in the orchestration loop: a job's failure, an overrun and the application end one, and the others go on.
+#![allow(clippy::unwrap_used, reason = "a test stops at whatever it did not expect")]
+
+mod common;
+
+use aegis_core::desc::{Answer, DomainDesc, Release, SystemDesc, TaskDesc};
+use aegis_core::trace::{Cause, Kind};
+use aegis_core::{DomainId, TaskId};
+use aegis_linux::lane::Fault;
+use aegis_linux::submissions::SubmitError;
+use common::{Act, Ran, Scenario, drive, drive_failing, fixture};
+
+/// Three tasks, the first two in one domain; the second is submitted.
+fn in_domain(first: TaskDesc) -> &'static SystemDesc {
+    let base = fixture::system(&[(10, 1), (20, 1), (40, 1)]);
+    let mut tasks = base.tasks.to_vec();
+    let domain = Some(DomainId(0));
+    tasks[0] = TaskDesc { domain, on_overrun: first.on_overrun, on_failure: first.on_failure, ..tasks[0] };
+    tasks[1] = TaskDesc { domain, release: Release::Submitted, ..tasks[1] };
+    let domains = &[DomainDesc { name: "vision" }];
+    Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), domains, ..*base }))
+}
+
+fn causes(ran: &Ran) -> Vec<Cause> {
+    let cause = |kind| match kind {
+        Kind::DomainFailed { cause, .. } => Some(cause),
+        _ => None,
+    };
+    ran.records.iter().filter_map(|record| cause(record.kind)).collect()
+}
+
+#[test]
+fn a_failed_job_ends_its_domain_and_no_other_task() {
+    let system = in_domain(TaskDesc { on_failure: Answer::FailDomain, ..TaskDesc::EMPTY });
+    let ran = drive::<3>(system, Act::Fail(Fault::JobFailed), Some(400), None);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!(causes(&ran), [Cause::Failure]);
+    let [first, second, third] = ran.stats[..] else { panic!("three tasks") };
+    assert_eq!((first.failed, first.aborted, first.jobs, second), (1, 1, 0, Default::default()));
+    assert_eq!(third.jobs + third.rejected, 10, "{third:?}");
+    assert_eq!(ran.report.lanes[0].jobs, third.jobs, "the lane counts what completed");
+    assert_eq!(ran.heap_operations, 0);
+}
+
+#[test]
+fn an_overrun_ends_its_domain_while_the_segment_still_runs() {
+    let system = in_domain(TaskDesc { on_overrun: Answer::FailDomain, ..TaskDesc::EMPTY });
+    let ran = drive::<3>(system, Act::Sleep(5_000), Some(400), None);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!(causes(&ran), [Cause::Overrun]);
+    let place = |wanted: fn(&Kind) -> bool| ran.records.iter().position(|record| wanted(&record.kind)).unwrap();
+    let failed = place(|kind| matches!(kind, Kind::DomainFailed { .. }));
+    let ended = place(|kind| matches!(kind, Kind::Aborted { .. }));
+    let step = |from: usize| ran.records[..from].iter().rposition(|record| matches!(record.kind, Kind::Stepped { .. }));
+    assert_ne!(step(failed), step(ended), "the timer saw it before the segment ended");
+    assert_eq!((ran.stats[0].aborted, ran.stats[0].jobs), (1, 0));
+    assert!(ran.stats[2].jobs >= 5, "{:?}", ran.stats[2]);
+}
+
+#[test]
+fn what_the_application_says_has_failed_submits_nothing_any_more() {
+    let system = in_domain(TaskDesc::EMPTY);
+    let mut answer = None;
+    let scenario = Scenario { for_ms: Some(400), ..Scenario::of(Act::Spin(100)) };
+    let ran = drive_failing::<3>(system, scenario, |submissions, _, _, domains| {
+        let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
+        while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
+            sleep(1);
+        }
+        sleep(100);
+        domains.fail(DomainId(0)).unwrap();
+        domains.fail(DomainId(0)).unwrap();
+        while !domains.has_failed(DomainId(0)) {
+            sleep(1);
+        }
+        answer = Some(submissions.submit(TaskId(1)));
+    });
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!((causes(&ran), answer), (vec![Cause::Outside], Some(Err(SubmitError::DomainFailed("vision")))));
+    let [first, second, third] = ran.stats[..] else { panic!("three tasks") };
+    assert!((3..=20).contains(&first.jobs) && second.jobs == 1, "{first:?} {second:?}");
+    assert_eq!(third.jobs + third.rejected, 10, "{third:?}");
+    assert_eq!(ran.heap_operations, 0);
+}
