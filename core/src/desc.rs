@@ -219,7 +219,7 @@ pub const LONGEST_MISS_WINDOW: u8 = 64;
 pub enum Release {
     /// The dispatcher's timer, at `phase + k · period`.
     Timer,
-    /// [`crate::dispatch::Event::Submit`], at least one period apart.
+    /// [`crate::dispatch::Event::Submit`], at least one period apart; see [`TaskDesc::defers`].
     Submitted,
     /// The completion of the previous stage's job: see [`TaskDesc::stage`].
     Stage,
@@ -247,6 +247,8 @@ pub struct TaskDesc {
     pub model: Option<ModelId>,
     /// Where its releases come from.
     pub release: Release,
+    /// Whether what is submitted too early arrives as soon as it may, instead of being refused; only under [`Release::Submitted`].
+    pub defers: bool,
     /// The order among the lane's tasks; unique within a lane.
     pub priority: Priority,
     /// The time between two arrivals.

@@ -84,10 +84,13 @@ pub enum Event {
     ///
     /// What is submitted first starts first: submit simultaneous arrivals with the most important first. The analysis
     /// assumes that a less important job started at least 1 ns before the one it blocks.
+    ///
+    /// A task that [defers](crate::desc::TaskDesc::defers) takes an arrival at any instant up to as many periods ahead as its queue is
+    /// long. What lies before the earliest permitted one arrives then: a period after its last arrival, deferred ones included.
     Submit {
         /// The task.
         task: TaskId,
-        /// When it arrived; at most now.
+        /// When it arrived; at most now, unless the task defers.
         arrival: Instant,
     },
     /// The lane's segment ended.
@@ -164,6 +167,11 @@ pub enum Refused {
     /// assumed otherwise, so the caller may retry at `earliest`: transient.
     TooEarly {
         /// The first permitted arrival.
+        earliest: Instant,
+    },
+    /// As many arrivals of the task are deferred as its queue is long: transient, the caller may submit again at `earliest`.
+    TooManyDeferred {
+        /// When another one is taken, if none comes first.
         earliest: Instant,
     },
     /// The plan has no such level of memory pressure: permanent.
@@ -257,7 +265,7 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     Ok(Actions { start, wake_at: next_wake(system, state) })
 }
 
-/// Records the end of a run, and a miss for each job that has not completed and whose deadline lies before `now`.
+/// Records the end of a run, what is still deferred, and a miss for each job that has not completed and whose deadline lies before `now`.
 pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
@@ -266,7 +274,11 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
 ) {
     sink.record(now, Kind::Ended);
     for position in 0..TASKS {
-        let first = finish::first_stage(system, TaskId(u16::try_from(position).unwrap_or(u16::MAX)));
+        let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
+        if let (Some(task), Some(own)) = (system.tasks.get(position), state.tasks.get_mut(position)) {
+            release::forgo(own, id, task, now, sink);
+        }
+        let first = finish::first_stage(system, id);
         let Some((window, mut misses)) = state.tasks.get(first.index()).map(|own| (own.window, own.misses)) else {
             continue;
         };

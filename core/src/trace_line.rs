@@ -62,6 +62,18 @@ impl<W: Write> Line<'_, W> {
                 self.instant("arrival", arrival);
                 self.number("queue_depth", queue_depth);
             }
+            Kind::Deferred { task, arrival, pending } => {
+                self.begin("deferred");
+                self.task(task);
+                self.instant("arrival", arrival);
+                self.number("pending", pending);
+            }
+            Kind::Dropped { task, arrival, count } => {
+                self.begin("dropped");
+                self.task(task);
+                self.instant("arrival", arrival);
+                self.number("count", count);
+            }
             Kind::Rejected { task, arrival, count } => {
                 self.begin("rejected");
                 self.task(task);

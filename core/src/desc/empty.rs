@@ -53,6 +53,7 @@ impl TaskDesc {
         lane: LaneId(0),
         model: None,
         release: Release::Timer,
+        defers: false,
         priority: Priority(0),
         period: Duration::ZERO,
         deadline: Duration::ZERO,

@@ -21,7 +21,7 @@ pub struct WrongSize;
 
 #[derive(Clone, Debug)]
 pub(super) struct TaskState<const QUEUE: usize> {
-    /// The next arrival that the timer releases, or the earliest that may be submitted.
+    /// The next arrival that the timer releases, or the earliest that may be submitted. Where some are deferred the first of them.
     pub(super) next: Instant,
     /// What the waiting jobs contribute to their lane's digest: see [`crate::trace::StateKey`].
     digest: u64,
@@ -30,6 +30,8 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) waiting: Queue<QUEUE>,
     /// Its position in the order of its lane, counted from the first task of the first lane.
     rank: u16,
+    /// How many submitted arrivals are deferred: to `next`, and then a period apart.
+    pub(super) deferred: u16,
     /// The first task that is the next stage after this one, and the next one that is so after the same task as this.
     pub(super) follower: Option<TaskId>,
     pub(super) sibling: Option<TaskId>,
@@ -54,6 +56,7 @@ impl<const QUEUE: usize> TaskState<QUEUE> {
             paused: None,
             waiting: Queue::EMPTY,
             rank: 0,
+            deferred: 0,
             follower: None,
             sibling: None,
             skip_next: false,
@@ -161,7 +164,8 @@ pub struct State<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     pub(super) lanes: [LaneState; LANES],
     /// The tasks by rank.
     pub(super) order: [u16; TASKS],
-    /// By task the arrivals that the timer releases next, [`NEVER`] where it releases none, and their tournament.
+    /// By task the arrivals that the timer releases next, deferred ones among them, [`NEVER`] where it releases none, and their
+    /// tournament.
     pub(super) arrivals: [Instant; TASKS],
     first_arrivals: [u16; TASKS],
     /// By rank the deadlines of the jobs that go first, [`NEVER`] where none waits, and of each EDF lane their tournament.

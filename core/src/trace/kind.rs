@@ -45,6 +45,24 @@ pub enum Kind {
         /// How many jobs of its lane wait now, itself included.
         queue_depth: u16,
     },
+    /// An arrival was submitted too early, or ahead, and comes later: its response counts from then.
+    Deferred {
+        /// The task.
+        task: TaskId,
+        /// When it arrives.
+        arrival: Instant,
+        /// How many arrivals of the task are deferred now, itself included.
+        pending: u16,
+    },
+    /// Deferred arrivals will not come, because their task's mode is left or the run ended before them.
+    Dropped {
+        /// The task.
+        task: TaskId,
+        /// The first of these arrivals.
+        arrival: Instant,
+        /// How many they are.
+        count: u16,
+    },
     /// Arrivals were refused because the task's queue was full: a transient error.
     Rejected {
         /// The task.

@@ -4,6 +4,7 @@
 
 mod across;
 mod bench;
+mod deferred;
 mod misses;
 mod modes;
 mod random;

@@ -8,7 +8,7 @@ use aegis_core::desc::{
     Answer, Backend, LaneDesc, LevelDesc, ModeDesc, ModelDesc, Policy, Preemption, Release, Slot, StageDesc,
     SystemDesc, TaskDesc, TensorLife,
 };
-use aegis_core::dispatch::{Event, State, step};
+use aegis_core::dispatch::{Event, Refused, State, step};
 use aegis_core::trace::{Kind, Limit};
 use aegis_core::{Bytes, Duration, Instant, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use proptest::prelude::*;
@@ -77,6 +77,8 @@ struct LaneSpec {
 struct TaskSpec {
     lane: usize,
     release: Release,
+    /// Whether what comes too early is deferred, if it is submitted.
+    defers: bool,
     /// Which of the tasks before it is the stage before it, if it is a stage.
     after: usize,
     /// Tasks of one lane have different ones by their positions.
@@ -119,6 +121,7 @@ impl Plan {
             let [jitter, budget, bound] = [jitter, budget, bound].map(ns);
             TaskDesc {
                 release: if is_stage || spec.release != Release::Stage { spec.release } else { Release::Timer },
+                defers: spec.defers && spec.release == Release::Submitted,
                 stage: is_stage.then_some(StageDesc { after, earliest: ns(0), latest: ns(0) }),
                 priority: Priority(spec.priority / 256 * 256 + u16::try_from(position).unwrap()),
                 model: spec.model.then_some(ModelId(0)),
@@ -238,20 +241,23 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     ];
     let on_miss = (on_miss, prop_oneof![3 => 1..=5_u8, 1 => Just(64)]);
     let answers = (on_overrun, on_miss);
-    let rest = (pieces, answers, 1..=4_u16, slots, any::<bool>());
+    let rest = (pieces, answers, 1..=4_u16, slots, any::<(bool, bool)>());
     (0..3_usize, release, any::<usize>(), any::<u16>(), times, rest).prop_map(
-        |(lane, release, after, priority, times, (segments, (on_overrun, on_miss), queue, slots, model))| TaskSpec {
-            lane,
-            release,
-            after,
-            priority: priority % 0x8000,
-            times,
-            segments,
-            on_overrun,
-            on_miss,
-            queue,
-            slots,
-            model,
+        |(lane, release, after, priority, times, (segments, (on_overrun, on_miss), queue, slots, (model, defers)))| {
+            TaskSpec {
+                lane,
+                release,
+                defers,
+                after,
+                priority: priority % 0x8000,
+                times,
+                segments,
+                on_overrun,
+                on_miss,
+                queue,
+                slots,
+                model,
+            }
         },
     )
 }
@@ -278,8 +284,13 @@ fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
         })
     };
     let submit = (0..tasks, 0..4_u64, 0..4_u64, 0..40_u64, 0..20_u8).prop_map(|(task, after, back, ahead, times)| {
-        // One in ten lies ahead, one in twenty is a storm.
-        let (ahead, times) = (if ahead < 4 { ahead } else { 0 }, if times == 0 { 12 } else { 1 });
+        // One in eight lies ahead, one in twenty is a storm.
+        let ahead = match ahead {
+            1..4 => ahead,
+            4..6 => ahead * 6,
+            _ => 0,
+        };
+        let times = if times == 0 { 12 } else { 1 };
         Act::Submit { task, after, back, ahead, times }
     });
     let act = prop_oneof![
@@ -314,6 +325,9 @@ impl Counts {
             Kind::Rejected { count: 1, .. } => "rejected",
             Kind::Rejected { .. } => "backlog",
             Kind::Skipped { .. } => "skipped",
+            Kind::Deferred { pending: 1, .. } => "deferred",
+            Kind::Deferred { .. } => "deferred again",
+            Kind::Dropped { .. } => "dropped before it came",
             Kind::Withheld { count: 1, .. } => "withheld",
             Kind::Withheld { .. } => "withheld backlog",
             Kind::Pressure { .. } => "pressure",
@@ -390,7 +404,10 @@ fn compare<const TASKS: usize, const LANES: usize>(
                 (Ok(done), Ok(expected)) => (done, expected),
                 (done, expected) => {
                     prop_assert_eq!(done.as_ref().err(), expected.as_ref().err(), "{:?} at {}", event, instant);
-                    counts.add("refused");
+                    counts.add(match done {
+                        Err(Refused::TooManyDeferred { .. }) => "too many deferred",
+                        _ => "refused",
+                    });
                     continue;
                 }
             };
@@ -439,6 +456,10 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "rejected",
         "backlog",
         "skipped",
+        "deferred",
+        "deferred again",
+        "dropped before it came",
+        "too many deferred",
         "withheld",
         "withheld backlog",
         "pressure",
@@ -465,6 +486,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "in-table",
     ]);
     for what in wanted {
+        let least = if what == "dropped before it came" { least / 3 } else { least };
         assert!(counts.0.get(what).is_some_and(|count| *count >= least), "{what}: {counts:?}");
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
+mod deferred;
 mod ends;
 mod lanes;
 mod modes;
@@ -57,6 +58,8 @@ pub struct Reference {
     requests: u64,
     /// For each task the next arrival, or the earliest permitted one.
     next: Vec<u64>,
+    /// For each task the arrivals that are deferred.
+    deferred: Vec<Vec<u64>>,
     /// For each task whether its next arrival is dropped.
     skip: Vec<bool>,
     skip_late: Vec<bool>,
@@ -85,6 +88,7 @@ impl Reference {
             end: None,
             requests: 0,
             next: system.tasks.iter().map(|task| task.phase.as_ns()).collect(),
+            deferred: vec![Vec::new(); system.tasks.len()],
             skip: vec![false; system.tasks.len()],
             skip_late: vec![false; system.tasks.len()],
             history: vec![Vec::new(); system.tasks.len()],
@@ -108,10 +112,7 @@ impl Reference {
         let (first, slots) = (self.records.len(), self.slots.clone());
         match event {
             Event::Timer => {}
-            Event::Submit { task, arrival } => {
-                self.catch_up(self.task(task).lane.index(), arrival.as_ns(), now);
-                self.arrive_at_first(task.index(), arrival.as_ns(), now);
-            }
+            Event::Submit { task, arrival } => self.submit(task, arrival.as_ns(), now),
             Event::Completed { lane, began, ended } => self.complete(lane, began.as_ns(), ended.as_ns().min(now)),
             Event::Preempted { lane, began, ended } => {
                 let (began, ended) = (began.as_ns(), ended.as_ns().min(now));
@@ -199,19 +200,7 @@ impl Reference {
                 Some(change) => Err(Refused::ChangingMode { to: change.to }),
                 None => Ok(()),
             },
-            Event::Submit { task, arrival } => {
-                let is_over = self.end.is_some_and(|end| arrival.as_ns() >= end);
-                match self.system.tasks.get(task.index()) {
-                    Some(desc) if desc.release == Release::Submitted && !is_over => {}
-                    _ => return Err(Refused::NotSubmittable { task }),
-                }
-                if !self.is_in_mode(task) {
-                    return Err(Refused::NotInMode { task });
-                }
-                let earliest = self.next[task.index()];
-                let permitted = (earliest..=now).contains(&arrival.as_ns());
-                if permitted { Ok(()) } else { Err(Refused::TooEarly { earliest: Instant::from_ns(earliest) }) }
-            }
+            Event::Submit { task, arrival } => self.permits_arrival(task, arrival.as_ns(), now),
             Event::Preempted { lane, .. }
                 if self.system.lanes.get(lane.index()).is_none_or(|lane| lane.preemption != Preemption::Full) =>
             {
@@ -302,7 +291,8 @@ impl Reference {
                 let arrivals = (0..).map(|count| next + count * task.period.as_ns());
                 let timed = task.release == Release::Timer && self.is_in_mode(id);
                 // One more than can be released tells that there is more to refuse.
-                arrivals.take_while(|arrival| timed && is_due(*arrival)).take(usize::from(task.queue) + 2).collect()
+                let timed = arrivals.take_while(|arrival| timed && is_due(*arrival)).take(usize::from(task.queue) + 2);
+                timed.chain(self.deferred[id.index()].iter().copied().filter(|arrival| is_due(*arrival))).collect()
             })
             .collect();
         for lane in 0..self.system.lanes.len() {
@@ -314,6 +304,7 @@ impl Reference {
         let last = self.end.map_or(now, |end| now.min(end.saturating_sub(1)));
         for (id, due) in due.into_iter().enumerate() {
             let (queue, period) = (usize::from(self.system.tasks[id].queue), self.system.tasks[id].period.as_ns());
+            self.deferred[id].retain(|arrival| !due.contains(arrival));
             for arrival in due.iter().take(queue + 1) {
                 self.arrive_at_first(id, *arrival, now);
             }
@@ -337,6 +328,7 @@ impl Reference {
                 all.push(*next);
             }
         }
+        all.extend(self.deferred.iter().flatten().filter(|arrival| self.end.is_none_or(|end| **arrival < end)));
         for lane in 0..self.system.lanes.len() {
             match self.running(lane).map(|position| self.lives[position]) {
                 Some(Life {

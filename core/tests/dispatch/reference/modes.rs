@@ -36,8 +36,12 @@ impl Reference {
         self.asked = Some(now);
         self.note(now, Kind::ModeRequested { from, to, bound: self.system.modes[from.index()].leaves });
         let leaving = self.tasks().into_iter().filter(|task| self.has(from, *task) && !self.has(to, *task));
-        let lanes = leaving.map(|task| self.task(task).lane.index()).collect();
+        let leaving: Vec<TaskId> = leaving.collect();
+        let lanes = leaving.iter().map(|task| self.task(*task).lane.index()).collect();
         self.change = Some(Change { to, since: now, before: self.requests, lanes });
+        for task in leaving {
+            self.forgo(task, now);
+        }
     }
 
     /// After a step: goes to the mode that an overrun or a miss of it asked for first.
