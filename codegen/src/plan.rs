@@ -315,6 +315,9 @@ pub struct Task {
     /// Whether the application submits its jobs.
     #[serde(default, skip_serializing_if = "is_false")]
     pub submitted: bool,
+    /// Whether what is submitted too early arrives as soon as it may.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub defers: bool,
     /// Its own release jitter.
     pub jitter_ns: u64,
     /// The stage before it.

@@ -202,7 +202,7 @@ impl Resolver<'_> {
 
     /// One orchestration thread serves all lanes, so each of a lane's events may wait until it has served every other lane twice: by
     /// the other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each task
-    /// that the application submits: they come at any instant, one step each, at most once a period.
+    /// that the application submits: they come at any instant, one step each, and each turn of the thread takes at most one of a task.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
@@ -272,6 +272,7 @@ impl Resolver<'_> {
             deadline: *task.deadline.get_ref(),
             phase: task.phase,
             submitted: task.submitted,
+            defers: task.defers,
             jitter: task.jitter,
             priority: task.priority.as_ref().map(|priority| *priority.get_ref()),
             after: task.after,

@@ -199,6 +199,8 @@ pub struct Task {
     pub phase: Duration,
     /// Whether the application submits its jobs, at most one a period.
     pub submitted: bool,
+    /// Whether what is submitted too early arrives as soon as it may; only where it is `submitted`.
+    pub defers: bool,
     /// Release jitter of its own, without the lane's wake-up latency.
     pub jitter: Duration,
     /// The priority that the manifest gives; present exactly under `fixed-priority`, unless priorities are optimal.

@@ -185,6 +185,7 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
             (false, true) => Release::Submitted,
             (false, false) => Release::Timer,
         },
+        defers: task.defers,
         priority: Priority(task.priority),
         period: Duration::from_ns(task.period_ns),
         deadline: Duration::from_ns(task.deadline_ns),

@@ -35,6 +35,7 @@ mod mode;
 mod pressure;
 mod queue;
 mod ready;
+mod refused;
 mod release;
 mod state;
 mod table;
@@ -47,6 +48,7 @@ use crate::trace::{JobRef, Kind, Reason, Sink};
 use crate::units::{LaneId, LevelId, ModeId, TaskId};
 use choice::{key, reason};
 pub use ready::MOST_TASKS;
+pub use refused::Refused;
 use state::{Progress, Running};
 pub use state::{State, WrongSize, state_bytes};
 use told::Told;
@@ -138,70 +140,6 @@ pub struct Actions<const LANES: usize> {
     pub start: [Option<Job>; LANES],
     /// When the next [`Event::Timer`] is due, if nothing else happens before.
     pub wake_at: Option<Instant>,
-}
-
-/// Why a step was refused; the state is unchanged then.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refused {
-    /// `now` lies before the previous step's: permanent, the clock is not monotonic.
-    ClockWentBack {
-        /// The previous step's time.
-        last: Instant,
-    },
-    /// The lane has no running job, or the plan has no such lane: permanent, the caller's bookkeeping is wrong.
-    NothingRunning {
-        /// The lane that was named.
-        lane: LaneId,
-    },
-    /// The lane does not preempt: permanent.
-    NotPreemptible {
-        /// The lane that was named.
-        lane: LaneId,
-    },
-    /// The plan has no such task, or its releases come from the timer or an earlier stage: permanent.
-    NotSubmittable {
-        /// The task that was named.
-        task: TaskId,
-    },
-    /// The arrival lies in the future, or less than one period after the task's last one: the analysis
-    /// assumed otherwise, so the caller may retry at `earliest`: transient.
-    TooEarly {
-        /// The first permitted arrival.
-        earliest: Instant,
-    },
-    /// As many arrivals of the task are deferred as its queue is long: transient, the caller may submit again at `earliest`.
-    TooManyDeferred {
-        /// When another one is taken, if none comes first.
-        earliest: Instant,
-    },
-    /// The plan has no such level of memory pressure: permanent.
-    UnknownLevel {
-        /// The level that was named.
-        level: LevelId,
-    },
-    /// The level moves what stays, which needs an instant at which nothing runs; no protocol brings that about yet: permanent.
-    Compacts {
-        /// The level that was named.
-        level: LevelId,
-    },
-    /// The plan has no such mode: permanent.
-    UnknownMode {
-        /// The mode that was named.
-        mode: ModeId,
-    },
-    /// A change of the mode is under way, and comes to its end within the bound that [`Kind::ModeRequested`] tells: transient.
-    ChangingMode {
-        /// The mode that it goes to.
-        to: ModeId,
-    },
-    /// The task does not release jobs in the mode that holds, or not before the change that is under way has ended: transient, the
-    /// caller may submit again once a mode holds that has it.
-    NotInMode {
-        /// The task that was named.
-        task: TaskId,
-    },
-    /// An instant left the representable range: fatal.
-    OutOfRange,
 }
 
 /// Advances the dispatcher by one event.

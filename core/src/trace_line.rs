@@ -68,8 +68,8 @@ impl<W: Write> Line<'_, W> {
                 self.instant("arrival", arrival);
                 self.number("pending", pending);
             }
-            Kind::Dropped { task, arrival, count } => {
-                self.begin("dropped");
+            Kind::Forgone { task, arrival, count } => {
+                self.begin("forgone");
                 self.task(task);
                 self.instant("arrival", arrival);
                 self.number("count", count);

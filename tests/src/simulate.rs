@@ -219,7 +219,7 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
         }
         self.wake = wake_at.map(|due| {
             let due = due.as_ns();
-            let latest = self.latest_wake(now).max(due);
+            let latest = self.latest_wake(now, due).max(due);
             let wake = self.world.wake(due, latest);
             assert!((due..=latest).contains(&wake), "the world breaks its own rules");
             wake
@@ -236,7 +236,7 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
     }
 
     /// The latest instant at which no timer release is seen later than the plan allows.
-    fn latest_wake(&self, now: u64) -> u64 {
+    fn latest_wake(&self, now: u64, due: u64) -> u64 {
         let timed = self.system.tasks.iter().filter(|task| task.release == Release::Timer);
         let limits = timed.map(|task| {
             let (phase, period) = (task.phase.as_ns(), task.period.as_ns());
@@ -244,7 +244,11 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
             let lane = &self.system.lanes[task.lane.index()];
             next + task.jitter.as_ns() + lane.wakeup_latency.as_ns()
         });
-        limits.min().unwrap_or(0)
+        // What is deferred comes at `due` or later.
+        let deferring = self.system.tasks.iter().filter(|task| task.defers);
+        let deferred = deferring
+            .map(|task| due + task.jitter.as_ns() + self.system.lanes[task.lane.index()].wakeup_latency.as_ns());
+        limits.chain(deferred).min().unwrap_or(0)
     }
 }
 

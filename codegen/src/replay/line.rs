@@ -79,6 +79,8 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
         "admission" => (true, &[("task", Text), ("bound_ns", Number)]),
         "guarantee_void" => (true, &[("reason", Text)]),
         "submission" => (false, &[("request_id", Text), ("task", Text), ("arrival", Number), ("queue_depth", Number)]),
+        "deferred" => (false, &[("task", Text), ("arrival", Number), ("pending", Number)]),
+        "forgone" => (false, &[("task", Text), ("arrival", Number), ("count", Number)]),
         "rejected" => (false, &[("task", Text), ("arrival", Number), ("count", Number)]),
         "withheld" => (false, &[("task", Text), ("arrival", Number), ("count", Number), ("level", Text)]),
         "pressure" => (false, &[("from", TextOrNull), ("to", TextOrNull), ("settles_ns", NumberOrNull)]),
@@ -328,7 +330,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 26] {
+    fn every_kind() -> [Kind; 28] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -339,6 +341,8 @@ mod tests {
             Kind::Admitted { task, bound: ns },
             Kind::GuaranteeVoid { reason: VoidReason::NotPinned },
             Kind::Submitted { job, arrival: at, queue_depth: 1 },
+            Kind::Deferred { task, arrival: at, pending: 1 },
+            Kind::Forgone { task, arrival: at, count: 1 },
             Kind::Rejected { task, arrival: at, count: 1 },
             Kind::Skipped { task, arrival: at },
             Kind::Withheld { task, arrival: at, count: 1, level: LevelId(0) },

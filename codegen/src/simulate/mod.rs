@@ -192,8 +192,10 @@ pub fn replay_into(
 pub(crate) fn submitted(system: &SystemDesc) -> &'static SystemDesc {
     let submitted = |task: &TaskDesc| match task.release {
         Release::Stage => *task,
-        // Patterns say when a task arrives first.
-        Release::Timer | Release::Submitted => TaskDesc { release: Release::Submitted, phase: Duration::ZERO, ..*task },
+        // Patterns say when a task arrives first, and permit what they say.
+        Release::Timer | Release::Submitted => {
+            TaskDesc { release: Release::Submitted, defers: false, phase: Duration::ZERO, ..*task }
+        }
     };
     let tasks: Vec<TaskDesc> = system.tasks.iter().map(submitted).collect();
     // Descriptors are static; this one lives until the process ends.

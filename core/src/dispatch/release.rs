@@ -102,7 +102,7 @@ pub(super) fn forgo<const QUEUE: usize>(
     if own.deferred == 0 {
         return;
     }
-    sink.record(now, Kind::Dropped { task: id, arrival: own.next, count: own.deferred });
+    sink.record(now, Kind::Forgone { task: id, arrival: own.next, count: own.deferred });
     own.next = after_deferred(own, task).unwrap_or(NEVER);
     own.deferred = 0;
 }

@@ -55,7 +55,7 @@ pub enum Kind {
         pending: u16,
     },
     /// Deferred arrivals will not come, because their task's mode is left or the run ended before them.
-    Dropped {
+    Forgone {
         /// The task.
         task: TaskId,
         /// The first of these arrivals.

@@ -46,7 +46,7 @@ mod tensors;
 mod terms;
 mod waits;
 
-use crate::desc::{Answer, LaneDesc, Preemption, SystemDesc, TaskDesc};
+use crate::desc::{Answer, LaneDesc, Preemption, Release, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
@@ -60,8 +60,8 @@ pub use waits::thread_waits_hold;
 pub enum Violation {
     /// The tables were written for another layout.
     Layout,
-    /// An index points outside its table, a table is too long, two threads share a core, or a quantity that must be
-    /// positive is zero.
+    /// An index points outside its table, a table is too long, two threads share a core, a quantity that must be
+    /// positive is zero, or a task defers arrivals that nobody submits.
     References,
     /// Two tasks of one lane have the same priority.
     Priorities,
@@ -171,7 +171,8 @@ const fn is_core_of(lanes: &[LaneDesc], core: u16) -> bool {
     false
 }
 
-/// Whether every index points into its table, no two threads share a core, and every period, deadline, WCET, budget and busy period is positive.
+/// Whether every index points into its table, no two threads share a core, every period, deadline, WCET, budget and busy period is positive,
+/// and only submitted arrivals are deferred.
 #[must_use]
 pub const fn references_hold(system: &SystemDesc) -> bool {
     const LONGEST: usize = 0xffff;
@@ -204,7 +205,14 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
             && !task.wcet.is_zero()
             && !task.budget.is_zero()
             && task.queue > 0;
-        if !lane_exists || !model_exists || !positive || !answers_exist(system, task) || !pieces_hold(system, task) {
+        let defers_what_comes = !task.defers || matches!(task.release, Release::Submitted);
+        if !lane_exists
+            || !model_exists
+            || !positive
+            || !defers_what_comes
+            || !answers_exist(system, task)
+            || !pieces_hold(system, task)
+        {
             return false;
         }
         tasks = rest;

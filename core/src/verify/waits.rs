@@ -3,7 +3,7 @@
 //! The thread looks at each lane once a turn, so an event waits for the rest of one turn and a part of the next. In that time it serves
 //! each other lane at most twice: a segment's end is seen and another segment is started by a step for somebody else, or a segment
 //! shorter than the wait is started, ends, and a third is started; to start one and to see its end cost a dispatch overhead together.
-//! Besides, each submitted task has at most one arrival that is not taken, and the level of memory pressure and the mode change at
+//! Besides, each submitted task has at most one arrival that is taken in that time, deferred or not, since a turn takes one, and the level of memory pressure and the mode change at
 //! most once in [`BETWEEN_LEVELS`], which is longer than the wait.
 
 use crate::desc::{BETWEEN_LEVELS, Release, SystemDesc};

@@ -22,8 +22,8 @@ fn deferred(arrival: u64, pending: u16) -> Kind {
     Kind::Deferred { task: TaskId(0), arrival: at(arrival), pending }
 }
 
-fn dropped(arrival: u64, count: u16) -> Kind {
-    Kind::Dropped { task: TaskId(0), arrival: at(arrival), count }
+fn forgone(arrival: u64, count: u16) -> Kind {
+    Kind::Forgone { task: TaskId(0), arrival: at(arrival), count }
 }
 
 /// When jobs of the task arrived, with their deadlines.
@@ -182,7 +182,7 @@ fn a_mode_that_is_left_drops_what_is_deferred_and_its_places_are_used_up() {
     bench.seen();
     bench.step(Event::Mode { mode: ModeId(1) }, 4);
     let seen = bench.seen();
-    assert!(seen.contains(&dropped(10, 2)), "{seen:?}");
+    assert!(seen.contains(&forgone(10, 2)), "{seen:?}");
     bench.refuses(arriving(5), 5, Refused::NotInMode { task: TaskId(0) });
     assert_eq!(wake(bench.timer(5)), Some(15), "that of both modes stays");
     bench.step(Event::Mode { mode: ModeId(0) }, 6);
@@ -203,7 +203,7 @@ fn the_end_of_a_run_is_kept_and_what_is_deferred_beyond_a_sudden_one_is_told() {
     assert!(bench.state.is_idle());
     let mut log = Log::default();
     count_unfinished(bench.system, &mut bench.state, at(30), &mut log);
-    assert_eq!(log.0, [(30, Kind::Ended), (30, dropped(10, 1))]);
+    assert_eq!(log.0, [(30, Kind::Ended), (30, forgone(10, 1))]);
 }
 
 #[test]

@@ -327,7 +327,7 @@ impl Counts {
             Kind::Skipped { .. } => "skipped",
             Kind::Deferred { pending: 1, .. } => "deferred",
             Kind::Deferred { .. } => "deferred again",
-            Kind::Dropped { .. } => "dropped before it came",
+            Kind::Forgone { .. } => "forgone",
             Kind::Withheld { count: 1, .. } => "withheld",
             Kind::Withheld { .. } => "withheld backlog",
             Kind::Pressure { .. } => "pressure",
@@ -458,7 +458,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "skipped",
         "deferred",
         "deferred again",
-        "dropped before it came",
+        "forgone",
         "too many deferred",
         "withheld",
         "withheld backlog",
@@ -486,7 +486,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "in-table",
     ]);
     for what in wanted {
-        let least = if what == "dropped before it came" { least / 3 } else { least };
+        let least = if what == "forgone" { least / 3 } else { least };
         assert!(counts.0.get(what).is_some_and(|count| *count >= least), "{what}: {counts:?}");
     }
 }

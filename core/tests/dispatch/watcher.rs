@@ -53,7 +53,7 @@ impl Watcher {
                 own.push(arrival.as_ns());
                 assert!(own.len() == usize::from(pending) && pending <= self.system.tasks[task.index()].queue);
             }
-            Kind::Dropped { task, arrival, count } => {
+            Kind::Forgone { task, arrival, count } => {
                 let own = self.deferred.remove(&task.0).unwrap();
                 assert_eq!((own[0], own.len()), (arrival.as_ns(), usize::from(count)));
             }

@@ -24,6 +24,10 @@ pub struct TaskStats {
     pub skipped: u64,
     /// Arrivals that a level of memory pressure withheld. Those that are refused when they are submitted do not count.
     pub withheld: u64,
+    /// Arrivals that were submitted too early and deferred.
+    pub deferred: u64,
+    /// Those of them that did not come, because their task's mode was left or the run ended before.
+    pub forgone: u64,
     /// Jobs whose response exceeded the proven bound.
     pub exceeded: u64,
     /// Those of them that the machine's disturbances explain.
@@ -144,6 +148,10 @@ impl<const TASKS: usize> Tally<TASKS> {
             }
             Kind::Withheld { task, count, .. } => {
                 self.with(task, |task| task.withheld = task.withheld.saturating_add(count));
+            }
+            Kind::Deferred { task, .. } => self.with(task, |task| task.deferred = task.deferred.saturating_add(1)),
+            Kind::Forgone { task, count, .. } => {
+                self.with(task, |task| task.forgone = task.forgone.saturating_add(count.into()));
             }
             Kind::Pressure { .. } => self.levels.changes = self.levels.changes.saturating_add(1),
             Kind::Settled { took, bound, .. } => {

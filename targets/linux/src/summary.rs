@@ -83,6 +83,8 @@ pub struct TaskSummary {
     pub rejected: u64,
     pub skipped: u64,
     pub withheld: u64,
+    pub deferred: u64,
+    pub forgone: u64,
     pub exceeded: u64,
     pub explained: u64,
     pub max_response_ns: u64,
@@ -321,6 +323,8 @@ fn tasks(system: &SystemDesc, stats: &[TaskStats]) -> Vec<TaskSummary> {
         rejected: stats.rejected,
         skipped: stats.skipped,
         withheld: stats.withheld,
+        deferred: stats.deferred,
+        forgone: stats.forgone,
         exceeded: stats.exceeded,
         explained: stats.explained,
         max_response_ns: stats.max_response.as_ns(),
@@ -419,6 +423,8 @@ mod tests {
             aborted: 3,
             withheld: 4,
             skipped: 5,
+            deferred: 8,
+            forgone: 7,
             misses: 6,
             max_misses_in_window: 2,
             max_response: fixture::ms(5),
@@ -455,6 +461,7 @@ mod tests {
         assert_eq!(value["pressure"], serde_json::json!({"changes": 3, "settled": 2, "late": 1}));
         let task = &value["tasks"][0];
         assert_eq!((&task["aborted"], &task["withheld"], &task["skipped"]), (&3.into(), &4.into(), &5.into()));
+        assert_eq!((&task["deferred"], &task["forgone"]), (&8.into(), &7.into()));
         assert_eq!(
             (&task["misses"], &task["max_misses_in_window"], &task["miss_window"]),
             (&6.into(), &2.into(), &10.into())

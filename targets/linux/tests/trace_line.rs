@@ -111,6 +111,14 @@ fn what_ends_a_job_early_or_keeps_it_out_says_all_that_is_published_of_it() {
             "\"event\":\"withheld\",\"task\":\"lane\",\"arrival\":9,\"count\":4,\"level\":\"critical\"",
         ),
         (
+            Kind::Deferred { task: TaskId(1), arrival: at(9), pending: 2 },
+            "\"event\":\"deferred\",\"task\":\"lane\",\"arrival\":9,\"pending\":2",
+        ),
+        (
+            Kind::Forgone { task: TaskId(1), arrival: at(9), count: 2 },
+            "\"event\":\"forgone\",\"task\":\"lane\",\"arrival\":9,\"count\":2",
+        ),
+        (
             pressure(None, Some(high), Some(response)),
             "\"event\":\"pressure\",\"from\":null,\"to\":\"high\",\"settles_ns\":350",
         ),
@@ -161,6 +169,8 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::GuaranteeVoid { reason: VoidReason::NotPinned }, "guarantee_void"),
         (Kind::Submitted { job: JOB, arrival: at, queue_depth: 1 }, "submission"),
         (Kind::Rejected { task: TaskId(0), arrival: at, count: 4 }, "rejected"),
+        (Kind::Deferred { task: TaskId(0), arrival: at, pending: 1 }, "deferred"),
+        (Kind::Forgone { task: TaskId(0), arrival: at, count: 1 }, "forgone"),
         (Kind::Withheld { task: TaskId(0), arrival: at, count: 4, level: LevelId(0) }, "withheld"),
         (Kind::Pressure { from: None, to: Some(LevelId(0)), settles: Some(ns) }, "pressure"),
         (Kind::Settled { level: LevelId(0), took: ns, bound: ns }, "settled"),

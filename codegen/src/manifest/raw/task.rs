@@ -30,6 +30,8 @@ pub(crate) struct Task {
     pub(crate) phase_key: Option<Span>,
     /// Where the application is said to release its jobs.
     pub(crate) submitted: Option<Span>,
+    /// Where what it submits too early is said to be deferred.
+    pub(crate) deferred: Option<Span>,
     pub(crate) jitter: Option<Spanned<Duration>>,
     /// Where `priority` is given, be it readable or not.
     pub(crate) priority_key: Option<Span>,
@@ -157,7 +159,7 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let on_overrun = answer(section, "on-overrun");
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
     let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
-    section.choice("early", &[("reject", ())], &["defer"]);
+    let early = section.choice("early", &[("reject", false), ("defer", true)], &[]);
     let (segments_key, execution) = execution(section);
     Task {
         name,
@@ -174,6 +176,7 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         phase: time(section, "phase", true).map_or(Duration::ZERO, Spanned::into_inner),
         phase_key: section.key_span("phase"),
         submitted: release.filter(|release| *release.get_ref()).map(|release| release.span()),
+        deferred: early.filter(|early| *early.get_ref()).map(|early| early.span()),
         jitter: time(section, "jitter", true),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),
@@ -216,6 +219,7 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         phase: whole.phase,
         phase_key: whole.phase_key.clone(),
         submitted: whole.submitted.clone().filter(|_| number == 1),
+        deferred: whole.deferred.clone().filter(|_| number == 1),
         jitter: whole.jitter.clone().filter(|_| number == 1),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),

@@ -63,7 +63,7 @@ impl Reference {
         if let Some(first) = dropped.first() {
             let (arrival, count) = (Instant::from_ns(*first), u16::try_from(dropped.len()).unwrap());
             self.next[task.index()] = next;
-            self.note(now, Kind::Dropped { task, arrival, count });
+            self.note(now, Kind::Forgone { task, arrival, count });
         }
     }
 }
