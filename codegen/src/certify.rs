@@ -179,6 +179,7 @@ fn task(
         phase_ns: task.phase.as_ns(),
         submitted: task.submitted,
         defers: task.defers,
+        optional: task.optional,
         jitter_ns: task.jitter.as_ns(),
         stage: stage.transpose()?,
         bcet_ns: task.bcet.as_ns(),

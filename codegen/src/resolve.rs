@@ -207,7 +207,8 @@ impl Resolver<'_> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
         let manifest = &self.loaded.manifest;
-        let has_changes = !(manifest.pressure.is_empty() && manifest.modes.is_empty());
+        let is_optional = manifest.tasks.iter().any(|task| task.optional);
+        let has_changes = is_optional || !(manifest.pressure.is_empty() && manifest.modes.is_empty());
         let waits = thread_waits(&own, submitted, has_changes);
         for (lane, wait) in lanes.iter_mut().zip(waits) {
             lane.thread_wait = wait.unwrap_or(Duration::MAX);
@@ -273,6 +274,7 @@ impl Resolver<'_> {
             phase: task.phase,
             submitted: task.submitted,
             defers: task.defers,
+            optional: task.optional,
             jitter: task.jitter,
             priority: task.priority.as_ref().map(|priority| *priority.get_ref()),
             after: task.after,

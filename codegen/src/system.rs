@@ -52,6 +52,12 @@ pub struct System {
 }
 
 impl System {
+    /// Whether something can change while the vehicle runs: the level of memory pressure, the mode, or what is admitted.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.levels.is_empty() || !self.modes.is_empty() || self.tasks.iter().any(|task| task.optional)
+    }
+
     /// The device whose memory a device draws on: itself, or the one whose memory it shares.
     #[must_use]
     pub fn owner(&self, device: usize) -> usize {
@@ -201,6 +207,8 @@ pub struct Task {
     pub submitted: bool,
     /// Whether what is submitted too early arrives as soon as it may; only where it is `submitted`.
     pub defers: bool,
+    /// Whether it is released only while the application has it admitted; never with stages, beside modes or in a chain.
+    pub optional: bool,
     /// Release jitter of its own, without the lane's wake-up latency.
     pub jitter: Duration,
     /// The priority that the manifest gives; present exactly under `fixed-priority`, unless priorities are optimal.
@@ -354,7 +362,7 @@ impl Model {
 }
 
 /// For each lane how long one of its events may wait for the orchestration thread: while it serves every other lane twice, for an
-/// arrival of each task that the application submits, and where there are levels of memory pressure or modes for a change of one
+/// arrival of each task that the application submits, and where there are levels of memory pressure, modes or optional tasks for a change of one
 /// of them, by the dispatch overheads of the lanes. `None` where that leaves the range.
 ///
 /// Twice: the thread looks at each lane once a turn, so that an event waits for the rest of one turn and a part of the next. In that

@@ -186,6 +186,7 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
             (false, false) => Release::Timer,
         },
         defers: task.defers,
+        optional: task.optional,
         priority: Priority(task.priority),
         period: Duration::from_ns(task.period_ns),
         deadline: Duration::from_ns(task.deadline_ns),

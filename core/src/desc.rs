@@ -249,6 +249,9 @@ pub struct TaskDesc {
     pub release: Release,
     /// Whether what is submitted too early arrives as soon as it may, instead of being refused; only under [`Release::Submitted`].
     pub defers: bool,
+    /// Whether it is released only while the application has it admitted. It is proven with all others; not beside modes, and not of
+    /// a task with stages.
+    pub optional: bool,
     /// The order among the lane's tasks; unique within a lane.
     pub priority: Priority,
     /// The time between two arrivals.

@@ -28,6 +28,7 @@
 //! O(log n) under EDF, and O(1) for each slot that a time-triggered lane passes over, of which one step looks at no more than two laps.
 //! No loop depends on how much time has passed.
 
+mod admission;
 mod choice;
 mod finish;
 mod miss;
@@ -131,6 +132,17 @@ pub enum Event {
         /// The mode.
         mode: ModeId,
     },
+    /// Let an [optional](crate::desc::TaskDesc::optional) task release jobs: its next arrival is the first of its own grid, `phase + k ·
+    /// period`, that lies after now, and at least a period after its last one; what is submitted may arrive from then on.
+    Admit {
+        /// The task.
+        task: TaskId,
+    },
+    /// Let an optional task release nothing from now on; its jobs that have arrived run to their end.
+    Dismiss {
+        /// The task.
+        task: TaskId,
+    },
 }
 
 /// What has to be done after a step.
@@ -177,6 +189,16 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             mode::check(system, state, mode)?;
             release::release_due(system, state, now, sink)?;
             mode::request(system, state, mode, now, sink);
+        }
+        Event::Admit { task } => {
+            admission::check(system, state, task, true)?;
+            release::release_due(system, state, now, sink)?;
+            admission::admit(system, state, task, now, sink)?;
+        }
+        Event::Dismiss { task } => {
+            admission::check(system, state, task, false)?;
+            release::release_due(system, state, now, sink)?;
+            admission::dismiss(system, state, task, now, sink);
         }
     }
     state.common.last = now;

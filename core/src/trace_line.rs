@@ -47,10 +47,23 @@ impl<W: Write> Line<'_, W> {
             }
             Kind::Stepped { event } => self.step(event),
             Kind::Ended => self.begin("end"),
-            Kind::Admitted { task, bound } => {
+            Kind::Admitted { task, bound, optional } => {
                 self.begin("admission");
                 self.task(task);
                 self.duration("bound_ns", bound);
+                if optional {
+                    self.number("optional", true);
+                }
+            }
+            Kind::TaskAdmitted { task, bound, first } => {
+                self.begin("task_admitted");
+                self.task(task);
+                self.duration("bound_ns", bound);
+                self.instant("first", first);
+            }
+            Kind::TaskDismissed { task } => {
+                self.begin("task_dismissed");
+                self.task(task);
             }
             Kind::GuaranteeVoid { reason } => {
                 self.begin("guarantee_void");
@@ -237,6 +250,14 @@ impl<W: Write> Line<'_, W> {
             Event::Mode { mode } => {
                 self.text("input", "mode");
                 self.mode("mode", mode);
+            }
+            Event::Admit { task } => {
+                self.text("input", "admit");
+                self.task(task);
+            }
+            Event::Dismiss { task } => {
+                self.text("input", "dismiss");
+                self.task(task);
             }
         }
     }

@@ -40,6 +40,7 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         phase: Duration::ZERO,
         submitted: false,
         defers: false,
+        optional: false,
         jitter: Duration::from_ns(load.jitter),
         priority: None,
         after: None,
@@ -88,7 +89,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
 fn share_thread(system: &mut System) {
     let dispatch: Vec<Duration> = system.lanes.iter().map(|lane| lane.dispatch_overhead).collect();
     let submitted = system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
-    let has_changes = !(system.levels.is_empty() && system.modes.is_empty());
+    let has_changes = system.has_changes();
     for (lane, wait) in system.lanes.iter_mut().zip(thread_waits(&dispatch, submitted, has_changes)) {
         lane.thread_wait = lane.thread_wait.max(wait.expect("the overheads sum"));
     }

@@ -228,6 +228,12 @@ codes! {
          every period, a level of pressure stops tasks at other times, and optimal priorities are found for one set of \
          tasks. This version has none of them beside modes.";
 
+    OptionalRefused = "AEG174", "an optional task is where its arrivals are counted on",
+        "A task with optional = true releases nothing until the application admits it, and again nothing once it is dismissed. \
+         Everything is proven with it, so every other task's bound holds with and without it. A chain's reaction and age count on \
+         each member's arriving every period, a stage goes from lane to lane, and a mode already says which tasks are \
+         released: none of these is covered beside an optional task.";
+
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
          period exceeds 1. No order of jobs meets the deadlines in the long run. Move a task to another lane, \

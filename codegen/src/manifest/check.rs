@@ -5,6 +5,7 @@ mod devices;
 mod lanes;
 mod models;
 mod modes;
+mod optional;
 mod pressure;
 mod tasks;
 
@@ -90,6 +91,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     chains::check(raw, &links, sink);
     pressure::check(raw, &links, sink);
     modes::check(raw, &links, sink);
+    optional::check(raw, &links, sink);
     links
 }
 

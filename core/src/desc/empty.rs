@@ -54,6 +54,7 @@ impl TaskDesc {
         model: None,
         release: Release::Timer,
         defers: false,
+        optional: false,
         priority: Priority(0),
         period: Duration::ZERO,
         deadline: Duration::ZERO,

@@ -64,6 +64,26 @@ pub enum Refused {
         /// The task that was named.
         task: TaskId,
     },
+    /// The plan has no such task: permanent.
+    UnknownTask {
+        /// The task that was named.
+        task: TaskId,
+    },
+    /// The task is not optional, so it is never admitted or dismissed: permanent.
+    NotOptional {
+        /// The task that was named.
+        task: TaskId,
+    },
+    /// The optional task is admitted already: transient, it can be admitted again once it is dismissed.
+    AlreadyAdmitted {
+        /// The task that was named.
+        task: TaskId,
+    },
+    /// The optional task is not admitted, so it releases nothing and cannot be dismissed: transient, the caller may try again once it is.
+    NotAdmitted {
+        /// The task that was named.
+        task: TaskId,
+    },
     /// An instant left the representable range: fatal.
     OutOfRange,
 }
@@ -76,14 +96,18 @@ impl Refused {
             Self::TooEarly { .. }
             | Self::TooManyDeferred { .. }
             | Self::ChangingMode { .. }
-            | Self::NotInMode { .. } => ErrorClass::Transient,
+            | Self::NotInMode { .. }
+            | Self::AlreadyAdmitted { .. }
+            | Self::NotAdmitted { .. } => ErrorClass::Transient,
             Self::ClockWentBack { .. }
             | Self::NothingRunning { .. }
             | Self::NotPreemptible { .. }
             | Self::NotSubmittable { .. }
             | Self::UnknownLevel { .. }
             | Self::Compacts { .. }
-            | Self::UnknownMode { .. } => ErrorClass::Permanent,
+            | Self::UnknownMode { .. }
+            | Self::UnknownTask { .. }
+            | Self::NotOptional { .. } => ErrorClass::Permanent,
             Self::OutOfRange => ErrorClass::Fatal,
         }
     }
@@ -111,6 +135,10 @@ mod tests {
             (Refused::UnknownMode { mode: ModeId(0) }, Permanent),
             (Refused::ChangingMode { to: ModeId(0) }, Transient),
             (Refused::NotInMode { task }, Transient),
+            (Refused::UnknownTask { task }, Permanent),
+            (Refused::NotOptional { task }, Permanent),
+            (Refused::AlreadyAdmitted { task }, Transient),
+            (Refused::NotAdmitted { task }, Transient),
             (Refused::OutOfRange, Fatal),
         ];
         for (refused, class) in classes {

@@ -2,7 +2,7 @@
 
 use super::state::{State, TaskState};
 use super::tournament::NEVER;
-use super::{Job, Refused, pressure, table};
+use super::{Job, Refused, admission, pressure, table};
 use crate::desc::{Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
@@ -186,7 +186,8 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
         return Err(not_submittable);
     }
     if !own.in_mode {
-        return Err(Refused::NotInMode { task: id });
+        let is_optional = admission::is_optional(system, task);
+        return Err(if is_optional { Refused::NotAdmitted { task: id } } else { Refused::NotInMode { task: id } });
     }
     if task.defers {
         if (planned > now || own.deferred > 0) && defer(system, state, (id, task), (planned, earliest), now, sink)? {

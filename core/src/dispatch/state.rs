@@ -38,7 +38,8 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) skip_next: bool,
     /// Likewise, because of a miss.
     pub(super) skip_late: bool,
-    /// Whether it releases jobs in the mode that holds; while a change is under way, in both modes.
+    /// Whether it releases jobs in the mode that holds; while a change is under way, in both modes. Of an optional task, whether it is
+    /// admitted.
     pub(super) in_mode: bool,
     /// Of how many jobs misses are counted.
     pub(super) window: u8,
@@ -192,7 +193,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         let mut order = [0; TASKS];
         let (mut is_in_first, mut id) = (mode::membership(system.modes.first()), 0_u16);
         for (task, own) in system.tasks.iter().zip(&mut tasks) {
-            own.in_mode = is_in_first(id) || system.modes.is_empty();
+            own.in_mode = is_in_first(id) || (system.modes.is_empty() && !task.optional);
             own.rank = rank(system, id, task);
             if let Some(entry) = order.get_mut(usize::from(own.rank)) {
                 *entry = id;
@@ -263,6 +264,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     #[must_use]
     pub fn next_mode(&self) -> Option<ModeId> {
         self.common.change.map(|change| change.to)
+    }
+
+    /// Whether a task releases jobs: it is of the mode that holds, and of the one that is gone to, and where it is optional it is
+    /// admitted.
+    #[must_use]
+    pub fn releases(&self, task: TaskId) -> bool {
+        self.tasks.get(task.index()).is_some_and(|own| own.in_mode)
     }
 
     /// Whether an arrival comes after the end that [`super::Event::Stop`] set.

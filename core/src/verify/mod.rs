@@ -61,7 +61,7 @@ pub enum Violation {
     /// The tables were written for another layout.
     Layout,
     /// An index points outside its table, a table is too long, two threads share a core, a quantity that must be
-    /// positive is zero, or a task defers arrivals that nobody submits.
+    /// positive is zero, a task defers arrivals that nobody submits, or one that is optional has stages or stands beside modes.
     References,
     /// Two tasks of one lane have the same priority.
     Priorities,
@@ -172,7 +172,7 @@ const fn is_core_of(lanes: &[LaneDesc], core: u16) -> bool {
 }
 
 /// Whether every index points into its table, no two threads share a core, every period, deadline, WCET, budget and busy period is positive,
-/// and only submitted arrivals are deferred.
+/// only submitted arrivals are deferred, and optional tasks have no stages and stand beside no mode.
 #[must_use]
 pub const fn references_hold(system: &SystemDesc) -> bool {
     const LONGEST: usize = 0xffff;
@@ -210,6 +210,7 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
             || !model_exists
             || !positive
             || !defers_what_comes
+            || !may_be_optional(system, task)
             || !answers_exist(system, task)
             || !pieces_hold(system, task)
         {
@@ -218,6 +219,18 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
         tasks = rest;
     }
     true
+}
+
+/// Whether a task is released at all times, or nothing rests on its being so: neither a stage nor a mode.
+const fn may_be_optional(system: &SystemDesc, task: &TaskDesc) -> bool {
+    let follows_optional = match task.stage {
+        Some(stage) => match system.tasks.split_at_checked(stage.after.index()) {
+            Some((_, [before, ..])) => before.optional,
+            _ => true,
+        },
+        None => false,
+    };
+    !follows_optional && (!task.optional || system.modes.is_empty() && task.stage.is_none())
 }
 
 /// Whether the modes that answer a task's overruns and misses exist.

@@ -7,6 +7,7 @@ mod bench;
 mod deferred;
 mod misses;
 mod modes;
+mod optional;
 mod random;
 mod reference;
 mod segments;

@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
+mod admission;
 mod deferred;
 mod ends;
 mod lanes;
@@ -58,6 +59,8 @@ pub struct Reference {
     requests: u64,
     /// For each task the next arrival, or the earliest permitted one.
     next: Vec<u64>,
+    /// For each task whether it is admitted, which only an optional one need be.
+    admitted: Vec<bool>,
     /// For each task the arrivals that are deferred.
     deferred: Vec<Vec<u64>>,
     /// For each task whether its next arrival is dropped.
@@ -88,6 +91,7 @@ impl Reference {
             end: None,
             requests: 0,
             next: system.tasks.iter().map(|task| task.phase.as_ns()).collect(),
+            admitted: vec![false; system.tasks.len()],
             deferred: vec![Vec::new(); system.tasks.len()],
             skip: vec![false; system.tasks.len()],
             skip_late: vec![false; system.tasks.len()],
@@ -140,6 +144,16 @@ impl Reference {
             Event::Mode { mode } => {
                 self.release(now);
                 self.request_mode(mode, now);
+            }
+            Event::Admit { task } => {
+                self.release(now);
+                self.admit(task, now);
+            }
+            Event::Dismiss { task } => {
+                self.release(now);
+                self.admitted[task.index()] = false;
+                self.note(now, Kind::TaskDismissed { task });
+                self.forgo(task, now);
             }
         }
         self.last = now;
@@ -201,6 +215,8 @@ impl Reference {
                 None => Ok(()),
             },
             Event::Submit { task, arrival } => self.permits_arrival(task, arrival.as_ns(), now),
+            Event::Admit { task } => self.permits_admission(task, true),
+            Event::Dismiss { task } => self.permits_admission(task, false),
             Event::Preempted { lane, .. }
                 if self.system.lanes.get(lane.index()).is_none_or(|lane| lane.preemption != Preemption::Full) =>
             {

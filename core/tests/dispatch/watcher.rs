@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
+mod admission;
 mod modes;
 
 use crate::bench::QUEUE;
@@ -9,6 +10,7 @@ use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::dispatch::{Job, State};
 use aegis_core::trace::Kind;
 use aegis_core::{Instant, LaneId, TaskId};
+use admission::Admissions;
 use modes::Modes;
 use std::collections::BTreeMap;
 
@@ -28,6 +30,7 @@ pub struct Watcher {
     /// The lanes of which the present step has dropped a job that did not run.
     dropped: Vec<LaneId>,
     modes: Modes,
+    admissions: Admissions,
     /// The arrivals of each task that were deferred and have not come.
     deferred: BTreeMap<u16, Vec<u64>>,
 }
@@ -40,12 +43,14 @@ impl Watcher {
             requests: 0,
             dropped: Vec::new(),
             modes: Modes::new(system),
+            admissions: Admissions::new(system),
             deferred: BTreeMap::new(),
         }
     }
 
     /// One segment a lane, each job once and none lost; and what a mode forbids.
     pub fn hear(&mut self, kind: &Kind, now: u64) {
+        self.admissions.hear(kind, now);
         self.modes.hear(kind, now, self.jobs.iter().map(|(request, (task, _))| (*request, *task)));
         match *kind {
             Kind::Deferred { task, arrival, pending } => {

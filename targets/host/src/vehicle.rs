@@ -12,6 +12,7 @@ use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Reader, Recorder, Ring, Sink as _, VoidReason, Writer};
 use aegis_core::{Duration, Instant, LaneId, TaskId};
+use aegis_linux::admissions::Admissions;
 use aegis_linux::args::{Args, USAGE, parse};
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
@@ -27,7 +28,7 @@ use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_u
 use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
 use aegis_linux::stall::Stall;
-use aegis_linux::stats::{Counted, LevelStats, ModeStats, Tally, TaskStats};
+use aegis_linux::stats::{AdmissionStats, Counted, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
@@ -74,6 +75,7 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     submissions: Arc<Submissions>,
     pressure: Arc<Pressure>,
     modes: Arc<Modes>,
+    admissions: Arc<Admissions>,
     pet: Option<Hook>,
 }
 
@@ -83,6 +85,7 @@ struct Ran<const LANES: usize> {
     stats: Vec<TaskStats>,
     levels: LevelStats,
     modes: ModeStats,
+    admissions: AdmissionStats,
     trace: TraceSummary,
     voids: Vec<Void>,
     lanes: Vec<Option<HostLane>>,
@@ -105,6 +108,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             submissions: Submissions::new(system),
             pressure: Pressure::new(system),
             modes: Modes::new(system),
+            admissions: Admissions::new(system),
             pet: None,
         }
     }
@@ -128,6 +132,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn modes(&self) -> Arc<Modes> {
         Arc::clone(&self.modes)
+    }
+
+    /// What the application's own threads, or hooks, admit and dismiss tasks of `optional = true` with; none of them is admitted at the
+    /// start.
+    #[must_use]
+    pub fn admissions(&self) -> Arc<Admissions> {
+        Arc::clone(&self.admissions)
     }
 
     /// Gives a task its hooks.
@@ -216,6 +227,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             report: &ran.report,
             levels: ran.levels,
             modes: ran.modes,
+            admissions: ran.admissions,
             memory: &memory,
             trace: ran.trace,
             pets: ran.watched.map_or(0, |watched| watched.pets),
@@ -234,7 +246,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
-        let Self { system, runtime, assets, makers, submissions, pressure, modes, pet } = self;
+        let Self { system, runtime, assets, makers, submissions, pressure, modes, admissions, pet } = self;
         let service = watch::service(system, pet.is_some())?;
         let assets = assets?;
         let ring = runtime.ring.try_take().ok_or(HostError::AlreadyRan)?;
@@ -270,7 +282,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             lanes.push(lane);
         }
         let (samples, submissions) = (&runtime.samples, submissions.as_ref());
-        let (pressure, modes, service) = (pressure.as_ref(), modes.as_ref(), service.as_ref());
+        let (pressure, modes, admissions) = (pressure.as_ref(), modes.as_ref(), admissions.as_ref());
+        let service = service.as_ref();
         let run = Run {
             system,
             bell: &bell,
@@ -280,6 +293,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             submissions,
             pressure,
             modes,
+            admissions,
             service,
             args,
         };
@@ -299,6 +313,7 @@ struct Run<'a, const LANES: usize> {
     submissions: &'a Submissions,
     pressure: &'a Pressure,
     modes: &'a Modes,
+    admissions: &'a Admissions,
     service: Option<&'a Service>,
     args: &'a Args,
 }
@@ -338,7 +353,8 @@ impl<const LANES: usize> Run<'_, LANES> {
             let mut sink = Counted { tally: Tally::<TASKS>::new(), recorder: Recorder::new(writer) };
             sink.record(Instant::START, Kind::Began { config_hash: self.system.config_hash });
             for (task, number) in self.system.tasks.iter().zip(0_u16..) {
-                sink.record(Instant::START, Kind::Admitted { task: TaskId(number), bound: task.response_bound });
+                let (bound, optional) = (task.response_bound, task.optional);
+                sink.record(Instant::START, Kind::Admitted { task: TaskId(number), bound, optional });
             }
             for void in &voids {
                 sink.record(Instant::START, Kind::GuaranteeVoid { reason: void.reason });
@@ -346,10 +362,12 @@ impl<const LANES: usize> Run<'_, LANES> {
             let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
             let clock = Clock::starting_in(LEAD);
             let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
-            let (submissions, pressure, modes) = (self.submissions, self.pressure, self.modes);
+            let (submissions, pressure, modes, admissions) =
+                (self.submissions, self.pressure, self.modes, self.admissions);
             submissions.open(clock, Arc::clone(self.bell));
             pressure.open(Arc::clone(self.bell));
             modes.open(Arc::clone(self.bell));
+            admissions.open(Arc::clone(self.bell));
             let setup = Setup {
                 system,
                 clock,
@@ -359,6 +377,7 @@ impl<const LANES: usize> Run<'_, LANES> {
                 submissions,
                 pressure,
                 modes,
+                admissions,
                 until,
                 steal,
                 samples,
@@ -366,7 +385,9 @@ impl<const LANES: usize> Run<'_, LANES> {
             };
             let report = orchestrate::run(&setup, state, &mut sink)?;
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
-            Ok((report, (sink.tally.tasks().to_vec(), sink.tally.levels(), sink.tally.modes()), numbers, voids))
+            let tally = &sink.tally;
+            let counts = (tally.tasks().to_vec(), tally.levels(), tally.modes(), tally.admissions());
+            Ok((report, counts, numbers, voids))
         };
         let result = std::thread::scope(|scope| {
             let watching = watching.map(|watching| watch::spawn(scope, core, watching)).transpose()?;
@@ -388,9 +409,9 @@ impl<const LANES: usize> Run<'_, LANES> {
             });
             result.map(|ran| (ran, watched.and_then(Result::ok)))
         });
-        let ((report, (stats, levels, modes), trace, voids), watched) = result.map_err(thread_error)?;
+        let ((report, (stats, levels, modes, admissions), trace, voids), watched) = result.map_err(thread_error)?;
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
-        Ok(Ran { report, stats, levels, modes, trace, voids, lanes, memory_locked, trace_failure, watched })
+        Ok(Ran { report, stats, levels, modes, admissions, trace, voids, lanes, memory_locked, trace_failure, watched })
     }
 }
 

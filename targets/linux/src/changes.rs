@@ -1,4 +1,5 @@
-//! What the application asks the orchestration thread to change: a level of memory pressure, or the mode.
+//! What the application asks the orchestration thread to change: a level of memory pressure, the mode, or which optional tasks are
+//! admitted.
 //!
 //! ```text
 //!  request ─▶ the level that is wanted already? ─▶ nothing to do, nobody wakes
@@ -8,14 +9,16 @@
 //!
 //! The last request wins: what is asked for and taken back before the orchestration thread looks never happens. However often an
 //! application asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and mode together, a term of the analysis,
-//! and wakes for it at most twice in that time: when the bell rings, and when it may look. A mode that is asked for while a change of the mode is under way waits for its end.
+//! and wakes for it at most twice in that time: when the bell rings, and when it may look. An optional task's admission or dismissal is
+//! such a change, too; of these the first request stays until it is done, and others are refused until then. A mode that is asked for while a change of the mode is under way waits for its end.
 
+use crate::admissions::Admissions;
 use crate::bell::Bell;
 use crate::modes::Modes;
 use crate::pressure::Pressure;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use aegis_core::desc::BETWEEN_LEVELS;
-use aegis_core::{Instant, LevelId, ModeId};
+use aegis_core::{Instant, LevelId, ModeId, TaskId};
 use std::sync::{Arc, OnceLock};
 
 /// What is asked for, and what holds, each a number.
@@ -90,6 +93,8 @@ pub(crate) enum Change {
     Level(Option<LevelId>),
     /// To a mode.
     Mode(ModeId),
+    /// An optional task is admitted, or dismissed.
+    Admission(TaskId, bool),
 }
 
 /// The orchestration thread's end: what it was asked for, and since when it may change something again.
@@ -97,13 +102,14 @@ pub(crate) enum Change {
 pub(crate) struct Changes<'a> {
     pressure: &'a Pressure,
     modes: &'a Modes,
+    admissions: &'a Admissions,
     /// When it may look again.
     next: Instant,
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) const fn new(pressure: &'a Pressure, modes: &'a Modes) -> Self {
-        Self { pressure, modes, next: Instant::START }
+    pub(crate) const fn new(pressure: &'a Pressure, modes: &'a Modes, admissions: &'a Admissions) -> Self {
+        Self { pressure, modes, admissions, next: Instant::START }
     }
 
     /// What to change now, if anything. `is_changing` tells whether a change of the mode is under way.
@@ -113,7 +119,8 @@ impl<'a> Changes<'a> {
         }
         let level = || self.pressure.asked.look().map(|to| to.map(|to| Change::Level(crate::pressure::level(to))));
         let mode = || self.modes.asked.look().map(|to| to.and_then(crate::modes::mode).map(Change::Mode));
-        let looked = level().or_else(|| if is_changing { None } else { mode() })?;
+        let admission = || self.admissions.asked().map(|(task, admits)| Some(Change::Admission(task, admits)));
+        let looked = level().or_else(admission).or_else(|| if is_changing { None } else { mode() })?;
         self.next = now.checked_add(BETWEEN_LEVELS).unwrap_or(now);
         looked
     }
@@ -121,7 +128,9 @@ impl<'a> Changes<'a> {
     /// When to look although nobody rings, not before now: where a request came too soon after the last look. The end of a change of
     /// the mode is a step, after which the loop asks again.
     pub(crate) fn wake_at(&self, is_changing: bool, now: Instant) -> Option<Instant> {
-        let is_asked = self.pressure.asked.is_asked() || (!is_changing && self.modes.asked.is_asked());
+        let is_asked = self.pressure.asked.is_asked()
+            || self.admissions.asked().is_some()
+            || (!is_changing && self.modes.asked.is_asked());
         // A request that came after this turn had looked is due now, whenever the last look was.
         is_asked.then_some(self.next.max(now))
     }
@@ -129,6 +138,11 @@ impl<'a> Changes<'a> {
     /// The dispatcher is at another level.
     pub(crate) fn is_at(&self, level: Option<LevelId>) {
         self.pressure.asked.hold(crate::pressure::number(level));
+    }
+
+    /// The dispatcher has admitted or dismissed a task.
+    pub(crate) fn has_admitted(&self, task: TaskId, admits: bool) {
+        self.admissions.is_done(task, admits);
     }
 
     /// The dispatcher is in another mode.

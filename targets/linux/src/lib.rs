@@ -13,6 +13,7 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod admissions;
 pub mod args;
 pub mod bell;
 mod changes;

@@ -95,19 +95,30 @@ pub struct ModeStats {
     pub longest: Duration,
 }
 
+/// What optional tasks came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AdmissionStats {
+    /// How often one was admitted.
+    pub admitted: u64,
+    /// How often one was dismissed.
+    pub dismissed: u64,
+}
+
 /// The counts of all tasks, in the plan's order.
 #[derive(Clone, Debug)]
 pub struct Tally<const TASKS: usize> {
     tasks: [TaskStats; TASKS],
     levels: LevelStats,
     modes: ModeStats,
+    admissions: AdmissionStats,
 }
 
 impl<const TASKS: usize> Tally<TASKS> {
     /// Nothing happened yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { tasks: [TaskStats::default(); TASKS], levels: LevelStats::default(), modes: ModeStats::default() }
+        let (levels, modes, admissions) = (LevelStats::default(), ModeStats::default(), AdmissionStats::default());
+        Self { tasks: [TaskStats::default(); TASKS], levels, modes, admissions }
     }
 
     /// The counts in the plan's order.
@@ -126,6 +137,12 @@ impl<const TASKS: usize> Tally<TASKS> {
     #[must_use]
     pub const fn modes(&self) -> ModeStats {
         self.modes
+    }
+
+    /// What optional tasks came to.
+    #[must_use]
+    pub const fn admissions(&self) -> AdmissionStats {
+        self.admissions
     }
 
     /// Counts one event.
@@ -153,6 +170,8 @@ impl<const TASKS: usize> Tally<TASKS> {
             Kind::Forgone { task, count, .. } => {
                 self.with(task, |task| task.forgone = task.forgone.saturating_add(count.into()));
             }
+            Kind::TaskAdmitted { .. } => self.admissions.admitted = self.admissions.admitted.saturating_add(1),
+            Kind::TaskDismissed { .. } => self.admissions.dismissed = self.admissions.dismissed.saturating_add(1),
             Kind::Pressure { .. } => self.levels.changes = self.levels.changes.saturating_add(1),
             Kind::Settled { took, bound, .. } => {
                 self.levels.settled = self.levels.settled.saturating_add(1);

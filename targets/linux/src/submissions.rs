@@ -4,6 +4,7 @@
 //!  submit ─▶ at the end of the run or later?           ─▶ refused, nobody wakes
 //!         ─▶ withheld by a level of pressure?         ─▶ refused, nobody wakes
 //!         ─▶ not of the mode that holds?              ─▶ refused, nobody wakes
+//!         ─▶ optional and not admitted?               ─▶ refused, nobody wakes
 //!         ─▶ earlier than a period after the last one? ─▶ refused, nobody wakes; of a task that defers, planned for then
 //!                    ─▶ more than its queue of periods ahead? ─▶ refused, nobody wakes
 //!         ─▶ the last one not taken yet?              ─▶ refused, nobody wakes; of a task that defers, a period after that one
@@ -57,6 +58,9 @@ pub enum SubmitError {
     /// The mode that holds does not have the task, or the one that is gone to does not. Transient: submit again in a mode that has it.
     #[error("the task is not of the mode that holds, or of the one that is gone to")]
     NotInMode,
+    /// The task is optional and not admitted. Transient: submit again once it is.
+    #[error("the task is optional and not admitted")]
+    NotAdmitted,
     /// The vehicle does not run yet. Transient: submit again once it does.
     #[error("the vehicle does not run yet")]
     NotRunning,
@@ -78,6 +82,7 @@ impl SubmitError {
             | Self::Busy
             | Self::Withheld
             | Self::NotInMode
+            | Self::NotAdmitted
             | Self::NotRunning => ErrorClass::Transient,
             Self::Ended | Self::NotSubmittable(_) => ErrorClass::Permanent,
         }
@@ -99,6 +104,8 @@ struct Slot {
     withheld: AtomicBool,
     /// Whether the task releases no jobs in the mode that holds, or in the one that is gone to.
     out_of_mode: AtomicBool,
+    /// Whether the task is optional and not admitted.
+    dismissed: AtomicBool,
 }
 
 /// A slot that a submitting thread has, or the one that takes.
@@ -124,6 +131,7 @@ impl Submissions {
             waiting: AtomicU64::new(0),
             withheld: AtomicBool::new(false),
             out_of_mode: AtomicBool::new(false),
+            dismissed: AtomicBool::new(task.optional && system.modes.is_empty()),
         };
         let slots = system.tasks.iter().map(slot).collect();
         Arc::new(Self { slots, running: OnceLock::new(), end: AtomicU64::new(u64::MAX) })
@@ -191,6 +199,9 @@ impl Submissions {
         if slot.out_of_mode.load(Ordering::Acquire) {
             return Err(SubmitError::NotInMode);
         }
+        if slot.dismissed.load(Ordering::Acquire) {
+            return Err(SubmitError::NotAdmitted);
+        }
         let earliest = Instant::from_ns(slot.next.load(Ordering::Acquire));
         let Some(ahead) = slot.ahead else {
             return if now < earliest { Err(SubmitError::TooEarly { now, earliest }) } else { Ok((now, now)) };
@@ -225,6 +236,15 @@ impl Submissions {
                 tasks.binary_search_by_key(&position, |task| task.index()).is_err()
             });
             slot.out_of_mode.store(is_out, Ordering::Release);
+        }
+    }
+
+    /// From now on arrivals of an optional task are taken, or refused.
+    ///
+    /// What was accepted just before its dismissal, the dispatcher releases where it was told before, and refuses otherwise.
+    pub(crate) fn take_of(&self, task: TaskId, admits: bool) {
+        if let Some(slot) = self.slots.get(task.index()) {
+            slot.dismissed.store(!admits, Ordering::Release);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use aegis_core::ErrorClass::{Fatal, Permanent, Transient};
 use aegis_core::{Instant, LevelId, ModeId, TaskId};
+use aegis_linux::admissions::AdmissionError;
 use aegis_linux::lane::Fault;
 use aegis_linux::modes::ModeError;
 use aegis_linux::pressure::PressureError;
@@ -16,6 +17,7 @@ fn each_refused_submission_says_what_its_caller_can_do() {
         (SubmitError::Busy, Transient),
         (SubmitError::Withheld, Transient),
         (SubmitError::NotInMode, Transient),
+        (SubmitError::NotAdmitted, Transient),
         (SubmitError::NotRunning, Transient),
         (SubmitError::Ended, Permanent),
         (SubmitError::NotSubmittable(TaskId(0)), Permanent),
@@ -31,6 +33,18 @@ fn each_refused_change_and_each_fault_says_what_its_caller_can_do() {
     let level = LevelId(0);
     let errors = [PressureError::Unknown(level), PressureError::Compacts(level), PressureError::NotRunning];
     assert_eq!(errors.map(|error| error.class()), [Permanent, Permanent, Transient]);
+    let task = TaskId(0);
+    let admissions = [
+        (AdmissionError::Unknown(task), Permanent),
+        (AdmissionError::NotOptional(task), Permanent),
+        (AdmissionError::AlreadyAdmitted(task), Transient),
+        (AdmissionError::NotAdmitted(task), Transient),
+        (AdmissionError::Pending, Transient),
+        (AdmissionError::NotRunning, Transient),
+    ];
+    for (error, class) in admissions {
+        assert_eq!(error.class(), class, "{error}");
+    }
     let faults = [Fault::JobFailed, Fault::BackendFailed, Fault::DeviceLost, Fault::Panicked];
     assert_eq!(faults.map(|fault| fault.class()), [Transient, Permanent, Fatal, Fatal]);
 }

@@ -7,6 +7,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "the files are made for the library")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a model stops at whatever it did not expect")]
 
+#[path = "../src/admissions.rs"]
+mod admissions;
 #[path = "../src/changes.rs"]
 mod changes;
 #[path = "../src/mailbox.rs"]
@@ -89,6 +91,7 @@ mod fixture;
 
 use aegis_core::desc::{BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
 use aegis_core::{Duration, Instant, LevelId, ModeId, TaskId};
+use admissions::{AdmissionError, Admissions};
 use bell::Bell;
 use changes::{Change, Changes};
 use clock::Clock;
@@ -122,6 +125,7 @@ models! {
     what_was_asked_for_last_holds_in_the_end: pressed;
     level_and_mode_change_one_after_the_other_and_neither_is_forgotten: changed;
     a_mode_that_is_asked_for_during_a_change_waits_for_its_end: changing;
+    of_two_who_admit_a_task_one_does_and_it_is_done_once: admitted;
     after_the_end_was_told_nothing_is_accepted: told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
 }
@@ -249,7 +253,7 @@ fn rung() {
 }
 
 /// Two modes and a level of pressure that are open.
-fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Bell>) {
+fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Admissions>, Arc<Bell>) {
     let base = fixture::system(&[(1, 1)]);
     let (lanes, proven, leaves) = (base.lanes, base.tasks, Duration::from_ns(1));
     let mode = |name| ModeDesc { name, tasks: &[TaskId(0)], lanes, proven, leaves };
@@ -258,7 +262,7 @@ fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Bell>) {
     let (pressure, modes, bell) = (Pressure::new(&system), Modes::new(&system), Arc::new(Bell::new()));
     pressure.open(Arc::clone(&bell));
     modes.open(Arc::clone(&bell));
-    (pressure, modes, bell)
+    (pressure, modes, Admissions::new(&system), bell)
 }
 
 /// As the loop does once it has changed something.
@@ -266,11 +270,12 @@ fn tell(changes: &Changes<'_>, change: Change) {
     match change {
         Change::Level(level) => changes.is_at(level),
         Change::Mode(mode) => changes.is_in(Some(mode)),
+        Change::Admission(task, admits) => changes.has_admitted(task, admits),
     }
 }
 
 fn pressed() {
-    let (pressure, modes, bell) = open_changes();
+    let (pressure, modes, admissions, bell) = open_changes();
     let own = Arc::clone(&pressure);
     let application = thread::spawn(move || {
         own.request(Some(LevelId(0))).unwrap();
@@ -278,7 +283,7 @@ fn pressed() {
         own.request(Some(LevelId(0))).unwrap();
     });
     // As the loop does: it looks where it was rung for, or where it is to look by itself, and then at the last request.
-    let mut changes = Changes::new(&pressure, &modes);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
     let mut now = Instant::START;
     while pressure.level().is_none() {
         if changes.wake_at(false, Instant::START).is_none() {
@@ -302,13 +307,13 @@ fn pressed() {
 }
 
 fn changed() {
-    let (pressure, modes, bell) = open_changes();
+    let (pressure, modes, admissions, bell) = open_changes();
     let (of_level, of_mode) = (Arc::clone(&pressure), Arc::clone(&modes));
     let application = thread::spawn(move || {
         of_level.request(Some(LevelId(0))).unwrap();
         of_mode.request(ModeId(1)).unwrap();
     });
-    let mut changes = Changes::new(&pressure, &modes);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
     let (mut now, mut seen) = (Instant::START, Vec::new());
     while seen.len() < 2 {
         match changes.wake_at(false, Instant::START) {
@@ -333,13 +338,13 @@ fn changed() {
 }
 
 fn changing() {
-    let (pressure, modes, bell) = open_changes();
+    let (pressure, modes, admissions, bell) = open_changes();
     let own = Arc::clone(&modes);
     let application = thread::spawn(move || {
         own.request(ModeId(1)).unwrap();
         own.request(ModeId(0)).unwrap();
     });
-    let mut changes = Changes::new(&pressure, &modes);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
     let mut now = Instant::START;
     bell.wait();
     bell.hear();
@@ -358,6 +363,32 @@ fn changing() {
         now = now.checked_add(BETWEEN_LEVELS).unwrap();
     }
     assert_eq!(modes.mode(), Some(ModeId(0)));
+}
+
+fn admitted() {
+    let base = fixture::system(&[(1, 1)]);
+    let tasks = [TaskDesc { optional: true, ..base.tasks[0] }];
+    let system = SystemDesc { tasks: Box::leak(Box::new(tasks)), ..*base };
+    let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
+    let bell = Arc::new(Bell::new());
+    admissions.open(Arc::clone(&bell));
+    let ask = || {
+        let own = Arc::clone(&admissions);
+        thread::spawn(move || own.admit(TASK))
+    };
+    let (first, second) = (ask(), ask());
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    bell.wait();
+    bell.hear();
+    let change = changes.due(Instant::START, false);
+    assert_eq!(change, Some(Change::Admission(TASK, true)), "whoever rang had asked");
+    changes.has_admitted(TASK, true);
+    assert!(admissions.is_admitted(TASK));
+    let answers = [first.join().unwrap(), second.join().unwrap()];
+    let refused = [Err(AdmissionError::Pending), Err(AdmissionError::AlreadyAdmitted(TASK))];
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.is_ok() || refused.contains(answer)), "{answers:?}");
+    assert_eq!(changes.wake_at(false, Instant::START), None);
 }
 
 fn told_the_end() {

@@ -32,6 +32,8 @@ pub(crate) struct Task {
     pub(crate) submitted: Option<Span>,
     /// Where what it submits too early is said to be deferred.
     pub(crate) deferred: Option<Span>,
+    /// Where it is said to be optional.
+    pub(crate) optional: Option<Span>,
     pub(crate) jitter: Option<Spanned<Duration>>,
     /// Where `priority` is given, be it readable or not.
     pub(crate) priority_key: Option<Span>,
@@ -159,6 +161,7 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let on_overrun = answer(section, "on-overrun");
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
     let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
+    let optional = if section.has("optional") { section.boolean("optional") } else { None };
     let early = section.choice("early", &[("reject", false), ("defer", true)], &[]);
     let (segments_key, execution) = execution(section);
     Task {
@@ -177,6 +180,7 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         phase_key: section.key_span("phase"),
         submitted: release.filter(|release| *release.get_ref()).map(|release| release.span()),
         deferred: early.filter(|early| *early.get_ref()).map(|early| early.span()),
+        optional: optional.filter(|optional| *optional.get_ref()).map(|optional| optional.span()),
         jitter: time(section, "jitter", true),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),
@@ -220,6 +224,7 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         phase_key: whole.phase_key.clone(),
         submitted: whole.submitted.clone().filter(|_| number == 1),
         deferred: whole.deferred.clone().filter(|_| number == 1),
+        optional: whole.optional.clone(),
         jitter: whole.jitter.clone().filter(|_| number == 1),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),

@@ -27,7 +27,8 @@ impl Reference {
             return Err(not_submittable);
         }
         if !self.is_in_mode(task) {
-            return Err(Refused::NotInMode { task });
+            let is_optional = self.is_optional(task);
+            return Err(if is_optional { Refused::NotAdmitted { task } } else { Refused::NotInMode { task } });
         }
         let (earliest, most) = (self.earliest(task), u64::from(desc.queue) * desc.period.as_ns());
         let too_early = Err(Refused::TooEarly { earliest: Instant::from_ns(earliest) });

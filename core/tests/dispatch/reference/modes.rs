@@ -23,8 +23,13 @@ impl Reference {
 
     /// Whether a task releases jobs now.
     pub(super) fn is_in_mode(&self, task: TaskId) -> bool {
-        let Some(mode) = self.mode else { return true };
+        let Some(mode) = self.mode else { return !self.is_optional(task) || self.admitted[task.index()] };
         self.has(mode, task) && self.change.as_ref().is_none_or(|change| self.has(change.to, task))
+    }
+
+    /// What a state tells of a task.
+    pub fn releases(&self, task: TaskId) -> bool {
+        self.is_in_mode(task)
     }
 
     fn tasks(&self) -> Vec<TaskId> {

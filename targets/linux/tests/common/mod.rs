@@ -8,6 +8,7 @@ use aegis_core::desc::{SystemDesc, WatchdogDesc};
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Record, Recorder, Ring, Sink};
 use aegis_core::{Instant, LaneId};
+use aegis_linux::admissions::Admissions;
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::device::Device;
@@ -156,6 +157,17 @@ pub fn drive_beside<const TASKS: usize>(
     scenario: Scenario,
     application: impl FnOnce(&Submissions, &Pressure, &Modes) + Send,
 ) -> Ran {
+    drive_admitting::<TASKS>(system, scenario, |submissions, pressure, modes, _| {
+        application(submissions, pressure, modes);
+    })
+}
+
+/// Likewise, of one that also admits tasks.
+pub fn drive_admitting<const TASKS: usize>(
+    system: &'static SystemDesc,
+    scenario: Scenario,
+    application: impl FnOnce(&Submissions, &Pressure, &Modes, &Admissions) + Send,
+) -> Ran {
     let Scenario { act, for_ms, stop_ms, delay, watchdog, manager } = scenario;
     // Two real-time lanes on one core would disturb each other.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -175,6 +187,7 @@ pub fn drive_beside<const TASKS: usize>(
     }
     let link = lane.link();
     let (submissions, pressure, modes) = (Submissions::new(system), Pressure::new(system), Modes::new(system));
+    let admissions = Admissions::new(system);
     let pulse = watchdog.map(Pulse::new);
     let pulse = pulse.as_ref();
     let service =
@@ -193,6 +206,7 @@ pub fn drive_beside<const TASKS: usize>(
             submissions.open(clock, Arc::clone(&bell));
             pressure.open(Arc::clone(&bell));
             modes.open(Arc::clone(&bell));
+            admissions.open(Arc::clone(&bell));
             sink.record(Instant::START, Kind::Began { config_hash: system.config_hash });
             let setup = Setup {
                 system,
@@ -200,6 +214,7 @@ pub fn drive_beside<const TASKS: usize>(
                 submissions: &submissions,
                 pressure: &pressure,
                 modes: &modes,
+                admissions: &admissions,
                 lanes: [link],
                 bell: &bell,
                 stop: &stop,
@@ -224,7 +239,7 @@ pub fn drive_beside<const TASKS: usize>(
             scope.spawn(|| watch.run())
         });
         let thread = scope.spawn(orchestrate);
-        application(&submissions, &pressure, &modes);
+        application(&submissions, &pressure, &modes, &admissions);
         (thread.join().unwrap(), watching.map(|thread| thread.join().unwrap()))
     });
     let mut records = Vec::new();
