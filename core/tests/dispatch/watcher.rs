@@ -6,11 +6,11 @@ mod admission;
 mod modes;
 
 use crate::bench::QUEUE;
+use admission::Admissions;
 use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::dispatch::{Job, State};
 use aegis_core::trace::Kind;
 use aegis_core::{Instant, LaneId, TaskId};
-use admission::Admissions;
 use modes::Modes;
 use std::collections::BTreeMap;
 

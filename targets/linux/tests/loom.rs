@@ -89,9 +89,9 @@ mod clock {
 #[path = "common/fixture.rs"]
 mod fixture;
 
+use admissions::{AdmissionError, Admissions};
 use aegis_core::desc::{BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
 use aegis_core::{Duration, Instant, LevelId, ModeId, TaskId};
-use admissions::{AdmissionError, Admissions};
 use bell::Bell;
 use changes::{Change, Changes};
 use clock::Clock;

@@ -5,7 +5,7 @@ use aegis_core::desc::{
     Answer, Backend, LaneDesc, LevelDesc, ModeDesc, ModelDesc, Policy, Preemption, Release, Slot, StageDesc,
     SystemDesc, TaskDesc, TensorLife,
 };
-use aegis_core::{Bytes, Duration, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
+use aegis_core::{Bytes, Duration, ModeId, ModelId, PoolId, Priority, TaskId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -191,22 +191,20 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     let answers = (on_overrun, on_miss);
     let rest = (pieces, answers, 1..=4_u16, slots, any::<(bool, bool, u8)>());
     (0..3_usize, release, any::<usize>(), any::<u16>(), times, rest).prop_map(
-        |(lane, release, after, priority, times, (segments, (on_overrun, on_miss), queue, slots, flags))| {
-            TaskSpec {
-                lane,
-                release,
-                defers: flags.1,
+        |(lane, release, after, priority, times, (segments, (on_overrun, on_miss), queue, slots, flags))| TaskSpec {
+            lane,
+            release,
+            defers: flags.1,
             optional: flags.2 % 3 == 0,
-                after,
-                priority: priority % 0x8000,
-                times,
-                segments,
-                on_overrun,
-                on_miss,
-                queue,
-                slots,
-                model: flags.0,
-            }
+            after,
+            priority: priority % 0x8000,
+            times,
+            segments,
+            on_overrun,
+            on_miss,
+            queue,
+            slots,
+            model: flags.0,
         },
     )
 }

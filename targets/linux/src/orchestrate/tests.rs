@@ -182,7 +182,9 @@ fn an_admission_and_a_change_of_the_level_are_a_second_apart() {
     assert_eq!(changes.due(at(6_000), false), Some(Change::Admission(TaskId(1), true)));
     assert!(!admissions.is_admitted(TaskId(1)));
     changes.has_admitted(TaskId(1), true);
-    assert!(admissions.is_admitted(TaskId(1)) && admissions.is_admitted(TaskId(0)) && !admissions.is_admitted(TaskId(2)));
+    assert!(
+        admissions.is_admitted(TaskId(1)) && admissions.is_admitted(TaskId(0)) && !admissions.is_admitted(TaskId(2))
+    );
     assert_eq!(admissions.admit(TaskId(1)), Err(AdmissionError::AlreadyAdmitted(TaskId(1))));
     assert_eq!(changes.wake_at(false, at(6_001)), None);
     admissions.dismiss(TaskId(1)).unwrap();
