@@ -198,6 +198,8 @@ fn task(
         deadline_ns: task.deadline.as_ns(),
         phase_ns: task.phase.as_ns(),
         submitted: task.submitted,
+        defers: task.defers,
+        optional: task.optional,
         jitter_ns: task.jitter.as_ns(),
         stage: stage.transpose()?,
         bcet_ns: task.bcet.as_ns(),

@@ -351,6 +351,12 @@ pub struct Task {
     /// Whether the application submits its jobs.
     #[serde(default, skip_serializing_if = "is_false")]
     pub submitted: bool,
+    /// Whether what is submitted too early arrives as soon as it may.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub defers: bool,
+    /// Whether it is released only while the application has it admitted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
     /// Its own release jitter.
     pub jitter_ns: u64,
     /// The stage before it.

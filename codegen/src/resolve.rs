@@ -206,15 +206,16 @@ impl Resolver<'_> {
 
     /// One orchestration thread serves all lanes, so each of a lane's events may wait until it has served every other lane twice: by
     /// the other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each task
-    /// that the application submits: they come at any instant, one step each, at most once a period. And for a change of the level or
-    /// the mode, and for the failure of each domain.
+    /// that the application submits: they come at any instant, one step each, and each turn of the thread takes at most one of a task.
+    /// And for a change of the level, the mode or what is admitted, and for the failure of each domain.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
         let manifest = &self.loaded.manifest;
-        let has_levels = !(manifest.pressure.is_empty() && manifest.modes.is_empty());
+        let has_changes = manifest.tasks.iter().any(|task| task.optional)
+            || !(manifest.pressure.is_empty() && manifest.modes.is_empty());
         let with_models = manifest.tasks.iter().filter(|task| task.model.is_some()).map(|task| task.domain);
-        let waits = thread_waits(&own, submitted, changes(has_levels, with_models));
+        let waits = thread_waits(&own, submitted, changes(has_changes, with_models));
         for (lane, wait) in lanes.iter_mut().zip(waits) {
             lane.thread_wait = wait.unwrap_or(Duration::MAX);
             if lane.segment_overhead().is_none() || lane.lateness().is_none() {
@@ -279,6 +280,8 @@ impl Resolver<'_> {
             deadline: *task.deadline.get_ref(),
             phase: task.phase,
             submitted: task.submitted,
+            defers: task.defers,
+            optional: task.optional,
             jitter: task.jitter,
             priority: task.priority.as_ref().map(|priority| *priority.get_ref()),
             after: task.after,

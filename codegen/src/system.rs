@@ -59,12 +59,18 @@ pub struct System {
 }
 
 impl System {
-    /// How many steps of the orchestration thread that belong to no lane's job may go before an event: a change of the level or of
-    /// the mode, and of each domain that runs models its failure.
+    /// How many steps of the orchestration thread that belong to no lane's job may go before an event: a change of the level, the mode
+    /// or what is admitted, and of each domain that runs models its failure.
     #[must_use]
     pub fn changes(&self) -> usize {
         let with_models = self.tasks.iter().filter(|task| task.model.is_some());
-        changes(!(self.levels.is_empty() && self.modes.is_empty()), with_models.map(|task| task.domain))
+        changes(self.has_changes(), with_models.map(|task| task.domain))
+    }
+
+    /// Whether something can change while the vehicle runs: the level of memory pressure, the mode, or what is admitted.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.levels.is_empty() || !self.modes.is_empty() || self.tasks.iter().any(|task| task.optional)
     }
 
     /// The device whose memory a device draws on: itself, or the one whose memory it shares.
@@ -216,6 +222,10 @@ pub struct Task {
     pub phase: Duration,
     /// Whether the application submits its jobs, at most one a period.
     pub submitted: bool,
+    /// Whether what is submitted too early arrives as soon as it may; only where it is `submitted`.
+    pub defers: bool,
+    /// Whether it is released only while the application has it admitted; never with stages, beside modes or in a chain.
+    pub optional: bool,
     /// Release jitter of its own, without the lane's wake-up latency.
     pub jitter: Duration,
     /// The priority that the manifest gives; present exactly under `fixed-priority`, unless priorities are optimal.
@@ -398,11 +408,11 @@ pub fn thread_waits(
     each.collect()
 }
 
-/// How many changes may go before an event: one of the level or the mode, if there `has_levels`, which is at most once in
+/// How many changes may go before an event: one of the level, the mode or what is admitted, if `has_changes`, which is at most once in
 /// [`BETWEEN_LEVELS`]; and of each domain of the tasks with models its failure, which is at most once in a run.
 #[must_use]
-pub fn changes(has_levels: bool, domains: impl Iterator<Item = Option<usize>>) -> usize {
-    domains.flatten().collect::<BTreeSet<usize>>().len().saturating_add(usize::from(has_levels))
+pub fn changes(has_changes: bool, domains: impl Iterator<Item = Option<usize>>) -> usize {
+    domains.flatten().collect::<BTreeSet<usize>>().len().saturating_add(usize::from(has_changes))
 }
 
 /// Whether no more than one change of level can delay an event that waits so long: the level changes at most once in

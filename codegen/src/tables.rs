@@ -3,18 +3,12 @@
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Answer, Asks, Backend, Certificate as CertificateDesc, ElementType, FileDesc, LaneDesc, LevelDesc, LevelPoolDesc,
-    MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, Point, Policy, PoolDesc, Preemption, Recording,
-    Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc,
-    WatchDesc, WatchdogDesc, WatchedSource,
-};
-use aegis_core::units::{ByteOffset, Bytes, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
-    Answer, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, LaneDesc, LevelDesc,
+    Answer, Asks, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, LaneDesc, LevelDesc,
     LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, Point, Policy, PoolDesc,
     Preemption, Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc,
-    TensorLife, WatchdogDesc,
+    TensorLife, ThresholdDesc, WatchDesc, WatchdogDesc, WatchedSource,
 };
-use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, ModeId, ModelId, PoolId, Priority, TaskId};
+use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
 
 /// A name in the lock that this version does not know.
@@ -220,6 +214,8 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
             (false, true) => Release::Submitted,
             (false, false) => Release::Timer,
         },
+        defers: task.defers,
+        optional: task.optional,
         priority: Priority(task.priority),
         period: Duration::from_ns(task.period_ns),
         deadline: Duration::from_ns(task.deadline_ns),

@@ -227,7 +227,7 @@ pub const LONGEST_MISS_WINDOW: u8 = 64;
 pub enum Release {
     /// The dispatcher's timer, at `phase + k · period`.
     Timer,
-    /// [`crate::dispatch::Event::Submit`], at least one period apart.
+    /// [`crate::dispatch::Event::Submit`], at least one period apart; see [`TaskDesc::defers`].
     Submitted,
     /// The completion of the previous stage's job: see [`TaskDesc::stage`].
     Stage,
@@ -257,6 +257,11 @@ pub struct TaskDesc {
     pub domain: Option<DomainId>,
     /// Where its releases come from.
     pub release: Release,
+    /// Whether what is submitted too early arrives as soon as it may, instead of being refused; only under [`Release::Submitted`].
+    pub defers: bool,
+    /// Whether it is released only while the application has it admitted. It is proven with all others; not beside modes, and not of
+    /// a task with stages.
+    pub optional: bool,
     /// The order among the lane's tasks; unique within a lane.
     pub priority: Priority,
     /// The time between two arrivals.

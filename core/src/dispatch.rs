@@ -30,6 +30,7 @@
 //! O(log n) under EDF, and O(1) for each slot that a time-triggered lane passes over, of which one step looks at no more than two laps.
 //! No loop depends on how much time has passed.
 
+mod admission;
 mod choice;
 mod domain;
 mod finish;
@@ -38,6 +39,7 @@ mod mode;
 mod pressure;
 mod queue;
 mod ready;
+mod refused;
 mod release;
 mod state;
 mod table;
@@ -50,6 +52,7 @@ use crate::trace::{Cause, JobRef, Kind, Reason, Sink};
 use crate::units::{DomainId, LaneId, LevelId, ModeId, TaskId};
 use choice::{key, reason};
 pub use ready::MOST_TASKS;
+pub use refused::Refused;
 use state::{Progress, Running};
 pub use state::{State, WrongSize, state_bytes};
 use told::Told;
@@ -87,10 +90,13 @@ pub enum Event {
     ///
     /// What is submitted first starts first: submit simultaneous arrivals with the most important first. The analysis
     /// assumes that a less important job started at least 1 ns before the one it blocks.
+    ///
+    /// A task that [defers](crate::desc::TaskDesc::defers) takes an arrival at any instant up to as many periods ahead as its queue is
+    /// long. What lies before the earliest permitted one arrives then: a period after its last arrival, deferred ones included.
     Submit {
         /// The task.
         task: TaskId,
-        /// When it arrived; at most now.
+        /// When it arrived; at most now, unless the task defers.
         arrival: Instant,
     },
     /// The lane's segment ended.
@@ -144,6 +150,17 @@ pub enum Event {
         /// The domain.
         domain: DomainId,
     },
+    /// Let an [optional](crate::desc::TaskDesc::optional) task release jobs: its next arrival is the first of its own grid, `phase + k ·
+    /// period`, that lies after now, and at least a period after its last one; what is submitted may arrive from then on.
+    Admit {
+        /// The task.
+        task: TaskId,
+    },
+    /// Let an optional task release nothing from now on; its jobs that have arrived run to their end.
+    Dismiss {
+        /// The task.
+        task: TaskId,
+    },
 }
 
 /// What has to be done after a step.
@@ -153,77 +170,6 @@ pub struct Actions<const LANES: usize> {
     pub start: [Option<Job>; LANES],
     /// When the next [`Event::Timer`] is due, if nothing else happens before.
     pub wake_at: Option<Instant>,
-}
-
-/// Why a step was refused; the state is unchanged then.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Refused {
-    /// `now` lies before the previous step's: permanent, the clock is not monotonic.
-    ClockWentBack {
-        /// The previous step's time.
-        last: Instant,
-    },
-    /// The lane has no running job, or the plan has no such lane: permanent, the caller's bookkeeping is wrong.
-    NothingRunning {
-        /// The lane that was named.
-        lane: LaneId,
-    },
-    /// The lane does not preempt: permanent.
-    NotPreemptible {
-        /// The lane that was named.
-        lane: LaneId,
-    },
-    /// The plan has no such task, or its releases come from the timer or an earlier stage: permanent.
-    NotSubmittable {
-        /// The task that was named.
-        task: TaskId,
-    },
-    /// The arrival lies in the future, or less than one period after the task's last one: the analysis
-    /// assumed otherwise, so the caller may retry at `earliest`: transient.
-    TooEarly {
-        /// The first permitted arrival.
-        earliest: Instant,
-    },
-    /// The plan has no such level of memory pressure: permanent.
-    UnknownLevel {
-        /// The level that was named.
-        level: LevelId,
-    },
-    /// The level moves what stays, which needs an instant at which nothing runs; no protocol brings that about yet: permanent.
-    Compacts {
-        /// The level that was named.
-        level: LevelId,
-    },
-    /// The plan has no such mode: permanent.
-    UnknownMode {
-        /// The mode that was named.
-        mode: ModeId,
-    },
-    /// A change of the mode is under way, and comes to its end within the bound that [`Kind::ModeRequested`] tells: transient.
-    ChangingMode {
-        /// The mode that it goes to.
-        to: ModeId,
-    },
-    /// The task does not release jobs in the mode that holds, or not before the change that is under way has ended: transient, the
-    /// caller may submit again once a mode holds that has it.
-    NotInMode {
-        /// The task that was named.
-        task: TaskId,
-    },
-    /// The plan has no such fault domain: permanent.
-    UnknownDomain {
-        /// The domain that was named.
-        domain: DomainId,
-    },
-    /// The task's fault domain has failed: permanent, nothing starts it again.
-    DomainFailed {
-        /// The task that was named.
-        task: TaskId,
-        /// Its domain.
-        domain: DomainId,
-    },
-    /// An instant left the representable range: fatal.
-    OutOfRange,
 }
 
 /// Advances the dispatcher by one event.
@@ -269,6 +215,16 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             domain::check(system, domain)?;
             domain::fail(system, state, domain, (Cause::Outside, None), now, sink);
         }
+        Event::Admit { task } => {
+            admission::check(system, state, task, true)?;
+            release::release_due(system, state, now, sink)?;
+            admission::admit(system, state, task, now, sink)?;
+        }
+        Event::Dismiss { task } => {
+            admission::check(system, state, task, false)?;
+            release::release_due(system, state, now, sink)?;
+            admission::dismiss(system, state, task, now, sink);
+        }
     }
     state.common.last = now;
     release::release_due(system, state, now, sink)?;
@@ -294,7 +250,7 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     Ok(Actions { start, wake_at: next_wake(system, state) })
 }
 
-/// Records the end of a run, and a miss for each job that has not completed and whose deadline lies before `now`.
+/// Records the end of a run, what is still deferred, and a miss for each job that has not completed and whose deadline lies before `now`.
 pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
@@ -303,7 +259,11 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
 ) {
     sink.record(now, Kind::Ended);
     for position in 0..TASKS {
-        let first = finish::first_stage(system, TaskId(u16::try_from(position).unwrap_or(u16::MAX)));
+        let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
+        if let (Some(task), Some(own)) = (system.tasks.get(position), state.tasks.get_mut(position)) {
+            release::forgo(own, id, task, now, sink);
+        }
+        let first = finish::first_stage(system, id);
         let Some((window, mut misses)) = state.tasks.get(first.index()).map(|own| (own.window, own.misses)) else {
             continue;
         };

@@ -18,6 +18,7 @@
 
 pub mod desc;
 pub mod dispatch;
+pub mod error;
 pub mod layout;
 pub mod time;
 pub mod trace;
@@ -25,5 +26,6 @@ pub mod trace_line;
 pub mod units;
 pub mod verify;
 
+pub use error::ErrorClass;
 pub use time::{Duration, Instant};
 pub use units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};

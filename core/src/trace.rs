@@ -265,7 +265,7 @@ mod tests {
         let mut ring: Ring<4> = Ring::new();
         let (writer, mut reader) = ring.split();
         let mut recorder = Recorder::new(writer);
-        let kind = Kind::Admitted { task: TaskId(0), bound: Duration::ZERO };
+        let kind = Kind::Admitted { task: TaskId(0), bound: Duration::ZERO, optional: false };
         for _ in 0..5 {
             recorder.record(Instant::START, kind);
         }

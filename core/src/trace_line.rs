@@ -47,10 +47,23 @@ impl<W: Write> Line<'_, W> {
             }
             Kind::Stepped { event } => self.step(event),
             Kind::Ended => self.begin("end"),
-            Kind::Admitted { task, bound } => {
+            Kind::Admitted { task, bound, optional } => {
                 self.begin("admission");
                 self.task(task);
                 self.duration("bound_ns", bound);
+                if optional {
+                    self.number("optional", true);
+                }
+            }
+            Kind::TaskAdmitted { task, bound, first } => {
+                self.begin("task_admitted");
+                self.task(task);
+                self.duration("bound_ns", bound);
+                self.instant("first", first);
+            }
+            Kind::TaskDismissed { task } => {
+                self.begin("task_dismissed");
+                self.task(task);
             }
             Kind::GuaranteeVoid { reason } => {
                 self.begin("guarantee_void");
@@ -61,6 +74,18 @@ impl<W: Write> Line<'_, W> {
                 self.job(job);
                 self.instant("arrival", arrival);
                 self.number("queue_depth", queue_depth);
+            }
+            Kind::Deferred { task, arrival, pending } => {
+                self.begin("deferred");
+                self.task(task);
+                self.instant("arrival", arrival);
+                self.number("pending", pending);
+            }
+            Kind::Forgone { task, arrival, count } => {
+                self.begin("forgone");
+                self.task(task);
+                self.instant("arrival", arrival);
+                self.number("count", count);
             }
             Kind::Rejected { task, arrival, count } => {
                 self.begin("rejected");
@@ -254,6 +279,14 @@ impl<W: Write> Line<'_, W> {
             Event::Fail { domain } => {
                 self.text("input", "fail");
                 self.domain(domain);
+            }
+            Event::Admit { task } => {
+                self.text("input", "admit");
+                self.task(task);
+            }
+            Event::Dismiss { task } => {
+                self.text("input", "dismiss");
+                self.task(task);
             }
         }
     }

@@ -40,6 +40,8 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         deadline: Duration::from_ns(load.deadline),
         phase: Duration::ZERO,
         submitted: false,
+        defers: false,
+        optional: false,
         jitter: Duration::from_ns(load.jitter),
         priority: None,
         after: None,

@@ -1,7 +1,7 @@
 //! The real dispatcher in virtual time, with executions, overheads and lateness chosen by a test.
 
 use aegis_core::desc::{LaneDesc, Release, SystemDesc, TaskDesc};
-use aegis_core::dispatch::{Actions, Event, Job, State, step};
+use aegis_core::dispatch::{Actions, Event, Job, Refused, State, step};
 use aegis_core::time::Instant;
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::units::{LaneId, TaskId};
@@ -120,12 +120,27 @@ impl Observed {
 /// Where the dispatcher refuses an event, starts a second job on a lane, or does not become idle; and for more than 6
 /// tasks or 3 lanes.
 pub fn run(system: &'static SystemDesc, submissions: &[Submission], until: u64, world: &mut impl World) -> Observed {
+    run_beside(system, submissions, &[], until, world)
+}
+
+/// As [`run`], and tells the dispatcher of admissions and dismissals, ordered by their instants and before all else of these. What
+/// is admitted, or dismissed, already is passed over, and so is what is submitted of a task that is not admitted.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_beside(
+    system: &'static SystemDesc,
+    submissions: &[Submission],
+    changes: &[(u64, Event)],
+    until: u64,
+    world: &mut impl World,
+) -> Observed {
     macro_rules! sized {
         ($($tasks:literal)*) => {
             match (system.tasks.len(), system.lanes.len()) {
-                $(($tasks, 1) => run_sized::<$tasks, 1>(system, submissions, until, world),)*
-                $(($tasks, 2) => run_sized::<$tasks, 2>(system, submissions, until, world),)*
-                $(($tasks, 3) => run_sized::<$tasks, 3>(system, submissions, until, world),)*
+                $(($tasks, 1) => run_sized::<$tasks, 1>(system, (submissions, changes), until, world),)*
+                $(($tasks, 2) => run_sized::<$tasks, 2>(system, (submissions, changes), until, world),)*
+                $(($tasks, 3) => run_sized::<$tasks, 3>(system, (submissions, changes), until, world),)*
                 other => panic!("no simulator for {other:?} tasks and lanes"),
             }
         };
@@ -154,7 +169,7 @@ struct Machine<const TASKS: usize, const LANES: usize, W> {
 
 fn run_sized<const TASKS: usize, const LANES: usize>(
     system: &'static SystemDesc,
-    submissions: &[Submission],
+    (submissions, changes): (&[Submission], &[(u64, Event)]),
     until: u64,
     world: &mut impl World,
 ) -> Observed {
@@ -170,16 +185,21 @@ fn run_sized<const TASKS: usize, const LANES: usize>(
         stopped: false,
     };
     let mut submissions = submissions.iter().take_while(|submission| submission.seen <= until).peekable();
+    let mut changes = changes.iter().take_while(|(at, _)| *at <= until).peekable();
     loop {
+        let change = changes.peek().map(|(at, _)| *at);
         let seen = submissions.peek().map(|submission| submission.seen);
         let noticed = machine.endings.iter().flatten().map(|ending| ending.noticed).min();
-        let next = [seen, machine.wake, noticed].into_iter().flatten().min();
+        let next = [change, seen, machine.wake, noticed].into_iter().flatten().min();
         match next {
             Some(now) if now <= until || machine.stopped => {
-                if seen == Some(now) {
+                if change == Some(now) {
+                    let Some((_, event)) = changes.next() else { break };
+                    machine.try_step(*event, now);
+                } else if seen == Some(now) {
                     let Some(submission) = submissions.next() else { break };
                     let arrival = Instant::from_ns(submission.arrival);
-                    machine.step(Event::Submit { task: TaskId(submission.task), arrival }, now);
+                    machine.try_step(Event::Submit { task: TaskId(submission.task), arrival }, now);
                 } else if machine.wake == Some(now) {
                     machine.step(Event::Timer, now);
                 } else {
@@ -207,11 +227,30 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
         self.step(event, now);
     }
 
+    /// A step that may be refused because of what is admitted.
+    fn try_step(&mut self, event: Event, now: u64) {
+        let task = match event {
+            Event::Submit { task, .. } | Event::Admit { task } | Event::Dismiss { task } => task,
+            _ => panic!("{event:?} has no task"),
+        };
+        let is_optional = self.system.tasks[task.index()].optional;
+        match step(self.system, &mut self.state, event, Instant::from_ns(now), &mut self.observed) {
+            Err(Refused::AlreadyAdmitted { .. } | Refused::NotAdmitted { .. }) => {}
+            // What came before the task was admitted, or too soon after what it was seen to submit.
+            Err(Refused::TooEarly { .. }) if is_optional => {}
+            Err(refused) => panic!("{event:?} at {now} is refused: {refused:?}"),
+            Ok(actions) => self.follow(actions, now),
+        }
+    }
+
     fn step(&mut self, event: Event, now: u64) {
         let at = Instant::from_ns(now);
         let result = step(self.system, &mut self.state, event, at, &mut self.observed);
-        let Actions { start, wake_at } =
-            result.unwrap_or_else(|refused| panic!("{event:?} at {now} is refused: {refused:?}"));
+        let actions = result.unwrap_or_else(|refused| panic!("{event:?} at {now} is refused: {refused:?}"));
+        self.follow(actions, now);
+    }
+
+    fn follow(&mut self, Actions { start, wake_at }: Actions<LANES>, now: u64) {
         for (position, job) in start.into_iter().enumerate() {
             if let Some(job) = job {
                 self.start(position, job, now);
@@ -219,7 +258,7 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
         }
         self.wake = wake_at.map(|due| {
             let due = due.as_ns();
-            let latest = self.latest_wake(now).max(due);
+            let latest = self.latest_wake(now, due).max(due);
             let wake = self.world.wake(due, latest);
             assert!((due..=latest).contains(&wake), "the world breaks its own rules");
             wake
@@ -236,7 +275,7 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
     }
 
     /// The latest instant at which no timer release is seen later than the plan allows.
-    fn latest_wake(&self, now: u64) -> u64 {
+    fn latest_wake(&self, now: u64, due: u64) -> u64 {
         let timed = self.system.tasks.iter().filter(|task| task.release == Release::Timer);
         let limits = timed.map(|task| {
             let (phase, period) = (task.phase.as_ns(), task.period.as_ns());
@@ -244,7 +283,11 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
             let lane = &self.system.lanes[task.lane.index()];
             next + task.jitter.as_ns() + lane.wakeup_latency.as_ns()
         });
-        limits.min().unwrap_or(0)
+        // What is deferred comes at `due` or later.
+        let deferring = self.system.tasks.iter().filter(|task| task.defers);
+        let deferred = deferring
+            .map(|task| due + task.jitter.as_ns() + self.system.lanes[task.lane.index()].wakeup_latency.as_ns());
+        limits.chain(deferred).min().unwrap_or(0)
     }
 }
 

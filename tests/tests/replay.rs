@@ -70,6 +70,8 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
         tasks.push(TaskDesc {
             lane: LaneId(u16::try_from(lane).unwrap()),
             release: if is_stage { Release::Stage } else { released },
+            defers: !is_stage && released == Release::Submitted && rng.bool(),
+            optional: !is_stage && rng.u8(0..3) == 0,
             stage: is_stage.then_some(StageDesc { after, earliest: ns(0), latest: ns(0) }),
             priority: Priority(6 - position),
             period: ns(rng.u64(5..=40)),
@@ -140,7 +142,7 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
         let lane = LaneId(rng.u16(0..3));
         let began = earlier(rng, now.saturating_sub(10));
         let ended = Instant::from_ns(rng.u64(began.as_ns()..=now + 1));
-        let event = match rng.u8(0..40) {
+        let event = match rng.u8(0..43) {
             0..20 => Event::Timer,
             20..25 => Event::Submit { task: TaskId(rng.u16(0..6)), arrival: began },
             25..30 => Event::Preempted { lane, began, ended },
@@ -149,6 +151,8 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
             32 => Event::Failed { lane, began, ended },
             33 if rng.u8(0..8) == 0 => Event::Fail { domain: DomainId(rng.u16(0..3)) },
             31 if !system.modes.is_empty() => Event::Mode { mode: ModeId(rng.u16(0..3)) },
+            40..42 => Event::Admit { task: TaskId(rng.u16(0..6)) },
+            42 => Event::Dismiss { task: TaskId(rng.u16(0..6)) },
             _ if number == steps * 9 / 10 => {
                 Event::Stop { end: Instant::from_ns(rng.u64(now.saturating_sub(5)..=now + 20)) }
             }
@@ -188,7 +192,17 @@ fn whatever_the_dispatcher_is_told_is_replayed_without_a_difference() {
     println!("{records} records, {decisions} decisions: the same; {silent} silent steps, {refused} refused: {seen:?}");
     let of_jobs =
         ["skipped", "overrun", "rejected", "pause", "aborted", "miss", "bound_exceeded", "failure", "lane_stall"];
-    let of_changes = ["pressure", "withheld", "settled", "mode_changed", "domain_failed"];
+    let of_changes = [
+        "pressure",
+        "withheld",
+        "settled",
+        "mode_changed",
+        "domain_failed",
+        "deferred",
+        "task_admitted",
+        "task_dismissed",
+    ];
+    assert!(seen.get("forgone").is_some_and(|count| *count > 100), "{seen:?}");
     for event in of_jobs.iter().chain(&of_changes).chain(&["end"]) {
         assert!(seen.get(*event).is_some_and(|count| *count > 1_000), "{event}: {seen:?}");
     }

@@ -222,9 +222,10 @@ impl<'s> Sensitivity<'s> {
         let waits = |lanes: &[Lane]| {
             let dispatch: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
             let submitted = self.system.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
-            let has_changes = !(self.system.levels.is_empty() && self.system.modes.is_empty());
             let waits = thread_waits(&dispatch, submitted, self.system.changes()).into_iter();
-            waits.map(|wait| wait.filter(|wait| one_change_is_enough(*wait, has_changes))).collect::<Option<Vec<_>>>()
+            waits
+                .map(|wait| wait.filter(|wait| one_change_is_enough(*wait, self.system.has_changes())))
+                .collect::<Option<Vec<_>>>()
         };
         let before = waits(&self.system.lanes)?;
         let with = |other: u64| {

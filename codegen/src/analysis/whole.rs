@@ -244,7 +244,7 @@ pub type Responses = Result<Vec<Duration>, GaveUp>;
 /// The exact analysis of a lane of strictly periodic, non-preemptive, single-stage tasks, in the order of `members`.
 ///
 /// `None` where the lane is none of those, the system has modes, a level of memory pressure can withhold arrivals of its tasks, one of
-/// them lies in a fault domain, or a time overflows.
+/// them is optional or lies in a fault domain, or a time overflows.
 #[must_use]
 pub fn exactly(system: &System, analysis: &Analysis, lane: usize, limits: Limits) -> Option<(Vec<usize>, Responses)> {
     let (members, tasks, order) = exact_tasks(system, analysis, lane)?;
@@ -274,7 +274,7 @@ pub fn exact_tasks(system: &System, analysis: &Analysis, lane: usize) -> Option<
     for (member, load) in members.iter().zip(&loads) {
         let task = system.tasks.get(*member)?;
         let connected = task.after.is_some() || system.tasks.iter().any(|other| other.after == Some(*member));
-        if connected || task.submitted || drops(task) || desc.preemption != Preemption::None {
+        if connected || task.submitted || task.optional || drops(task) || desc.preemption != Preemption::None {
             return None;
         }
         tasks.push(exact::Task {

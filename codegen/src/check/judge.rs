@@ -18,7 +18,8 @@ pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
     let mut findings = if system.modes.is_empty() { schedule(system, analysis) } else { in_modes(system, analysis) };
     findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
     let level = system.levels.first().map(|level| (&level.span, "level of memory pressure"));
-    let change = level.or(system.modes.first().map(|mode| (&mode.span, "mode")));
+    let optional = system.tasks.iter().find(|task| task.optional).map(|task| (&task.span, "optional tasks"));
+    let change = level.or(system.modes.first().map(|mode| (&mode.span, "mode"))).or(optional);
     findings.extend(change.into_iter().flat_map(|(span, what)| too_many_changes(system, span, what)));
     findings
 }

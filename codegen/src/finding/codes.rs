@@ -256,6 +256,12 @@ codes! {
          miss of a task that only one mode has comes while that mode holds, so an answer that asks for it does no more than \
          `continue`. Something else was meant, or nothing is to be done.";
 
+    OptionalRefused = "AEG174", "an optional task is where its arrivals are counted on",
+        "A task with optional = true releases nothing until the application admits it, and again nothing once it is dismissed. \
+         Everything is proven with it, so every other task's bound holds with and without it. A chain's reaction and age count on \
+         each member's arriving every period, a stage goes from lane to lane, and a mode already says which tasks are \
+         released: none of these is covered beside an optional task.";
+
     StreamBudget = "AEG180", "a task's stages use more streams than its budget",
         "A lane is one stream, and a job goes from lane to lane with its stages. `budget = { streams = … }` says how many \
          different ones it may use. The assignment is planned, so nothing else ever uses one.";

@@ -219,6 +219,8 @@ fn build_task(
         deadline: raw.deadline?,
         phase: raw.phase,
         submitted: raw.submitted.is_some(),
+        defers: raw.deferred.is_some(),
+        optional: raw.optional.is_some(),
         jitter: raw.jitter.map_or(Duration::ZERO, Spanned::into_inner),
         priority,
         execution: raw.execution?,

@@ -6,6 +6,7 @@ mod domains;
 mod lanes;
 mod models;
 mod modes;
+mod optional;
 mod pressure;
 mod tasks;
 mod watch;
@@ -97,6 +98,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     domains::check(raw, &links, sink);
     modes::check(raw, &links, sink);
     watch::check(raw, sink);
+    optional::check(raw, &links, sink);
     links
 }
 

@@ -351,6 +351,10 @@ pub struct Task {
     /// Whether the application submits its jobs, at most one a period; then there is no phase. Never on a lane of
     /// [`Policy::TimeTriggered`], in a chain, or for a later stage.
     pub submitted: bool,
+    /// Whether what is submitted too early arrives as soon as it may, instead of being refused; only where it is `submitted`.
+    pub defers: bool,
+    /// Whether it is released only while the application has it admitted; never with stages, beside modes or in a chain.
+    pub optional: bool,
     /// How much later than its arrival a job may be released; may exceed the period. Zero for later stages,
     /// whose release follows from the stage before.
     pub jitter: Duration,

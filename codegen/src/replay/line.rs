@@ -79,6 +79,10 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
         "admission" => (true, &[("task", Text), ("bound_ns", Number)]),
         "guarantee_void" => (true, &[("reason", Text)]),
         "submission" => (false, &[("request_id", Text), ("task", Text), ("arrival", Number), ("queue_depth", Number)]),
+        "task_admitted" => (false, &[("task", Text), ("bound_ns", Number), ("first", Number)]),
+        "task_dismissed" => (false, &[("task", Text)]),
+        "deferred" => (false, &[("task", Text), ("arrival", Number), ("pending", Number)]),
+        "forgone" => (false, &[("task", Text), ("arrival", Number), ("count", Number)]),
         "rejected" => (false, &[("task", Text), ("arrival", Number), ("count", Number)]),
         "withheld" => (false, &[("task", Text), ("arrival", Number), ("count", Number), ("level", Text)]),
         "pressure" => (false, &[("from", TextOrNull), ("to", TextOrNull), ("settles_ns", NumberOrNull)]),
@@ -233,6 +237,8 @@ impl Line {
             "pressure" => Event::Pressure { level: self.level(system)? },
             "mode" => Event::Mode { mode: self.mode(system)? },
             "fail" => Event::Fail { domain: self.domain(system)? },
+            "admit" => Event::Admit { task: self.task(system)? },
+            "dismiss" => Event::Dismiss { task: self.task(system)? },
             other => return Err(wrong("input", other, "one that the dispatcher knows")),
         })
     }
@@ -338,7 +344,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 30] {
+    fn every_kind() -> [Kind; 34] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -346,9 +352,13 @@ mod tests {
             Kind::Began { config_hash: NOTHING.config_hash },
             Kind::Stepped { event: Event::Timer },
             Kind::Ended,
-            Kind::Admitted { task, bound: ns },
+            Kind::Admitted { task, bound: ns, optional: true },
+            Kind::TaskAdmitted { task, bound: ns, first: at },
+            Kind::TaskDismissed { task },
             Kind::GuaranteeVoid { reason: VoidReason::NotPinned },
             Kind::Submitted { job, arrival: at, queue_depth: 1 },
+            Kind::Deferred { task, arrival: at, pending: 1 },
+            Kind::Forgone { task, arrival: at, count: 1 },
             Kind::Rejected { task, arrival: at, count: 1 },
             Kind::Skipped { task, arrival: at },
             Kind::Withheld { task, arrival: at, count: 1, level: LevelId(0) },

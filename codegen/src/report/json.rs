@@ -102,6 +102,9 @@ struct Task<'a> {
     response_from_release_ns: Option<u64>,
     slack_ns: Option<i128>,
     schedulable: bool,
+    /// Whether it is released only while it is admitted; absent where it always is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
     test: &'a str,
     /// The longest response of the exact analysis, where it was made and did not give up.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,6 +300,7 @@ impl<'a> View<'a> {
                 response_from_release_ns: from_release(system, analysis, position),
                 slack_ns: response_ns.map(|response| i128::from(task.deadline.as_ns()) - i128::from(response)),
                 schedulable: is_schedulable(system, analysis, position),
+                optional: task.optional,
                 test: explain::test(system, analysis, position),
                 exact_response_ns: result.exact_response().map(|longest| longest.as_ns()),
                 exact_gave_up: result.exact.as_ref().and_then(|found| found.as_ref().err()).map(ToString::to_string),

@@ -50,7 +50,7 @@ pub fn render(checked: &Checked) -> String {
             }
         };
         tasks.add_row([
-            task.name.clone(),
+            format!("{}{}", task.name, if task.optional { " (optional)" } else { "" }),
             system.lanes.get(task.lane).map_or_else(String::new, |lane| lane.name.clone()),
             result.priority.0.to_string(),
             show(task.period),

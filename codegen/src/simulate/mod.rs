@@ -188,12 +188,15 @@ pub fn replay_into(
     Ok(in_thread(system, What::Witness(witness.clone()), trace)?.tasks)
 }
 
-/// A plan whose first stages are submitted, from 0 on, instead of released by the dispatcher's timer.
+/// A plan whose first stages are submitted, from 0 on, instead of released by the dispatcher's timer; optional tasks are admitted from
+/// the start.
 pub(crate) fn submitted(system: &SystemDesc) -> &'static SystemDesc {
     let submitted = |task: &TaskDesc| match task.release {
         Release::Stage => *task,
-        // Patterns say when a task arrives first.
-        Release::Timer | Release::Submitted => TaskDesc { release: Release::Submitted, phase: Duration::ZERO, ..*task },
+        // Patterns say when a task arrives first, and permit what they say.
+        Release::Timer | Release::Submitted => {
+            TaskDesc { release: Release::Submitted, defers: false, optional: false, phase: Duration::ZERO, ..*task }
+        }
     };
     let tasks: Vec<TaskDesc> = system.tasks.iter().map(submitted).collect();
     // Descriptors are static; this one lives until the process ends.

@@ -56,6 +56,8 @@ impl TaskDesc {
         model: None,
         domain: None,
         release: Release::Timer,
+        defers: false,
+        optional: false,
         priority: Priority(0),
         period: Duration::ZERO,
         deadline: Duration::ZERO,

@@ -12,12 +12,12 @@
 //! A task that has stopped has [`NEVER`] as its next arrival. A change of the mode that brings it back keeps the later one of that and
 //! its own, so it stays.
 //!
-//! Cost: O(tasks), at most one record for each task of the domain, as many domains in a step as lanes at most, and each domain once in
+//! Cost: O(tasks), at most two records for each task of the domain, as many domains in a step as lanes at most, and each domain once in
 //! a run. Other steps look at one word.
 
-use super::Refused;
 use super::state::State;
 use super::tournament::NEVER;
+use super::{Refused, release};
 use crate::desc::{MOST_DOMAINS, SystemDesc, TaskDesc};
 use crate::time::Instant;
 use crate::trace::{Cause, JobRef, Kind, Sink};
@@ -102,6 +102,7 @@ fn stop<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         *arrival = NEVER;
     }
     let Some(own) = state.tasks.get_mut(id.index()) else { return };
+    release::forgo(own, id, task, now, sink);
     own.next = NEVER;
     let begun = u16::from(own.paused.take().is_some());
     let waited = own.waiting.clear();

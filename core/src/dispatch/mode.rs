@@ -7,7 +7,8 @@
 //!                                       └───┘ Mode(any): refused
 //! ```
 //!
-//! From the request on the tasks that only the old mode has release nothing; their jobs run to their end. Tasks of both modes go on
+//! From the request on the tasks that only the old mode has release nothing; their jobs run to their end, and what is deferred of
+//! them is dropped, each as if it had come. Tasks of both modes go on
 //! as if nothing happened. Tasks that only the new mode has begin when the change ends: their first arrival is not before the next
 //! nanosecond, because a job that stays may have started at the end itself, and at least a period after their last one.
 //!
@@ -24,12 +25,13 @@
 
 use super::Refused;
 use super::choice::head;
+use super::release;
 use super::state::{LaneState, State};
 use super::tournament::NEVER;
 use crate::desc::{BETWEEN_LEVELS, ModeDesc, Release, SystemDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
-use crate::units::ModeId;
+use crate::units::{ModeId, TaskId};
 
 /// A change that is under way.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +98,7 @@ pub(super) fn request<const TASKS: usize, const LANES: usize, const QUEUE: usize
         if !is_new(id) && own.in_mode {
             own.in_mode = false;
             *arrival = NEVER;
+            release::forgo(own, TaskId(id), task, now, sink);
             if let Some(lane) = state.lanes.get_mut(task.lane.index()) {
                 lane.was_idle = false;
             }

@@ -1,8 +1,8 @@
-//! Lets jobs arrive: from the timer, from the application, from an earlier stage.
+//! Lets jobs arrive: from the timer, from the application, at once or deferred, from an earlier stage.
 
-use super::state::State;
+use super::state::{State, TaskState};
 use super::tournament::NEVER;
-use super::{Job, Refused, domain, pressure, table};
+use super::{Job, Refused, admission, domain, pressure, table};
 use crate::desc::{Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
@@ -38,6 +38,14 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
         };
         let Some(task) = system.tasks.get(position) else { break };
         let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
+        if state.tasks.get(position).is_some_and(|own| own.deferred > 0) {
+            release_deferred(system, state, (id, task), (due, now), sink)?;
+            if count < few {
+                state.reschedule_one(system, position);
+            }
+            found = state.next_due(system, position.saturating_add(1), due);
+            continue;
+        }
         // A queue takes so many jobs, one more turn may skip, and what is due beyond that is refused at once. Never as many as
         // QUEUE permits: a replay has a larger one.
         for _ in 0..=task.queue {
@@ -57,6 +65,56 @@ pub(super) fn release_due<const TASKS: usize, const LANES: usize, const QUEUE: u
     }
     state.reschedule_all(system);
     Ok(())
+}
+
+/// Releases what was deferred to at most `due`.
+#[cold]
+fn release_deferred<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    (id, task): (TaskId, &TaskDesc),
+    (due, now): (Instant, Instant),
+    sink: &mut impl Sink,
+) -> Result<(), Refused> {
+    // So many are deferred at most.
+    for _ in 0..=task.queue {
+        let own = state.tasks.get_mut(id.index()).filter(|own| own.deferred > 0 && own.next <= due);
+        let Some(own) = own else { break };
+        own.deferred = own.deferred.saturating_sub(1);
+        let arrival = own.next;
+        arrive(system, state, id, (arrival, now), sink)?;
+    }
+    state.refresh(id, task.lane);
+    if let (Some(own), Some(arrival)) = (state.tasks.get(id.index()), state.arrivals.get_mut(id.index())) {
+        *arrival = if own.deferred > 0 { own.next } else { NEVER };
+    }
+    Ok(())
+}
+
+/// Drops what is deferred of a task: the next arrival may come when it could if these had come.
+pub(super) fn forgo<const QUEUE: usize>(
+    own: &mut TaskState<QUEUE>,
+    id: TaskId,
+    task: &TaskDesc,
+    now: Instant,
+    sink: &mut impl Sink,
+) {
+    if own.deferred == 0 {
+        return;
+    }
+    sink.record(now, Kind::Forgone { task: id, arrival: own.next, count: own.deferred });
+    own.next = after_deferred(own, task).unwrap_or(NEVER);
+    own.deferred = 0;
+}
+
+/// The earliest arrival that may be submitted: after all that are deferred.
+fn after_deferred<const QUEUE: usize>(own: &TaskState<QUEUE>, task: &TaskDesc) -> Option<Instant> {
+    own.next.checked_add(periods(task, own.deferred)?)
+}
+
+/// So many periods of a task.
+fn periods(task: &TaskDesc, count: u16) -> Option<Duration> {
+    task.period.as_ns().checked_mul(u64::from(count)).map(Duration::from_ns)
 }
 
 /// Refuses all arrivals up to `due` that are still not released: after a clock jump of many periods.
@@ -122,25 +180,77 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     let not_submittable = Refused::NotSubmittable { task: id };
     let task = system.tasks.get(id.index()).ok_or(not_submittable)?;
     let own = state.tasks.get(id.index()).ok_or(not_submittable)?;
-    let earliest = own.next;
-    if task.release != Release::Submitted || state.ends_before(arrival) {
+    let earliest = if own.deferred > 0 { after_deferred(own, task).ok_or(Refused::OutOfRange)? } else { own.next };
+    let planned = if task.defers { arrival.max(earliest) } else { arrival };
+    if task.release != Release::Submitted {
         return Err(not_submittable);
     }
     if let Some(domain) = domain::failed(state, task) {
         return Err(Refused::DomainFailed { task: id, domain });
     }
-    if !own.in_mode {
-        return Err(Refused::NotInMode { task: id });
+    if state.ends_before(planned) {
+        return Err(not_submittable);
     }
-    if arrival < earliest || arrival > now {
+    if !own.in_mode {
+        let is_optional = admission::is_optional(system, task);
+        return Err(if is_optional { Refused::NotAdmitted { task: id } } else { Refused::NotInMode { task: id } });
+    }
+    if task.defers {
+        if (planned > now || own.deferred > 0) && defer(system, state, (id, task), (planned, earliest), now, sink)? {
+            return Ok(());
+        }
+    } else if arrival < earliest || arrival > now {
         return Err(Refused::TooEarly { earliest });
     }
     if let (Some(desc), Some(lane)) = (system.lanes.get(task.lane.index()), state.lanes.get_mut(task.lane.index())) {
-        state.common.moved |= table::catch_up(desc, lane, arrival, now);
+        state.common.moved |= table::catch_up(desc, lane, planned, now);
     }
-    arrive(system, state, id, (arrival, now), sink)?;
+    arrive(system, state, id, (planned, now), sink)?;
     state.refresh(id, task.lane);
     Ok(())
+}
+
+/// Defers an arrival that lies ahead; says whether it did. What is due before is released first.
+#[cold]
+fn defer<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &mut State<TASKS, LANES, QUEUE>,
+    (id, task): (TaskId, &TaskDesc),
+    (planned, earliest): (Instant, Instant),
+    now: Instant,
+    sink: &mut impl Sink,
+) -> Result<bool, Refused> {
+    // Arrivals are a period apart, so no more are deferred than the last one lies periods ahead.
+    let most = periods(task, task.queue).unwrap_or(Duration::MAX);
+    if planned.saturating_since(now) > most {
+        let earliest = Instant::from_ns(planned.as_ns().saturating_sub(most.as_ns()));
+        return Err(Refused::TooManyDeferred { earliest });
+    }
+    let are_some = state.tasks.get(id.index()).is_some_and(|own| own.deferred > 0);
+    if are_some && planned > earliest {
+        // They are one period apart, without gaps.
+        return Err(Refused::TooEarly { earliest });
+    }
+    let is_in_range = |length| planned.checked_add(length).is_some_and(|instant| instant < NEVER);
+    if !is_in_range(task.period) || !is_in_range(task.deadline) {
+        return Err(Refused::OutOfRange);
+    }
+    release_due(system, state, now, sink)?;
+    let Some(own) = state.tasks.get_mut(id.index()) else { return Ok(false) };
+    if own.deferred == 0 {
+        if planned <= now {
+            return Ok(false);
+        }
+        own.next = planned;
+    }
+    own.deferred = own.deferred.saturating_add(1);
+    let (arrival, pending) = (own.next, own.deferred);
+    if let Some(entry) = state.arrivals.get_mut(id.index()) {
+        *entry = arrival;
+    }
+    state.reschedule_one(system, id.index());
+    sink.record(now, Kind::Deferred { task: id, arrival: planned, pending });
+    Ok(true)
 }
 
 /// Puts one arrival into its queue and moves the task's next arrival on; the indexes are the caller's to refresh.

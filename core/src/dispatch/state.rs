@@ -21,7 +21,7 @@ pub struct WrongSize;
 
 #[derive(Clone, Debug)]
 pub(super) struct TaskState<const QUEUE: usize> {
-    /// The next arrival that the timer releases, or the earliest that may be submitted.
+    /// The next arrival that the timer releases, or the earliest that may be submitted. Where some are deferred the first of them.
     pub(super) next: Instant,
     /// What the waiting jobs contribute to their lane's digest: see [`crate::trace::StateKey`].
     digest: u64,
@@ -30,13 +30,16 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) waiting: Queue<QUEUE>,
     /// Its position in the order of its lane, counted from the first task of the first lane.
     rank: u16,
+    /// How many submitted arrivals are deferred: to `next`, and then a period apart.
+    pub(super) deferred: u16,
     /// The first task that is the next stage after this one, and the next one that is so after the same task as this.
     pub(super) follower: Option<TaskId>,
     pub(super) sibling: Option<TaskId>,
     pub(super) skip_next: bool,
     /// Likewise, because of a miss.
     pub(super) skip_late: bool,
-    /// Whether it releases jobs in the mode that holds; while a change is under way, in both modes.
+    /// Whether it releases jobs in the mode that holds; while a change is under way, in both modes. Of an optional task, whether it is
+    /// admitted.
     pub(super) in_mode: bool,
     /// Of how many jobs misses are counted.
     pub(super) window: u8,
@@ -54,6 +57,7 @@ impl<const QUEUE: usize> TaskState<QUEUE> {
             paused: None,
             waiting: Queue::EMPTY,
             rank: 0,
+            deferred: 0,
             follower: None,
             sibling: None,
             skip_next: false,
@@ -163,7 +167,8 @@ pub struct State<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     pub(super) lanes: [LaneState; LANES],
     /// The tasks by rank.
     pub(super) order: [u16; TASKS],
-    /// By task the arrivals that the timer releases next, [`NEVER`] where it releases none, and their tournament.
+    /// By task the arrivals that the timer releases next, deferred ones among them, [`NEVER`] where it releases none, and their
+    /// tournament.
     pub(super) arrivals: [Instant; TASKS],
     first_arrivals: [u16; TASKS],
     /// By rank the deadlines of the jobs that go first, [`NEVER`] where none waits, and of each EDF lane their tournament.
@@ -190,7 +195,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         let mut order = [0; TASKS];
         let (mut is_in_first, mut id) = (mode::membership(system.modes.first()), 0_u16);
         for (task, own) in system.tasks.iter().zip(&mut tasks) {
-            own.in_mode = is_in_first(id) || system.modes.is_empty();
+            own.in_mode = is_in_first(id) || (system.modes.is_empty() && !task.optional);
             own.rank = rank(system, id, task);
             if let Some(entry) = order.get_mut(usize::from(own.rank)) {
                 *entry = id;
@@ -268,6 +273,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     #[must_use]
     pub const fn failed_domains(&self) -> u64 {
         self.common.failed
+    }
+
+    /// Whether a task releases jobs: it is of the mode that holds, and of the one that is gone to, and where it is optional it is
+    /// admitted.
+    #[must_use]
+    pub fn releases(&self, task: TaskId) -> bool {
+        self.tasks.get(task.index()).is_some_and(|own| own.in_mode)
     }
 
     /// Whether an arrival comes after the end that [`super::Event::Stop`] set.

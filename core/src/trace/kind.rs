@@ -25,12 +25,14 @@ pub enum Kind {
     },
     /// The run ended: the dispatcher's last record, before the misses of jobs that are not complete.
     Ended,
-    /// The task's certificate held at start, so its jobs are admitted.
+    /// The task's certificate held at start, so its jobs are admitted; those of an optional task once the application says so.
     Admitted {
         /// The task.
         task: TaskId,
         /// Its proven response bound.
         bound: Duration,
+        /// Whether it is optional, so that it releases nothing yet.
+        optional: bool,
     },
     /// The guarantee does not hold in this run.
     GuaranteeVoid {
@@ -45,6 +47,38 @@ pub enum Kind {
         arrival: Instant,
         /// How many jobs of its lane wait now, itself included.
         queue_depth: u16,
+    },
+    /// An arrival was submitted too early, or ahead, and comes later: its response counts from then.
+    Deferred {
+        /// The task.
+        task: TaskId,
+        /// When it arrives.
+        arrival: Instant,
+        /// How many arrivals of the task are deferred now, itself included.
+        pending: u16,
+    },
+    /// Deferred arrivals will not come, because their task's mode is left, the task is dismissed, or the run ended before them.
+    Forgone {
+        /// The task.
+        task: TaskId,
+        /// The first of these arrivals.
+        arrival: Instant,
+        /// How many they are.
+        count: u16,
+    },
+    /// An optional task was admitted.
+    TaskAdmitted {
+        /// The task.
+        task: TaskId,
+        /// Its proven response bound.
+        bound: Duration,
+        /// Its next arrival, or the earliest that may be submitted.
+        first: Instant,
+    },
+    /// An optional task was dismissed: nothing of it arrives from now on; what has arrived runs to its end.
+    TaskDismissed {
+        /// The task.
+        task: TaskId,
     },
     /// Arrivals were refused because the task's queue was full: a transient error.
     Rejected {

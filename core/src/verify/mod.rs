@@ -48,7 +48,7 @@ mod terms;
 mod waits;
 mod watch;
 
-use crate::desc::{Answer, LaneDesc, Preemption, SystemDesc, TaskDesc};
+use crate::desc::{Answer, LaneDesc, Preemption, Release, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
 pub use domains::domains_hold;
 pub use levels::levels_hold;
@@ -64,8 +64,8 @@ pub use watch::watch_holds;
 pub enum Violation {
     /// The tables were written for another layout.
     Layout,
-    /// An index points outside its table, a table is too long, two threads share a core, or a quantity that must be
-    /// positive is zero.
+    /// An index points outside its table, a table is too long, two threads share a core, a quantity that must be
+    /// positive is zero, a task defers arrivals that nobody submits, or one that is optional has stages or stands beside modes.
     References,
     /// There are too many fault domains, a task or one of its stages lies in none of them or in another one than its first stage, or a
     /// task without a domain would have one fail.
@@ -191,7 +191,8 @@ const fn is_core_of(lanes: &[LaneDesc], core: u16) -> bool {
     false
 }
 
-/// Whether every index points into its table, no two threads share a core, and every period, deadline, WCET, budget and busy period is positive.
+/// Whether every index points into its table, no two threads share a core, every period, deadline, WCET, budget and busy period is positive,
+/// only submitted arrivals are deferred, and optional tasks have no stages and stand beside no mode.
 #[must_use]
 pub const fn references_hold(system: &SystemDesc) -> bool {
     const LONGEST: usize = 0xffff;
@@ -224,12 +225,32 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
             && !task.wcet.is_zero()
             && !task.budget.is_zero()
             && task.queue > 0;
-        if !lane_exists || !model_exists || !positive || !answers_exist(system, task) || !pieces_hold(system, task) {
+        let defers_what_comes = !task.defers || matches!(task.release, Release::Submitted);
+        if !lane_exists
+            || !model_exists
+            || !positive
+            || !defers_what_comes
+            || !may_be_optional(system, task)
+            || !answers_exist(system, task)
+            || !pieces_hold(system, task)
+        {
             return false;
         }
         tasks = rest;
     }
     true
+}
+
+/// Whether a task is released at all times, or nothing rests on its being so: neither a stage nor a mode.
+const fn may_be_optional(system: &SystemDesc, task: &TaskDesc) -> bool {
+    let follows_optional = match task.stage {
+        Some(stage) => match system.tasks.split_at_checked(stage.after.index()) {
+            Some((_, [before, ..])) => before.optional,
+            _ => true,
+        },
+        None => false,
+    };
+    !follows_optional && (!task.optional || system.modes.is_empty() && task.stage.is_none())
 }
 
 /// Whether the modes that answer a task's overruns, misses and failures exist.

@@ -11,6 +11,8 @@ pub(super) const fn is_same_task(task: &TaskDesc, original: &TaskDesc) -> bool {
         && is_same_model(task.model, original.model)
         && is_same_domain(task.domain, original.domain)
         && is_same_release(task.release, original.release)
+        && task.defers == original.defers
+        && task.optional == original.optional
         && task.priority.0 == original.priority.0
         && task.period.as_ns() == original.period.as_ns()
         && task.deadline.as_ns() == original.deadline.as_ns()

@@ -4,9 +4,11 @@
 
 mod across;
 mod bench;
+mod deferred;
 mod domains;
 mod misses;
 mod modes;
+mod optional;
 mod random;
 mod reference;
 mod segments;

@@ -3,6 +3,8 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
+mod admission;
+mod deferred;
 mod domains;
 mod ends;
 mod lanes;
@@ -58,6 +60,10 @@ pub struct Reference {
     requests: u64,
     /// For each task the next arrival, or the earliest permitted one.
     next: Vec<u64>,
+    /// For each task whether it is admitted, which only an optional one need be.
+    admitted: Vec<bool>,
+    /// For each task the arrivals that are deferred.
+    deferred: Vec<Vec<u64>>,
     /// For each task whether its next arrival is dropped.
     skip: Vec<bool>,
     skip_late: Vec<bool>,
@@ -88,6 +94,8 @@ impl Reference {
             end: None,
             requests: 0,
             next: system.tasks.iter().map(|task| task.phase.as_ns()).collect(),
+            admitted: vec![false; system.tasks.len()],
+            deferred: vec![Vec::new(); system.tasks.len()],
             skip: vec![false; system.tasks.len()],
             skip_late: vec![false; system.tasks.len()],
             history: vec![Vec::new(); system.tasks.len()],
@@ -112,10 +120,7 @@ impl Reference {
         let (first, slots) = (self.records.len(), self.slots.clone());
         match event {
             Event::Timer => {}
-            Event::Submit { task, arrival } => {
-                self.catch_up(self.task(task).lane.index(), arrival.as_ns(), now);
-                self.arrive_at_first(task.index(), arrival.as_ns(), now);
-            }
+            Event::Submit { task, arrival } => self.submit(task, arrival.as_ns(), now),
             Event::Completed { lane, began, ended } => {
                 let life = self.settle(lane, began.as_ns(), ended.as_ns().min(now));
                 self.complete(life, lane, began.as_ns(), ended.as_ns().min(now));
@@ -153,6 +158,16 @@ impl Reference {
                 self.request_mode(mode, now);
             }
             Event::Fail { domain } => self.fail(domain, Cause::Outside, None, now),
+            Event::Admit { task } => {
+                self.release(now);
+                self.admit(task, now);
+            }
+            Event::Dismiss { task } => {
+                self.release(now);
+                self.admitted[task.index()] = false;
+                self.note(now, Kind::TaskDismissed { task });
+                self.forgo(task, now);
+            }
         }
         self.last = now;
         self.release(now);
@@ -212,26 +227,13 @@ impl Reference {
                 Some(change) => Err(Refused::ChangingMode { to: change.to }),
                 None => Ok(()),
             },
-            Event::Submit { task, arrival } => {
-                let is_over = self.end.is_some_and(|end| arrival.as_ns() >= end);
-                match self.system.tasks.get(task.index()) {
-                    Some(desc) if desc.release == Release::Submitted && !is_over => {}
-                    _ => return Err(Refused::NotSubmittable { task }),
-                }
-                if let (true, Some(domain)) = (self.has_failed(task), self.task(task).domain) {
-                    return Err(Refused::DomainFailed { task, domain });
-                }
-                if !self.is_in_mode(task) {
-                    return Err(Refused::NotInMode { task });
-                }
-                let earliest = self.next[task.index()];
-                let permitted = (earliest..=now).contains(&arrival.as_ns());
-                if permitted { Ok(()) } else { Err(Refused::TooEarly { earliest: Instant::from_ns(earliest) }) }
-            }
+            Event::Submit { task, arrival } => self.permits_arrival(task, arrival.as_ns(), now),
             Event::Fail { domain } if domain.index() >= self.system.domains.len() => {
                 Err(Refused::UnknownDomain { domain })
             }
             Event::Fail { .. } => Ok(()),
+            Event::Admit { task } => self.permits_admission(task, true),
+            Event::Dismiss { task } => self.permits_admission(task, false),
             Event::Preempted { lane, .. }
                 if self.system.lanes.get(lane.index()).is_none_or(|lane| lane.preemption != Preemption::Full) =>
             {
@@ -318,7 +320,8 @@ impl Reference {
                 let arrivals = (0..).map(|count| next + count * task.period.as_ns());
                 let timed = task.release == Release::Timer && self.is_in_mode(id) && !self.has_failed(id);
                 // One more than can be released tells that there is more to refuse.
-                arrivals.take_while(|arrival| timed && is_due(*arrival)).take(usize::from(task.queue) + 2).collect()
+                let timed = arrivals.take_while(|arrival| timed && is_due(*arrival)).take(usize::from(task.queue) + 2);
+                timed.chain(self.deferred[id.index()].iter().copied().filter(|arrival| is_due(*arrival))).collect()
             })
             .collect();
         for lane in 0..self.system.lanes.len() {
@@ -330,6 +333,7 @@ impl Reference {
         let last = self.end.map_or(now, |end| now.min(end.saturating_sub(1)));
         for (id, due) in due.into_iter().enumerate() {
             let (queue, period) = (usize::from(self.system.tasks[id].queue), self.system.tasks[id].period.as_ns());
+            self.deferred[id].retain(|arrival| !due.contains(arrival));
             for arrival in due.iter().take(queue + 1) {
                 self.arrive_at_first(id, *arrival, now);
             }
@@ -354,6 +358,7 @@ impl Reference {
                 all.push(*next);
             }
         }
+        all.extend(self.deferred.iter().flatten().filter(|arrival| self.end.is_none_or(|end| **arrival < end)));
         for lane in 0..self.system.lanes.len() {
             match self.running(lane).map(|position| self.lives[position]) {
                 Some(Life {

@@ -2,14 +2,16 @@
 
 #![allow(unreachable_pub, reason = "a module of one test")]
 
+mod admission;
 mod domains;
 mod modes;
 
 use crate::bench::QUEUE;
+use admission::Admissions;
 use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::dispatch::{Job, State};
 use aegis_core::trace::Kind;
-use aegis_core::{LaneId, TaskId};
+use aegis_core::{Instant, LaneId, TaskId};
 use domains::Domains;
 use modes::Modes;
 use std::collections::BTreeMap;
@@ -31,25 +33,52 @@ pub struct Watcher {
     dropped: Vec<LaneId>,
     modes: Modes,
     domains: Domains,
+    admissions: Admissions,
+    /// The arrivals of each task that were deferred and have not come.
+    deferred: BTreeMap<u16, Vec<u64>>,
 }
 
 impl Watcher {
     pub fn new(system: &'static SystemDesc) -> Self {
-        let (modes, domains) = (Modes::new(system), Domains::new(system));
-        Self { system, jobs: BTreeMap::new(), requests: 0, dropped: Vec::new(), modes, domains }
+        Self {
+            system,
+            jobs: BTreeMap::new(),
+            requests: 0,
+            dropped: Vec::new(),
+            modes: Modes::new(system),
+            domains: Domains::new(system),
+            admissions: Admissions::new(system),
+            deferred: BTreeMap::new(),
+        }
     }
 
     /// One segment a lane, each job once and none lost; and what a mode, or a domain that has failed, forbids.
     pub fn hear(&mut self, kind: &Kind, now: u64) {
+        self.admissions.hear(kind, now);
         self.modes.hear(kind, now, self.jobs.iter().map(|(request, (task, _))| (*request, *task)));
         self.domains.hear(kind);
+        match *kind {
+            Kind::Deferred { task, arrival, pending } => {
+                let own = self.deferred.entry(task.0).or_default();
+                own.push(arrival.as_ns());
+                assert!(own.len() == usize::from(pending) && pending <= self.system.tasks[task.index()].queue);
+            }
+            Kind::Forgone { task, arrival, count } => {
+                let own = self.deferred.remove(&task.0).unwrap();
+                assert_eq!((own[0], own.len()), (arrival.as_ns(), usize::from(count)));
+            }
+            Kind::Skipped { task, arrival } => self.comes(task, arrival),
+            Kind::Rejected { task, arrival, .. } | Kind::Withheld { task, arrival, .. } => self.comes(task, arrival),
+            _ => {}
+        }
         match *kind {
             Kind::Dropped { task, count } => {
                 let before = self.jobs.len();
                 self.jobs.retain(|_, (of, seen)| *of != task || *seen == Seen::Runs);
                 assert_eq!(before - self.jobs.len(), usize::try_from(count).unwrap(), "all that wait, and no other");
             }
-            Kind::Submitted { job, .. } => {
+            Kind::Submitted { job, arrival, .. } => {
+                self.comes(job.task, arrival);
                 self.requests += 1;
                 assert_eq!(job.request, self.requests, "requests count from 1 without gaps");
                 assert_eq!(self.jobs.insert(job.request, (job.task, Seen::Waits)), None);
@@ -79,6 +108,13 @@ impl Watcher {
                 assert_eq!(self.jobs.remove(&job.request), Some((job.task, Seen::Runs)));
             }
             _ => {}
+        }
+    }
+
+    /// What was deferred arrives as it was told, before all else of its task.
+    fn comes(&mut self, task: TaskId, arrival: Instant) {
+        if let Some(own) = self.deferred.get_mut(&task.0).filter(|own| !own.is_empty()) {
+            assert_eq!(own.remove(0), arrival.as_ns());
         }
     }
 

@@ -36,7 +36,7 @@ pub fn demonstrate(out: &mut impl Write) -> Result<(), Failed> {
     lines.record(Instant::START, Kind::Began { config_hash: SYSTEM.config_hash });
     for (position, task) in SYSTEM.tasks.iter().enumerate() {
         let id = TaskId(u16::try_from(position).unwrap_or(u16::MAX));
-        lines.record(Instant::START, Kind::Admitted { task: id, bound: task.response_bound });
+        lines.record(Instant::START, Kind::Admitted { task: id, bound: task.response_bound, optional: task.optional });
     }
     let mut state = State::<TASKS, LANES, QUEUE>::new(&SYSTEM).map_err(|_| Failed::WrongSize)?;
     let mut lanes = Lanes { pieces: [None; LANES], begun: 0 };

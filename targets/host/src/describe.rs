@@ -45,14 +45,15 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
                 task.model.and_then(|model| system.models.get(model.index())).map_or("no model", |model| model.name);
             let _ = writeln!(
                 text,
-                "  {:<16} {model:<16} period {:>12}  deadline {:>12}  priority {:>3}  wcet {:>12}  bound {:>12}{}",
+                "  {:<16} {model:<16} period {:>12}  deadline {:>12}  priority {:>3}  wcet {:>12}  bound {:>12}{}{}",
                 task.name,
                 ms(task.period),
                 ms(task.deadline),
                 task.priority.0,
                 ms(task.wcet),
                 ms(task.response_bound),
-                pieces(task.segments.len())
+                pieces(task.segments.len()),
+                if task.optional { "  optional: released once it is admitted" } else { "" }
             );
         }
     }

@@ -32,6 +32,7 @@ mod vehicle;
 mod watch;
 
 pub use aegis_core;
+pub use aegis_linux::admissions::{AdmissionError, Admissions};
 pub use aegis_linux::lane::JobContext;
 pub use aegis_linux::stats::TaskStats;
 pub use aegis_linux::submissions::{Submissions, SubmitError};

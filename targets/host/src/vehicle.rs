@@ -13,6 +13,7 @@ use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Reader, Recorder, Ring, Sink as _, VoidReason, Writer};
 use aegis_core::{Duration, Instant, LaneId, TaskId};
+use aegis_linux::admissions::Admissions;
 use aegis_linux::args::{Args, USAGE, parse};
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
@@ -28,8 +29,8 @@ use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
 use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
-use aegis_linux::sources::{Doors, self, SourceReport, Sources};
-use aegis_linux::stats::{Counted, Failure, LevelStats, ModeStats, Tally, TaskStats};
+use aegis_linux::sources::{self, Doors, SourceReport, Sources};
+use aegis_linux::stats::{AdmissionStats, Counted, Failure, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
@@ -78,6 +79,7 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     pressure: Arc<Pressure>,
     modes: Arc<Modes>,
     domains: Arc<Domains>,
+    admissions: Arc<Admissions>,
     pet: Option<Hook>,
 }
 
@@ -88,6 +90,7 @@ struct Ran<const LANES: usize> {
     levels: LevelStats,
     modes: ModeStats,
     domains: Vec<Option<Failure>>,
+    admissions: AdmissionStats,
     trace: TraceSummary,
     voids: Vec<Void>,
     lanes: Vec<Option<HostLane>>,
@@ -113,6 +116,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             pressure: Pressure::new(system),
             modes: Modes::new(system),
             domains: Domains::new(system),
+            admissions: Admissions::new(system),
             pet: None,
         }
     }
@@ -142,6 +146,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn domains(&self) -> Arc<Domains> {
         Arc::clone(&self.domains)
+    }
+
+    /// What the application's own threads, or hooks, admit and dismiss tasks of `optional = true` with; none of them is admitted at the
+    /// start.
+    #[must_use]
+    pub fn admissions(&self) -> Arc<Admissions> {
+        Arc::clone(&self.admissions)
     }
 
     /// Gives a task its hooks.
@@ -232,6 +243,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             levels: ran.levels,
             modes: ran.modes,
             domains: &ran.domains,
+            admissions: ran.admissions,
             memory: &memory,
             trace: ran.trace,
             watched: ran.sources.as_deref().unwrap_or_default(),
@@ -251,7 +263,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
-        let Self { system, runtime, assets, makers, submissions, pressure, modes, domains, pet } = self;
+        let Self { system, runtime, assets, makers, submissions, pressure, modes, domains, admissions, pet } = self;
         let service = watch::service(system, pet.is_some())?;
         let sources = watch::sources(system)?;
         let assets = assets?;
@@ -288,7 +300,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             lanes.push(lane);
         }
         let (samples, submissions) = (&runtime.samples, submissions.as_ref());
-        let (pressure, modes, service) = (pressure.as_ref(), modes.as_ref(), service.as_ref());
+        let (pressure, modes, admissions) = (pressure.as_ref(), modes.as_ref(), admissions.as_ref());
+        let service = service.as_ref();
         let run = Run {
             system,
             bell: &bell,
@@ -299,6 +312,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             pressure,
             modes,
             domains: &domains,
+            admissions,
             service,
             args,
         };
@@ -319,6 +333,7 @@ struct Run<'a, const LANES: usize> {
     pressure: &'a Pressure,
     modes: &'a Modes,
     domains: &'a Domains,
+    admissions: &'a Admissions,
     service: Option<&'a Service>,
     args: &'a Args,
 }
@@ -357,7 +372,8 @@ impl<const LANES: usize> Run<'_, LANES> {
             let mut sink = Counted { tally: Tally::<TASKS>::new(), recorder: Recorder::new(writer) };
             sink.record(Instant::START, Kind::Began { config_hash: self.system.config_hash });
             for (task, number) in self.system.tasks.iter().zip(0_u16..) {
-                sink.record(Instant::START, Kind::Admitted { task: TaskId(number), bound: task.response_bound });
+                let (bound, optional) = (task.response_bound, task.optional);
+                sink.record(Instant::START, Kind::Admitted { task: TaskId(number), bound, optional });
             }
             for void in &voids {
                 sink.record(Instant::START, Kind::GuaranteeVoid { reason: void.reason });
@@ -365,11 +381,13 @@ impl<const LANES: usize> Run<'_, LANES> {
             let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
             let clock = Clock::starting_in(LEAD);
             let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
-            let (submissions, pressure, modes) = (self.submissions, self.pressure, self.modes);
+            let (submissions, pressure, modes, admissions) =
+                (self.submissions, self.pressure, self.modes, self.admissions);
             submissions.open(clock, Arc::clone(self.bell));
             pressure.open(Arc::clone(self.bell));
             modes.open(Arc::clone(self.bell));
             self.domains.open(Arc::clone(self.bell));
+            admissions.open(Arc::clone(self.bell));
             let setup = Setup {
                 system,
                 clock,
@@ -380,6 +398,7 @@ impl<const LANES: usize> Run<'_, LANES> {
                 pressure,
                 modes,
                 domains: self.domains,
+                admissions,
                 until,
                 steal,
                 samples,
@@ -387,9 +406,10 @@ impl<const LANES: usize> Run<'_, LANES> {
             };
             let report = orchestrate::run(&setup, state, &mut sink)?;
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
-            let domains = sink.tally.domains().iter().take(system.domains.len()).copied().collect::<Vec<_>>();
-            let tally = (sink.tally.tasks().to_vec(), sink.tally.levels(), sink.tally.modes(), domains);
-            Ok((report, tally, numbers, voids))
+            let tally = &sink.tally;
+            let domains = tally.domains().iter().take(system.domains.len()).copied().collect::<Vec<_>>();
+            let counts = (tally.tasks().to_vec(), tally.levels(), tally.modes(), domains, tally.admissions());
+            Ok((report, counts, numbers, voids))
         };
         let (over, doors) = (AtomicBool::new(false), Doors { pressure: self.pressure, modes: self.modes });
         let result = std::thread::scope(|scope| {
@@ -421,9 +441,24 @@ impl<const LANES: usize> Run<'_, LANES> {
             });
             result.map(|ran| (ran, (watched.and_then(Result::ok), sources)))
         });
-        let ((report, (stats, levels, modes, domains), trace, voids), (watched, sources)) = result.map_err(thread_error)?;
+        let ((report, counts, trace, voids), (watched, sources)) = result.map_err(thread_error)?;
+        let (stats, levels, modes, domains, admissions) = counts;
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
-        Ok(Ran { report, stats, levels, modes, domains, trace, voids, lanes, memory_locked, trace_failure, watched, sources })
+        Ok(Ran {
+            report,
+            stats,
+            levels,
+            modes,
+            domains,
+            admissions,
+            trace,
+            voids,
+            lanes,
+            memory_locked,
+            trace_failure,
+            watched,
+            sources,
+        })
     }
 }
 

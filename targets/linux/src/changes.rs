@@ -1,5 +1,5 @@
-//! What the orchestration thread is asked to change: a level of memory pressure, or the mode. The application asks, and watched
-//! sources do.
+//! What the orchestration thread is asked to change: a level of memory pressure, the mode, or which optional tasks are admitted. The
+//! application asks, and for levels and modes watched sources do.
 //!
 //! ```text
 //!  request ─▶ the level that is wanted already? ─▶ nothing to do, nobody wakes
@@ -7,18 +7,21 @@
 //!                    ─▶ bell ─▶ orchestration thread, at most once a second: Event::Pressure or Event::Mode
 //! ```
 //!
-//! Of both the last request counts: what is asked for and taken back before the orchestration thread looks never happens. Of two
-//! levels the severer one is wanted. A mode that sources ask for is wanted until they end it; then what the application asked for last
-//! is, or the first one. However often somebody asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and mode together, a term of the analysis,
-//! and wakes for it at most twice in that time: when the bell rings, and when it may look. A mode that is asked for while a change of the mode is under way waits for its end.
+//! The last request counts: what is asked for and taken back before the orchestration thread looks never happens. Of two levels the
+//! severer one is wanted. A mode that sources ask for is wanted until they end it; then what the application asked for last is, or the
+//! first one. However often somebody asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and mode together, a
+//! term of the analysis, and wakes for it at most twice in that time: when the bell rings, and when it may look. An optional task's
+//! admission or dismissal is such a change, too; of these the first request stays until it is done, and others are refused until then. A
+//! mode that is asked for while a change of the mode is under way waits for its end.
 
+use crate::admissions::Admissions;
 use crate::bell::Bell;
 use crate::modes::Modes;
 use crate::pressure::Pressure;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use aegis_core::desc::{Asks, BETWEEN_LEVELS, WatchedSource};
 use aegis_core::trace::Kind;
-use aegis_core::{Instant, LevelId, ModeId};
+use aegis_core::{Instant, LevelId, ModeId, TaskId};
 use std::sync::{Arc, OnceLock};
 
 /// What is asked for, and what holds, each a number.
@@ -167,6 +170,8 @@ pub(crate) enum Change {
     Level(Option<LevelId>),
     /// To a mode.
     Mode(ModeId),
+    /// An optional task is admitted, or dismissed.
+    Admission(TaskId, bool),
 }
 
 /// The orchestration thread's end: what it was asked for, and since when it may change something again.
@@ -174,6 +179,7 @@ pub(crate) enum Change {
 pub(crate) struct Changes<'a> {
     pressure: &'a Pressure,
     modes: &'a Modes,
+    admissions: &'a Admissions,
     /// When it may look again.
     next: Instant,
     /// What sources asked for of level and of mode, as it was last looked at.
@@ -183,8 +189,8 @@ pub(crate) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) const fn new(pressure: &'a Pressure, modes: &'a Modes) -> Self {
-        Self { pressure, modes, next: Instant::START, seen: (0, 0), news: None }
+    pub(crate) const fn new(pressure: &'a Pressure, modes: &'a Modes, admissions: &'a Admissions) -> Self {
+        Self { pressure, modes, admissions, next: Instant::START, seen: (0, 0), news: None }
     }
 
     /// What to change now, if anything. `is_changing` tells whether a change of the mode is under way.
@@ -198,6 +204,8 @@ impl<'a> Changes<'a> {
                 self.news = Some(news(&self.pressure.asked, asks));
             }
             to.map(|to| Change::Level(crate::pressure::level(to)))
+        } else if let Some((task, admits)) = self.admissions.asked() {
+            Some(Change::Admission(task, admits))
         } else {
             let (to, watched) = if is_changing { None } else { self.modes.asked.look() }?;
             if std::mem::replace(&mut self.seen.1, watched) != watched {
@@ -218,7 +226,9 @@ impl<'a> Changes<'a> {
     /// When to look although nobody rings, not before now: where a request came too soon after the last look. The end of a change of
     /// the mode is a step, after which the loop asks again.
     pub(crate) fn wake_at(&self, is_changing: bool, now: Instant) -> Option<Instant> {
-        let is_asked = self.pressure.asked.is_asked() || (!is_changing && self.modes.asked.is_asked());
+        let is_asked = self.pressure.asked.is_asked()
+            || self.admissions.asked().is_some()
+            || (!is_changing && self.modes.asked.is_asked());
         // A request that came after this turn had looked is due now, whenever the last look was.
         is_asked.then_some(self.next.max(now))
     }
@@ -226,6 +236,11 @@ impl<'a> Changes<'a> {
     /// The dispatcher is at another level.
     pub(crate) fn is_at(&self, level: Option<LevelId>) {
         self.pressure.asked.hold(crate::pressure::number(level));
+    }
+
+    /// The dispatcher has admitted or dismissed a task.
+    pub(crate) fn has_admitted(&self, task: TaskId, admits: bool) {
+        self.admissions.is_done(task, admits);
     }
 
     /// The dispatcher is in another mode.

@@ -183,7 +183,10 @@ mod tests {
         let file = TraceFile::create(&path).unwrap();
         let mut drain: Drain<'_, 1> = Drain::new(fixture::system(&[(10, 2)]), reader, Some(file));
         for _ in 0..3 {
-            recorder.record(Instant::START, Kind::Admitted { task: TaskId(0), bound: Duration::from_ns(7) });
+            recorder.record(
+                Instant::START,
+                Kind::Admitted { task: TaskId(0), bound: Duration::from_ns(7), optional: false },
+            );
         }
         assert_eq!(drain.pump(), 3);
         recorder.record(Instant::START, Kind::Rejected { task: TaskId(0), arrival: Instant::START, count: 2 });

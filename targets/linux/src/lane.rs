@@ -12,7 +12,7 @@ use crate::mailbox::{Full, Mailbox};
 use crate::realtime::{LANE_PRIORITY, set_up_thread};
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::Job;
-use aegis_core::{Instant, LaneId, TaskId};
+use aegis_core::{ErrorClass, Instant, LaneId, TaskId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
@@ -65,6 +65,18 @@ pub enum Fault {
     BackendFailed,
     /// The lane's code panicked.
     Panicked,
+}
+
+impl Fault {
+    /// What the caller can do: of a job that failed alone the next one may succeed.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::JobFailed => ErrorClass::Transient,
+            Self::BackendFailed => ErrorClass::Permanent,
+            Self::DeviceLost | Self::Panicked => ErrorClass::Fatal,
+        }
+    }
 }
 
 /// What a lane's thread does.

@@ -15,6 +15,7 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod admissions;
 pub mod args;
 pub mod bell;
 mod changes;

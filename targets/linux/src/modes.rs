@@ -3,8 +3,8 @@
 
 use crate::bell::Bell;
 use crate::changes::{Asked, By, Rule};
-use aegis_core::ModeId;
 use aegis_core::desc::{SystemDesc, WatchedSource};
+use aegis_core::{ErrorClass, ModeId};
 use std::sync::Arc;
 
 /// Why a mode is not gone to. Nothing has changed.
@@ -16,6 +16,17 @@ pub enum ModeError {
     /// The vehicle has not begun to run. Transient.
     #[error("the vehicle does not run yet")]
     NotRunning,
+}
+
+impl ModeError {
+    /// What the caller can do.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotRunning => ErrorClass::Transient,
+            Self::Unknown(_) => ErrorClass::Permanent,
+        }
+    }
 }
 
 /// What the application's threads and the orchestration thread share.

@@ -12,6 +12,7 @@
 //! The loop uses no heap; a test counts. One turn costs a poll, a clock reading per event, and at most one
 //! `timerfd_settime`.
 
+use crate::admissions::Admissions;
 use crate::bell::Bell;
 use crate::changes::{Change, Changes};
 use crate::clock::Clock;
@@ -82,6 +83,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub modes: &'a Modes,
     /// The fault domains that it says have failed, and who is told of all that have.
     pub domains: &'a Domains,
+    /// The optional tasks that it admits.
+    pub admissions: &'a Admissions,
     /// When to stop by itself; arrivals from then on are not released.
     pub until: Option<Instant>,
     /// Reads steal when a bound was exceeded; `None` where the system tells none.
@@ -137,7 +140,7 @@ pub struct Report<const LANES: usize> {
     pub lanes: [LaneReport; LANES],
     /// Its steps against what the plan allows for them.
     pub steps: StepReport,
-    /// How many submitted arrivals were accepted and then dropped, because their task's mode was just being left.
+    /// How many submitted arrivals were accepted and then dropped, because their task's mode was just being left, or the task dismissed.
     pub dropped: u64,
     /// How often a lane stood still.
     pub lane_stalls: u64,
@@ -235,8 +238,8 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     };
     let evidence = [Evidence::default(); LANES];
     let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
-    let (guard, steps, changes) =
-        (Guard::new(setup.pulse, setup.modes), Steps::new(), Changes::new(setup.pressure, setup.modes));
+    let (guard, steps) = (Guard::new(setup.pulse, setup.modes), Steps::new());
+    let changes = Changes::new(setup.pressure, setup.modes, setup.admissions);
     let (end, modes) = (None, (state.mode(), None));
     let mut turn =
         Loop { setup, state, sink, report, evidence, handed, wake_at, end, guard, steps, changes, modes, failed: 0 };
@@ -333,7 +336,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         }
     }
 
-    /// Goes to the level of memory pressure or to the mode that is asked for, if it is time.
+    /// Goes to the level of memory pressure or to the mode that is asked for, or admits or dismisses a task, if it is time.
     fn change(&mut self) -> Result<(), Broken> {
         let now = self.setup.clock.now();
         let due = self.changes.due(now, self.state.next_mode().is_some());
@@ -346,6 +349,12 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 self.changes.is_at(level);
             }
             Some(Change::Mode(mode)) => self.step(Event::Mode { mode }, now)?,
+            Some(Change::Admission(task, admits)) => {
+                let event = if admits { Event::Admit { task } } else { Event::Dismiss { task } };
+                self.step(event, now)?;
+                self.setup.submissions.take_of(task, admits);
+                self.changes.has_admitted(task, admits);
+            }
             None => {}
         }
         Ok(())
@@ -411,6 +420,10 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 }
                 // Accepted while submitters were being told.
                 Err(Broken::Refused(Refused::DomainFailed { .. })) => {}
+                // Likewise, of a task that was just being dismissed.
+                Err(Broken::Refused(Refused::NotAdmitted { .. })) => {
+                    self.report.dropped = self.report.dropped.saturating_add(1);
+                }
                 other => other?,
             }
         }

@@ -3,8 +3,8 @@
 
 use crate::bell::Bell;
 use crate::changes::{Asked, By, Rule};
-use aegis_core::LevelId;
 use aegis_core::desc::{SystemDesc, WatchedSource};
+use aegis_core::{ErrorClass, LevelId};
 use std::sync::Arc;
 
 /// Why a level is not gone to. Nothing has changed.
@@ -19,6 +19,17 @@ pub enum PressureError {
     /// The vehicle has not begun to run: transient, ask again once it does.
     #[error("the vehicle does not run yet")]
     NotRunning,
+}
+
+impl PressureError {
+    /// What the caller can do.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotRunning => ErrorClass::Transient,
+            Self::Unknown(_) | Self::Compacts(_) => ErrorClass::Permanent,
+        }
+    }
 }
 
 /// What the application's threads and the orchestration thread share.

@@ -27,6 +27,11 @@ pub struct TaskStats {
     pub withheld: u64,
     /// Jobs that had not ended when their task's fault domain failed, without those that ran then.
     pub dropped: u64,
+    /// Arrivals that were submitted too early and deferred.
+    pub deferred: u64,
+    /// Those of them that did not come, because their task's mode was left, its fault domain failed, it was dismissed, or the run ended
+    /// before.
+    pub forgone: u64,
     /// Jobs whose response exceeded the proven bound.
     pub exceeded: u64,
     /// Those of them that the machine's disturbances explain.
@@ -105,6 +110,15 @@ pub struct Failure {
     pub job: Option<JobRef>,
 }
 
+/// What optional tasks came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AdmissionStats {
+    /// How often one was admitted.
+    pub admitted: u64,
+    /// How often one was dismissed.
+    pub dismissed: u64,
+}
+
 /// The counts of all tasks, in the plan's order.
 #[derive(Clone, Debug)]
 pub struct Tally<const TASKS: usize> {
@@ -112,14 +126,15 @@ pub struct Tally<const TASKS: usize> {
     levels: LevelStats,
     modes: ModeStats,
     domains: [Option<Failure>; MOST_DOMAINS],
+    admissions: AdmissionStats,
 }
 
 impl<const TASKS: usize> Tally<TASKS> {
     /// Nothing happened yet.
     #[must_use]
     pub fn new() -> Self {
-        let (levels, modes) = (LevelStats::default(), ModeStats::default());
-        Self { tasks: [TaskStats::default(); TASKS], levels, modes, domains: [None; MOST_DOMAINS] }
+        let (levels, modes, admissions) = (LevelStats::default(), ModeStats::default(), AdmissionStats::default());
+        Self { tasks: [TaskStats::default(); TASKS], levels, modes, domains: [None; MOST_DOMAINS], admissions }
     }
 
     /// The counts in the plan's order.
@@ -146,6 +161,12 @@ impl<const TASKS: usize> Tally<TASKS> {
         &self.domains
     }
 
+    /// What optional tasks came to.
+    #[must_use]
+    pub const fn admissions(&self) -> AdmissionStats {
+        self.admissions
+    }
+
     /// Counts one event.
     pub fn observe(&mut self, at: Instant, kind: &Kind) {
         match *kind {
@@ -167,6 +188,12 @@ impl<const TASKS: usize> Tally<TASKS> {
             Kind::Withheld { task, count, .. } => {
                 self.with(task, |task| task.withheld = task.withheld.saturating_add(count));
             }
+            Kind::Deferred { task, .. } => self.with(task, |task| task.deferred = task.deferred.saturating_add(1)),
+            Kind::Forgone { task, count, .. } => {
+                self.with(task, |task| task.forgone = task.forgone.saturating_add(count.into()));
+            }
+            Kind::TaskAdmitted { .. } => self.admissions.admitted = self.admissions.admitted.saturating_add(1),
+            Kind::TaskDismissed { .. } => self.admissions.dismissed = self.admissions.dismissed.saturating_add(1),
             Kind::Pressure { .. } => self.levels.changes = self.levels.changes.saturating_add(1),
             Kind::Settled { took, bound, .. } => {
                 self.levels.settled = self.levels.settled.saturating_add(1);

@@ -4,7 +4,7 @@
 //! overheads of each: so it assumes that what a step does for one lane, hand-over included, takes at most that lane's
 //! dispatch overhead. A step serves the lane of its event and each lane that it starts a segment on; one that serves
 //! none, because it only releases jobs or looks at budgets, is part of every lane's overhead. A change of the level of memory
-//! pressure, or of the mode, or the failure of a domain, is no lane's event: the plan has one step of the lane with the largest overhead for it. Where a step is longer, the wait of
+//! pressure, of the mode, or of what is admitted, or the failure of a domain, is no lane's event: the plan has one step of the lane with the largest overhead for it. Where a step is longer, the wait of
 //! other lanes may be longer than their bounds count on, even if no job happened to wait.
 
 use crate::evidence::ThreadCounters;
@@ -82,8 +82,12 @@ pub(crate) fn allowed<const LANES: usize>(system: &SystemDesc, event: Event, sta
         }
         Event::Submit { task, .. } => system.tasks.get(task.index()).map(|task| task.lane.index()),
         Event::Timer | Event::Stop { .. } => None,
-        // What the thread wait of every lane has for a change of level or mode, and for each failure of a domain.
-        Event::Pressure { .. } | Event::Mode { .. } | Event::Fail { .. } => {
+        // What the thread wait of every lane has for a change of level, mode or what is admitted, and for each failure of a domain.
+        Event::Pressure { .. }
+        | Event::Mode { .. }
+        | Event::Admit { .. }
+        | Event::Dismiss { .. }
+        | Event::Fail { .. } => {
             let lanes = system.lanes.iter().enumerate();
             lanes.max_by_key(|(_, lane)| lane.dispatch_overhead.as_ns()).map(|(position, _)| position)
         }

@@ -5,13 +5,19 @@
 //!         ─▶ of a fault domain that has failed?       ─▶ refused, nobody wakes
 //!         ─▶ withheld by a level of pressure?         ─▶ refused, nobody wakes
 //!         ─▶ not of the mode that holds?              ─▶ refused, nobody wakes
-//!         ─▶ earlier than a period after the last one? ─▶ refused, nobody wakes
-//!         ─▶ the last one not taken yet?              ─▶ refused, nobody wakes
+//!         ─▶ optional and not admitted?               ─▶ refused, nobody wakes
+//!         ─▶ earlier than a period after the last one? ─▶ refused, nobody wakes; of a task that defers, planned for then
+//!                    ─▶ more than its queue of periods ahead? ─▶ refused, nobody wakes
+//!         ─▶ the last one not taken yet?              ─▶ refused, nobody wakes; of a task that defers, a period after that one
 //!         ─▶ slot ─▶ bell ─▶ orchestration thread: Event::Submit
 //! ```
 //!
 //! What is refused costs the orchestration thread nothing: so however often an application submits, that thread has at most one
-//! step a period for each task, which is a term of the analysis.
+//! step a period for each task, and where it defers as many more at first as its queue is long. Each turn takes at most one of a
+//! task, which is a term of the analysis.
+//!
+//! Planned arrivals of a task that wait for the orchestration thread are a period apart: so a slot holds the first of them, and the
+//! earliest arrival after the last, and says how many by these two.
 //!
 //! The orchestration thread tells the end of the run as soon as it is known. A thread may have taken its stamp, at that end or
 //! later, while it was being told: that arrival is accepted here, and dropped there. So is one that comes while the failure of its
@@ -21,7 +27,7 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use aegis_core::desc::{Release, SystemDesc};
-use aegis_core::{Instant, LevelId, ModeId, TaskId};
+use aegis_core::{ErrorClass, Instant, LevelId, ModeId, TaskId};
 use std::sync::{Arc, OnceLock};
 
 /// Why an arrival is not taken. Nothing has changed.
@@ -35,7 +41,17 @@ pub enum SubmitError {
         /// When the next arrival is taken.
         earliest: Instant,
     },
-    /// The orchestration thread has not taken the last arrival yet. Transient: it is late, or the run is ending.
+    /// As many arrivals are deferred as the task's queue is long. Transient: submit again from `earliest` on.
+    #[error("as many arrivals are deferred as the task's queue is long, for {ns} ns more",
+        ns = .earliest.as_ns().saturating_sub(.now.as_ns()))]
+    TooManyDeferred {
+        /// When it was submitted.
+        now: Instant,
+        /// When another one is taken.
+        earliest: Instant,
+    },
+    /// The orchestration thread has not taken the last arrival yet, or another thread is submitting one. Transient: submit again; where
+    /// it lasts, the orchestration thread is late, or the run is ending.
     #[error("the task's last arrival has not been taken yet")]
     Busy,
     /// The level of memory pressure that holds sheds or rejects the task. Transient: submit again when it is left.
@@ -44,15 +60,38 @@ pub enum SubmitError {
     /// The mode that holds does not have the task, or the one that is gone to does not. Transient: submit again in a mode that has it.
     #[error("the task is not of the mode that holds, or of the one that is gone to")]
     NotInMode,
+    /// The task is optional and not admitted. Transient: submit again once it is.
+    #[error("the task is optional and not admitted")]
+    NotAdmitted,
     /// The task's fault domain has failed. Permanent: nothing starts it again in this run.
     #[error("the task's fault domain `{0}` has failed")]
     DomainFailed(&'static str),
-    /// The vehicle does not run yet, or no more. Transient before its start, permanent after its end.
-    #[error("the vehicle does not run")]
+    /// The vehicle does not run yet. Transient: submit again once it does.
+    #[error("the vehicle does not run yet")]
     NotRunning,
+    /// The run is over, or will be when the job would arrive. Permanent.
+    #[error("the run is over before the job would arrive")]
+    Ended,
     /// The plan has no such task, or one that the application does not submit. Permanent.
     #[error("task number {} is none that the application submits", .0.0)]
     NotSubmittable(TaskId),
+}
+
+impl SubmitError {
+    /// What the caller can do.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::TooEarly { .. }
+            | Self::TooManyDeferred { .. }
+            | Self::Busy
+            | Self::Withheld
+            | Self::NotInMode
+            | Self::NotAdmitted
+            | Self::NotRunning => ErrorClass::Transient,
+            Self::DomainFailed(_) | Self::Ended | Self::NotSubmittable(_) => ErrorClass::Permanent,
+        }
+    }
 }
 
 /// One task's arrivals.
@@ -62,17 +101,21 @@ struct Slot {
     period: Option<u64>,
     /// The bit and the name of its fault domain; no bit where it lies in none.
     domain: (u64, &'static str),
+    /// How far ahead an arrival may be planned, in nanoseconds; `None` for a task that rejects what comes too early.
+    ahead: Option<u64>,
     /// When the next arrival is taken.
     next: AtomicU64,
-    /// The arrival that waits, plus one; 0: none; [`TAKEN`]: a thread is about to say.
+    /// The first arrival that waits, plus one; 0: none; [`TAKEN`]: a thread is about to say.
     waiting: AtomicU64,
     /// Whether the level of memory pressure that holds sheds or rejects the task.
     withheld: AtomicBool,
     /// Whether the task releases no jobs in the mode that holds, or in the one that is gone to.
     out_of_mode: AtomicBool,
+    /// Whether the task is optional and not admitted.
+    dismissed: AtomicBool,
 }
 
-/// A slot that a submitting thread has.
+/// A slot that a submitting thread has, or the one that takes.
 const TAKEN: u64 = u64::MAX;
 
 /// What the application's threads and the orchestration thread share.
@@ -96,10 +139,12 @@ impl Submissions {
                 let name = system.domains.get(domain.index()).map_or("", |domain| domain.name);
                 (1_u64.checked_shl(u32::from(domain.0)).unwrap_or(0), name)
             }),
+            ahead: task.defers.then(|| task.period.as_ns().saturating_mul(u64::from(task.queue))),
             next: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             withheld: AtomicBool::new(false),
             out_of_mode: AtomicBool::new(false),
+            dismissed: AtomicBool::new(task.optional && system.modes.is_empty()),
         };
         let slots = system.tasks.iter().map(slot).collect();
         let (end, failed) = (AtomicU64::new(u64::MAX), AtomicU64::new(0));
@@ -117,48 +162,73 @@ impl Submissions {
         self.end.fetch_min(end.as_ns(), Ordering::AcqRel);
     }
 
-    /// Says that a job of a task arrives now. Does not wait and uses no heap: a few atomic operations, one system call.
+    /// Says that a job of a task arrives now, or as soon as it may where the task defers: tells when that is, which its deadline counts
+    /// from. Does not wait and uses no heap: a few atomic operations, one system call.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing has changed then.
-    pub fn submit(&self, task: TaskId) -> Result<(), SubmitError> {
+    pub fn submit(&self, task: TaskId) -> Result<Instant, SubmitError> {
         let unknown = SubmitError::NotSubmittable(task);
         let slot = self.slots.get(task.index()).ok_or(unknown)?;
         let period = slot.period.ok_or(unknown)?;
         let (clock, bell) = self.running.get().ok_or(SubmitError::NotRunning)?;
-        let early = || {
-            let now = clock.now();
-            if now.as_ns() >= self.end.load(Ordering::Acquire) {
-                return Err(SubmitError::NotRunning);
-            }
-            if self.failed.load(Ordering::Acquire) & slot.domain.0 != 0 {
-                return Err(SubmitError::DomainFailed(slot.domain.1));
-            }
-            if slot.withheld.load(Ordering::Acquire) {
-                return Err(SubmitError::Withheld);
-            }
-            if slot.out_of_mode.load(Ordering::Acquire) {
-                return Err(SubmitError::NotInMode);
-            }
-            let earliest = Instant::from_ns(slot.next.load(Ordering::Acquire));
-            if now < earliest { Err(SubmitError::TooEarly { now, earliest }) } else { Ok(now) }
-        };
-        early()?;
+        self.planned(slot, clock)?;
         // One thread at a time has the slot; whoever comes meanwhile is as if it had come while the arrival waits.
-        let free = slot.waiting.compare_exchange(0, TAKEN, Ordering::AcqRel, Ordering::Acquire);
-        free.map_err(|_| SubmitError::Busy)?;
-        match early() {
-            Err(error) => {
-                slot.waiting.store(0, Ordering::Release);
-                Err(error)
-            }
-            Ok(now) => {
-                slot.next.store(now.as_ns().saturating_add(period), Ordering::Release);
-                slot.waiting.store(now.as_ns().saturating_add(1), Ordering::Release);
-                bell.ring();
-                Ok(())
-            }
+        let waiting = slot.waiting.load(Ordering::Acquire);
+        if waiting == TAKEN || (waiting != 0 && slot.ahead.is_none()) {
+            return Err(SubmitError::Busy);
         }
+        let free = slot.waiting.compare_exchange(waiting, TAKEN, Ordering::AcqRel, Ordering::Acquire);
+        free.map_err(|_| SubmitError::Busy)?;
+        let planned = self.planned(slot, clock).and_then(|(now, arrival)| {
+            // Behind one that waits an arrival can only be deferred; where it need not be, that one waits for longer than a period.
+            let follows = waiting == 0 || arrival > now;
+            if follows { Ok(arrival) } else { Err(SubmitError::Busy) }
+        });
+        let Ok(arrival) = planned else {
+            slot.waiting.store(waiting, Ordering::Release);
+            if waiting != 0 {
+                // Who takes may have looked meanwhile.
+                bell.ring();
+            }
+            return planned;
+        };
+        slot.next.store(arrival.as_ns().saturating_add(period), Ordering::Release);
+        let first = if waiting == 0 { arrival.as_ns().saturating_add(1) } else { waiting };
+        slot.waiting.store(first, Ordering::Release);
+        bell.ring();
+        planned
+    }
+
+    /// The present, and when what is submitted now arrives.
+    fn planned(&self, slot: &Slot, clock: &Clock) -> Result<(Instant, Instant), SubmitError> {
+        let now = clock.now();
+        let is_over = |instant: Instant| instant.as_ns() >= self.end.load(Ordering::Acquire);
+        if is_over(now) {
+            return Err(SubmitError::Ended);
+        }
+        if self.failed.load(Ordering::Acquire) & slot.domain.0 != 0 {
+            return Err(SubmitError::DomainFailed(slot.domain.1));
+        }
+        if slot.withheld.load(Ordering::Acquire) {
+            return Err(SubmitError::Withheld);
+        }
+        if slot.out_of_mode.load(Ordering::Acquire) {
+            return Err(SubmitError::NotInMode);
+        }
+        if slot.dismissed.load(Ordering::Acquire) {
+            return Err(SubmitError::NotAdmitted);
+        }
+        let earliest = Instant::from_ns(slot.next.load(Ordering::Acquire));
+        let Some(ahead) = slot.ahead else {
+            return if now < earliest { Err(SubmitError::TooEarly { now, earliest }) } else { Ok((now, now)) };
+        };
+        let arrival = now.max(earliest);
+        if arrival.saturating_since(now).as_ns() > ahead {
+            let earliest = Instant::from_ns(arrival.as_ns().saturating_sub(ahead));
+            return Err(SubmitError::TooManyDeferred { now, earliest });
+        }
+        if is_over(arrival) { Err(SubmitError::Ended) } else { Ok((now, arrival)) }
     }
 
     /// From now on arrivals of the tasks that a level sheds or rejects are refused, and of no others.
@@ -191,6 +261,15 @@ impl Submissions {
         self.failed.store(domains, Ordering::Release);
     }
 
+    /// From now on arrivals of an optional task are taken, or refused.
+    ///
+    /// What was accepted just before its dismissal, the dispatcher releases where it was told before, and refuses otherwise.
+    pub(crate) fn take_of(&self, task: TaskId, admits: bool) {
+        if let Some(slot) = self.slots.get(task.index()) {
+            slot.dismissed.store(!admits, Ordering::Release);
+        }
+    }
+
     /// Lets an arrival wait as if it had been stamped before the end was told.
     #[cfg(test)]
     pub(crate) fn wait_with(&self, task: TaskId, arrival: Instant) {
@@ -199,14 +278,30 @@ impl Submissions {
         self.running.get().unwrap().1.ring();
     }
 
-    /// The next arrival that waits, of the tasks from `from` on; takes it.
+    /// The next arrival that waits, of the tasks from `from` on; takes it. Where more of its task wait, the bell rings for them.
     pub fn take(&self, from: usize) -> Option<(TaskId, Instant)> {
-        let slots = self.slots.iter().enumerate().skip(from).filter(|(_, slot)| slot.period.is_some());
+        let slots = self.slots.iter().enumerate().skip(from);
         slots.into_iter().find_map(|(position, slot)| {
-            let waiting = slot.waiting.load(Ordering::Acquire);
-            let arrival = waiting.checked_sub(1).filter(|_| waiting != TAKEN)?;
-            slot.waiting.store(0, Ordering::Release);
-            Some((TaskId(u16::try_from(position).ok()?), Instant::from_ns(arrival)))
+            let arrival = self.take_first(slot, slot.period?)?;
+            Some((TaskId(u16::try_from(position).ok()?), arrival))
         })
+    }
+
+    fn take_first(&self, slot: &Slot, period: u64) -> Option<Instant> {
+        let waiting = slot.waiting.load(Ordering::Acquire);
+        let arrival = waiting.checked_sub(1).filter(|_| waiting != TAKEN)?;
+        if slot.ahead.is_none() {
+            slot.waiting.store(0, Ordering::Release);
+            return Some(Instant::from_ns(arrival));
+        }
+        // Who has the slot rings once it gives it back.
+        slot.waiting.compare_exchange(waiting, TAKEN, Ordering::AcqRel, Ordering::Acquire).ok()?;
+        let following = arrival.saturating_add(period);
+        let is_last = slot.next.load(Ordering::Acquire) <= following;
+        slot.waiting.store(if is_last { 0 } else { following.saturating_add(1) }, Ordering::Release);
+        if let (false, Some((_, bell))) = (is_last, self.running.get()) {
+            bell.ring();
+        }
+        Some(Instant::from_ns(arrival))
     }
 }

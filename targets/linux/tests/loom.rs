@@ -7,6 +7,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "the files are made for the library")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a model stops at whatever it did not expect")]
 
+#[path = "../src/admissions.rs"]
+mod admissions;
 #[path = "../src/changes.rs"]
 mod changes;
 #[path = "../src/mailbox.rs"]
@@ -87,6 +89,7 @@ mod clock {
 #[path = "common/fixture.rs"]
 mod fixture;
 
+use admissions::{AdmissionError, Admissions};
 use aegis_core::desc::{
     Asks, BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc, WatchedSource,
 };
@@ -119,11 +122,14 @@ models! {
     a_mailbox_that_is_closed_gives_what_is_left_and_wakes_who_waits: closed;
     a_full_slot_is_refused_and_nothing_that_was_put_is_lost: full;
     of_two_who_submit_what_is_accepted_is_taken_once_and_a_period_lies_between: submitted;
+    of_two_who_submit_too_early_each_is_told_when_it_arrives_and_it_is_taken_so: deferred;
+    every_arrival_that_is_deferred_is_rung_for: deferred_and_rung;
     an_arrival_that_is_accepted_is_there_when_the_bell_rings_for_it: rung;
     what_was_asked_for_last_holds_in_the_end: pressed;
     level_and_mode_change_one_after_the_other_and_neither_is_forgotten: changed;
     what_the_application_and_a_source_ask_for_at_once_is_both_kept: watched;
     a_mode_that_is_asked_for_during_a_change_waits_for_its_end: changing;
+    of_two_who_admit_a_task_one_does_and_it_is_done_once: admitted;
     after_the_end_was_told_nothing_is_accepted: told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
 }
@@ -177,9 +183,14 @@ const TASK: TaskId = TaskId(0);
 
 /// Submissions of one task that are open.
 fn open() -> (Arc<Submissions>, Arc<Bell>) {
+    open_for(false)
+}
+
+/// Likewise, of a task that takes what comes too early or not.
+fn open_for(defers: bool) -> (Arc<Submissions>, Arc<Bell>) {
     let base = fixture::system(&[(1, 1)]);
     let period = Duration::from_ns(PERIOD);
-    let tasks = [TaskDesc { release: Release::Submitted, period, ..base.tasks[0] }];
+    let tasks = [TaskDesc { release: Release::Submitted, defers, queue: 2, period, ..base.tasks[0] }];
     let submissions = Submissions::new(&SystemDesc { tasks: Box::leak(Box::new(tasks)), ..*base });
     let bell = Arc::new(Bell::new());
     submissions.open(Clock::starting(), Arc::clone(&bell));
@@ -202,6 +213,39 @@ fn submitted() {
     assert!(arrivals.windows(2).all(|pair| pair[1] >= pair[0] + PERIOD), "{arrivals:?}");
 }
 
+fn deferred() {
+    let (submissions, _bell) = open_for(true);
+    let submit = |times| {
+        let own = Arc::clone(&submissions);
+        thread::spawn(move || (0..times).filter_map(|_| own.submit(TASK).ok()).collect::<Vec<Instant>>())
+    };
+    let (first, second) = (submit(2), submit(1));
+    let mut taken: Vec<Instant> = submissions.take(0).into_iter().map(|(_, arrival)| arrival).collect();
+    let mut told = first.join().unwrap();
+    told.extend(second.join().unwrap());
+    taken.extend(std::iter::from_fn(|| submissions.take(0)).map(|(_, arrival)| arrival));
+    told.sort();
+    assert_eq!(taken, told, "in the order in which they arrive");
+    assert!(told.windows(2).all(|pair| pair[1].as_ns() >= pair[0].as_ns() + PERIOD), "{told:?}");
+    assert!(!told.is_empty());
+}
+
+fn deferred_and_rung() {
+    let (submissions, bell) = open_for(true);
+    let own = Arc::clone(&submissions);
+    let submitter = thread::spawn(move || u64::from(own.submit(TASK).is_ok()) + u64::from(own.submit(TASK).is_ok()));
+    let mut taken = 0;
+    bell.wait();
+    bell.hear();
+    taken += u64::from(submissions.take(0).is_some());
+    let accepted = submitter.join().unwrap();
+    // As the loop: one a turn, and no turn unless somebody rang.
+    while bell.hear() {
+        taken += u64::from(submissions.take(0).is_some());
+    }
+    assert_eq!((taken, submissions.take(0)), (accepted, None));
+}
+
 fn rung() {
     let (submissions, bell) = open();
     let own = Arc::clone(&submissions);
@@ -209,11 +253,11 @@ fn rung() {
     bell.wait();
     assert!(bell.hear());
     assert!(submissions.take(0).is_some());
-    assert_eq!(submitter.join().unwrap(), Ok(()));
+    assert!(submitter.join().unwrap().is_ok());
 }
 
 /// Two modes and a level of pressure that are open.
-fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Bell>) {
+fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Admissions>, Arc<Bell>) {
     let base = fixture::system(&[(1, 1)]);
     let (lanes, proven, leaves) = (base.lanes, base.tasks, Duration::from_ns(1));
     let mode = |name| ModeDesc { name, tasks: &[TaskId(0)], lanes, proven, leaves };
@@ -222,7 +266,7 @@ fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Bell>) {
     let (pressure, modes, bell) = (Pressure::new(&system), Modes::new(&system), Arc::new(Bell::new()));
     pressure.open(Arc::clone(&bell));
     modes.open(Arc::clone(&bell));
-    (pressure, modes, bell)
+    (pressure, modes, Admissions::new(&system), bell)
 }
 
 /// As the loop does once it has changed something.
@@ -230,11 +274,12 @@ fn tell(changes: &Changes<'_>, change: Change) {
     match change {
         Change::Level(level) => changes.is_at(level),
         Change::Mode(mode) => changes.is_in(Some(mode)),
+        Change::Admission(task, admits) => changes.has_admitted(task, admits),
     }
 }
 
 fn pressed() {
-    let (pressure, modes, bell) = open_changes();
+    let (pressure, modes, admissions, bell) = open_changes();
     let own = Arc::clone(&pressure);
     let application = thread::spawn(move || {
         own.request(Some(LevelId(0))).unwrap();
@@ -242,7 +287,7 @@ fn pressed() {
         own.request(Some(LevelId(0))).unwrap();
     });
     // As the loop does: it looks where it was rung for, or where it is to look by itself, and then at the last request.
-    let mut changes = Changes::new(&pressure, &modes);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
     let mut now = Instant::START;
     while pressure.level().is_none() {
         if changes.wake_at(false, Instant::START).is_none() {
@@ -266,13 +311,13 @@ fn pressed() {
 }
 
 fn changed() {
-    let (pressure, modes, bell) = open_changes();
+    let (pressure, modes, admissions, bell) = open_changes();
     let (of_level, of_mode) = (Arc::clone(&pressure), Arc::clone(&modes));
     let application = thread::spawn(move || {
         of_level.request(Some(LevelId(0))).unwrap();
         of_mode.request(ModeId(1)).unwrap();
     });
-    let mut changes = Changes::new(&pressure, &modes);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
     let (mut now, mut seen) = (Instant::START, Vec::new());
     while seen.len() < 2 {
         match changes.wake_at(false, Instant::START) {
@@ -297,11 +342,11 @@ fn changed() {
 }
 
 fn watched() {
-    let (pressure, modes, bell) = open_changes();
+    let (pressure, modes, admissions, bell) = open_changes();
     let (of_source, of_application) = (Arc::clone(&modes), Arc::clone(&modes));
     let source = thread::spawn(move || of_source.watched(Some(ModeId(1)), WatchedSource::IoSome, 77).unwrap());
     let application = thread::spawn(move || of_application.request(ModeId(0)).unwrap());
-    let mut changes = Changes::new(&pressure, &modes);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
     let (mut now, mut news) = (Instant::START, Vec::new());
     // The source's request is rung for whatever the application does; what it says is seen whole.
     while modes.mode() != Some(ModeId(1)) {
@@ -330,13 +375,13 @@ fn watched() {
 }
 
 fn changing() {
-    let (pressure, modes, bell) = open_changes();
+    let (pressure, modes, admissions, bell) = open_changes();
     let own = Arc::clone(&modes);
     let application = thread::spawn(move || {
         own.request(ModeId(1)).unwrap();
         own.request(ModeId(0)).unwrap();
     });
-    let mut changes = Changes::new(&pressure, &modes);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
     let mut now = Instant::START;
     bell.wait();
     bell.hear();
@@ -357,6 +402,32 @@ fn changing() {
     assert_eq!(modes.mode(), Some(ModeId(0)));
 }
 
+fn admitted() {
+    let base = fixture::system(&[(1, 1)]);
+    let tasks = [TaskDesc { optional: true, ..base.tasks[0] }];
+    let system = SystemDesc { tasks: Box::leak(Box::new(tasks)), ..*base };
+    let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
+    let bell = Arc::new(Bell::new());
+    admissions.open(Arc::clone(&bell));
+    let ask = || {
+        let own = Arc::clone(&admissions);
+        thread::spawn(move || own.admit(TASK))
+    };
+    let (first, second) = (ask(), ask());
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    bell.wait();
+    bell.hear();
+    let change = changes.due(Instant::START, false);
+    assert_eq!(change, Some(Change::Admission(TASK, true)), "whoever rang had asked");
+    changes.has_admitted(TASK, true);
+    assert!(admissions.is_admitted(TASK));
+    let answers = [first.join().unwrap(), second.join().unwrap()];
+    let refused = [Err(AdmissionError::Pending), Err(AdmissionError::AlreadyAdmitted(TASK))];
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.is_ok() || refused.contains(answer)), "{answers:?}");
+    assert_eq!(changes.wake_at(false, Instant::START), None);
+}
+
 fn told_the_end() {
     let (submissions, _bell) = open();
     let own = Arc::clone(&submissions);
@@ -364,13 +435,13 @@ fn told_the_end() {
     // As the loop does at a stop that is asked for.
     let end = Clock.now();
     submissions.close(end);
-    assert_eq!(submissions.submit(TASK), Err(SubmitError::NotRunning));
+    assert_eq!(submissions.submit(TASK), Err(SubmitError::Ended));
     let (first, second) = submitter.join().unwrap();
     // What was stamped before the end, or while it was told, at most once: nobody takes it here.
     assert!(first.is_ok() || second.is_err(), "{first:?} {second:?}");
     let accepted = usize::from(first.is_ok()) + usize::from(second.is_ok());
     assert_eq!(submissions.take(0).into_iter().count(), accepted);
-    assert_eq!(submissions.submit(TASK), Err(SubmitError::NotRunning));
+    assert_eq!(submissions.submit(TASK), Err(SubmitError::Ended));
 }
 
 fn ended() {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use aegis_core::desc::{LevelDesc, ModeDesc, SystemDesc};
+use aegis_core::desc::{LevelDesc, ModeDesc, SystemDesc, TaskDesc};
 use aegis_core::trace::{Kind, Limit, Record};
 use aegis_core::{Duration, LaneId, LevelId, ModeId, TaskId};
 use aegis_linux::lane::Fault;
@@ -225,7 +225,7 @@ fn what_the_application_submits_arrives_when_it_says_so_and_never_too_early() {
         accepted = 1;
         loop {
             match submissions.submit(TaskId(1)) {
-                Ok(()) => accepted += 1,
+                Ok(_) => accepted += 1,
                 Err(SubmitError::TooEarly { .. }) => early += 1,
                 Err(SubmitError::Busy) => {}
                 Err(_) => return,
@@ -252,6 +252,36 @@ fn what_the_application_submits_arrives_when_it_says_so_and_never_too_early() {
 }
 
 #[test]
+fn what_is_submitted_in_a_burst_arrives_as_the_caller_is_told() {
+    let base = submitted();
+    let tasks = [base.tasks[0], TaskDesc { defers: true, queue: 3, ..base.tasks[1] }];
+    let system = Box::leak(Box::new(SystemDesc { tasks: Box::leak(Box::new(tasks)), ..*base }));
+    let (mut told, mut refused) = (Vec::new(), 0);
+    let scenario = Scenario { for_ms: Some(300), ..Scenario::of(Act::Spin(500)) };
+    let ran = drive_beside::<2>(system, scenario, |submissions, _, _| {
+        while told.len() < 8 {
+            match submissions.submit(TaskId(1)) {
+                Ok(arrival) => told.push(arrival.as_ns()),
+                Err(SubmitError::TooManyDeferred { .. }) => refused += 1,
+                Err(SubmitError::Busy | SubmitError::NotRunning) => {}
+                Err(error) => panic!("{error}"),
+            }
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+    });
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    let arrivals = ran.records.iter().filter_map(|record| match record.kind {
+        Kind::Submitted { job, arrival, .. } if job.task == TaskId(1) => Some(arrival.as_ns()),
+        Kind::Rejected { task: TaskId(1), arrival, .. } => Some(arrival.as_ns()),
+        _ => None,
+    });
+    assert_eq!(arrivals.collect::<Vec<u64>>(), told);
+    assert!(told.windows(2).all(|pair| pair[1] - pair[0] == 20_000_000), "{told:?}");
+    assert!(refused > 10 && ran.stats[1].deferred >= 3, "{refused} {:?}", ran.stats[1]);
+    assert_eq!((ran.heap_operations, ran.stats[1].forgone), (0, 0));
+}
+
+#[test]
 fn a_submission_between_the_end_of_the_run_and_the_wake_up_that_sees_it_is_refused() {
     // From 50 ms to about 170 ms nothing is looked at; the run ends at 100 ms, and at about 140 ms something is submitted.
     let delay = Some(Delay { arrival_ms: 50, for_ms: 120 });
@@ -267,7 +297,7 @@ fn a_submission_between_the_end_of_the_run_and_the_wake_up_that_sees_it_is_refus
         answer = Some(submissions.submit(TaskId(1)));
     });
     assert_eq!((ran.report.broken, ran.report.drained), (None, true));
-    assert_eq!(answer, Some(Err(SubmitError::NotRunning)));
+    assert_eq!(answer, Some(Err(SubmitError::Ended)));
     let released = |record: &&Record| matches!(record.kind, Kind::Submitted { job, .. } if job.task == TaskId(1));
     assert_eq!(ran.records.iter().filter(released).count(), 1);
 }

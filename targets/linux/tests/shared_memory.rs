@@ -91,7 +91,7 @@ mod submissions {
         assert_eq!(submissions.take(0).map(|(taken, _)| taken), Some(task));
         assert!(submissions.take(0).is_none());
         submissions.close(Instant::START);
-        assert_eq!(submissions.submit(task), Err(SubmitError::NotRunning));
+        assert_eq!(submissions.submit(task), Err(SubmitError::Ended));
     }
 
     #[test]
@@ -104,6 +104,49 @@ mod submissions {
         let (_, first) = submissions.take(0).unwrap();
         submissions.submit(TaskId(1)).unwrap();
         assert!(submissions.take(0).unwrap().1 > first);
+    }
+
+    #[test]
+    fn what_a_task_defers_is_told_its_arrival_and_taken_one_a_turn() {
+        const HOUR: u64 = 3_600_000_000_000;
+        let base = vehicle(HOUR);
+        let tasks: Vec<TaskDesc> = base.tasks.iter().map(|task| TaskDesc { queue: 2, ..*task }).collect();
+        let tasks = [tasks[0], TaskDesc { defers: true, ..tasks[1] }];
+        let submissions =
+            Submissions::new(Box::leak(Box::new(SystemDesc { tasks: Box::leak(Box::new(tasks)), ..*base })));
+        let bell = open(&submissions);
+        let told: Vec<Instant> = (0..3).map(|_| submissions.submit(TaskId(1)).unwrap()).collect();
+        let first = told[0].as_ns();
+        let after = |hours| Instant::from_ns(first + hours * HOUR);
+        assert_eq!(told, [after(0), after(1), after(2)]);
+        assert!(bell.hear());
+        let refused = submissions.submit(TaskId(1)).unwrap_err();
+        assert!(
+            matches!(refused, SubmitError::TooManyDeferred { now, earliest } if earliest == after(1) && now < earliest),
+            "{refused}"
+        );
+        assert!(refused.to_string().contains("as many arrivals are deferred as the task's queue is long"));
+        assert!(!bell.hear(), "what is refused wakes nobody");
+        for (number, arrival) in told.into_iter().enumerate() {
+            assert_eq!(submissions.take(0), Some((TaskId(1), arrival)));
+            assert_eq!(bell.hear(), number < 2, "while more wait the bell rings");
+        }
+        assert_eq!(submissions.take(0), None);
+    }
+
+    #[test]
+    fn nothing_is_deferred_to_the_end_of_the_run_or_beyond() {
+        const HOUR: u64 = 3_600_000_000_000;
+        let base = vehicle(HOUR);
+        let tasks = [base.tasks[0], TaskDesc { defers: true, ..base.tasks[1] }];
+        let submissions =
+            Submissions::new(Box::leak(Box::new(SystemDesc { tasks: Box::leak(Box::new(tasks)), ..*base })));
+        let _bell = open(&submissions);
+        submissions.close(Instant::from_ns(HOUR));
+        let first = submissions.submit(TaskId(1)).unwrap();
+        assert!(first.as_ns() < HOUR);
+        assert_eq!(submissions.submit(TaskId(1)), Err(SubmitError::Ended));
+        assert_eq!(submissions.take(0), Some((TaskId(1), first)));
     }
 
     /// Several threads submit as fast as they can: what was accepted is what is taken, and no two arrivals are closer than a

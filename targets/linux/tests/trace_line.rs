@@ -111,6 +111,35 @@ fn what_ends_a_job_early_or_keeps_it_out_says_all_that_is_published_of_it() {
             "\"event\":\"withheld\",\"task\":\"lane\",\"arrival\":9,\"count\":4,\"level\":\"critical\"",
         ),
         (
+            Kind::Deferred { task: TaskId(1), arrival: at(9), pending: 2 },
+            "\"event\":\"deferred\",\"task\":\"lane\",\"arrival\":9,\"pending\":2",
+        ),
+        (
+            Kind::Admitted { task: TaskId(1), bound: response, optional: true },
+            "\"event\":\"admission\",\"task\":\"lane\",\"bound_ns\":350,\"optional\":true",
+        ),
+        (
+            Kind::Admitted { task: TaskId(1), bound: response, optional: false },
+            "\"event\":\"admission\",\"task\":\"lane\",\"bound_ns\":350",
+        ),
+        (
+            Kind::TaskAdmitted { task: TaskId(1), bound: response, first: at(9) },
+            "\"event\":\"task_admitted\",\"task\":\"lane\",\"bound_ns\":350,\"first\":9",
+        ),
+        (Kind::TaskDismissed { task: TaskId(1) }, "\"event\":\"task_dismissed\",\"task\":\"lane\""),
+        (
+            Kind::Stepped { event: Event::Admit { task: TaskId(1) } },
+            "\"event\":\"step\",\"input\":\"admit\",\"task\":\"lane\"",
+        ),
+        (
+            Kind::Stepped { event: Event::Dismiss { task: TaskId(1) } },
+            "\"event\":\"step\",\"input\":\"dismiss\",\"task\":\"lane\"",
+        ),
+        (
+            Kind::Forgone { task: TaskId(1), arrival: at(9), count: 2 },
+            "\"event\":\"forgone\",\"task\":\"lane\",\"arrival\":9,\"count\":2",
+        ),
+        (
             pressure(None, Some(high), Some(response)),
             "\"event\":\"pressure\",\"from\":null,\"to\":\"high\",\"settles_ns\":350",
         ),
@@ -169,10 +198,14 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::Stepped { event: Event::Timer }, "step"),
         (Kind::Ended, "end"),
         (Kind::Failed { job: JOB, lane: LaneId(0) }, "failure"),
-        (Kind::Admitted { task: TaskId(1), bound: ns }, "admission"),
+        (Kind::Admitted { task: TaskId(1), bound: ns, optional: false }, "admission"),
+        (Kind::TaskAdmitted { task: TaskId(1), bound: ns, first: at }, "task_admitted"),
+        (Kind::TaskDismissed { task: TaskId(1) }, "task_dismissed"),
         (Kind::GuaranteeVoid { reason: VoidReason::NotPinned }, "guarantee_void"),
         (Kind::Submitted { job: JOB, arrival: at, queue_depth: 1 }, "submission"),
         (Kind::Rejected { task: TaskId(0), arrival: at, count: 4 }, "rejected"),
+        (Kind::Deferred { task: TaskId(0), arrival: at, pending: 1 }, "deferred"),
+        (Kind::Forgone { task: TaskId(0), arrival: at, count: 1 }, "forgone"),
         (Kind::Withheld { task: TaskId(0), arrival: at, count: 4, level: LevelId(0) }, "withheld"),
         (Kind::Pressure { from: None, to: Some(LevelId(0)), settles: Some(ns) }, "pressure"),
         (Kind::Settled { level: LevelId(0), took: ns, bound: ns }, "settled"),

@@ -100,6 +100,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         eprintln!("simulate: self-suspension is not simulated: tasks run as if they did not suspend themselves");
     }
     let system = tables::leak(&lock).map_err(Failure::internal)?;
+    if system.tasks.iter().any(|task| task.optional) {
+        eprintln!("simulate: optional tasks are simulated as admitted from the start");
+    }
     if arguments.trace.is_some()
         && arguments.witness.is_none()
         && arguments.pattern == Which::Periodic

@@ -15,6 +15,7 @@ pub(super) fn check(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
         shortest(task, sink);
         profiles(task, sink);
         submitted(task, sink);
+        deferred(task, sink);
         region(task, sink);
         suspension(task, sink);
     }
@@ -78,6 +79,16 @@ fn submitted(task: &Task, sink: &Sink<'_>) {
             "its jobs come when the application says",
         );
         sink.push(finding.help("`period` is the least time between two submissions"));
+    }
+}
+
+/// Only what the application submits can come too early.
+fn deferred(task: &Task, sink: &Sink<'_>) {
+    if let (None, Some(deferred)) = (&task.submitted, &task.deferred) {
+        let name = task.name.get_ref();
+        let message = format!("the task `{name}` defers what is submitted too early, and is not submitted");
+        let finding = Finding::error(Code::KeyConflict, message).at(sink.file, deferred.clone(), "remove this");
+        sink.push(finding.help("add `release = \"submitted\"` if the application says when its jobs come"));
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) struct Task {
     pub(crate) phase_key: Option<Span>,
     /// Where the application is said to release its jobs.
     pub(crate) submitted: Option<Span>,
+    /// Where what it submits too early is said to be deferred.
+    pub(crate) deferred: Option<Span>,
+    /// Where it is said to be optional.
+    pub(crate) optional: Option<Span>,
     pub(crate) jitter: Option<Spanned<Duration>>,
     /// Where `priority` is given, be it readable or not.
     pub(crate) priority_key: Option<Span>,
@@ -176,7 +180,8 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
     let on_failure = answer(section, "on-failure", &[Answer::Continue, Answer::FailDomain]);
     let lane = if staged { None } else { section.required("lane", "lane = \"main\"", Section::text) };
     let release = section.choice("release", &[("periodic", false), ("submitted", true)], &[]);
-    section.choice("early", &[("reject", ())], &["defer"]);
+    let optional = if section.has("optional") { section.boolean("optional") } else { None };
+    let early = section.choice("early", &[("reject", false), ("defer", true)], &[]);
     let (segments_key, execution) = execution(section);
     Task {
         name,
@@ -193,6 +198,8 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         phase: time(section, "phase", true).map_or(Duration::ZERO, Spanned::into_inner),
         phase_key: section.key_span("phase"),
         submitted: release.filter(|release| *release.get_ref()).map(|release| release.span()),
+        deferred: early.filter(|early| *early.get_ref()).map(|early| early.span()),
+        optional: optional.filter(|optional| *optional.get_ref()).map(|optional| optional.span()),
         jitter: time(section, "jitter", true),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),
@@ -235,6 +242,8 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         phase: whole.phase,
         phase_key: whole.phase_key.clone(),
         submitted: whole.submitted.clone().filter(|_| number == 1),
+        deferred: whole.deferred.clone().filter(|_| number == 1),
+        optional: whole.optional.clone(),
         jitter: whole.jitter.clone().filter(|_| number == 1),
         priority_key: section.key_span("priority"),
         priority: section.priority("priority"),

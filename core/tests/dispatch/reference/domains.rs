@@ -23,6 +23,7 @@ impl Reference {
             if self.task(task).domain != Some(domain) {
                 continue;
             }
+            self.forgo(task, now);
             let before = self.lives.len();
             self.lives.retain(|life| life.job.task != task || matches!(life.phase, Phase::Running { .. }));
             let count = u32::try_from(before - self.lives.len()).unwrap();

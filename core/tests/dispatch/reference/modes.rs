@@ -23,8 +23,13 @@ impl Reference {
 
     /// Whether a task releases jobs now.
     pub(super) fn is_in_mode(&self, task: TaskId) -> bool {
-        let Some(mode) = self.mode else { return true };
+        let Some(mode) = self.mode else { return !self.is_optional(task) || self.admitted[task.index()] };
         self.has(mode, task) && self.change.as_ref().is_none_or(|change| self.has(change.to, task))
+    }
+
+    /// What a state tells of a task.
+    pub fn releases(&self, task: TaskId) -> bool {
+        self.is_in_mode(task)
     }
 
     fn tasks(&self) -> Vec<TaskId> {
@@ -36,8 +41,12 @@ impl Reference {
         self.asked = Some(now);
         self.note(now, Kind::ModeRequested { from, to, bound: self.system.modes[from.index()].leaves });
         let leaving = self.tasks().into_iter().filter(|task| self.has(from, *task) && !self.has(to, *task));
-        let lanes = leaving.map(|task| self.task(task).lane.index()).collect();
+        let leaving: Vec<TaskId> = leaving.collect();
+        let lanes = leaving.iter().map(|task| self.task(*task).lane.index()).collect();
         self.change = Some(Change { to, since: now, before: self.requests, lanes });
+        for task in leaving {
+            self.forgo(task, now);
+        }
     }
 
     /// After a step: goes to the mode that an overrun or a miss of it asked for first.

@@ -1,6 +1,7 @@
 //! The loop without lane threads: what lies between it and time.
 
 use super::{Report, Setup, Stop, Timer, run_with};
+use crate::admissions::{AdmissionError, Admissions};
 use crate::bell::Bell;
 use crate::changes::{Change, Changes};
 use crate::clock::Clock;
@@ -60,7 +61,7 @@ fn run_later(
     let (samples, pulse) = (StealSamples::new(), watchdog.map(Pulse::new));
     let clock = Clock::starting_in(fixture::ms(start_ms));
     submissions.open(clock, Arc::clone(&bell));
-    let (pressure, modes) = (Pressure::new(system), Modes::new(system));
+    let (pressure, modes, admissions) = (Pressure::new(system), Modes::new(system), Admissions::new(system));
     pressure.open(Arc::clone(&bell));
     let setup = Setup {
         system,
@@ -72,6 +73,7 @@ fn run_later(
         pressure: &pressure,
         modes: &modes,
         domains: &Domains::new(system),
+        admissions: &admissions,
         until: Some(Instant::from_ns(until_ms * 1_000_000)),
         steal: None,
         samples: &samples,
@@ -143,9 +145,9 @@ fn a_lost_timer_is_seen_recorded_and_made_good_by_the_bell() {
 #[test]
 fn a_request_that_comes_after_the_look_is_due_now_and_not_when_the_last_look_was() {
     let system = SystemDesc { levels: &[fixture::LEVEL], ..*fixture::system(&[(10, 1)]) };
-    let (pressure, modes) = (Pressure::new(&system), Modes::new(&system));
+    let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
     pressure.open(Arc::new(Bell::new().unwrap()));
-    let mut changes = Changes::new(&pressure, &modes);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
     let at = |ms: u64| Instant::from_ns(ms * 1_000_000);
     assert_eq!(changes.wake_at(false, at(5_000)), None);
     pressure.request(Some(LevelId(0))).unwrap();
@@ -155,4 +157,39 @@ fn a_request_that_comes_after_the_look_is_due_now_and_not_when_the_last_look_was
     pressure.request(None).unwrap();
     assert_eq!(changes.wake_at(false, at(5_400)), Some(at(6_000)), "a second after the last look");
     assert_eq!(changes.wake_at(false, at(90_000)), Some(at(90_000)));
+}
+
+#[test]
+fn an_admission_and_a_change_of_the_level_are_a_second_apart() {
+    let base = fixture::system(&[(10, 1), (20, 1)]);
+    let tasks = [base.tasks[0], TaskDesc { optional: true, ..base.tasks[1] }];
+    let system = SystemDesc { levels: &[fixture::LEVEL], tasks: Box::leak(Box::new(tasks)), ..*base };
+    let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
+    let bell = Arc::new(Bell::new().unwrap());
+    assert_eq!(admissions.admit(TaskId(1)), Err(AdmissionError::NotRunning));
+    pressure.open(Arc::clone(&bell));
+    admissions.open(bell);
+    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    let at = |ms: u64| Instant::from_ns(ms * 1_000_000);
+    assert_eq!(admissions.admit(TaskId(0)), Err(AdmissionError::NotOptional(TaskId(0))));
+    assert_eq!(admissions.admit(TaskId(2)), Err(AdmissionError::Unknown(TaskId(2))));
+    assert_eq!(admissions.dismiss(TaskId(1)), Err(AdmissionError::NotAdmitted(TaskId(1))));
+    admissions.admit(TaskId(1)).unwrap();
+    assert_eq!(admissions.dismiss(TaskId(1)), Err(AdmissionError::Pending));
+    pressure.request(Some(LevelId(0))).unwrap();
+    assert_eq!(changes.due(at(5_000), false), Some(Change::Level(Some(LevelId(0)))));
+    changes.is_at(Some(LevelId(0)));
+    assert_eq!(changes.wake_at(false, at(5_001)), Some(at(6_000)));
+    assert_eq!(changes.due(at(5_999), false), None);
+    assert_eq!(changes.due(at(6_000), false), Some(Change::Admission(TaskId(1), true)));
+    assert!(!admissions.is_admitted(TaskId(1)));
+    changes.has_admitted(TaskId(1), true);
+    assert!(
+        admissions.is_admitted(TaskId(1)) && admissions.is_admitted(TaskId(0)) && !admissions.is_admitted(TaskId(2))
+    );
+    assert_eq!(admissions.admit(TaskId(1)), Err(AdmissionError::AlreadyAdmitted(TaskId(1))));
+    assert_eq!(changes.wake_at(false, at(6_001)), None);
+    admissions.dismiss(TaskId(1)).unwrap();
+    assert_eq!(changes.due(at(6_999), false), None);
+    assert_eq!(changes.due(at(7_000), false), Some(Change::Admission(TaskId(1), false)));
 }

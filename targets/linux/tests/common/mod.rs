@@ -8,6 +8,7 @@ use aegis_core::desc::{SystemDesc, WatchdogDesc};
 use aegis_core::dispatch::State;
 use aegis_core::trace::{Kind, Record, Recorder, Ring, Sink};
 use aegis_core::{Instant, LaneId};
+use aegis_linux::admissions::Admissions;
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::device::Device;
@@ -158,15 +159,36 @@ pub fn drive_beside<const TASKS: usize>(
     application: impl FnOnce(&Submissions, &Pressure, &Modes) + Send,
 ) -> Ran {
     drive_failing::<TASKS>(system, scenario, |submissions, pressure, modes, _| {
-        application(submissions, pressure, modes)
+        application(submissions, pressure, modes);
     })
 }
 
-/// Runs a scenario beside an application that may also say that fault domains have failed.
+/// Likewise, of one that may also say that fault domains have failed.
 pub fn drive_failing<const TASKS: usize>(
     system: &'static SystemDesc,
     scenario: Scenario,
     application: impl FnOnce(&Submissions, &Pressure, &Modes, &Domains) + Send,
+) -> Ran {
+    drive_whole::<TASKS>(system, scenario, |submissions, pressure, modes, (domains, _)| {
+        application(submissions, pressure, modes, domains);
+    })
+}
+
+/// Likewise, of one that also admits tasks.
+pub fn drive_admitting<const TASKS: usize>(
+    system: &'static SystemDesc,
+    scenario: Scenario,
+    application: impl FnOnce(&Submissions, &Pressure, &Modes, &Admissions) + Send,
+) -> Ran {
+    drive_whole::<TASKS>(system, scenario, |submissions, pressure, modes, (_, admissions)| {
+        application(submissions, pressure, modes, admissions);
+    })
+}
+
+fn drive_whole<const TASKS: usize>(
+    system: &'static SystemDesc,
+    scenario: Scenario,
+    application: impl FnOnce(&Submissions, &Pressure, &Modes, (&Domains, &Admissions)) + Send,
 ) -> Ran {
     let Scenario { act, for_ms, stop_ms, delay, watchdog, manager } = scenario;
     // Two real-time lanes on one core would disturb each other.
@@ -188,6 +210,7 @@ pub fn drive_failing<const TASKS: usize>(
     let link = lane.link();
     let (submissions, pressure, modes) = (Submissions::new(system), Pressure::new(system), Modes::new(system));
     let domains = Domains::new(system);
+    let admissions = Admissions::new(system);
     let pulse = watchdog.map(Pulse::new);
     let pulse = pulse.as_ref();
     let service =
@@ -207,6 +230,7 @@ pub fn drive_failing<const TASKS: usize>(
             pressure.open(Arc::clone(&bell));
             modes.open(Arc::clone(&bell));
             domains.open(Arc::clone(&bell));
+            admissions.open(Arc::clone(&bell));
             sink.record(Instant::START, Kind::Began { config_hash: system.config_hash });
             let setup = Setup {
                 system,
@@ -215,6 +239,7 @@ pub fn drive_failing<const TASKS: usize>(
                 pressure: &pressure,
                 modes: &modes,
                 domains: &domains,
+                admissions: &admissions,
                 lanes: [link],
                 bell: &bell,
                 stop: &stop,
@@ -239,7 +264,7 @@ pub fn drive_failing<const TASKS: usize>(
             scope.spawn(|| watch.run())
         });
         let thread = scope.spawn(orchestrate);
-        application(&submissions, &pressure, &modes, &domains);
+        application(&submissions, &pressure, &modes, (&domains, &admissions));
         (thread.join().unwrap(), watching.map(|thread| thread.join().unwrap()))
     });
     let mut records = Vec::new();
