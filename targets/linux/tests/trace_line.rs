@@ -7,9 +7,9 @@ mod fixture;
 
 use aegis_core::desc::{Asks, LevelDesc, ModeDesc, SystemDesc, WatchedSource};
 use aegis_core::dispatch::Event;
-use aegis_core::trace::{JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
+use aegis_core::trace::{Cause, JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
 use aegis_core::trace_line::write;
-use aegis_core::{Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId};
+use aegis_core::{DomainId, Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId};
 
 fn line(kind: Kind) -> String {
     line_of(fixture::system(&[(10, 2), (20, 3)]), kind)
@@ -201,6 +201,8 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::Admitted { task: TaskId(1), bound: ns, optional: false }, "admission"),
         (Kind::TaskAdmitted { task: TaskId(1), bound: ns, first: at }, "task_admitted"),
         (Kind::TaskDismissed { task: TaskId(1) }, "task_dismissed"),
+        (Kind::DomainFailed { domain: DomainId(0), cause: Cause::Miss, job: Some(JOB) }, "domain_failed"),
+        (Kind::Dropped { task: TaskId(1), count: 2 }, "dropped"),
         (Kind::GuaranteeVoid { reason: VoidReason::NotPinned }, "guarantee_void"),
         (Kind::Submitted { job: JOB, arrival: at, queue_depth: 1 }, "submission"),
         (Kind::Rejected { task: TaskId(0), arrival: at, count: 4 }, "rejected"),
