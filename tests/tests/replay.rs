@@ -144,7 +144,10 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
         let ended = Instant::from_ns(rng.u64(began.as_ns()..=now + 1));
         let event = match rng.u8(0..43) {
             0..20 => Event::Timer,
-            20..25 => Event::Submit { task: TaskId(rng.u16(0..6)), arrival: began },
+            20..25 => {
+                let ahead = if rng.u8(0..3) == 0 { rng.u64(0..=30) } else { 0 };
+                Event::Submit { task: TaskId(rng.u16(0..6)), arrival: Instant::from_ns(began.as_ns() + ahead) }
+            }
             25..30 => Event::Preempted { lane, began, ended },
             // None, one of two levels, or one that no plan has.
             30 => Event::Pressure { level: rng.u16(0..4).checked_sub(1).map(LevelId) },
@@ -192,17 +195,11 @@ fn whatever_the_dispatcher_is_told_is_replayed_without_a_difference() {
     println!("{records} records, {decisions} decisions: the same; {silent} silent steps, {refused} refused: {seen:?}");
     let of_jobs =
         ["skipped", "overrun", "rejected", "pause", "aborted", "miss", "bound_exceeded", "failure", "lane_stall"];
-    let of_changes = [
-        "pressure",
-        "withheld",
-        "settled",
-        "mode_changed",
-        "domain_failed",
-        "deferred",
-        "task_admitted",
-        "task_dismissed",
-    ];
-    assert!(seen.get("forgone").is_some_and(|count| *count > 100), "{seen:?}");
+    let of_changes =
+        ["pressure", "withheld", "settled", "mode_changed", "domain_failed", "deferred", "task_admitted"];
+    for (event, least) in [("forgone", 20), ("task_dismissed", 300)] {
+        assert!(seen.get(event).is_some_and(|count| *count > least), "{event}: {seen:?}");
+    }
     for event in of_jobs.iter().chain(&of_changes).chain(&["end"]) {
         assert!(seen.get(*event).is_some_and(|count| *count > 1_000), "{event}: {seen:?}");
     }
@@ -246,7 +243,7 @@ fn changed(value: &Value) -> Value {
 #[test]
 fn every_change_of_a_trace_is_found_at_its_line() {
     let (mut exact, mut later, mut never) = (0, 0, 0);
-    for seed in 0..12 {
+    for seed in 0..16 {
         let Ran { system, trace, .. } = anything(&mut Rng::with_seed(seed), 120);
         let lines: Vec<String> = trace.lines().map(str::to_owned).collect();
         assert_eq!(found(system, &lines), None);
