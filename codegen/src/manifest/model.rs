@@ -315,8 +315,8 @@ pub struct Task {
     pub deadline: Spanned<Duration>,
     /// The first arrival.
     pub phase: Duration,
-    /// Whether the application submits its jobs, at most one a period; then there is no phase. Never on a lane of
-    /// [`Policy::TimeTriggered`], in a chain, or for a later stage.
+    /// Whether the application submits its jobs, at most one a period; then there is no phase, and on a lane of
+    /// [`Policy::TimeTriggered`] no slot. Never in a chain, or for a later stage.
     pub submitted: bool,
     /// How much later than its arrival a job may be released; may exceed the period. Zero for later stages,
     /// whose release follows from the stage before.

@@ -4,6 +4,7 @@
 
 mod across;
 mod bench;
+mod gaps;
 mod misses;
 mod modes;
 mod random;

@@ -109,7 +109,12 @@ impl Reference {
         match event {
             Event::Timer => {}
             Event::Submit { task, arrival } => {
-                self.catch_up(self.task(task).lane.index(), arrival.as_ns(), now);
+                let lane = self.task(task).lane.index();
+                if self.system.lanes[lane].policy == Policy::TimeTriggered {
+                    // What the timer releases may have a slot before this arrival.
+                    self.release(now);
+                }
+                self.catch_up(lane, arrival.as_ns(), now);
                 self.arrive_at_first(task.index(), arrival.as_ns(), now);
             }
             Event::Completed { lane, began, ended } => self.complete(lane, began.as_ns(), ended.as_ns().min(now)),
@@ -351,7 +356,9 @@ impl Reference {
                 Some(_) => panic!("it runs"),
                 None if self.waiting(lane).is_empty() => {}
                 None if self.system.lanes[lane].policy == Policy::TimeTriggered => {
-                    all.push(self.slot(lane, self.slots[lane]).0.max(self.last + 1));
+                    // After a late job was dropped the next one may fit the gap at once.
+                    let (soon, slot) = (self.last + 1, self.slot(lane, self.slots[lane]).0);
+                    all.push(if self.in_gap(lane, soon).is_some() { soon } else { slot.max(soon) });
                 }
                 // Its step dropped a late job.
                 None => all.push(self.last + 1),

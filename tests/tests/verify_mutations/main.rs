@@ -90,7 +90,7 @@ const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("task.miss-window", "over how many jobs misses are counted: a number for people, on which no bound rests"),
     ("task.period-ns", "the certificate proves the other period, too"),
     ("task.phase-ns", "arrivals are taken as sporadic outside of tables, so every phase is proven"),
-    ("task.priority", "a number that keeps the order, and under EDF and in tables any unique number"),
+    ("task.priority", "a number that keeps the order, and under EDF and in slots any unique number"),
     ("task.queue", "a longer queue holds all that may wait, too"),
     ("task.region-ns", "1 ns is no region, and one that is shorter blocks for less"),
     ("task.response-ns", "under EDF and in tables a later bound is as true, up to the deadline"),
