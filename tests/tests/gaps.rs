@@ -189,31 +189,37 @@ fn no_response_that_can_happen_is_above_its_bound_and_some_bounds_are_reached() 
     assert!(searched > 100 && reached * 4 > bounds, "{searched} {reached} {bounds}");
 }
 
-/// The least length of which every window has so much of the sure parts, instant by instant.
-fn window(table: &Table, piece: u64, asked: u64) -> u64 {
+/// Which instants of a lap are in sure parts for a piece.
+fn sure(table: &Table, piece: u64) -> Vec<bool> {
     let is_sure = |at: u64| {
-        let at = at % table.lap;
         // The slot that a gap comes after, and the one before which it ends.
         let laps = [0, table.lap];
         let all = laps.iter().flat_map(|lap| table.slots.iter().map(move |(from, to)| (from + lap, to + lap)));
         let all: Vec<(u64, u64)> = all.collect();
         all.windows(2).any(|pair| [at, at + table.lap].iter().any(|at| pair[0].1 <= *at && at + piece <= pair[1].0))
     };
-    let one = |begin: u64| {
-        let (mut length, mut given) = (0, 0);
-        while given < asked {
-            given += u64::from(is_sure(begin + length));
-            length += 1;
-        }
-        length
+    (0..table.lap).map(is_sure).collect()
+}
+
+/// The least length of which every window has so much of the sure parts, instant by instant.
+fn window(sure: &[bool], asked: u64) -> u64 {
+    let one = |begin: usize| {
+        let mut left = asked;
+        let instants = sure.iter().cycle().skip(begin);
+        let count = instants.take_while(|is_sure| {
+            let goes_on = left > 0;
+            left -= u64::from(goes_on && **is_sure);
+            goes_on
+        });
+        u64::try_from(count.count()).unwrap()
     };
-    (0..table.lap).map(one).max().unwrap()
+    (0..sure.len()).map(one).max().unwrap()
 }
 
 #[test]
 fn the_bounds_are_the_least_solutions_of_what_the_theory_page_says() {
-    let (mut compared, mut none, mut several) = (0, 0, 0);
-    for seed in 0..1_500 {
+    let (mut compared, mut none, mut several, mut long) = (0, 0, 0, 0);
+    for seed in 0..800 {
         let mut rng = Rng::with_seed(10_000 + seed);
         let table = table(&mut rng, 30);
         let (loads, _) = tasks(&mut rng, 4, 60);
@@ -236,15 +242,25 @@ fn the_bounds_are_the_least_solutions_of_what_the_theory_page_says() {
                 Err(NoBound::GaveUp) => continue,
                 other => panic!("seed {seed}: {other:?}"),
             };
+            // Near a utilization of what the gaps give busy periods are endless.
+            if busy_period > 300 {
+                long += 1;
+                continue;
+            }
+            let sure = sure(&table, piece);
             let solve = |least: u64, asked: &dyn Fn(u64) -> u64, more: u64| {
-                (least..).find(|length| window(&table, piece, asked(*length)) <= length + more).unwrap()
+                (least..).find(|length| window(&sure, asked(*length)) <= length + more).unwrap()
             };
-            let within = |length: u64| blocking + level.iter().map(|load| (length + load.jitter).div_ceil(load.period) * load.cost).sum::<u64>();
+            let within = |length: u64| {
+                blocking
+                    + level.iter().map(|load| (length + load.jitter).div_ceil(load.period) * load.cost).sum::<u64>()
+            };
             assert_eq!(busy_period, solve(1, &within, 0), "seed {seed}");
             let mut worst = 0;
             for (q, start) in (0..).zip(&starts) {
                 let before = |start: u64| {
-                    let others = level[..index].iter().map(|load| ((start + load.jitter) / load.period + 1) * load.cost);
+                    let others =
+                        level[..index].iter().map(|load| ((start + load.jitter) / load.period + 1) * load.cost);
                     blocking + (q + 1) * own.cost - own.last() + others.sum::<u64>() + 1
                 };
                 assert_eq!(start.as_ns(), solve(0, &before, 1), "seed {seed}");
@@ -256,8 +272,8 @@ fn the_bounds_are_the_least_solutions_of_what_the_theory_page_says() {
             several += u64::from(starts.len() > 1);
         }
     }
-    println!("{compared} compared, {several} of several instances, {none} without a bound");
-    assert!(compared > 300 && several > 50 && none > 300, "{compared} {several} {none}");
+    println!("{compared} compared, {several} of several instances, {none} without a bound, {long} too long");
+    assert!(compared > 300 && several > 50 && none > 200, "{compared} {several} {none} {long}");
 }
 
 fn ns(ns: u64) -> Duration {
@@ -327,7 +343,8 @@ fn run(desc: &'static SystemDesc, seed: u64, submits: bool) -> Run {
     let main = &desc.lanes[0];
     let late = main.lateness().unwrap().as_ns();
     let overhead = main.segment_overhead().unwrap().as_ns();
-    let draw = |what: u64, when: u64, most: u64| Rng::with_seed(seed ^ what << 40 ^ when.wrapping_mul(977)).u64(0..=most);
+    let draw =
+        |what: u64, when: u64, most: u64| Rng::with_seed(seed ^ what << 40 ^ when.wrapping_mul(977)).u64(0..=most);
     let mut state: State<8, 1, 64> = State::new(desc).unwrap();
     let mut rng = Rng::with_seed(seed);
     let mut log = Log::default();
@@ -341,7 +358,9 @@ fn run(desc: &'static SystemDesc, seed: u64, submits: bool) -> Run {
         }
     }
     // What goes first is submitted first.
-    arrivals.sort_unstable_by_key(|(seen, _, id)| (std::cmp::Reverse(*seen), std::cmp::Reverse(desc.tasks[usize::from(*id)].priority.0)));
+    arrivals.sort_unstable_by_key(|(seen, _, id)| {
+        (std::cmp::Reverse(*seen), std::cmp::Reverse(desc.tasks[usize::from(*id)].priority.0))
+    });
     let (mut now, mut wake, mut end) = (0, Some(0), None::<(u64, u64)>);
     while now < 5_000 {
         let next = [arrivals.last().map(|(seen, ..)| *seen), wake, end.map(|(_, end)| end)];
@@ -361,7 +380,11 @@ fn run(desc: &'static SystemDesc, seed: u64, submits: bool) -> Run {
             let length = own.segments.get(usize::from(job.segment)).unwrap_or(&own.wcet).as_ns();
             let who = u64::from(job.task.0) << 8 | u64::from(job.segment);
             let began = now + draw(who, job.arrival.as_ns(), overhead);
-            let took = if draw(who, job.arrival.as_ns() + 1, 1) == 0 { length } else { 1 + draw(who, job.arrival.as_ns() + 2, length - 1) };
+            let took = if draw(who, job.arrival.as_ns() + 1, 1) == 0 {
+                length
+            } else {
+                1 + draw(who, job.arrival.as_ns() + 2, length - 1)
+            };
             end = Some((began, began + took));
         }
         // A timer is seen late, but for what comes on its own.
@@ -384,7 +407,9 @@ fn run(desc: &'static SystemDesc, seed: u64, submits: bool) -> Run {
                 let longest = &mut seen.longest[job.task.index()];
                 *longest = response.as_ns().max(*longest);
             }
-            Kind::Rejected { .. } | Kind::Missed { .. } | Kind::Exceeded { .. } | Kind::Overran { .. } => panic!("{kind:?} at {at}"),
+            Kind::Rejected { .. } | Kind::Missed { .. } | Kind::Exceeded { .. } | Kind::Overran { .. } => {
+                panic!("{kind:?} at {at}")
+            }
             _ => {}
         }
     }
@@ -418,7 +443,10 @@ fn submissions_keep_their_bounds_and_move_no_slot() {
             let without = run(desc, seed << 8 | number, false);
             for (job, begin) in &without.begins {
                 let other = with.begins.get(job).copied();
-                assert!(other.is_none_or(|other| other <= begin + late), "seed {seed}: {job:?} began at {begin}, then {other:?}");
+                assert!(
+                    other.is_none_or(|other| other <= begin + late),
+                    "seed {seed}: {job:?} began at {begin}, then {other:?}"
+                );
             }
             assert!(with.begins.len() + 4 >= without.begins.len(), "seed {seed}");
         }

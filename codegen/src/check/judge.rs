@@ -221,7 +221,11 @@ fn short_gaps(system: &System, position: usize, [piece, sure, lap]: [Duration; 3
     let name = lane.map_or("", |lane| lane.name.as_str());
     let text = format!("a segment of {} that goes first, overheads included", show(piece));
     let message = if sure.is_zero() {
-        format!("no gap of the table of lane `{name}` holds a segment of {}, for which `{}` may wait", show(piece), task.name)
+        format!(
+            "no gap of the table of lane `{name}` holds a segment of {}, for which `{}` may wait",
+            show(piece),
+            task.name
+        )
     } else {
         format!(
             "`{}` and what goes before it ask for more than the {} of each {} in which the table of lane `{name}` leaves room",
@@ -234,7 +238,9 @@ fn short_gaps(system: &System, position: usize, [piece, sure, lap]: [Duration; 3
     if let Some(lane) = lane {
         finding = finding.also(&system.file, lane.span.clone(), "the lane whose gaps it has");
     }
-    finding.help("cut its jobs into shorter segments, lengthen its period, use less of the lane in slots, or use another lane")
+    finding.help(
+        "cut its jobs into shorter segments, lengthen its period, use less of the lane in slots, or use another lane",
+    )
 }
 
 /// The reason with the task's name instead of its position among the lane's tasks.

@@ -144,13 +144,7 @@ const fn pieces(system: &SystemDesc, lane: &LaneDesc, task: &TaskDesc) -> Option
 }
 
 /// The sure part of the gap after the first of `slots`, which lie in the lap that begins at `lap`: from where to where.
-const fn sure_part(
-    system: &SystemDesc,
-    lane: &LaneDesc,
-    slots: &[Slot],
-    lap: u64,
-    piece: u64,
-) -> Option<(u64, u64)> {
+const fn sure_part(system: &SystemDesc, lane: &LaneDesc, slots: &[Slot], lap: u64, piece: u64) -> Option<(u64, u64)> {
     let ([slot, rest @ ..], [first, ..]) = (slots, lane.slots) else {
         return None;
     };

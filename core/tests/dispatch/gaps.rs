@@ -39,7 +39,11 @@ fn a_segment_begins_in_a_gap_only_if_it_ends_before_the_next_slot() {
         } else {
             assert_eq!(actions.wake_at, Some(at(10)));
             assert_eq!(started(&bench.timer(10), 0), Some(0));
-            assert_eq!(started(&bench.complete(0, 11, 12), 0), Some(1), "the gap begins as soon as the slot's job is done");
+            assert_eq!(
+                started(&bench.complete(0, 11, 12), 0),
+                Some(1),
+                "the gap begins as soon as the slot's job is done"
+            );
         }
     }
 }
@@ -104,7 +108,8 @@ fn an_overrun_in_a_gap_makes_the_slot_late_and_is_recorded() {
 fn after_a_late_job_is_dropped_the_next_one_is_looked_at_once() {
     let late = |task: TaskDesc| TaskDesc { on_miss: Answer::AbortJob, queue: 4, ..task };
     let ns = Duration::from_ns;
-    let of = |priority, deadline| late(TaskDesc { wcet: ns(2), period: ns(5), deadline: ns(deadline), ..task(0, priority) });
+    let of =
+        |priority, deadline| late(TaskDesc { wcet: ns(2), period: ns(5), deadline: ns(deadline), ..task(0, priority) });
     let mut bench = bench_of([tabled()], [timed(5, 25), of(1, 4), of(2, 90)]);
     // Of 2 and an overhead of 1, seen too late for the gap before the slot at 10.
     bench.submit(1, 8);

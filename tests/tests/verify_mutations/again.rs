@@ -188,7 +188,7 @@ fn gaps(plan: &Plan, lane: &plan::Lane, position: usize, what: &str) {
     let of_gaps = plan.tasks.iter().filter(|task| usize::from(task.lane) == position && task.submitted);
     let of_gaps: Vec<&plan::Task> = of_gaps.collect();
     for own in &of_gaps {
-        assert!(lane.slots.iter().all(|(_, task)| !std::ptr::eq(&raw const plan.tasks[usize::from(*task)], *own)), "{what}");
+        assert!(lane.slots.iter().all(|(_, task)| plan.tasks[usize::from(*task)].name != own.name), "{what}");
         let pieces = |task: &plan::Task| {
             let whole = vec![task.wcet_ns];
             let pieces = if task.segments_ns.is_empty() { &whole } else { &task.segments_ns };
@@ -201,8 +201,7 @@ fn gaps(plan: &Plan, lane: &plan::Lane, position: usize, what: &str) {
         let blocking = of_gaps.iter().filter(|task| task.priority > own.priority).map(|task| longest(task) - 1);
         let blocking = blocking.max().unwrap_or(0);
         let piece = before.iter().map(|task| longest(task)).max().unwrap_or(0).max(longest(own));
-        let is_sure = |at: u64| at + piece <= until[usize::try_from(at % lap + lap).unwrap()] - lap + at / lap * lap;
-        let is_sure: Vec<bool> = (0..lap).map(is_sure).collect();
+        let is_sure: Vec<bool> = (lap..2 * lap).map(|at| at + piece <= until[usize::try_from(at).unwrap()]).collect();
         assert!(is_sure.contains(&true), "{what}: {} fits no gap", own.name);
         let window = |asked: u64| {
             let one = |begin: u64| {
@@ -218,7 +217,14 @@ fn gaps(plan: &Plan, lane: &plan::Lane, position: usize, what: &str) {
         let solve = |least: u64, asked: &dyn Fn(u64) -> u64, more: u64| {
             (least..).find(|length| window(asked(*length)) <= length + more).unwrap()
         };
-        let all = |length: u64| before.iter().copied().chain([own]).map(|task| seen(task, length).div_ceil(task.period_ns) * cost(task)).sum::<u64>();
+        let all = |length: u64| {
+            before
+                .iter()
+                .copied()
+                .chain([own])
+                .map(|task| seen(task, length).div_ceil(task.period_ns) * cost(task))
+                .sum::<u64>()
+        };
         let busy = solve(1, &|length| blocking + all(length), 0);
         let last = *pieces(own).last().unwrap();
         for q in 0..seen(own, busy).div_ceil(own.period_ns) {

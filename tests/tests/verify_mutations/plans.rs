@@ -140,8 +140,10 @@ fn vehicle() -> System {
     tasks.extend(needs_starts());
     let mut vehicle = system(lanes(), tasks);
     // In the gaps of the table.
-    for (segments, times) in [([3, 2], (400, 300, 2)), ([4, 3], (500, 480, 0)), ([2, 6], (450, 449, 0))] {
-        vehicle.tasks.push(Task { submitted: true, ..in_segments("gap", 7, &segments, times) });
+    for (name, segments, times) in
+        [("ask", [3, 2], (400, 300, 2)), ("tell", [4, 3], (500, 480, 0)), ("learn", [2, 6], (450, 449, 0))]
+    {
+        vehicle.tasks.push(Task { submitted: true, ..in_segments(name, 7, &segments, times) });
     }
     // A short one on the lane of jobs in segments, more important than all of them.
     vehicle.tasks.push(task("short", 3, Load::whole(2, 100, 60, 0)));

@@ -45,10 +45,15 @@ pub fn analyse(loads: &[Load], slots: &[(u64, u64)], lap: u64) -> Vec<Found> {
         let mut blocking = (0, None);
         for (position, load) in rest.iter().enumerate() {
             if blocking.1.is_none() || load.longest().saturating_sub(1) > blocking.0 {
-                blocking = (load.longest().saturating_sub(1), own.checked_add(position).and_then(|by| by.checked_add(1)));
+                blocking =
+                    (load.longest().saturating_sub(1), own.checked_add(position).and_then(|by| by.checked_add(1)));
             }
         }
-        Found { blocking: blocking.0, blocked_by: blocking.1, response: respond(level, blocking.0, slots, lap, &mut steps) }
+        Found {
+            blocking: blocking.0,
+            blocked_by: blocking.1,
+            response: respond(level, blocking.0, slots, lap, &mut steps),
+        }
     });
     found.collect()
 }

@@ -180,9 +180,10 @@ fn no_slots(lane: &Lane, (policy, policy_span): &(Policy, Span), tasks: &[&Task]
     if *policy != Policy::TimeTriggered || tasks.is_empty() {
         return;
     }
-    let Some(submitted) = tasks.iter().map(|task| task.submitted.clone()).collect::<Option<Vec<Span>>>() else { return };
-    let message =
-        format!("the lane `{}` follows a table, and none of its tasks has a slot in it", lane.name.get_ref());
+    let Some(submitted) = tasks.iter().map(|task| task.submitted.clone()).collect::<Option<Vec<Span>>>() else {
+        return;
+    };
+    let message = format!("the lane `{}` follows a table, and none of its tasks has a slot in it", lane.name.get_ref());
     let mut finding =
         Finding::error(Code::NoSlots, message).at(sink.file, policy_span.clone(), "a table without slots");
     for (task, span) in tasks.iter().zip(submitted) {
@@ -214,7 +215,9 @@ fn parts(
     {
         let help = match (preemption, policy) {
             (Preemption::Full, _) => "declare the `wcet`: the lane may be lost anywhere, not only between segments",
-            (_, Some(Policy::TimeTriggered)) if task.submitted.is_none() => "declare the `wcet`: a slot holds a whole job",
+            (_, Some(Policy::TimeTriggered)) if task.submitted.is_none() => {
+                "declare the `wcet`: a slot holds a whole job"
+            }
             _ => "set preemption = \"segments\" in the lane, or declare the `wcet`",
         };
         refuse(Code::UnusedSegments, "segments", key.clone(), help);

@@ -10,11 +10,8 @@ impl Reference {
     /// The job that goes next on a lane; one that is too late for it ends, and nothing starts in that step.
     pub(super) fn next(&mut self, lane: usize, now: u64) -> Option<(Job, StateKey)> {
         let in_table = self.system.lanes[lane].policy == Policy::TimeTriggered;
-        let chosen = if in_table {
-            self.in_table(lane, now).or_else(|| self.in_gap(lane, now))?
-        } else {
-            self.first(lane)?
-        };
+        let chosen =
+            if in_table { self.in_table(lane, now).or_else(|| self.in_gap(lane, now))? } else { self.first(lane)? };
         let key = self.key(lane);
         let position = self.lives.iter().position(|life| life.job == chosen).unwrap();
         if now <= chosen.deadline.as_ns() || !self.looks(chosen.task) {
