@@ -243,7 +243,7 @@ fn a_submitted_task_of_a_table_is_told_with_the_gaps_that_it_waits_for() {
     let (_folder, file) = vehicle(&with_gaps(r#"segments = ["2ms", "1ms"]"#));
     let output = aegis(&["check", "--format", "json", &file]);
     assert_eq!(status(&output), 0, "{}", stderr(&output));
-    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
     let own = report["tasks"].as_array().unwrap().iter().find(|task| task["name"] == "ask").unwrap();
     assert_eq!((&own["test"], &own["schedulable"]), (&Value::from("table-gaps"), &Value::from(true)));
     assert_eq!(own["certificate"]["theory"], "gaps");
@@ -251,7 +251,7 @@ fn a_submitted_task_of_a_table_is_told_with_the_gaps_that_it_waits_for() {
     // its first segment of 2.2 ms is done that long after the next gap begins, and the last one of 1.2 ms begins.
     let (lateness, waits, last) = (200_000, 2_199_999 + 3_900_000 + 2_200_000, 1_200_000);
     assert_eq!(own["response_ns"], lateness + waits + last);
-    let output = aegis(&["explain", "--task", "ask", &file]);
+    let output = aegis(&["explain", "--task", "ask", "--manifest", &file]);
     let text = stdout(&output);
     assert!(text.contains("by table-gaps") && text.contains("while the table has slots"), "{text}");
 }
