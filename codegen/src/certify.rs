@@ -238,6 +238,11 @@ fn certificate(proof: &Proof) -> Option<plan::Certificate> {
         },
         Proof::Edf { starts } => plan::Certificate::Edf { starts_ns: starts.clone() },
         Proof::Table => plan::Certificate::Table {},
+        Proof::Gaps { blocking, busy_period, starts } => plan::Certificate::Gaps {
+            blocking_ns: blocking.as_ns(),
+            busy_period_ns: busy_period.as_ns(),
+            starts_ns: starts.iter().map(|start| start.as_ns()).collect(),
+        },
         Proof::Suspension(_) => return None,
     })
 }

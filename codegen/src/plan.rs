@@ -427,4 +427,14 @@ pub enum Certificate {
     },
     /// Time-triggered: the lane's slots.
     Table {},
+    /// Time-triggered, without slots: what the gaps between the lane's slots give.
+    #[serde(rename_all = "kebab-case")]
+    Gaps {
+        /// B.
+        blocking_ns: u64,
+        /// L.
+        busy_period_ns: u64,
+        /// s(q).
+        starts_ns: Vec<u64>,
+    },
 }

@@ -12,7 +12,7 @@ use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
 use crate::system::{
     Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watchdog, changes, thread_waits,
 };
-use aegis_core::desc::Preemption;
+use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use std::path::{Path, PathBuf};
@@ -247,8 +247,10 @@ impl Resolver<'_> {
             }
         };
         let Some(mut pieces) = pieces else { return (None, model) };
-        let gives_way =
-            self.loaded.manifest.lanes.get(task.lane).is_some_and(|lane| lane.preemption == Preemption::Segments);
+        // A slot holds a whole job.
+        let has_slots = |lane: &manifest::Lane| lane.policy == Policy::TimeTriggered && !task.submitted;
+        let lane = self.loaded.manifest.lanes.get(task.lane);
+        let gives_way = lane.is_some_and(|lane| lane.preemption == Preemption::Segments && !has_slots(lane));
         let Some(wcet) = with_hooks(&mut pieces, task.hooks, gives_way) else {
             let message = format!("the WCET and hooks of task `{}` sum to more than 2^64 - 1 ns", task.name.get_ref());
             let (span, text) = match &task.execution {

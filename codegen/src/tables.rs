@@ -195,6 +195,11 @@ fn certificate(certificate: &Certificate) -> CertificateDesc {
             };
             CertificateDesc::Edf { starts: slice(starts_ns.iter().map(start).collect()) }
         }
+        Certificate::Gaps { blocking_ns, busy_period_ns, starts_ns } => CertificateDesc::Gaps {
+            blocking: Duration::from_ns(*blocking_ns),
+            busy_period: Duration::from_ns(*busy_period_ns),
+            starts: slice(starts_ns.iter().map(|start| Duration::from_ns(*start)).collect()),
+        },
         Certificate::FixedPriority { blocking_ns, busy_period_ns, starts_ns } => CertificateDesc::FixedPriority {
             blocking: Duration::from_ns(*blocking_ns),
             busy_period: Duration::from_ns(*busy_period_ns),

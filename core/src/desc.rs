@@ -101,7 +101,7 @@ pub enum Policy {
     FixedPriority,
     /// The earliest absolute deadline first.
     EarliestDeadlineFirst,
-    /// At the instants of a table that repeats every hyperperiod.
+    /// At the instants of a table that repeats every hyperperiod; tasks without slots between them, by fixed priorities.
     TimeTriggered,
 }
 
@@ -210,7 +210,8 @@ pub struct Point {
     pub finish: Duration,
 }
 
-/// An entry of a time-triggered table: the task's oldest waiting job starts here; if none waits, nothing does.
+/// An entry of a time-triggered table: the task's oldest waiting job starts here; if none waits, the lane is left to tasks without
+/// slots until the next one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slot {
     /// After the start of each hyperperiod.
@@ -323,6 +324,15 @@ pub enum Certificate {
     },
     /// Time-triggered: the lane's slots bound the response.
     Table,
+    /// Time-triggered, of a task without slots: what the gaps between the lane's slots give bounds the response.
+    Gaps {
+        /// The longest blocking by a less important job of the gaps.
+        blocking: Duration,
+        /// By then the gaps have given what a level-i busy period asks for, wherever in the table it begins.
+        busy_period: Duration,
+        /// For each instance q in the busy period, an instant by which its last piece has begun.
+        starts: &'static [Duration],
+    },
 }
 
 /// For a deadline of the busy period, an instant by which the last piece of a task's job that is due then has begun.

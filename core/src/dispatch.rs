@@ -27,7 +27,8 @@
 //!
 //! Cost of one step with n tasks: O(lanes), and O(log n) for each job that arrives; a change of the mode costs O(n) when it begins and
 //! when it ends, and the failure of a domain O(n). A choice is O(1) under fixed priorities and
-//! O(log n) under EDF, and O(1) for each slot that a time-triggered lane passes over, of which one step looks at no more than two laps.
+//! O(log n) under EDF, O(1) in the gaps of a table, and O(1) for each slot that a time-triggered lane passes over, of which one step
+//! looks at no more than two laps.
 //! No loop depends on how much time has passed.
 
 mod admission;
@@ -301,10 +302,15 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         return Ok(None);
     };
     let in_table = desc.policy == Policy::TimeTriggered;
-    let chosen = if in_table { table::due(system, state, lane, now) } else { state.first_waiting(lane) };
+    let chosen = if in_table {
+        table::due(system, state, lane, now).or_else(|| table::in_gap(system, state, lane, now))
+    } else {
+        state.first_waiting(lane)
+    };
     let Some((task, id)) = chosen.and_then(|id| Some((system.tasks.get(id.index())?, id))) else { return Ok(None) };
     let state_key = key(state, lane);
     let Some(own) = state.tasks.get_mut(id.index()) else { return Ok(None) };
+    let in_slot = in_table && own.has_slots;
     let mut progress = match own.paused.take() {
         Some(progress) => progress,
         None => {
@@ -338,10 +344,15 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let queue_depth = own.waiting;
     own.waiting = queue_depth.saturating_sub(1);
     let chosen = job.reference();
-    let second = if in_table { None } else { state.first_waiting(lane) };
+    let second = match in_table {
+        true if in_slot => None,
+        true => state.first_of_gaps(lane),
+        false => state.first_waiting(lane),
+    };
     let second = second.and_then(|id| state.tasks.get(id.index())).and_then(choice::head);
     let reason = match second {
-        _ if in_table => Reason::InTable,
+        _ if in_slot => Reason::InTable,
+        _ if in_table => Reason::InGap,
         None => Reason::OnlyOneWaiting,
         Some(other) => reason(desc.policy, &job, other),
     };
@@ -381,16 +392,18 @@ fn next_wake<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
 ) -> Option<Instant> {
     let arrival = Some(state.common.next_arrival).filter(|arrival| *arrival < NEVER && !state.ends_before(*arrival));
     let mut wake = arrival.unwrap_or(NEVER);
+    let mut id = LaneId(0);
     for (desc, lane) in system.lanes.iter().zip(&state.lanes) {
         let due = match &lane.running {
             // A budget is exceeded one nanosecond after its end.
             Some(running) => running.watched().checked_add(Duration::from_ns(1)),
-            None if desc.policy == Policy::TimeTriggered => table::wake(desc, lane, state.common.last),
+            None if desc.policy == Policy::TimeTriggered => table::wake(system, state, id),
             // A late job was dropped in this step, and the next one is still to be looked at.
             None if lane.waiting > 0 => state.common.last.checked_add(Duration::from_ns(1)),
             None => None,
         };
         wake = wake.min(due.unwrap_or(NEVER));
+        id = LaneId(id.0.saturating_add(1));
     }
     Some(wake).filter(|wake| *wake < NEVER)
 }

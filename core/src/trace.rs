@@ -38,6 +38,8 @@ pub enum Reason {
     EqualDeadlineFirstInTable,
     /// Its slot of the time-triggered table has come.
     InTable,
+    /// Its segment ends before the next slot of the time-triggered table, and no job that goes before it waits.
+    InGap,
 }
 
 impl Reason {
@@ -51,6 +53,7 @@ impl Reason {
             Self::EarlierDeadline => "earlier-deadline",
             Self::EqualDeadlineFirstInTable => "equal-deadline-first-in-table",
             Self::InTable => "in-table",
+            Self::InGap => "in-gap",
         }
     }
 }

@@ -195,8 +195,7 @@ fn whatever_the_dispatcher_is_told_is_replayed_without_a_difference() {
     println!("{records} records, {decisions} decisions: the same; {silent} silent steps, {refused} refused: {seen:?}");
     let of_jobs =
         ["skipped", "overrun", "rejected", "pause", "aborted", "miss", "bound_exceeded", "failure", "lane_stall"];
-    let of_changes =
-        ["pressure", "withheld", "settled", "mode_changed", "domain_failed", "deferred", "task_admitted"];
+    let of_changes = ["pressure", "withheld", "settled", "mode_changed", "domain_failed", "deferred", "task_admitted"];
     for (event, least) in [("forgone", 20), ("task_dismissed", 300)] {
         assert!(seen.get(event).is_some_and(|count| *count > least), "{event}: {seen:?}");
     }

@@ -2,7 +2,7 @@
 
 use super::{Load, Proof, edf};
 
-/// R = J + B + (n − 1) C + Σ n_j C_j + C − offset of the worst job. Times in nanoseconds.
+/// R = J + B + (n − 1) C + Σ n_j C_j + C + slots − offset of the worst job. Times in nanoseconds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Terms {
     /// n − 1: how many jobs of the task come before it in the busy period.
@@ -21,6 +21,8 @@ pub struct Terms {
     pub interference: Vec<Interference>,
     /// C.
     pub own: u64,
+    /// In the gaps of a table: for how long the lane has slots, or what is left of a gap is too short to be certain.
+    pub slots: u64,
     /// How much later than J before the start of the busy period the job arrives; (n − 1) T under fixed priorities.
     pub offset: u64,
     /// R.
@@ -38,7 +40,8 @@ pub struct Interference {
     pub cost: u64,
 }
 
-/// Takes the bound of the load at `own` apart; `loads` is the whole lane as it was analysed, the most important first.
+/// Takes the bound of the load at `own` apart; `loads` is the whole lane as it was analysed, the most important first; of a table's
+/// gaps the tasks without slots.
 ///
 /// `None` where the proof has no such terms, or is not of these loads.
 #[must_use]
@@ -47,6 +50,15 @@ pub fn terms(loads: &[Load], own: usize, proof: &Proof) -> Option<Terms> {
         Proof::FixedPriority { blocking, starts, .. } => {
             let starts: Vec<u64> = starts.iter().map(|start| start.as_ns()).collect();
             fixed_priority(loads, own, blocking.as_ns(), &starts)
+        }
+        Proof::Gaps { blocking, starts, .. } => {
+            let starts: Vec<u64> = starts.iter().map(|start| start.as_ns()).collect();
+            let terms = fixed_priority(loads, own, blocking.as_ns(), &starts)?;
+            // What is left of the bound.
+            let others = terms.interference.iter().try_fold(terms.jitter, |sum, other| sum.checked_add(other.cost))?;
+            let all = [terms.blocking, terms.earlier, terms.own].into_iter().try_fold(others, u64::checked_add)?;
+            let slots = terms.response.checked_add(terms.offset)?.checked_sub(all)?;
+            Some(Terms { slots, ..terms })
         }
         Proof::Edf { .. } => by_deadline(loads, own),
         Proof::Table | Proof::Suspension(_) => None,
@@ -80,6 +92,7 @@ fn fixed_priority(loads: &[Load], position: usize, blocking: u64, starts: &[u64]
         earlier: q.checked_mul(own.cost)?,
         interference,
         own: own.cost,
+        slots: 0,
         offset: q.checked_mul(own.period)?,
         response,
     })
@@ -102,6 +115,7 @@ fn by_deadline(loads: &[Load], position: usize) -> Option<Terms> {
         earlier: before.checked_mul(own.cost)?,
         interference: interference.collect::<Option<Vec<Interference>>>()?,
         own: own.cost,
+        slots: 0,
         offset: witness.arrival.checked_add(own.jitter)?.checked_sub(witness.begin)?,
         response: witness.finish.checked_sub(witness.arrival)?,
     })

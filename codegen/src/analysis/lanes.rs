@@ -120,8 +120,14 @@ const TABLE_STEPS: u64 = time_triggered::STEPS / 10;
 fn in_table(system: &System, lane: &Lane, members: &[usize], loads: &[Load], outcome: &mut Outcome) {
     // A slot also holds how late its beginning may be seen.
     let late = lane.lateness().map_or(u64::MAX, Duration::as_ns);
-    let slot = |load: &Load| load.with_cost(load.cost.saturating_add(late));
-    outcome.utilization_ppm = utilization::ppm(&loads.iter().map(slot).collect::<Vec<Load>>());
+    let of_gaps = |member: usize| system.tasks.get(member).is_some_and(|task| task.submitted);
+    let slot = |(member, load): (&usize, &Load)| {
+        if of_gaps(*member) { *load } else { load.with_cost(load.cost.saturating_add(late)) }
+    };
+    outcome.utilization_ppm = utilization::ppm(&members.iter().zip(loads).map(slot).collect::<Vec<Load>>());
+    let with: Vec<usize> = members.iter().copied().filter(|member| !of_gaps(*member)).collect();
+    let without = members.iter().zip(loads).enumerate().filter(|(_, (member, _))| of_gaps(**member));
+    let without: Vec<(usize, Load)> = without.map(|(place, (_, load))| (place, *load)).collect();
     let refuse = |outcome: &mut Outcome, why| {
         *outcome = Outcome { utilization_ppm: outcome.utilization_ppm, ..Outcome::none(members.len(), why) };
     };
@@ -135,25 +141,51 @@ fn in_table(system: &System, lane: &Lane, members: &[usize], loads: &[Load], out
             phase: task.phase.as_ns(),
         })
     };
-    let tasks: Option<Vec<time_triggered::Task>> = members.iter().map(task).collect();
+    let tasks: Option<Vec<time_triggered::Task>> = with.iter().map(task).collect();
     let (Some(tasks), Some(latency)) = (tasks, lane.lateness()) else {
         return refuse(outcome, NoBound::Overflow);
     };
     match time_triggered::generate(&tasks, latency.as_ns(), TABLE_STEPS) {
         Ok(table) => {
-            let found = |response: &u64| Found {
+            let in_slot = |response: &u64| Found {
                 blocking: 0,
                 blocked_by: None,
                 response: Ok((Duration::from_ns(*response), Proof::Table)),
             };
-            outcome.found = table.responses.iter().map(found).collect();
+            let mut in_slots = table.responses.iter().map(in_slot);
+            let mut in_gaps = in_gaps(&table, &tasks, late, &without).into_iter().map(|found| {
+                // A place among all members.
+                let by = found.blocked_by.and_then(|load| without.get(load)).map(|(place, _)| *place);
+                Found { blocked_by: by, ..found }
+            });
+            let found = |member: &usize| if of_gaps(*member) { in_gaps.next() } else { in_slots.next() };
+            outcome.found = members.iter().filter_map(found).collect();
             outcome.busy_period = Ok(table.hyperperiod);
-            let slots = table.slots.iter().filter_map(|slot| Some((slot.at, *members.get(slot.task)?)));
+            let slots = table.slots.iter().filter_map(|slot| Some((slot.at, *with.get(slot.task)?)));
             outcome.table = Some(Table { hyperperiod: table.hyperperiod, slots: slots.collect() });
         }
         Err(time_triggered::NoTable::Overloaded) => refuse(outcome, NoBound::Overloaded),
         Err(why) => refuse(outcome, NoBound::Table(why)),
     }
+}
+
+/// Bounds the tasks without slots by what a table's gaps give.
+fn in_gaps(
+    table: &time_triggered::Table,
+    tasks: &[time_triggered::Task],
+    late: u64,
+    without: &[(usize, Load)],
+) -> Vec<Found> {
+    let taken = table.slots.iter().filter_map(|slot| {
+        let end = slot.at.checked_add(late)?.checked_add(tasks.get(slot.task)?.cost)?;
+        Some((slot.at, end))
+    });
+    let taken: Vec<(u64, u64)> = taken.collect();
+    let loads: Vec<Load> = without.iter().map(|(_, load)| *load).collect();
+    if taken.len() < table.slots.len() {
+        return Outcome::none(loads.len(), NoBound::Overflow).found;
+    }
+    time_triggered::gaps::analyse(&loads, &taken, table.hyperperiod)
 }
 
 /// Where a task of the lane suspends itself, all bounds are those of self-suspension. Jitter counts as a suspension before

@@ -127,6 +127,16 @@ pub enum NoBound {
     /// The lane has no table.
     #[error("{0}")]
     Table(time_triggered::NoTable),
+    /// The gaps of the lane's table are certain to take less of its segments than they are.
+    #[error("of each {lap} ns the table leaves {sure} ns in which a segment of {piece} ns is certain to fit")]
+    Gaps {
+        /// The longest segment of the task and the more important ones, overheads included, in ns.
+        piece: u64,
+        /// How much of a lap it is certain to fit in, in ns.
+        sure: u64,
+        /// The table's length in ns.
+        lap: u64,
+    },
     /// A task suspends itself beside one with a floating non-preemptive region.
     #[error("no bound covers self-suspension beside non-preemptive regions")]
     SuspensionBesideRegions,
@@ -165,6 +175,15 @@ pub enum Proof {
     },
     /// Time-triggered; a checker can repeat it from the lane's table.
     Table,
+    /// In the gaps of a table; a checker can repeat it from the lane's table and these.
+    Gaps {
+        /// B.
+        blocking: Duration,
+        /// L.
+        busy_period: Duration,
+        /// s(q) for each instance.
+        starts: Vec<Duration>,
+    },
     /// Self-suspension: no certificate.
     Suspension(suspension::Bounds),
 }
@@ -232,8 +251,8 @@ pub enum Holds {
 /// What was found for one lane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LaneResult {
-    /// Σ C/T in millionths, rounded up, overheads included; of a time-triggered lane the share of its slots, which also hold
-    /// the lane's lateness.
+    /// Σ C/T in millionths, rounded up, overheads included; of a time-triggered lane that of the tasks with slots is the share of
+    /// these, which also hold the lane's lateness.
     pub utilization_ppm: u64,
     /// The longest interval in which the lane is continuously busy; a table's length.
     pub busy_period: Result<Duration, NoBound>,

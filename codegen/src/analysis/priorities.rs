@@ -17,7 +17,7 @@ use aegis_core::units::Priority;
 /// deadlines and is the deadline-monotonic one.
 #[must_use]
 pub fn assign(system: &System) -> Vec<Priority> {
-    let mut ranked: Vec<(usize, u64, u64, usize)> = Vec::with_capacity(system.tasks.len());
+    let mut ranked: Vec<(usize, bool, u64, u64, usize)> = Vec::with_capacity(system.tasks.len());
     for (index, task) in system.tasks.iter().enumerate() {
         let policy = system.lanes.get(task.lane).map(|lane| lane.policy);
         let (period, deadline) = (task.period.as_ns(), task.deadline.as_ns());
@@ -29,13 +29,15 @@ pub fn assign(system: &System) -> Vec<Priority> {
             }
             _ => (deadline, period),
         };
-        ranked.push((task.lane, first, second, index));
+        // Whatever has slots goes before what has the gaps between them.
+        let of_gaps = policy == Some(Policy::TimeTriggered) && task.submitted;
+        ranked.push((task.lane, of_gaps, first, second, index));
     }
     ranked.sort_unstable();
     let mut order = vec![Priority(0); system.tasks.len()];
     let mut place: u16 = 0;
     let mut lane = None;
-    for (of, first, _, index) in ranked {
+    for (of, _, first, _, index) in ranked {
         place = if lane == Some(of) { place.saturating_add(1) } else { 0 };
         lane = Some(of);
         let explicit = system.lanes.get(of).is_some_and(|lane| lane.policy == Policy::FixedPriority && !lane.optimal);

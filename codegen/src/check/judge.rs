@@ -84,6 +84,9 @@ fn schedule(system: &System, analysis: &Analysis) -> Vec<Finding> {
                 let finding = finding.at(&system.file, task.deadline_span.clone(), text);
                 findings.push(finding.help("lengthen the deadline, or lower the jitter or the lane's latencies"));
             }
+            Err(NoBound::Gaps { piece, sure, lap }) => {
+                findings.push(short_gaps(system, position, [*piece, *sure, *lap].map(Duration::from_ns)));
+            }
             Err(why @ (NoBound::Overflow | NoBound::GaveUp | NoBound::SuspensionBesideRegions))
                 if system_lane_settles(system, analysis, position) =>
             {
@@ -231,12 +234,41 @@ fn no_table(system: &System, lane: usize, why: NoTable) -> Finding {
     finding.at(&system.file, span, "this lane").help(help)
 }
 
+/// A task without slots that asks for more than its lane's gaps are certain to give.
+fn short_gaps(system: &System, position: usize, [piece, sure, lap]: [Duration; 3]) -> Finding {
+    let Some(task) = system.tasks.get(position) else { return Finding::error(Code::ShortGaps, "no gap is enough") };
+    let lane = system.lanes.get(task.lane);
+    let name = lane.map_or("", |lane| lane.name.as_str());
+    let text = format!("a segment of {} that goes first, overheads included", show(piece));
+    let message = if sure.is_zero() {
+        format!(
+            "no gap of the table of lane `{name}` holds a segment of {}, for which `{}` may wait",
+            show(piece),
+            task.name
+        )
+    } else {
+        format!(
+            "`{}` and what goes before it ask for more than the {} of each {} in which the table of lane `{name}` leaves room",
+            task.name,
+            show_down(sure),
+            show(lap)
+        )
+    };
+    let mut finding = Finding::error(Code::ShortGaps, message).at(&system.file, task.span.clone(), text);
+    if let Some(lane) = lane {
+        finding = finding.also(&system.file, lane.span.clone(), "the lane whose gaps it has");
+    }
+    finding.help(
+        "cut its jobs into shorter segments, lengthen its period, use less of the lane in slots, or use another lane",
+    )
+}
+
 /// The reason with the task's name instead of its position among the lane's tasks.
 fn in_words(system: &System, lane: usize, why: NoTable) -> String {
     let (NoTable::Zero { task } | NoTable::Hyperperiod { task, .. } | NoTable::DoesNotFit { task, .. }) = why else {
         return why.to_string();
     };
-    let mut members: Vec<&Task> = system.tasks.iter().filter(|task| task.lane == lane).collect();
+    let mut members: Vec<&Task> = system.tasks.iter().filter(|task| task.lane == lane && !task.submitted).collect();
     members.sort_by_key(|task| (task.deadline, task.period));
     let name = members.get(task).map_or("", |task| task.name.as_str());
     why.to_string().replace(&format!("task {task}"), &format!("task `{name}`"))
@@ -299,13 +331,13 @@ fn overloaded(system: &System, lane: usize, ppm: u64) -> Finding {
     let overhead = desc.and_then(crate::system::Lane::segment_overhead).unwrap_or(Duration::MAX);
     // A slot also holds how late its beginning may be seen.
     let late = desc.filter(|lane| lane.policy == Policy::TimeTriggered).and_then(crate::system::Lane::lateness);
-    let overhead = overhead.checked_add(late.unwrap_or(Duration::ZERO)).unwrap_or(Duration::MAX);
     let percent = format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100);
     let message = format!("lane `{name}` has a utilization of {percent}: its tasks ask for more time than passes");
     let mut finding = Finding::error(Code::Overloaded, message).at(&system.file, span, "this lane");
     for task in system.tasks.iter().filter(|task| task.lane == lane) {
         let segments = u64::try_from(task.segments.len().max(1)).unwrap_or(u64::MAX);
-        let overheads = Duration::from_ns(overhead.as_ns().saturating_mul(segments));
+        let late = late.filter(|_| !task.submitted).unwrap_or(Duration::ZERO);
+        let overheads = Duration::from_ns(overhead.as_ns().saturating_mul(segments).saturating_add(late.as_ns()));
         let cost = task.wcet.checked_add(overheads).unwrap_or(Duration::MAX);
         let share = u128::from(cost.as_ns()).saturating_mul(10_000).checked_div(u128::from(task.period.as_ns()));
         let share = share.unwrap_or(u128::MAX);

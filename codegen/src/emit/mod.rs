@@ -114,6 +114,12 @@ fn lane_terms(lanes: &[LaneDesc], tasks: &[TaskDesc]) -> u64 {
         Certificate::Edf { starts } => count(starts.len()).saturating_add(1).saturating_mul(n),
         // The walk of a table takes four laps.
         Certificate::Table => lane_of(task).map_or(1, |lane| count(lane.slots.len()).saturating_mul(4)),
+        // One lap is added up, one walked from each sure part's end, with two or three for where the windows end.
+        Certificate::Gaps { starts, .. } => {
+            let instances = count(starts.len()).saturating_add(1);
+            let slots = lane_of(task).map_or(1, |lane| count(lane.slots.len()).saturating_mul(5));
+            instances.saturating_mul(slots.saturating_add(n)).saturating_add(n)
+        }
         Certificate::Unproven => 1,
     });
     let per_lane = lanes.iter().map(|lane| {

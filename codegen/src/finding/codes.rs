@@ -108,7 +108,7 @@ codes! {
          priority, unique in the lane; 0 is the most important.";
     UnusedPriority = "AEG113", "a task has a priority that its lane's policy would not use",
         "Under rate-monotonic, deadline-monotonic and edf the order follows from periods and deadlines, under \
-         time-triggered from the table. A priority beside them would have no effect: remove it, or choose the policy \
+         time-triggered from the table, and between its slots from deadlines. A priority beside them would have no effect: remove it, or choose the policy \
          fixed-priority.";
     EqualPriority = "AEG114", "two tasks of one lane have the same priority",
         "The analysis needs a strict order of a lane's tasks, and so does whoever reads a trace. Give each task \
@@ -139,7 +139,8 @@ codes! {
         "A profile holds measured executions of a model. A task without a model has a declared wcet.";
     PreemptionRefused = "AEG124", "a lane's preemption is one that it cannot have",
         "A kernel that a GPU has started cannot be stopped, so a GPU lane is preempted between segments at most. A \
-         time-triggered lane follows its table, in which each job has a time of its own, and preempts nothing.";
+         time-triggered lane follows its table, in which each job has a time of its own; between slots it is preempted \
+         between segments at most.";
     UnusedSegments = "AEG125", "a task has segments that its lane does not preempt between",
         "Segments are what a job is preempted between, on lanes of preemption \"segments\". On other lanes the \
          execution as a whole is all that counts: declare its `wcet`, or change the lane's preemption.";
@@ -195,9 +196,9 @@ codes! {
         "A chain's reaction and age count on each of its tasks arriving every period. While a level sheds or rejects one \
          of them nothing passes there, so no reaction and no age is claimed; at the other levels the bounds hold.";
     SubmittedRefused = "AEG143", "a submitted task is where strictly periodic arrivals are needed",
-        "A task with release = submitted comes when the application says, at most once a period. A table has a slot for each \
-         job, and a chain's reaction and age count on each member's arriving every period, so neither can have it. Fixed \
-         priorities and EDF hold for such arrivals as they are.";
+        "A task with release = submitted comes when the application says, at most once a period. A chain's reaction and age count \
+         on each member's arriving every period, so it cannot have it. Fixed priorities, EDF and the gaps of a table hold for \
+         such arrivals as they are.";
 
     WatchdogTooShort = "AEG150", "the watchdog's timeout is not longer than a planned wake-up may be late",
         "The watchdog takes a wake-up that is late by more than its timeout for a stall. How late a wake-up may be is a term of \
@@ -261,6 +262,17 @@ codes! {
          Everything is proven with it, so every other task's bound holds with and without it. A chain's reaction and age count on \
          each member's arriving every period, a stage goes from lane to lane, and a mode already says which tasks are \
          released: none of these is covered beside an optional task.";
+
+    NoSlots = "AEG177", "a time-triggered lane has no task with slots",
+        "Tasks that the application submits have no slots: they run in the gaps between those of periodic tasks. Where there are \
+         none, there is no table, and nothing that a gap would be between. Fixed priorities are the same without a table.";
+    SegmentsInSlot = "AEG178", "a task with slots is cut into segments",
+        "A slot of a table holds a whole job, which nothing preempts. On a time-triggered lane with preemption between segments \
+         only the tasks without slots, which the application submits, give way, so that each of their segments fits a gap.";
+    ShortGaps = "AEG179", "a task without slots asks for more than its lane's table leaves",
+        "A job that the application submits begins its next segment only if that ends before the next slot. So of each gap all \
+         is certain to be used but the length of the longest segment that goes first. Where no gap is as long as that, or all \
+         that is certain is less than what is asked for, no response is bounded.";
 
     StreamBudget = "AEG180", "a task's stages use more streams than its budget",
         "A lane is one stream, and a job goes from lane to lane with its stages. `budget = { streams = … }` says how many \

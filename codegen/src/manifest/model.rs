@@ -348,8 +348,8 @@ pub struct Task {
     pub deadline: Spanned<Duration>,
     /// The first arrival.
     pub phase: Duration,
-    /// Whether the application submits its jobs, at most one a period; then there is no phase. Never on a lane of
-    /// [`Policy::TimeTriggered`], in a chain, or for a later stage.
+    /// Whether the application submits its jobs, at most one a period; then there is no phase, and on a lane of
+    /// [`Policy::TimeTriggered`] no slot. Never in a chain, or for a later stage.
     pub submitted: bool,
     /// Whether what is submitted too early arrives as soon as it may, instead of being refused; only where it is `submitted`.
     pub defers: bool,

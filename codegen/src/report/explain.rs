@@ -56,6 +56,8 @@ pub enum Kind {
     ThreadWait,
     /// Until the job's slot.
     Slot,
+    /// For a job without a slot: slots, and gaps that may be too short.
+    Slots,
     /// A piece that had just begun.
     Blocking,
     /// Executions that go before.
@@ -93,6 +95,7 @@ pub fn test(system: &System, analysis: &Analysis, position: usize) -> &'static s
     }
     let floats = system.tasks.iter().any(|other| other.lane == task.lane && !other.region.is_zero());
     match (lane.policy, lane.preemption) {
+        (Policy::TimeTriggered, _) if task.submitted => "table-gaps",
         (Policy::TimeTriggered, _) => "table",
         (Policy::EarliestDeadlineFirst, Preemption::None) => "np-edf-rta",
         (Policy::EarliestDeadlineFirst, Preemption::Segments) => "lp-edf-rta",
@@ -121,7 +124,11 @@ pub fn of(system: &System, analysis: &Analysis, position: usize) -> Option<Expla
         sum.slot(lane, task, *bound)?;
         (1, 1)
     } else {
-        let (members, loads) = lane_loads(system, analysis, task.lane)?;
+        let (mut members, mut loads) = lane_loads(system, analysis, task.lane)?;
+        if matches!(proof, Proof::Gaps { .. }) {
+            let of_gaps = |member: &usize| system.tasks.get(*member).is_some_and(|task| task.submitted);
+            (members, loads) = members.into_iter().zip(loads).filter(|(member, _)| of_gaps(member)).unzip();
+        }
         let own = members.iter().position(|member| *member == position)?;
         let terms = terms(&loads, own, proof)?;
         sum.release(lane, task, result.release.1);
@@ -173,6 +180,7 @@ impl Sum {
         self.add(Kind::Execution, None, None, terms.own.checked_sub(of(task)?.checked_mul(overhead)?)?);
         segments = segments.checked_add(earlier)?.checked_add(of(task)?)?;
         self.overheads(lane, segments)?;
+        self.add(Kind::Slots, None, None, terms.slots);
         if terms.offset > 0 {
             let ns = i128::from(terms.offset);
             self.0.push(Term { kind: Kind::Offset, task: None, count: None, ns: -ns, share_ppm: None });
@@ -331,6 +339,7 @@ impl Term {
                 format!("waiting for the orchestration thread, which serves other lanes, {}{share}", times(count))
             }
             Kind::Slot => "until its slot of the table".to_owned(),
+            Kind::Slots => "while the table has slots, or too little is left of a gap to be certain".to_owned(),
             Kind::Blocking => format!("blocking by a piece of `{task}` that had just begun"),
             Kind::Interference => format!("interference by {} of `{task}`", jobs(count)),
             Kind::EarlierJobs => format!("{} of its own before it", jobs(count)),

@@ -349,7 +349,7 @@ fn from_release(system: &System, analysis: &Analysis, position: usize) -> Option
     }
     let (task, result): (_, &TaskResult) = (system.tasks.get(position)?, analysis.tasks.get(position)?);
     let (bound, proof) = result.response.as_ref().ok()?;
-    let Proof::FixedPriority { starts, .. } = proof else { return Some(bound.as_ns()) };
+    let (Proof::FixedPriority { starts, .. } | Proof::Gaps { starts, .. }) = proof else { return Some(bound.as_ns()) };
     let (members, loads) = lane_loads(system, analysis, task.lane)?;
     let load = loads.get(members.iter().position(|member| *member == position)?)?;
     let mut worst = 0;

@@ -104,7 +104,7 @@ pub(super) fn beginners(
     }
     let arrival = now.checked_add(1)?;
     for task in tasks(to).iter().filter(|task| !tasks(from).contains(task)) {
-        let late = super::patterns::lateness(plan, plan.tasks.get(task.index())?)?;
+        let late = super::patterns::lateness(plan, task.0)?;
         let late = if random.bool() { late } else { random.u64(0..=late) };
         arrivals.push(Arrival::new(plan, task.0, arrival, arrival.checked_add(late)?)?);
     }

@@ -1,9 +1,9 @@
 //! One run of the dispatcher against a virtual clock.
 
-use super::patterns::Arrival;
+use super::patterns::{Arrival, has_slots};
 use super::witness::Given;
 use super::{QUEUE, Seen, SimulationError, modes};
-use aegis_core::desc::{LaneDesc, Policy, Preemption, SystemDesc, TaskDesc};
+use aegis_core::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused, State, count_unfinished, step};
 use aegis_core::{Duration, Instant, LaneId, ModeId, TaskId};
 use std::cmp::Reverse;
@@ -42,6 +42,8 @@ pub(super) struct Run<const TASKS: usize, const LANES: usize> {
     pieces: Vec<Piece>,
     /// Per task, on lanes that preempt anywhere.
     rests: Vec<Rest>,
+    /// Per task, whether it has slots.
+    has_slots: Vec<bool>,
     serial: u64,
     spend: Spend,
     wake_at: Option<Instant>,
@@ -58,6 +60,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
             happenings: BinaryHeap::new(),
             pieces: vec![Piece::default(); system.lanes.len()],
             rests: vec![None; system.tasks.len()],
+            has_slots: (0u16..).zip(system.tasks).map(|(id, _)| has_slots(system, id)).collect(),
             serial: 0,
             spend,
             wake_at: None,
@@ -201,7 +204,10 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         let rest = self.rests.get_mut(job.task.index())?.take();
         let (overhead, execution) = match rest {
             Some(rest) => rest,
-            None => self.spend.of(desc, task, job)?,
+            None => {
+                let in_slot = self.has_slots.get(job.task.index()).is_some_and(|has| *has);
+                self.spend.of(desc, task, job, in_slot)?
+            }
         };
         let began = now.checked_add(overhead)?;
         let end = began.checked_add(execution)?;
@@ -215,12 +221,12 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
 
 impl Spend {
     /// What a fresh segment takes: overhead and execution.
-    fn of(&mut self, lane: &LaneDesc, task: &TaskDesc, job: &Job) -> Option<(u64, u64)> {
+    fn of(&mut self, lane: &LaneDesc, task: &TaskDesc, job: &Job, in_slot: bool) -> Option<(u64, u64)> {
         let whole = [task.wcet];
         let segments: &[Duration] = if task.segments.is_empty() { &whole } else { task.segments };
         let execution = segments.get(usize::from(job.segment))?.as_ns();
         let mut overhead = lane.segment_overhead()?.as_ns();
-        if lane.policy == Policy::TimeTriggered {
+        if in_slot {
             // The slot is seen late.
             overhead = overhead.checked_add(lane.lateness()?.as_ns())?;
         }

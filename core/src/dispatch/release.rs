@@ -3,7 +3,7 @@
 use super::state::{State, TaskState};
 use super::tournament::NEVER;
 use super::{Job, Refused, admission, domain, pressure, table};
-use crate::desc::{Release, SystemDesc, TaskDesc};
+use crate::desc::{Policy, Release, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
 use crate::trace::{Kind, Sink};
 use crate::units::TaskId;
@@ -201,6 +201,10 @@ pub(super) fn submit<const TASKS: usize, const LANES: usize, const QUEUE: usize>
         }
     } else if arrival < earliest || arrival > now {
         return Err(Refused::TooEarly { earliest });
+    }
+    if system.lanes.get(task.lane.index()).is_some_and(|lane| lane.policy == Policy::TimeTriggered) {
+        // What arrived before keeps its slots, although this arrival would be released first.
+        release_due(system, state, now, sink)?;
     }
     if let (Some(desc), Some(lane)) = (system.lanes.get(task.lane.index()), state.lanes.get_mut(task.lane.index())) {
         state.common.moved |= table::catch_up(desc, lane, planned, now);

@@ -1,6 +1,7 @@
 //! What changes while the dispatcher runs, and the indexes that keep each step from looking at every task.
 //!
-//! Each task has a rank: lane by lane, on a lane by priority, or by the table where the lane's order is not one of priorities. Three
+//! Each task has a rank: lane by lane, on a lane by priority, or by the table where the lane's order is not one of priorities; tasks
+//! without slots go before those with slots, by priority. Three
 //! indexes are derived from the tasks' own states, which stay the truth: the ranks that have a job waiting ([`Ready`]), the next
 //! arrival of the timer over all tasks, and under EDF the first deadline of each lane (two [`tournament`]s). Whoever changes a task's
 //! jobs calls [`State::refresh`], whoever changes its next arrival [`State::reschedule`] and then one of the two that play.
@@ -35,6 +36,8 @@ pub(super) struct TaskState<const QUEUE: usize> {
     /// The first task that is the next stage after this one, and the next one that is so after the same task as this.
     pub(super) follower: Option<TaskId>,
     pub(super) sibling: Option<TaskId>,
+    /// Whether slots of its lane's table are its own.
+    pub(super) has_slots: bool,
     pub(super) skip_next: bool,
     /// Likewise, because of a miss.
     pub(super) skip_late: bool,
@@ -60,6 +63,7 @@ impl<const QUEUE: usize> TaskState<QUEUE> {
             deferred: 0,
             follower: None,
             sibling: None,
+            has_slots: false,
             skip_next: false,
             skip_late: false,
             in_mode: true,
@@ -192,12 +196,20 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         }
         let mut tasks: [TaskState<QUEUE>; TASKS] =
             core::array::from_fn(|index| TaskState::new(system.tasks.get(index)));
+        for slot in system.lanes.iter().flat_map(|lane| lane.slots) {
+            if let Some(own) = tasks.get_mut(slot.task.index()) {
+                own.has_slots = true;
+            }
+        }
         let mut order = [0; TASKS];
         let (mut is_in_first, mut id) = (mode::membership(system.modes.first()), 0_u16);
-        for (task, own) in system.tasks.iter().zip(&mut tasks) {
-            own.in_mode = is_in_first(id) || (system.modes.is_empty() && !task.optional);
-            own.rank = rank(system, id, task);
-            if let Some(entry) = order.get_mut(usize::from(own.rank)) {
+        for task in system.tasks {
+            let rank = rank(system, &tasks, id);
+            if let Some(own) = tasks.get_mut(usize::from(id)) {
+                own.in_mode = is_in_first(id) || (system.modes.is_empty() && !task.optional);
+                own.rank = rank;
+            }
+            if let Some(entry) = order.get_mut(usize::from(rank)) {
                 *entry = id;
             }
             id = id.saturating_add(1);
@@ -312,6 +324,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         self.order.get(rank).map(|id| TaskId(*id))
     }
 
+    /// The task that goes first in the gaps of a time-triggered lane, among those without slots that have a job waiting.
+    pub(super) fn first_of_gaps(&self, lane: LaneId) -> Option<TaskId> {
+        // They have the lowest ranks.
+        self.first_waiting(lane).filter(|id| self.tasks.get(id.index()).is_some_and(|own| !own.has_slots))
+    }
+
     /// Brings the indexes up to date after the waiting jobs of a task of `lane` changed.
     pub(super) fn refresh(&mut self, id: TaskId, lane: LaneId) {
         let (Some(own), Some(lane)) = (self.tasks.get_mut(id.index()), self.lanes.get_mut(lane.index())) else {
@@ -398,17 +416,25 @@ fn count(tasks: impl Iterator) -> u16 {
     tasks.fold(0, |count, _| count.saturating_add(1))
 }
 
-/// What the order of all tasks goes by: lanes, on a lane priorities, or its place in the table where priorities do not decide.
-fn place(system: &SystemDesc, id: u16, task: &TaskDesc) -> (u16, u16, u16) {
-    let by_priority = system.lanes.get(task.lane.index()).is_some_and(|lane| lane.policy.is_fixed_priority());
-    (task.lane.0, if by_priority { task.priority.0 } else { 0 }, id)
+/// What the order of all tasks goes by: lanes, on a lane first what has no slots, priorities, or its place in the table where
+/// priorities do not decide.
+fn place<const QUEUE: usize>(
+    system: &SystemDesc,
+    id: u16,
+    (task, own): (&TaskDesc, &TaskState<QUEUE>),
+) -> (u16, bool, u16, u16) {
+    let policy = system.lanes.get(task.lane.index()).map(|lane| lane.policy);
+    let by_priority =
+        policy.is_some_and(|policy| policy.is_fixed_priority() || policy == Policy::TimeTriggered && !own.has_slots);
+    (task.lane.0, own.has_slots, if by_priority { task.priority.0 } else { 0 }, id)
 }
 
 /// How many tasks go before one in that order.
-fn rank(system: &SystemDesc, id: u16, task: &TaskDesc) -> u16 {
-    let own = place(system, id, task);
+fn rank<const QUEUE: usize>(system: &SystemDesc, tasks: &[TaskState<QUEUE>], id: u16) -> u16 {
+    let own = system.tasks.get(usize::from(id)).zip(tasks.get(usize::from(id)));
+    let Some(own) = own.map(|own| place(system, id, own)) else { return 0 };
     let (mut rank, mut other) = (0_u16, 0_u16);
-    for task in system.tasks {
+    for task in system.tasks.iter().zip(tasks) {
         rank = rank.saturating_add(u16::from(place(system, other, task) < own));
         other = other.saturating_add(1);
     }

@@ -3,9 +3,14 @@
 //! At each slot the task's oldest waiting job starts, if by then it must have been seen; a slot without such a job is passed
 //! over, as in the first lap, when jobs of the lap before do not exist. Where a job takes longer than planned, the slots that it
 //! covers start late, in order, until the lane has caught up.
+//!
+//! Tasks without slots have the gaps: when no slot is due, the most important of their jobs begins its next segment if that ends
+//! before the next slot. If it does not fit, nothing does: the lane waits for the slot, and a step that comes before cannot find
+//! more room. A slot that is passed over lengthens the gap.
 
 use super::Job;
 use super::choice::head;
+use super::finish::segment_length;
 use super::state::{LaneState, State};
 use super::tournament::NEVER;
 use crate::desc::{LaneDesc, Policy, SystemDesc};
@@ -100,7 +105,7 @@ pub(super) fn due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     if state.lanes.get(lane.index())?.waiting == 0 {
         return None;
     }
-    // Every waiting job has a slot in each lap.
+    // Every waiting job of a task with slots has one in each lap.
     for _ in 0..=desc.slots.len().saturating_mul(2) {
         let place = state.lanes.get(lane.index())?.table;
         let at = place.instant(desc)?;
@@ -124,11 +129,30 @@ pub(super) fn due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     None
 }
 
-/// When the next slot of an idle lane comes for which something waits.
-pub(super) fn wake(desc: &LaneDesc, lane: &LaneState, last: Instant) -> Option<Instant> {
-    if desc.policy != Policy::TimeTriggered || lane.running.is_some() || lane.waiting == 0 {
-        return None;
-    }
-    let soon = last.checked_add(Duration::from_ns(1))?;
-    Some(lane.table.instant(desc)?.max(soon))
+/// The task without slots whose job can begin its next segment, as no slot is due.
+pub(super) fn in_gap<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &State<TASKS, LANES, QUEUE>,
+    lane: LaneId,
+    now: Instant,
+) -> Option<TaskId> {
+    let id = state.first_of_gaps(lane)?;
+    let (task, own) = (system.tasks.get(id.index())?, state.lanes.get(lane.index())?);
+    let job = state.tasks.get(id.index()).and_then(head)?;
+    let length = own.overhead.checked_add(segment_length(task, job).unwrap_or(task.wcet))?;
+    let next = own.table.instant(system.lanes.get(lane.index())?)?;
+    now.checked_add(length).filter(|end| *end <= next).map(|_| id)
+}
+
+/// When the next slot of an idle lane comes for which something waits. Where a late job was dropped in this step another one may
+/// fit the gap, and is still to be looked at.
+pub(super) fn wake<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
+    system: &SystemDesc,
+    state: &State<TASKS, LANES, QUEUE>,
+    lane: LaneId,
+) -> Option<Instant> {
+    let own = state.lanes.get(lane.index()).filter(|own| own.running.is_none() && own.waiting > 0)?;
+    let soon = state.common.last.checked_add(Duration::from_ns(1))?;
+    let next = own.table.instant(system.lanes.get(lane.index())?)?;
+    Some(if in_gap(system, state, lane, soon).is_some() { soon } else { next.max(soon) })
 }

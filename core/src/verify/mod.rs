@@ -19,13 +19,14 @@
 //!   `L = B + Σ ⌈(L + J)/T⌉ C` is at least the least one, and likewise for start times, so equality suffices.
 //! * EDF: M. Spuri, INRIA RR-2772 (1996); L. George, N. Rivierre, M. Spuri, INRIA RR-2966 (1996); by points of
 //!   the busy period, as `edf.rs` says.
-//! * Time-triggered: slots that do not overlap, one for each job, as `table.rs` says.
+//! * Time-triggered: slots that do not overlap, one for each job, as `table.rs` says; between them, by what gaps give, I. Shin, I.
+//!   Lee, "Periodic resource model for compositional real-time guarantees", RTSS 2003, as `gaps.rs` says.
 //! * Modes: each by itself, as `modes.rs` says; what a change between them adds is shown there and in `docs/theory/mode-changes.md`.
 //! * Stages: K. Tindell, J. Clark, "Holistic schedulability analysis for distributed hard real-time systems",
 //!   Microprocessing and Microprogramming 40 (1994).
 //!
 //! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each point and each start; a table
-//! O(slots) for each task, O(slots²) at worst; memory O(b²) pairs for b regions and tensors (not blocks) of all models, a few
+//! O(slots) for each task, O(slots²) at worst; its gaps O(slots + n) for each instance; memory O(b²) pairs for b regions and tensors (not blocks) of all models, a few
 //! steps for each request of each model's sequences, three times, and one for each request of a segment and tensor that
 //! lies inside the segment's scratch, each pair once for each mode and the bound once for each; the same for each level that compacts, and O(m²) pairs of the tensors that it moves, each of
 //! which looks for its model's task; a level that only sheds adds its bound up anew.
@@ -34,6 +35,7 @@ mod blocks;
 mod domains;
 mod edf;
 mod fixed_priority;
+mod gaps;
 mod levels;
 mod memory;
 mod modes;

@@ -1,7 +1,7 @@
 //! Re-proves response bounds, each by its lane's policy, and that the stages of a task hang together.
 
 use super::terms::{Count, add, arrivals_cost, lane_of};
-use super::{edf, fixed_priority, table};
+use super::{edf, fixed_priority, gaps, table};
 use crate::desc::{Certificate, Policy, Release, SystemDesc, TaskDesc};
 
 /// Whether each certificate re-proves its bound, and no bound exceeds its deadline.
@@ -21,6 +21,9 @@ pub(super) const fn responses_hold(system: &SystemDesc) -> bool {
                 edf::holds(system, lane, task, position, starts)
             }
             (Certificate::Table, Policy::TimeTriggered) => table::holds(lane, task, position),
+            (Certificate::Gaps { blocking, busy_period, starts }, Policy::TimeTriggered) => {
+                gaps::holds(system, lane, task, position, (blocking, busy_period), starts)
+            }
             _ => false,
         };
         // A budget above the WCET would let an execution break the bound unseen.

@@ -15,7 +15,7 @@ pub(super) const fn slots_hold(system: &SystemDesc) -> bool {
     while let [lane, rest @ ..] = lanes {
         let in_table = matches!(lane.policy, Policy::TimeTriggered);
         let holds = if in_table {
-            matches!(lane.preemption, Preemption::None) && lap_holds(system, lane, position)
+            !matches!(lane.preemption, Preemption::Full) && lap_holds(system, lane, position)
         } else {
             lane.slots.is_empty() && lane.hyperperiod.is_zero()
         };
@@ -64,7 +64,8 @@ pub(super) const fn holds(lane: &LaneDesc, task: &TaskDesc, id: usize) -> bool {
         return false;
     };
     let by_timer = matches!(task.release, Release::Timer) && task.stage.is_none();
-    if jobs == 0 || !by_timer || slots_of(lane, id) != jobs {
+    // A slot holds a whole job.
+    if jobs == 0 || !by_timer || !task.segments.is_empty() || slots_of(lane, id) != jobs {
         return false;
     }
     // The first job takes the slot with this number, counted over laps.
@@ -136,7 +137,7 @@ const fn job_holds(lane: &LaneDesc, task: &TaskDesc, arrival: u64, slot: Option<
 }
 
 /// When a job that is started in the slot at `at` is complete, at the latest.
-const fn end(lane: &LaneDesc, task: &TaskDesc, at: u64) -> Option<u64> {
+pub(super) const fn end(lane: &LaneDesc, task: &TaskDesc, at: u64) -> Option<u64> {
     let (Some(late), Some(cost)) = (lane.lateness(), cost(lane, task)) else {
         return None;
     };
@@ -146,7 +147,7 @@ const fn end(lane: &LaneDesc, task: &TaskDesc, at: u64) -> Option<u64> {
     }
 }
 
-const fn slots_of(lane: &LaneDesc, id: usize) -> u64 {
+pub(super) const fn slots_of(lane: &LaneDesc, id: usize) -> u64 {
     let mut count: u64 = 0;
     let mut slots = lane.slots;
     while let [slot, rest @ ..] = slots {
@@ -158,7 +159,7 @@ const fn slots_of(lane: &LaneDesc, id: usize) -> u64 {
     count
 }
 
-const fn task_of<'a>(system: &'a SystemDesc, slot: &Slot) -> Option<&'a TaskDesc> {
+pub(super) const fn task_of<'a>(system: &'a SystemDesc, slot: &Slot) -> Option<&'a TaskDesc> {
     let Some((_, from)) = system.tasks.split_at_checked(slot.task.index()) else {
         return None;
     };

@@ -6,6 +6,7 @@ mod across;
 mod bench;
 mod deferred;
 mod domains;
+mod gaps;
 mod misses;
 mod modes;
 mod optional;

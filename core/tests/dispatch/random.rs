@@ -335,6 +335,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "earlier-deadline",
         "equal-deadline-first-in-table",
         "in-table",
+        "in-gap",
     ]);
     for what in wanted {
         let least = if what == "forgone" { least / 3 } else { least };

@@ -373,7 +373,9 @@ impl Reference {
                 Some(_) => panic!("it runs"),
                 None if self.waiting(lane).is_empty() => {}
                 None if self.system.lanes[lane].policy == Policy::TimeTriggered => {
-                    all.push(self.slot(lane, self.slots[lane]).0.max(self.last + 1));
+                    // After a late job was dropped the next one may fit the gap at once.
+                    let (soon, slot) = (self.last + 1, self.slot(lane, self.slots[lane]).0);
+                    all.push(if self.in_gap(lane, soon).is_some() { soon } else { slot.max(soon) });
                 }
                 // Its step dropped a late job.
                 None => all.push(self.last + 1),

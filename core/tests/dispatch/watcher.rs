@@ -152,7 +152,13 @@ impl Watcher {
                 assert!(started.task != job.task || started.request < job.request, "jobs of a task in order");
                 let before = match desc.policy {
                     Policy::EarliestDeadlineFirst => started.deadline <= job.deadline,
-                    Policy::TimeTriggered => true,
+                    // Those without slots by priority among themselves, each between slots.
+                    Policy::TimeTriggered => {
+                        let of_gaps = |task: TaskId| desc.slots.iter().all(|slot| slot.task != task);
+                        let same = started.task == job.task;
+                        let are_ordered = same || one.priority.is_more_important_than(other.priority);
+                        !of_gaps(started.task) || !of_gaps(job.task) || are_ordered
+                    }
                     _ => started.task == job.task || one.priority.is_more_important_than(other.priority),
                 };
                 assert!(before, "{started:?} does not go before {job:?}");

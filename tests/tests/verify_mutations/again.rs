@@ -161,9 +161,80 @@ fn walk(plan: &Plan, lane: &plan::Lane, position: usize, what: &str) {
             assert!(busy_until - arrival <= task.response_ns, "{what}: {} responds later", task.name);
         }
     }
-    for (place, task) in plan.tasks.iter().enumerate().filter(|(_, task)| usize::from(task.lane) == position) {
+    gaps(plan, lane, position, what);
+    let on_lane = |task: &plan::Task| usize::from(task.lane) == position && !task.submitted;
+    for (place, task) in plan.tasks.iter().enumerate().filter(|(_, task)| on_lane(task)) {
         let jobs = (LAPS - 3) * lane.hyperperiod_ns / task.period_ns;
         assert!(done[place] >= jobs, "{what}: {} has no slot for some of its jobs", task.name);
+    }
+}
+
+/// Bounds the tasks without slots anew, instant by instant.
+fn gaps(plan: &Plan, lane: &plan::Lane, position: usize, what: &str) {
+    let late = lane.wakeup_latency_ns + lane.thread_wait_ns;
+    let overhead = lane.dispatch_overhead_ns + lane.launch_overhead_ns + lane.domain_switch_ns + lane.thread_wait_ns;
+    let lap = lane.hyperperiod_ns;
+    // Whether each instant of three laps is free, and until when.
+    let mut until = vec![0; usize::try_from(3 * lap).unwrap()];
+    let slots = lane.slots.iter().chain(&lane.slots).chain(&lane.slots).chain(&lane.slots).enumerate();
+    let slots = slots.map(|(number, (at, task))| {
+        let at = at + lap * u64::try_from(number / lane.slots.len()).unwrap();
+        (at, at + late + overhead + plan.tasks[usize::from(*task)].wcet_ns)
+    });
+    let slots: Vec<(u64, u64)> = slots.collect();
+    for pair in slots.windows(2) {
+        (pair[0].1..pair[1].0.min(3 * lap)).for_each(|at| until[usize::try_from(at).unwrap()] = pair[1].0);
+    }
+    let of_gaps = plan.tasks.iter().filter(|task| usize::from(task.lane) == position && task.submitted);
+    let of_gaps: Vec<&plan::Task> = of_gaps.collect();
+    for own in &of_gaps {
+        assert!(lane.slots.iter().all(|(_, task)| plan.tasks[usize::from(*task)].name != own.name), "{what}");
+        let pieces = |task: &plan::Task| {
+            let whole = vec![task.wcet_ns];
+            let pieces = if task.segments_ns.is_empty() { &whole } else { &task.segments_ns };
+            pieces.iter().map(|piece| piece + overhead).collect::<Vec<u64>>()
+        };
+        let cost = |task: &plan::Task| pieces(task).iter().sum::<u64>();
+        let longest = |task: &plan::Task| *pieces(task).iter().max().unwrap();
+        let seen = |task: &plan::Task, window: u64| window + task.jitter_ns + late;
+        let before: Vec<&&plan::Task> = of_gaps.iter().filter(|task| task.priority < own.priority).collect();
+        let blocking = of_gaps.iter().filter(|task| task.priority > own.priority).map(|task| longest(task) - 1);
+        let blocking = blocking.max().unwrap_or(0);
+        let piece = before.iter().map(|task| longest(task)).max().unwrap_or(0).max(longest(own));
+        let is_sure: Vec<bool> = (lap..2 * lap).map(|at| at + piece <= until[usize::try_from(at).unwrap()]).collect();
+        assert!(is_sure.contains(&true), "{what}: {} fits no gap", own.name);
+        let window = |asked: u64| {
+            let one = |begin: u64| {
+                let (mut length, mut given) = (0, 0);
+                while given < asked {
+                    given += u64::from(is_sure[usize::try_from((begin + length) % lap).unwrap()]);
+                    length += 1;
+                }
+                length
+            };
+            (0..lap).map(one).max().unwrap()
+        };
+        let solve = |least: u64, asked: &dyn Fn(u64) -> u64, more: u64| {
+            (least..).find(|length| window(asked(*length)) <= length + more).unwrap()
+        };
+        let all = |length: u64| {
+            before
+                .iter()
+                .copied()
+                .chain([own])
+                .map(|task| seen(task, length).div_ceil(task.period_ns) * cost(task))
+                .sum::<u64>()
+        };
+        let busy = solve(1, &|length| blocking + all(length), 0);
+        let last = *pieces(own).last().unwrap();
+        for q in 0..seen(own, busy).div_ceil(own.period_ns) {
+            let asked = |start: u64| {
+                let others = before.iter().map(|task| (seen(task, start) / task.period_ns + 1) * cost(task));
+                blocking + (q + 1) * cost(own) - last + others.sum::<u64>() + 1
+            };
+            let response = seen(own, solve(0, &asked, 1)) + last - q * own.period_ns;
+            assert!(response <= own.response_ns, "{what}: {} responds within {response}", own.name);
+        }
     }
 }
 

@@ -47,6 +47,7 @@ fn lanes() -> Vec<Lane> {
     by_regions.preemption = Preemption::Full;
     let mut in_table = lane("table", Policy::TimeTriggered, 1, 2);
     in_table.thread_wait = ns(1);
+    in_table.preemption = Preemption::Segments;
     let starts = lane("edf-starts", Policy::EarliestDeadlineFirst, 0, 0);
     let mut lanes = vec![main, side, edf, segmented, full, by_segments, by_regions, in_table, starts];
     for lane in &mut lanes {
@@ -138,6 +139,12 @@ fn vehicle() -> System {
     let mut tasks = tasks();
     tasks.extend(needs_starts());
     let mut vehicle = system(lanes(), tasks);
+    // In the gaps of the table.
+    for (name, segments, times) in
+        [("ask", [3, 2], (400, 300, 2)), ("tell", [4, 3], (500, 480, 0)), ("learn", [2, 6], (450, 449, 0))]
+    {
+        vehicle.tasks.push(Task { submitted: true, ..in_segments(name, 7, &segments, times) });
+    }
     // A short one on the lane of jobs in segments, more important than all of them.
     vehicle.tasks.push(task("short", 3, Load::whole(2, 100, 60, 0)));
     let short = vehicle.tasks.len() - 1;

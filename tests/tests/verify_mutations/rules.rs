@@ -205,7 +205,7 @@ fn each_rule_is_named() {
     let edf = plan.lanes.iter().position(|lane| lane.policy == "edf").unwrap();
     assert_eq!(verdict(&|plan| plan.lanes[edf].points_ns[0].1 -= 1), Some(Violation::Points));
     let table = plan.lanes.iter().position(|lane| lane.policy == "time-triggered").unwrap();
-    assert_eq!(verdict(&|plan| plan.lanes[table].preemption = "segments".to_owned()), Some(Violation::Slots));
+    assert_eq!(verdict(&|plan| plan.lanes[table].preemption = "none".to_owned()), Some(Violation::References));
     let layout = SystemDesc { layout: TABLE_LAYOUT + 1, ..*descriptors(plan.clone()) };
     assert_eq!(verify(&layout), Err(Violation::Layout));
 }

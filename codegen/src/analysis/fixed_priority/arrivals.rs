@@ -153,30 +153,30 @@ fn arrivals(load: &Load, t: u64) -> Result<u64, NoBound> {
 }
 
 /// a + b.
-pub(super) fn sum(a: u64, b: u64) -> Result<u64, NoBound> {
+pub(in crate::analysis) fn sum(a: u64, b: u64) -> Result<u64, NoBound> {
     a.checked_add(b).ok_or(NoBound::Overflow)
 }
 
 /// a · b.
-pub(super) fn product(a: u64, b: u64) -> Result<u64, NoBound> {
+pub(in crate::analysis) fn product(a: u64, b: u64) -> Result<u64, NoBound> {
     a.checked_mul(b).ok_or(NoBound::Overflow)
 }
 
 /// Counts evaluated terms down to none.
-pub(super) struct Steps(u64);
+pub(in crate::analysis) struct Steps(u64);
 
 impl Steps {
     /// At most `limit` terms.
-    pub(super) const fn new(limit: u64) -> Self {
+    pub(in crate::analysis) const fn new(limit: u64) -> Self {
         Self(limit)
     }
 
     /// How many are left.
-    pub(super) const fn left(&self) -> u64 {
+    pub(in crate::analysis) const fn left(&self) -> u64 {
         self.0
     }
 
-    pub(super) fn take(&mut self, terms: usize) -> Result<(), NoBound> {
+    pub(in crate::analysis) fn take(&mut self, terms: usize) -> Result<(), NoBound> {
         let left = u64::try_from(terms).ok().and_then(|terms| self.0.checked_sub(terms));
         self.0 = left.unwrap_or(0);
         left.map(|_| ()).ok_or(NoBound::GaveUp)

@@ -33,7 +33,8 @@ mod arrivals;
 use super::utilization::{Against1, against_1};
 use super::{Found, Load, NoBound, Proof, STEPS};
 use aegis_core::time::Duration;
-use arrivals::{Arrivals, Steps, product, sum};
+use arrivals::Arrivals;
+pub(super) use arrivals::{Steps, product, sum};
 
 /// Bounds every response; `loads` has the most important task first.
 ///

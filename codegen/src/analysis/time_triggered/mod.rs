@@ -25,6 +25,7 @@
 //! Research Logistics Quarterly 18, 1971).
 
 mod check;
+pub mod gaps;
 mod lap;
 mod search;
 mod squeeze;

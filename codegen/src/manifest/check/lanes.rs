@@ -26,9 +26,7 @@ pub(super) fn check(
         for task in tasks.iter().filter(|task| task.staged) {
             stage(lane, policy, task, sink);
         }
-        for task in tasks {
-            submitted(lane, policy, task, sink);
-        }
+        no_slots(lane, policy, tasks, sink);
     }
     if let Some((preemption, place)) = &lane.preemption {
         let place = place.clone().unwrap_or_else(|| lane.span.clone());
@@ -154,10 +152,10 @@ fn preemption(lane: &Lane, kind: Option<LaneKind>, (policy, policy_span): &(Poli
         let finding = refuse("a kernel that a GPU has started cannot be stopped", "not on a GPU");
         sink.push(finding.help("use preemption = \"segments\", and give tasks `segments` to be preempted between"));
     }
-    if *policy == Policy::TimeTriggered && *preemption != Preemption::None {
+    if *policy == Policy::TimeTriggered && *preemption == Preemption::Full {
         let finding = refuse("its table gives each job its own time", "not under this policy");
         let finding = finding.also(sink.file, policy_span.clone(), "the lane's policy");
-        sink.push(finding.help("use preemption = \"none\""));
+        sink.push(finding.help("use preemption = \"none\", or \"segments\" for submitted tasks, which have no slots"));
     }
 }
 
@@ -177,19 +175,21 @@ fn stage(lane: &Lane, (policy, policy_span): &(Policy, Span), task: &Task, sink:
     }
 }
 
-/// A table has a slot for each job, so it has to be known when they come.
-fn submitted(lane: &Lane, (policy, policy_span): &(Policy, Span), task: &Task, sink: &Sink<'_>) {
-    if let Some(span) = task.submitted.clone().filter(|_| *policy == Policy::TimeTriggered) {
-        let message = format!(
-            "the task `{}` is submitted by the application, and its lane `{}` follows a table",
-            task.name.get_ref(),
-            lane.name.get_ref()
-        );
-        let finding = Finding::error(Code::SubmittedRefused, message)
-            .at(sink.file, span, "its jobs come at no fixed instants")
-            .also(sink.file, policy_span.clone(), "the lane's policy");
-        sink.push(finding.help("use a lane of another policy, or release = \"periodic\""));
+/// Submitted tasks run between the slots of others.
+fn no_slots(lane: &Lane, (policy, policy_span): &(Policy, Span), tasks: &[&Task], sink: &Sink<'_>) {
+    if *policy != Policy::TimeTriggered || tasks.is_empty() {
+        return;
     }
+    let Some(submitted) = tasks.iter().map(|task| task.submitted.clone()).collect::<Option<Vec<Span>>>() else {
+        return;
+    };
+    let message = format!("the lane `{}` follows a table, and none of its tasks has a slot in it", lane.name.get_ref());
+    let mut finding =
+        Finding::error(Code::NoSlots, message).at(sink.file, policy_span.clone(), "a table without slots");
+    for (task, span) in tasks.iter().zip(submitted) {
+        finding = finding.also(sink.file, span, format!("`{}` comes at no fixed instants", task.name.get_ref()));
+    }
+    sink.push(finding.help("use a policy of fixed priorities, or put periodic tasks on the lane"));
 }
 
 /// Segments, regions and suspensions stand only where the lane's preemption gives them a meaning.
@@ -215,10 +215,20 @@ fn parts(
     {
         let help = match (preemption, policy) {
             (Preemption::Full, _) => "declare the `wcet`: the lane may be lost anywhere, not only between segments",
-            (_, Some(Policy::TimeTriggered)) => "declare the `wcet`: a time-triggered lane does not preempt",
+            (_, Some(Policy::TimeTriggered)) if task.submitted.is_none() => {
+                "declare the `wcet`: a slot holds a whole job"
+            }
             _ => "set preemption = \"segments\" in the lane, or declare the `wcet`",
         };
         refuse(Code::UnusedSegments, "segments", key.clone(), help);
+    }
+    if let Some(key) = task.segments_key.clone().filter(|_| preemption == Preemption::Segments)
+        && policy == Some(Policy::TimeTriggered)
+        && task.submitted.is_none()
+    {
+        let message = format!("the task `{name}` has segments, but slots in the table of its lane `{lane_name}`");
+        let finding = Finding::error(Code::SegmentsInSlot, message).at(sink.file, key, "a slot holds a whole job");
+        sink.push(finding.help("declare the `wcet`, or let the application submit its jobs, which then have no slots"));
     }
     if let Some(region) = &task.region
         && preemption != Preemption::Full

@@ -178,7 +178,7 @@ fn tasks(longest: u64) -> impl Strategy<Value = TaskSpec> {
     let release = prop_oneof![4 => Just(Release::Timer), 4 => Just(Release::Submitted), 1 => Just(Release::Stage)];
     let times = [5..longest, 5..longest, 0..longest, 0..4, 1..9, 1..longest];
     let pieces = prop::collection::vec(1..4_u64, 0..4);
-    let slots = prop::collection::vec(0..HYPERPERIOD, 1..4);
+    let slots = prop::collection::vec(0..HYPERPERIOD, 0..4);
     let mode = || (0..5_u16).prop_map(ModeId);
     let on_overrun = prop_oneof![
         2 => Just(Answer::Continue),

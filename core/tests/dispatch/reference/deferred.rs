@@ -1,7 +1,7 @@
 //! What is submitted: whether it may arrive, and when.
 
 use super::Reference;
-use aegis_core::desc::{Release, TaskDesc};
+use aegis_core::desc::{Policy, Release, TaskDesc};
 use aegis_core::dispatch::Refused;
 use aegis_core::trace::Kind;
 use aegis_core::{Instant, TaskId};
@@ -56,7 +56,12 @@ impl Reference {
                 return self.note(now, Kind::Deferred { task, arrival: Instant::from_ns(planned), pending });
             }
         }
-        self.catch_up(self.task(task).lane.index(), planned, now);
+        let lane = self.task(task).lane.index();
+        if self.system.lanes[lane].policy == Policy::TimeTriggered {
+            // What the timer releases may have a slot before this arrival.
+            self.release(now);
+        }
+        self.catch_up(lane, planned, now);
         self.arrive_at_first(id, planned, now);
     }
 

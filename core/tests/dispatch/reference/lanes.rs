@@ -10,7 +10,8 @@ impl Reference {
     /// The job that goes next on a lane; one that is too late for it ends, and nothing starts in that step.
     pub(super) fn next(&mut self, lane: usize, now: u64) -> Option<(Job, StateKey)> {
         let in_table = self.system.lanes[lane].policy == Policy::TimeTriggered;
-        let chosen = if in_table { self.in_table(lane, now)? } else { self.first(lane)? };
+        let chosen =
+            if in_table { self.in_table(lane, now).or_else(|| self.in_gap(lane, now))? } else { self.first(lane)? };
         let key = self.key(lane);
         let position = self.lives.iter().position(|life| life.job == chosen).unwrap();
         if now <= chosen.deadline.as_ns() || !self.looks(chosen.task) {
@@ -48,9 +49,15 @@ impl Reference {
             deadline_ends: (self.looks(chosen.task) && !life.missed)
                 .then(|| chosen.deadline.as_ns() + desc.segment_overhead().unwrap().as_ns()),
         };
-        let second = if desc.policy == Policy::TimeTriggered { None } else { self.first(lane) };
+        let in_table = desc.policy == Policy::TimeTriggered;
+        let second = match in_table {
+            true if self.has_slots(chosen.task) => None,
+            true => self.first_of_gaps(lane),
+            false => self.first(lane),
+        };
         let reason = match second {
-            _ if desc.policy == Policy::TimeTriggered => Reason::InTable,
+            _ if in_table && self.has_slots(chosen.task) => Reason::InTable,
+            _ if in_table => Reason::InGap,
             None => Reason::OnlyOneWaiting,
             Some(second) if second.task == chosen.task => Reason::ArrivedFirst,
             Some(_) if desc.policy != Policy::EarliestDeadlineFirst => Reason::MoreImportant,
@@ -65,6 +72,30 @@ impl Reference {
         }
         self.note(now, Kind::Started { job, lane });
         Some(chosen)
+    }
+
+    /// Whether a task has slots in its lane's table.
+    pub(super) fn has_slots(&self, task: TaskId) -> bool {
+        self.system.lanes[self.task(task).lane.index()].slots.iter().any(|slot| slot.task == task)
+    }
+
+    /// Of the tasks without slots on a lane the most important one's job.
+    fn first_of_gaps(&self, lane: usize) -> Option<Job> {
+        let jobs = self.heads(lane).into_iter().map(|(life, _)| life.job);
+        jobs.filter(|job| !self.has_slots(job.task)).min_by_key(|job| (self.task(job.task).priority.0, job.task.0))
+    }
+
+    /// That job, if its next segment ends before the first slot that is not used up.
+    pub(super) fn in_gap(&self, lane: usize, now: u64) -> Option<Job> {
+        let job = self.first_of_gaps(lane)?;
+        let task = self.task(job.task);
+        let length = match task.segments {
+            [] | [_] => task.wcet,
+            segments => segments[usize::from(job.segment)],
+        };
+        let overhead = self.system.lanes[lane].segment_overhead().unwrap();
+        let end = now + overhead.as_ns() + length.as_ns();
+        (end <= self.slot(lane, self.slots[lane]).0).then_some(job)
     }
 
     /// When a slot is, counted from the schedule's start.
