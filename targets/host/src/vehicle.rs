@@ -1,13 +1,14 @@
 //! A vehicle: a plan, its hooks, and one run of both.
 
+mod ending;
+
 use crate::boot::{AllHooks, build_lane, open_runtime, prove, take_memory};
 use crate::cache::{Assets, Cache};
 use crate::describe::describe;
 use crate::error::HostError;
-use crate::failures::{failed, told_failures};
 use crate::hooks::TaskHooks;
-use crate::lane_work::{HostLane, panic_text};
-use crate::memory_use::{beyond, told, used};
+use crate::lane_work::HostLane;
+use crate::memory_use::{told, used};
 use crate::watch;
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
@@ -19,11 +20,11 @@ use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::domains::Domains;
 use aegis_linux::drain::{Attendance, Drain, RING_RECORDS, TraceFile};
-use aegis_linux::lane::{Fault, Lane};
+use aegis_linux::lane::Lane;
 use aegis_linux::logger;
 use aegis_linux::machine::{Machine, Void};
 use aegis_linux::modes::Modes;
-use aegis_linux::orchestrate::{self, Broken, Report, Setup, Stop};
+use aegis_linux::orchestrate::{self, Report, Setup, Stop};
 use aegis_linux::pressure::Pressure;
 use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
@@ -33,12 +34,11 @@ use aegis_linux::sources::{self, Doors, SourceReport, Sources};
 use aegis_linux::stats::{AdmissionStats, Counted, Failure, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
-use aegis_linux::summary::{MemorySummary, Parts, TraceSummary, build, write_file};
-use aegis_linux::table::render;
-use aegis_linux::verdict::{Findings, judge};
+use aegis_linux::summary::{Parts, TraceSummary, build, write_file};
+use aegis_linux::verdict::judge;
 use aegis_linux::watchdog::{Hook, Watched};
+use ending::{closing, findings};
 use static_cell::{ConstStaticCell, StaticCell};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -487,91 +487,4 @@ fn can_be_placed(path: &Path) -> std::io::Result<()> {
 
 fn file_error<'a>(what: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> HostError + 'a {
     move |error| HostError::File { what: what.to_owned(), path: path.to_owned(), error }
-}
-
-fn findings<const LANES: usize>(
-    system: &SystemDesc,
-    ran: &Ran<LANES>,
-    memory: &[MemorySummary],
-    allow_void: bool,
-) -> Findings {
-    let sum = |count: fn(&TaskStats) -> u64| ran.stats.iter().map(count).fold(0, u64::saturating_add);
-    let lost = matches!(ran.report.broken, Some(Broken::Lane { fault: Fault::DeviceLost, .. }));
-    Findings {
-        device_lost: lost,
-        internal: internal_error(system, ran),
-        jobs: sum(|task| task.jobs),
-        misses: sum(|task| task.misses),
-        rejected: sum(|task| task.rejected),
-        exceeded: sum(|task| task.exceeded),
-        explained: sum(|task| task.explained),
-        failed_domains: failed(system, &ran.domains).map(|(name, _)| name).collect(),
-        failed: sum(|task| task.failed),
-        aborted: sum(|task| task.aborted),
-        steps: ran.report.steps,
-        levels_late: ran.levels.late,
-        modes_late: ran.modes.late,
-        unreadable: ran.sources.iter().flatten().map(|source| source.unreadable).fold(0, u64::saturating_add),
-        stalls: ran.report.lane_stalls.saturating_add(ran.report.loop_stalls),
-        beyond_plan: memory.iter().map(beyond).fold(0, u64::saturating_add),
-        voids: ran.voids.len(),
-        allow_void,
-    }
-}
-
-fn internal_error<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> Option<String> {
-    match ran.report.broken {
-        Some(Broken::Lane { lane, fault }) => {
-            let own = ran.lanes.get(lane.index()).and_then(Option::as_ref).and_then(|lane| lane.failure.clone());
-            Some(own.unwrap_or_else(|| format!("lane number {}: {fault:?}", lane.0)))
-        }
-        Some(Broken::Stalled(stall)) => Some(watch::stalled(system, stall)),
-        Some(broken) => Some(format!("the orchestration loop ended: {broken:?}")),
-        None if !ran.report.drained => {
-            let change = ran.report.changing.and_then(|mode| system.modes.get(mode.index()));
-            let change =
-                change.map_or(String::new(), |mode| format!(", so the change to mode \"{}\" did not end", mode.name));
-            Some(format!("a job was still running 10 s after the stop{change}"))
-        }
-        None if ran.sources.is_none() => Some("the thread that watches sources of pressure panicked".to_owned()),
-        None if system.watchdog.is_some() && ran.watched.is_none() => {
-            Some("the application's hook that pets a watchdog panicked".to_owned())
-        }
-        None => None,
-    }
-}
-
-/// The final table, the hooks' closing lines, and everything that must not be overlooked.
-///
-/// Returns which hook panicked first, if one did; the others are still called.
-fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LANES>) -> Option<String> {
-    print!("{}", render(system, &ran.stats, ran.report.ended.saturating_since(Instant::START)));
-    let lanes = ran.lanes.iter_mut().flatten();
-    let tasks = lanes.flat_map(|lane| lane.tasks.iter_mut().map(|task| (lane.name, task)));
-    let mut tasks: Vec<_> = tasks.collect();
-    tasks.sort_by_key(|(_, task)| task.id.0);
-    let mut panicked = None;
-    for (lane, task) in tasks {
-        if let (Some(hooks), Some(stats)) = (&mut task.hooks, ran.stats.get(task.id.index())) {
-            let closed = catch_unwind(AssertUnwindSafe(|| hooks.closing(stats)));
-            let told = closed.err().map(|payload| {
-                let (task, text) = (task.name, panic_text(payload.as_ref()));
-                format!("lane \"{lane}\", task \"{task}\": the application's closing hook panicked: {text}")
-            });
-            panicked = panicked.or(told);
-        }
-    }
-    for lane in ran.lanes.iter().flatten() {
-        for text in &lane.failed_jobs {
-            log::error!("JOB FAILED: {text}");
-        }
-    }
-    told_failures(system, &ran.domains, &ran.stats);
-    if ran.trace.lost > 0 {
-        log::warn!("TRACE INCOMPLETE: {} of {} records were lost", ran.trace.lost, ran.trace.records);
-    }
-    if !ran.voids.is_empty() {
-        log::warn!("GUARANTEE VOID, {} in all, as told at the start", ran.voids.len());
-    }
-    panicked
 }

@@ -12,6 +12,9 @@
 //! The loop uses no heap; a test counts. One turn costs a poll, a clock reading per event, and at most one
 //! `timerfd_settime`.
 
+mod report;
+mod timer;
+
 use crate::admissions::Admissions;
 use crate::bell::Bell;
 use crate::changes::{Change, Changes};
@@ -30,14 +33,11 @@ use aegis_core::desc::{LaneDesc, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, count_unfinished, step};
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Duration, Instant, LaneId, ModeId};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::OwnedFd;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
+pub use report::{Broken, LaneReport, Report};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+pub use timer::Timer;
 
 /// How long the loop waits for running and waiting jobs after it was told to stop.
 pub const DRAIN_LIMIT: Duration = Duration::from_ns(10_000_000_000);
@@ -93,114 +93,6 @@ pub struct Setup<'a, const LANES: usize> {
     pub samples: &'a StealSamples<LANES>,
     /// Where it tells of itself, and what it does about what stands still; `None`: nothing is watched.
     pub pulse: Option<&'a Pulse>,
-}
-
-/// What the loop saw of one lane.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LaneReport {
-    /// Completed jobs.
-    pub jobs: u64,
-    /// The sum of all execution times, those of unfinished jobs' pieces included.
-    pub busy: Duration,
-    /// The longest hand-over and notice of one piece of a job together. It begins after the dispatcher's step that chose the
-    /// job and ends before the step that takes its end; the planned dispatch overhead includes both steps.
-    pub max_dispatch: Duration,
-}
-
-/// Why the loop ended other than by a stop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Broken {
-    /// A lane cannot go on.
-    Lane {
-        /// The lane.
-        lane: LaneId,
-        /// Why.
-        fault: Fault,
-    },
-    /// The dispatcher refused an event: internal error.
-    Refused(Refused),
-    /// Something stood still, and the manifest says that the vehicle ends then.
-    Stalled(Stall),
-    /// A lane's mailbox was full although the dispatcher believed the lane idle: internal error.
-    MailboxFull(LaneId),
-    /// The system refused to wait or to set the timer, with its error number.
-    System(i32),
-}
-
-/// What the loop did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Report<const LANES: usize> {
-    /// When it ended.
-    pub ended: Instant,
-    /// Timer wake-ups.
-    pub wakeups: u64,
-    /// The latest of them.
-    pub max_wakeup: Duration,
-    /// The lanes, in the plan's order.
-    pub lanes: [LaneReport; LANES],
-    /// Its steps against what the plan allows for them.
-    pub steps: StepReport,
-    /// How many submitted arrivals were accepted and then dropped, because their task's mode was just being left, or the task dismissed.
-    pub dropped: u64,
-    /// How often a lane stood still.
-    pub lane_stalls: u64,
-    /// How often this thread did.
-    pub loop_stalls: u64,
-    /// The mode to which a change was still under way at the end.
-    pub changing: Option<ModeId>,
-    /// Whether all jobs had completed at the end.
-    pub drained: bool,
-    /// Set where the run did not end by a stop.
-    pub broken: Option<Broken>,
-}
-
-/// An absolute timer on the monotonic clock.
-#[derive(Debug)]
-pub struct Timer {
-    descriptor: OwnedFd,
-    armed: Option<Instant>,
-}
-
-impl Timer {
-    /// A timer that is not armed.
-    ///
-    /// # Errors
-    /// The process has no file descriptor left.
-    pub fn new() -> io::Result<Self> {
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        Ok(Self { descriptor: timerfd_create(TimerfdClockId::Monotonic, flags)?, armed: None })
-    }
-
-    /// Sets the next expiry; an instant in the past expires at once, `None` never. Also forgets an earlier expiry.
-    ///
-    /// # Errors
-    /// The system's, which happens only for times beyond its range.
-    pub fn arm(&mut self, clock: &Clock, at: Option<Instant>) -> Result<(), rustix::io::Errno> {
-        if self.armed == at {
-            return Ok(());
-        }
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let it_value = at.map_or(zero, |at| clock.absolute(at));
-        let setting = Itimerspec { it_interval: zero, it_value };
-        timerfd_settime(&self.descriptor, TimerfdTimerFlags::ABSTIME, &setting)?;
-        self.armed = at;
-        Ok(())
-    }
-
-    /// Waits for the expiry or for the bell, whichever is first.
-    ///
-    /// # Errors
-    /// The system's; never an interruption by a signal.
-    pub fn wait(&self, bell: &Bell) -> Result<(), rustix::io::Errno> {
-        let mut events = [PollFd::new(&self.descriptor, PollFlags::IN), PollFd::new(bell, PollFlags::IN)];
-        loop {
-            match poll(&mut events, None) {
-                Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }
 
 /// Runs the plan on the calling thread until it is stopped.
@@ -542,17 +434,6 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             self.sink.record(ended, exceeded);
         }
         Ok(())
-    }
-}
-
-impl LaneReport {
-    /// Adds one piece of a job.
-    fn add(&mut self, handed: Instant, execution: &crate::evidence::Execution, seen: Instant) {
-        let there = execution.began.saturating_since(handed);
-        let back = seen.saturating_since(execution.ended);
-        let length = execution.ended.saturating_since(execution.began);
-        self.busy = self.busy.checked_add(length).unwrap_or(Duration::MAX);
-        self.max_dispatch = self.max_dispatch.max(there.checked_add(back).unwrap_or(Duration::MAX));
     }
 }
 
