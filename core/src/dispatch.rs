@@ -271,7 +271,7 @@ pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usi
         let Some(own) = state.tasks.get(position) else { continue };
         let running = state.lanes.iter().filter_map(|lane| lane.running.as_ref()).map(|running| &running.progress);
         let begun = running.filter(|progress| progress.job.task.index() == position).chain(&own.paused);
-        let jobs = begun.map(|progress| (&progress.job, progress.missed));
+        let jobs = begun.map(|progress| (progress.job, progress.missed));
         for (job, is_recorded) in jobs.chain(own.waiting.iter().map(|job| (job, false))) {
             if job.deadline >= now {
                 continue;
@@ -314,7 +314,7 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let mut progress = match own.paused.take() {
         Some(progress) => progress,
         None => {
-            let Some(job) = own.waiting.front().copied() else { return Ok(None) };
+            let Some(job) = own.waiting.front() else { return Ok(None) };
             own.waiting.pop_front();
             Progress { job, spent: Duration::ZERO, overran: false, measured: false, missed: false }
         }
@@ -354,9 +354,9 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         _ if in_slot => Reason::InTable,
         _ if in_table => Reason::InGap,
         None => Reason::OnlyOneWaiting,
-        Some(other) => reason(desc.policy, &job, other),
+        Some(other) => reason(desc.policy, &job, &other),
     };
-    let runner_up = second.map(Job::reference);
+    let runner_up = second.map(|other| other.reference());
     let sink = sink.behind();
     sink.record(now, Kind::Decided { lane, chosen, runner_up, reason, queue_depth, state: state_key });
     if let Some(model) = task.model {

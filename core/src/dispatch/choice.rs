@@ -7,9 +7,9 @@ use crate::trace::{Reason, StateKey};
 use crate::units::LaneId;
 
 /// The job of a task that goes first: the one that has begun, or else the oldest.
-pub(super) fn head<const QUEUE: usize>(task: &TaskState<QUEUE>) -> Option<&Job> {
+pub(super) fn head<const QUEUE: usize>(task: &TaskState<QUEUE>) -> Option<Job> {
     match &task.paused {
-        Some(paused) => Some(&paused.job),
+        Some(paused) => Some(paused.job),
         None => task.waiting.front(),
     }
 }

@@ -7,20 +7,31 @@ use super::Job;
 use crate::time::Instant;
 use crate::units::TaskId;
 
-/// At most `N` jobs, and never more than 65,535: the most that a plan's queue has.
+/// What the jobs of one task that have not begun differ in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    request: u64,
+    arrival: Instant,
+    deadline: Instant,
+}
+
+/// At most `N` jobs of a task, none of which has begun, and never more than 65,535: the most that a plan's queue has.
 #[derive(Clone, Debug)]
 pub(super) struct Queue<const N: usize> {
+    task: TaskId,
     /// Where the oldest job lies.
     first: u16,
     /// How many wait.
     length: u16,
     /// The `length` entries from `first` on, around the end, wait; the others are what was left there.
-    jobs: [Job; N],
+    jobs: [Entry; N],
 }
 
 impl<const N: usize> Queue<N> {
-    /// Nothing waits.
-    pub(super) const EMPTY: Self = Self { first: 0, length: 0, jobs: [NOTHING; N] };
+    /// Nothing waits of this task.
+    pub(super) const fn of(task: TaskId) -> Self {
+        Self { task, first: 0, length: 0, jobs: [NOTHING; N] }
+    }
 
     /// How many jobs wait.
     pub(super) fn len(&self) -> usize {
@@ -28,16 +39,23 @@ impl<const N: usize> Queue<N> {
     }
 
     /// The oldest job.
-    pub(super) fn front(&self) -> Option<&Job> {
-        if self.length > 0 { self.jobs.get(usize::from(self.first)) } else { None }
+    #[inline]
+    pub(super) fn front(&self) -> Option<Job> {
+        if self.length > 0 { self.job(self.first) } else { None }
     }
 
     /// The jobs, the oldest ahead.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Job> {
-        (0..self.length).filter_map(|after| self.jobs.get(usize::from(self.place(after)?)))
+    pub(super) fn iter(&self) -> impl Iterator<Item = Job> {
+        (0..self.length).filter_map(|after| self.job(self.place(after)?))
     }
 
-    /// Puts a job behind all others; `false` where there is no room.
+    #[inline]
+    fn job(&self, place: u16) -> Option<Job> {
+        let Entry { request, arrival, deadline } = *self.jobs.get(usize::from(place))?;
+        Some(Job { task: self.task, request, arrival, deadline, segment: 0 })
+    }
+
+    /// Puts a job of the task that has not begun behind all others; `false` where there is no room.
     #[must_use]
     pub(super) fn push_back(&mut self, job: Job) -> bool {
         let room = usize::from(self.length) < N;
@@ -45,7 +63,7 @@ impl<const N: usize> Queue<N> {
             return false;
         };
         let Some(entry) = self.jobs.get_mut(usize::from(place)) else { return false };
-        *entry = job;
+        *entry = Entry { request: job.request, arrival: job.arrival, deadline: job.deadline };
         self.length = longer;
         true
     }
@@ -71,24 +89,27 @@ impl<const N: usize> Queue<N> {
 }
 
 /// What an entry holds before its first job.
-const NOTHING: Job = Job { task: TaskId(0), request: 0, arrival: Instant::START, deadline: Instant::START, segment: 0 };
+const NOTHING: Entry = Entry { request: 0, arrival: Instant::START, deadline: Instant::START };
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "a test stops at an overflow")]
 mod tests {
     extern crate std;
 
-    use super::{Job, NOTHING, Queue};
+    use super::{Job, Queue};
+    use crate::time::Instant;
+    use crate::units::TaskId;
     use std::sync::Mutex;
 
     fn job(request: u64) -> Job {
-        Job { request, ..NOTHING }
+        let deadline = Instant::from_ns(request + 9);
+        Job { task: TaskId(7), request, arrival: Instant::from_ns(request), deadline, segment: 0 }
     }
 
     /// Every order of pushes and pops up to 12 steps, beside plain arithmetic: what waits is always a run of numbers.
     fn exhaust<const N: usize>() {
         for steps in 0_u32..1 << 12 {
-            let mut queue = Queue::<N>::EMPTY;
+            let mut queue = Queue::<N>::of(TaskId(7));
             let (mut oldest, mut next) = (0, 0);
             for step in 0..12 {
                 if steps >> step & 1 == 1 {
@@ -99,11 +120,8 @@ mod tests {
                     queue.pop_front();
                     oldest += u64::from(oldest < next);
                 }
-                assert!(
-                    queue.iter().map(|job| job.request).eq(oldest..next),
-                    "{N} entries, steps {steps:012b}, {step}"
-                );
-                assert_eq!(queue.front().map(|job| job.request), (oldest < next).then_some(oldest));
+                assert!(queue.iter().eq((oldest..next).map(job)), "{N} entries, steps {steps:012b}, {step}");
+                assert_eq!(queue.front(), (oldest < next).then(|| job(oldest)));
                 assert_eq!(u64::try_from(queue.len()).unwrap(), next - oldest);
             }
         }
@@ -121,12 +139,12 @@ mod tests {
     #[test]
     fn a_ring_longer_than_any_plan_s_queue_refuses_what_it_cannot_count() {
         // Too large for a thread's stack.
-        static QUEUE: Mutex<Queue<65_540>> = Mutex::new(Queue::EMPTY);
+        static QUEUE: Mutex<Queue<65_540>> = Mutex::new(Queue::of(TaskId(7)));
         let mut queue = QUEUE.lock().unwrap();
         assert!((0..65_535).all(|request| queue.push_back(job(request))));
         assert!(!queue.push_back(job(65_535)));
         (0..40_000).for_each(|_| queue.pop_front());
         assert!((65_535..105_535).all(|request| queue.push_back(job(request))), "around the end");
-        assert!(queue.iter().map(|job| job.request).eq(40_000..105_535));
+        assert!(queue.iter().eq((40_000..105_535).map(job)));
     }
 }

@@ -8,7 +8,7 @@
 
 use super::mode::{self, Change};
 use super::pressure::Held;
-use super::queue::Queue;
+use super::queue::{Entry, Queue};
 use super::ready::{MOST_TASKS, Ready};
 use super::tournament::{self, NEVER};
 use super::{Job, choice, table};
@@ -53,12 +53,12 @@ pub(super) struct TaskState<const QUEUE: usize> {
 }
 
 impl<const QUEUE: usize> TaskState<QUEUE> {
-    fn new(task: Option<&TaskDesc>) -> Self {
+    fn new(id: usize, task: Option<&TaskDesc>) -> Self {
         Self {
             next: task.map_or(NEVER, |task| Instant::from_ns(task.phase.as_ns())),
             digest: 0,
             paused: None,
-            waiting: Queue::EMPTY,
+            waiting: Queue::of(TaskId(u16::try_from(id).unwrap_or(u16::MAX))),
             rank: 0,
             deferred: 0,
             follower: None,
@@ -195,7 +195,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             return Err(WrongSize);
         }
         let mut tasks: [TaskState<QUEUE>; TASKS] =
-            core::array::from_fn(|index| TaskState::new(system.tasks.get(index)));
+            core::array::from_fn(|index| TaskState::new(index, system.tasks.get(index)));
         for slot in system.lanes.iter().flat_map(|lane| lane.slots) {
             if let Some(own) = tasks.get_mut(slot.task.index()) {
                 own.has_slots = true;
@@ -302,7 +302,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
     /// The jobs of a task that wait, the one that goes first ahead.
     pub fn waiting(&self, task: TaskId) -> impl Iterator<Item = Job> {
         let own = self.tasks.get(task.index());
-        own.into_iter().flat_map(|own| own.paused.iter().map(|paused| &paused.job).chain(own.waiting.iter())).copied()
+        own.into_iter().flat_map(|own| own.paused.iter().map(|paused| paused.job).chain(own.waiting.iter()))
     }
 
     /// The job that a lane runs.
@@ -336,7 +336,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
             return;
         };
         let head = choice::head(own);
-        let (digest, after) = head.map_or((0, NEVER), |job| (choice::digest(own, job), job.deadline));
+        let (digest, after) = head.map_or((0, NEVER), |job| (choice::digest(own, &job), job.deadline));
         lane.digest = lane.digest.wrapping_sub(own.digest).wrapping_add(digest);
         own.digest = digest;
         let Some(deadline) = self.deadlines.get_mut(usize::from(own.rank)) else { return };
@@ -444,12 +444,12 @@ fn rank<const QUEUE: usize>(system: &SystemDesc, tasks: &[TaskState<QUEUE>], id:
 /// The size of a [`State`] in bytes on the machine that asks: what the dispatcher needs of memory, besides its ring of trace
 /// records. `None` where that exceeds the machine's range.
 ///
-/// A queue has one [`Job`] an entry, and each task two instants and three numbers of 16 bits in the indexes; the sum is a multiple of the alignment.
+/// A queue has three numbers of 64 bits an entry, and each task two instants and three numbers of 16 bits in the indexes; the sum is a multiple of the alignment.
 #[must_use]
 pub const fn state_bytes(tasks: usize, lanes: usize, queue: usize) -> Option<usize> {
     const INDEXES: usize = 2 * size_of::<Instant>() + 3 * size_of::<u16>();
-    let Some(fixed) = size_of::<TaskState<1>>().checked_sub(size_of::<Job>()) else { return None };
-    let Some(waiting) = size_of::<Job>().checked_mul(queue) else { return None };
+    let Some(fixed) = size_of::<TaskState<1>>().checked_sub(size_of::<Entry>()) else { return None };
+    let Some(waiting) = size_of::<Entry>().checked_mul(queue) else { return None };
     let Some(task) = fixed.checked_add(waiting) else { return None };
     let Some(task) = task.checked_add(INDEXES) else { return None };
     let (Some(tasks), Some(lanes)) = (task.checked_mul(tasks), size_of::<LaneState>().checked_mul(lanes)) else {

@@ -114,7 +114,7 @@ pub(super) fn due<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         }
         let id = desc.slots.get(place.slot)?.task;
         let task = system.tasks.get(id.index())?;
-        let in_time = |job: &&Job| job.arrival.checked_add(task.jitter).is_some_and(|seen| seen <= at);
+        let in_time = |job: &Job| job.arrival.checked_add(task.jitter).is_some_and(|seen| seen <= at);
         let job = state.tasks.get(id.index()).and_then(head).filter(in_time);
         if job.is_none() && at == now {
             // It may still come at this instant.
@@ -139,7 +139,7 @@ pub(super) fn in_gap<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     let id = state.first_of_gaps(lane)?;
     let (task, own) = (system.tasks.get(id.index())?, state.lanes.get(lane.index())?);
     let job = state.tasks.get(id.index()).and_then(head)?;
-    let length = own.overhead.checked_add(segment_length(task, job).unwrap_or(task.wcet))?;
+    let length = own.overhead.checked_add(segment_length(task, &job).unwrap_or(task.wcet))?;
     let next = own.table.instant(system.lanes.get(lane.index())?)?;
     now.checked_add(length).filter(|end| *end <= next).map(|_| id)
 }
