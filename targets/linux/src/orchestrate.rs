@@ -25,7 +25,7 @@ use crate::lane::{Done, Fault, LaneLink};
 use crate::modes::Modes;
 use crate::pressure::Pressure;
 use crate::pulse::Pulse;
-use crate::stall::{Guard, Stall};
+use crate::stall::Guard;
 use crate::steal::{StealReader, StealSamples};
 use crate::steps::{StepReport, Steps, allowed};
 use crate::submissions::Submissions;
