@@ -43,22 +43,40 @@ pub(super) fn judge(system: &System, layout: &Layout) -> Vec<Finding> {
 
 fn exceeded(system: &System, layout: &Layout, task: &Task) -> Option<Finding> {
     let (budget, span) = task.memory.as_ref()?;
-    let position = task.model?;
-    let (model, placement) = (system.models.get(position)?, layout.models.get(position)?);
-    let taken = Taken::of(model, placement);
-    let is_measured = model.segments.iter().any(|segment| segment.memory == MemoryControl::Measured);
-    let (why, help) = match (is_measured, taken.sum()) {
-        (true, _) => (
-            "allocates where it likes: nothing refuses what is beyond a budget".to_owned(),
+    let models: Vec<(&Model, Taken)> = stages(system, task).filter_map(|stage| taken(system, layout, stage)).collect();
+    let sum = models.iter().fold(0, |sum: u64, (_, taken)| sum.saturating_add(taken.sum()));
+    let is_measured = |model: &Model| model.segments.iter().any(|segment| segment.memory == MemoryControl::Measured);
+    let (why, help) = if let Some((model, _)) = models.iter().find(|(model, _)| is_measured(model)) {
+        (
+            format!("`{}` allocates where it likes: nothing refuses what is beyond a budget", model.name),
             "leave out the budget, or use a model whose memory is planned or capped".to_owned(),
-        ),
-        (false, sum) if sum > budget.0 => {
-            let why = format!("takes {sum} bytes, and the task may take {} bytes", budget.0);
-            (why, format!("grant the task {sum} bytes, or use a smaller model"))
-        }
-        (false, _) => return None,
+        )
+    } else if sum > budget.0 {
+        let why = format!("takes {sum} bytes, and the task may take {} bytes", budget.0);
+        (why, format!("grant the task {sum} bytes, or use a smaller model"))
+    } else {
+        return None;
     };
-    let message = format!("the model `{}` of task `{}` {why}", model.name, task.name);
-    let finding = Finding::error(Code::MemoryBudget, message).at(&system.file, span.clone(), "this budget");
-    Some(finding.also(&system.file, model.span.clone(), taken.to_string()).help(help))
+    let what = if models.len() > 1 { "what the stages run" } else { "the model" };
+    let message = format!("{what} of task `{}` {why}", task.name);
+    let mut finding = Finding::error(Code::MemoryBudget, message).at(&system.file, span.clone(), "this budget");
+    for (model, taken) in &models {
+        finding = finding.also(&system.file, model.span.clone(), taken.to_string());
+    }
+    Some(finding.help(help))
+}
+
+/// A task and the stages that follow it, in their order.
+fn stages<'a>(system: &'a System, first: &'a Task) -> impl Iterator<Item = &'a Task> {
+    let position = |task: &Task| system.tasks.iter().position(|other| std::ptr::eq(other, task));
+    std::iter::successors(Some(first), move |task| {
+        let before = position(task)?;
+        system.tasks.iter().find(|other| other.after == Some(before))
+    })
+}
+
+/// What the model of one of the tasks takes.
+fn taken<'a>(system: &'a System, layout: &Layout, task: &Task) -> Option<(&'a Model, Taken)> {
+    let model = system.models.get(task.model?)?;
+    Some((model, Taken::of(model, layout.models.get(task.model?)?)))
 }

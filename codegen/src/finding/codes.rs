@@ -222,6 +222,9 @@ codes! {
         "With on-overrun = fail-domain and a budget below the WCET an execution that the analysis permits may end all that a domain \
          does. From then on no task of it delivers anything, so a chain through it has no reaction and no age. With a budget that is \
          the WCET the domain fails only beyond every assumption.";
+    StagesInDomains = "AEG164", "the stages of a task lie in different fault domains",
+        "A job goes from stage to stage, and one that has failed hands nothing on. So all stages of a task lie in one process: the \
+         domain that the task names, or else that of its models.";
 
     TaskInNoMode = "AEG165", "a task is in no mode",
         "Once a manifest has modes, a task is released in those that name it. One that none names would never run, and \

@@ -132,15 +132,13 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
     let task_models: Vec<_> = raw.tasks.iter().map(|task| find(task.model.as_ref(), "model", &models)).collect();
     let model_domains: Vec<_> =
         raw.models.iter().map(|model| find(model.domain.as_ref(), "domain", &domains)).collect();
-    let mut task_domains: Vec<Option<usize>> = Vec::new();
-    for (task, model) in raw.tasks.iter().zip(&task_models) {
-        // Stages have their models' domains, or all their task's, which is looked up once.
-        let own = match task.after {
-            _ if task.has_model => None,
-            Some(before) => task_domains.get(before).copied().flatten(),
-            None => find(task.domain.as_ref(), "domain", &domains),
-        };
-        task_domains.push(own.or_else(|| model_domains.get((*model)?).copied().flatten()));
+    let mut task_domains: Vec<Option<usize>> = vec![None; raw.tasks.len()];
+    for member in &raw.members {
+        // All stages have their task's domain, which is looked up once, or else that of the first model that has one.
+        let of_model = |task: usize| model_domains.get(task_models.get(task).copied().flatten()?).copied().flatten();
+        let own = raw.tasks.get(member.tasks.start).and_then(|task| find(task.domain.as_ref(), "domain", &domains));
+        let own = own.or_else(|| member.tasks.clone().find_map(of_model));
+        task_domains.get_mut(member.tasks.clone()).into_iter().for_each(|stages| stages.fill(own));
     }
     let modes: Vec<_> = raw.modes.iter().map(|mode| mode.name.get_ref().as_str()).collect();
     let answers = |task: &Task| {

@@ -230,7 +230,9 @@ fn defer<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         let earliest = Instant::from_ns(planned.as_ns().saturating_sub(most.as_ns()));
         return Err(Refused::TooManyDeferred { earliest });
     }
-    let are_some = state.tasks.get(id.index()).is_some_and(|own| own.deferred > 0);
+    // The last that is deferred; what of them is due by now is released below.
+    let last = earliest.as_ns().checked_sub(task.period.as_ns()).map(Instant::from_ns);
+    let are_some = state.tasks.get(id.index()).is_some_and(|own| own.deferred > 0) && last > Some(now);
     if are_some && planned > earliest {
         // They are one period apart, without gaps.
         return Err(Refused::TooEarly { earliest });

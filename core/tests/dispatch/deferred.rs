@@ -62,6 +62,33 @@ fn what_comes_too_early_arrives_a_period_after_the_last_one_and_its_deadline_cou
 }
 
 #[test]
+fn what_is_submitted_when_all_that_is_deferred_is_due_arrives_after_it() {
+    let mut bench = bench(FP, [deferring()]);
+    bench.submit(0, 0);
+    bench.complete(0, 0, 1);
+    bench.submit(0, 2);
+    bench.seen();
+    // The step that releases what was deferred to 10 is late, and this one comes first.
+    bench.submit(0, 30);
+    assert_eq!(arrived(&mut bench), [10, 30]);
+    // So it is for one of several; what is still to come keeps its place.
+    bench.complete(0, 30, 31);
+    bench.complete(0, 31, 32);
+    bench.submit(0, 33);
+    bench.submit(0, 34);
+    assert_eq!(
+        bench.seen().into_iter().filter(|kind| matches!(kind, Kind::Deferred { .. })).count(),
+        2,
+        "to 40 and 50"
+    );
+    bench.refuses(arriving(65), 45, Refused::TooEarly { earliest: at(60) });
+    bench.submit(0, 65);
+    let seen = bench.seen();
+    let full = Kind::Rejected { task: TaskId(0), arrival: at(65), count: 1 };
+    assert!(seen.contains(&full), "two wait that came before it: {seen:?}");
+}
+
+#[test]
 fn as_many_are_deferred_as_the_queue_is_long_and_more_are_told_when() {
     let mut bench = bench(FP, [deferring()]);
     bench.submit(0, 0);

@@ -2,7 +2,7 @@
 //! as the module `changes` says. What cannot be done is refused there and then, by a look-up, with the reason.
 
 use crate::bell::Bell;
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use aegis_core::desc::SystemDesc;
 use aegis_core::{ErrorClass, TaskId};
 use std::sync::{Arc, OnceLock};
@@ -22,6 +22,9 @@ pub enum AdmissionError {
     /// The task is not admitted. Transient: it can be dismissed once it is.
     #[error("task number {} is not admitted", .0.0)]
     NotAdmitted(TaskId),
+    /// The task's fault domain has failed. Permanent: nothing starts it again in this run.
+    #[error("the fault domain of task number {} has failed", .0.0)]
+    DomainFailed(TaskId),
     /// What was asked for before is not done yet: the thread changes one thing a second. Transient: ask again.
     #[error("another task is about to be admitted or dismissed")]
     Pending,
@@ -36,7 +39,7 @@ impl AdmissionError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::AlreadyAdmitted(_) | Self::NotAdmitted(_) | Self::Pending | Self::NotRunning => ErrorClass::Transient,
-            Self::Unknown(_) | Self::NotOptional(_) => ErrorClass::Permanent,
+            Self::Unknown(_) | Self::NotOptional(_) | Self::DomainFailed(_) => ErrorClass::Permanent,
         }
     }
 }
@@ -46,6 +49,10 @@ impl AdmissionError {
 pub struct Admissions {
     /// For each task whether it is admitted, as far as the orchestration thread has told; `None` where it is not optional.
     tasks: Box<[Option<AtomicBool>]>,
+    /// For each task the bit of its fault domain; none where it lies in none.
+    domains: Box<[u64]>,
+    /// A bit for each domain that has failed.
+    failed: AtomicU64,
     bell: OnceLock<Arc<Bell>>,
     /// What is asked for and not done yet: see [`number`]; 0: nothing.
     asked: AtomicU32,
@@ -58,7 +65,9 @@ impl Admissions {
         let has_modes = !system.modes.is_empty();
         let task = |optional: bool| (optional && !has_modes).then(|| AtomicBool::new(false));
         let tasks = system.tasks.iter().map(|desc| task(desc.optional)).collect();
-        Arc::new(Self { tasks, bell: OnceLock::new(), asked: AtomicU32::new(0) })
+        let domains = system.tasks.iter().map(|desc| desc.domain.map_or(0, crate::domains::bit)).collect();
+        let (failed, asked) = (AtomicU64::new(0), AtomicU32::new(0));
+        Arc::new(Self { tasks, domains, failed, bell: OnceLock::new(), asked })
     }
 
     /// From now on requests are taken; the bell wakes who takes them.
@@ -97,6 +106,10 @@ impl Admissions {
         let own = self.tasks.get(task.index()).ok_or(AdmissionError::Unknown(task))?;
         let admitted = own.as_ref().ok_or(AdmissionError::NotOptional(task))?;
         let bell = self.bell.get().ok_or(AdmissionError::NotRunning)?;
+        let domain = self.domains.get(task.index()).copied().unwrap_or(0);
+        if admits && self.failed.load(Ordering::Acquire) & domain != 0 {
+            return Err(AdmissionError::DomainFailed(task));
+        }
         let free = self.asked.compare_exchange(0, TAKEN, Ordering::AcqRel, Ordering::Acquire);
         free.map_err(|_| AdmissionError::Pending)?;
         // Whatever was asked for before is done, so this is what holds.
@@ -120,6 +133,11 @@ impl Admissions {
         let number = self.asked.load(Ordering::Acquire);
         let place = number.checked_sub(1).filter(|_| number != TAKEN)?;
         Some((TaskId(u16::try_from(place / 2).ok()?), place % 2 == 1))
+    }
+
+    /// These domains have failed: nothing of their tasks is admitted any more.
+    pub(crate) fn fail(&self, domains: u64) {
+        self.failed.store(domains, Ordering::Release);
     }
 
     /// What was asked for is done.

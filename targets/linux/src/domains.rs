@@ -2,7 +2,7 @@
 //! know and tells all others.
 //!
 //! ```text
-//!  fail ─▶ failed already, or said so already? ─▶ nothing to do, nobody wakes
+//!  fail ─▶ failed already? ─▶ nothing to do, nobody wakes
 //!       ─▶ bell ─▶ orchestration thread: Event::Fail ─▶ told ─▶ submissions refused, no output hook of its tasks begins
 //!  an overrun, a miss, a failed job ───────────────────▲
 //! ```
@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 /// Why a domain is not given up. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DomainError {
-    /// The plan has no such domain: permanent, the application was written for another plan.
+    /// The plan has no such domain, or none of its tasks lies in it: permanent, the application was written for another plan.
     #[error("the plan has no fault domain number {}", .0.0)]
     Unknown(DomainId),
     /// The vehicle has not begun to run: transient, say it again once it does.
@@ -30,7 +30,8 @@ pub enum DomainError {
 /// What the application's threads, the lanes and the orchestration thread share.
 #[derive(Debug)]
 pub struct Domains {
-    count: usize,
+    /// A bit for each domain that a task with a model lies in: the analysis has a term for the failure of each of these.
+    known: u64,
     bell: OnceLock<Arc<Bell>>,
     /// A bit for each domain that was said to have failed, and is still to be looked at.
     asked: AtomicU64,
@@ -39,7 +40,7 @@ pub struct Domains {
 }
 
 /// A domain's bit; none for one that no plan has.
-fn bit(domain: DomainId) -> u64 {
+pub(crate) fn bit(domain: DomainId) -> u64 {
     1_u64.checked_shl(u32::from(domain.0)).unwrap_or(0)
 }
 
@@ -48,7 +49,9 @@ impl Domains {
     #[must_use]
     pub fn new(system: &SystemDesc) -> Arc<Self> {
         let (asked, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { count: system.domains.len(), bell: OnceLock::new(), asked, failed })
+        let with_models = system.tasks.iter().filter(|task| task.model.is_some());
+        let known = with_models.filter_map(|task| task.domain).fold(0, |known, domain| known | bit(domain));
+        Arc::new(Self { known, bell: OnceLock::new(), asked, failed })
     }
 
     /// From now on failures are taken; the bell wakes who takes them.
@@ -62,12 +65,13 @@ impl Domains {
     /// # Errors
     /// [`DomainError`].
     pub fn fail(&self, domain: DomainId) -> Result<(), DomainError> {
-        if domain.index() >= self.count {
+        if self.known & bit(domain) == 0 {
             return Err(DomainError::Unknown(domain));
         }
         let bell = self.bell.get().ok_or(DomainError::NotRunning)?;
-        let before = self.asked.fetch_or(bit(domain), Ordering::AcqRel);
-        if (before | self.failed.load(Ordering::Acquire)) & bit(domain) == 0 {
+        if self.failed.load(Ordering::Acquire) & bit(domain) == 0 {
+            self.asked.fetch_or(bit(domain), Ordering::AcqRel);
+            // Also for who said so just before and has not rung yet.
             bell.ring();
         }
         Ok(())
@@ -121,13 +125,16 @@ mod tests {
     use crate::bell::Bell;
     use crate::fixture;
     use aegis_core::DomainId;
-    use aegis_core::desc::{DomainDesc, SystemDesc};
+    use aegis_core::desc::{DomainDesc, SystemDesc, TaskDesc};
     use std::sync::Arc;
 
     #[test]
     fn a_failure_is_taken_once_and_told_to_whom_it_concerns() {
         let domains = &[DomainDesc { name: "vision" }, DomainDesc { name: "maps" }];
-        let domains = Domains::new(&SystemDesc { domains, ..*fixture::system(&[(10, 1)]) });
+        let base = fixture::system(&[(10, 1)]);
+        let tasks = vec![TaskDesc { domain: Some(DomainId(1)), ..base.tasks[0] }].leak();
+        let domains = Domains::new(&SystemDesc { domains, tasks, ..*base });
+        assert_eq!(domains.fail(DomainId(0)), Err(DomainError::Unknown(DomainId(0))), "nothing lies in it");
         assert_eq!(domains.fail(DomainId(2)), Err(DomainError::Unknown(DomainId(2))));
         assert_eq!(domains.fail(DomainId(64)), Err(DomainError::Unknown(DomainId(64))));
         assert_eq!(domains.fail(DomainId(1)), Err(DomainError::NotRunning));

@@ -243,7 +243,11 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             Some(Change::Mode(mode)) => self.step(Event::Mode { mode }, now)?,
             Some(Change::Admission(task, admits)) => {
                 let event = if admits { Event::Admit { task } } else { Event::Dismiss { task } };
-                self.step(event, now)?;
+                let admits = match self.step(event, now) {
+                    // Asked for before it was told that the task's domain has failed: it stays as it is.
+                    Err(Broken::Refused(Refused::DomainFailed { .. })) => !admits,
+                    done => done.map(|()| admits)?,
+                };
                 self.setup.submissions.take_of(task, admits);
                 self.changes.has_admitted(task, admits);
             }
@@ -296,30 +300,42 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
     fn take_submissions(&mut self) -> Result<(), Broken> {
         let mut from = 0;
         while let Some((task, arrival)) = self.setup.submissions.take(from) {
-            from = task.index().saturating_add(1);
+            let defers = self.setup.system.tasks.get(task.index()).is_some_and(|task| task.defers);
             if self.end.is_some_and(|end| arrival >= end) {
+                // All that follow of the task do, too.
+                from = task.index().saturating_add(usize::from(!defers));
+                self.report.dropped = self.report.dropped.saturating_add(u64::from(defers));
                 continue;
             }
+            from = task.index().saturating_add(1);
             let now = self.setup.clock.now();
             self.note_submission(task, now.saturating_since(arrival));
             match self.step(Event::Submit { task, arrival }, now) {
-                // Accepted while submitters were being told that the task's mode is left, or stamped before it was left and seen
-                // after it was gone back to.
-                Err(Broken::Refused(Refused::NotInMode { .. } | Refused::TooEarly { .. }))
-                    if self.state.mode().is_some() =>
+                // Accepted while submitters were being told that the task's mode is left, that it is dismissed, or that its domain
+                // has failed.
+                Err(Broken::Refused(
+                    Refused::NotInMode { .. } | Refused::NotAdmitted { .. } | Refused::DomainFailed { .. },
+                )) => self.report.dropped = self.report.dropped.saturating_add(1),
+                // Stamped before the mode was left, or the task dismissed, and seen after it was gone back to, or admitted again.
+                Err(Broken::Refused(Refused::TooEarly { .. } | Refused::TooManyDeferred { .. }))
+                    if self.may_be_stale(task) =>
                 {
                     self.report.dropped = self.report.dropped.saturating_add(1);
                 }
-                // Accepted while submitters were being told.
-                Err(Broken::Refused(Refused::DomainFailed { .. })) => {}
-                // Likewise, of a task that was just being dismissed.
-                Err(Broken::Refused(Refused::NotAdmitted { .. })) => {
+                // What such a stamp was moved to lies after the end.
+                Err(Broken::Refused(Refused::NotSubmittable { .. })) if self.end.is_some() && defers => {
                     self.report.dropped = self.report.dropped.saturating_add(1);
                 }
                 other => other?,
             }
         }
         Ok(())
+    }
+
+    /// Whether a submission of a task may be older than when the task began to release jobs again.
+    fn may_be_stale(&self, task: aegis_core::TaskId) -> bool {
+        let is_optional = self.setup.system.tasks.get(task.index()).is_some_and(|task| task.optional);
+        self.state.mode().is_some() || is_optional
     }
 
     /// A submission is seen as late as the bell's wake-up is: where its lane was idle, that opened the busy interval.
@@ -415,6 +431,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             self.failed = self.state.failed_domains();
             self.setup.domains.tell(self.failed);
             self.setup.submissions.fail(self.failed);
+            self.setup.admissions.fail(self.failed);
         }
         for (position, job) in start.iter().enumerate() {
             let Some(job) = job else { continue };

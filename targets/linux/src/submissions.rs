@@ -16,8 +16,9 @@
 //! step a period for each task, and where it defers as many more at first as its queue is long. Each turn takes at most one of a
 //! task, which is a term of the analysis.
 //!
-//! Planned arrivals of a task that wait for the orchestration thread are a period apart: so a slot holds the first of them, and the
-//! earliest arrival after the last, and says how many by these two.
+//! Planned arrivals of a task that wait for the orchestration thread are a period apart: so a slot holds the first of them and their
+//! number. Threads that submit exclude each other, by refusing; none of them ever keeps the orchestration thread from taking what was
+//! accepted before it looked.
 //!
 //! The orchestration thread tells the end of the run as soon as it is known. A thread may have taken its stamp, at that end or
 //! later, while it was being told: that arrival is accepted here, and dropped there. So is one that comes while the failure of its
@@ -25,7 +26,7 @@
 
 use crate::bell::Bell;
 use crate::clock::Clock;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use aegis_core::desc::{Release, SystemDesc};
 use aegis_core::{ErrorClass, Instant, LevelId, ModeId, TaskId};
 use std::sync::{Arc, OnceLock};
@@ -105,8 +106,12 @@ struct Slot {
     ahead: Option<u64>,
     /// When the next arrival is taken.
     next: AtomicU64,
-    /// The first arrival that waits, plus one; 0: none; [`TAKEN`]: a thread is about to say.
-    waiting: AtomicU64,
+    /// Whether a thread is about to submit: one at a time. Who takes does not look at it.
+    submitting: AtomicBool,
+    /// How many arrivals wait: at most one of a task that does not defer. Of others they are a period apart, the first of them at
+    /// `first`, also while who takes moves on: it puts `first` to the following one before it counts one less.
+    waiting: AtomicU32,
+    first: AtomicU64,
     /// Whether the level of memory pressure that holds sheds or rejects the task.
     withheld: AtomicBool,
     /// Whether the task releases no jobs in the mode that holds, or in the one that is gone to.
@@ -114,9 +119,6 @@ struct Slot {
     /// Whether the task is optional and not admitted.
     dismissed: AtomicBool,
 }
-
-/// A slot that a submitting thread has, or the one that takes.
-const TAKEN: u64 = u64::MAX;
 
 /// What the application's threads and the orchestration thread share.
 #[derive(Debug)]
@@ -141,7 +143,9 @@ impl Submissions {
             }),
             ahead: task.defers.then(|| task.period.as_ns().saturating_mul(u64::from(task.queue))),
             next: AtomicU64::new(0),
-            waiting: AtomicU64::new(0),
+            submitting: AtomicBool::new(false),
+            waiting: AtomicU32::new(0),
+            first: AtomicU64::new(0),
             withheld: AtomicBool::new(false),
             out_of_mode: AtomicBool::new(false),
             dismissed: AtomicBool::new(task.optional && system.modes.is_empty()),
@@ -173,31 +177,33 @@ impl Submissions {
         let period = slot.period.ok_or(unknown)?;
         let (clock, bell) = self.running.get().ok_or(SubmitError::NotRunning)?;
         self.planned(slot, clock)?;
-        // One thread at a time has the slot; whoever comes meanwhile is as if it had come while the arrival waits.
-        let waiting = slot.waiting.load(Ordering::Acquire);
-        if waiting == TAKEN || (waiting != 0 && slot.ahead.is_none()) {
+        // Whoever comes while another thread submits is as if it had come while that one's arrival waits.
+        let free = slot.submitting.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire);
+        free.map_err(|_| SubmitError::Busy)?;
+        let arrival = self.put(slot, clock, period);
+        slot.submitting.store(false, Ordering::Release);
+        if arrival.is_ok() {
+            bell.ring();
+        }
+        arrival
+    }
+
+    /// Lets an arrival wait; only one thread at a time does.
+    fn put(&self, slot: &Slot, clock: &Clock, period: u64) -> Result<Instant, SubmitError> {
+        let (now, arrival) = self.planned(slot, clock)?;
+        if slot.waiting.load(Ordering::Acquire) == 0 {
+            slot.first.store(arrival.as_ns(), Ordering::Release);
+            slot.next.store(arrival.as_ns().saturating_add(period), Ordering::Release);
+            slot.waiting.store(1, Ordering::Release);
+        } else if slot.ahead.is_some() && arrival > now {
+            // Deferred to a period after the last one, so it follows what waits, or what waited until just now.
+            slot.next.store(arrival.as_ns().saturating_add(period), Ordering::Release);
+            slot.waiting.fetch_add(1, Ordering::AcqRel);
+        } else {
+            // Behind one that waits an arrival can only be deferred; where it need not be, that one waits for longer than a period.
             return Err(SubmitError::Busy);
         }
-        let free = slot.waiting.compare_exchange(waiting, TAKEN, Ordering::AcqRel, Ordering::Acquire);
-        free.map_err(|_| SubmitError::Busy)?;
-        let planned = self.planned(slot, clock).and_then(|(now, arrival)| {
-            // Behind one that waits an arrival can only be deferred; where it need not be, that one waits for longer than a period.
-            let follows = waiting == 0 || arrival > now;
-            if follows { Ok(arrival) } else { Err(SubmitError::Busy) }
-        });
-        let Ok(arrival) = planned else {
-            slot.waiting.store(waiting, Ordering::Release);
-            if waiting != 0 {
-                // Who takes may have looked meanwhile.
-                bell.ring();
-            }
-            return planned;
-        };
-        slot.next.store(arrival.as_ns().saturating_add(period), Ordering::Release);
-        let first = if waiting == 0 { arrival.as_ns().saturating_add(1) } else { waiting };
-        slot.waiting.store(first, Ordering::Release);
-        bell.ring();
-        planned
+        Ok(arrival)
     }
 
     /// The present, and when what is submitted now arrives.
@@ -274,7 +280,8 @@ impl Submissions {
     #[cfg(test)]
     pub(crate) fn wait_with(&self, task: TaskId, arrival: Instant) {
         let slot = self.slots.get(task.index()).unwrap();
-        slot.waiting.store(arrival.as_ns() + 1, Ordering::Release);
+        slot.first.store(arrival.as_ns(), Ordering::Release);
+        slot.waiting.store(1, Ordering::Release);
         self.running.get().unwrap().1.ring();
     }
 
@@ -288,18 +295,13 @@ impl Submissions {
     }
 
     fn take_first(&self, slot: &Slot, period: u64) -> Option<Instant> {
-        let waiting = slot.waiting.load(Ordering::Acquire);
-        let arrival = waiting.checked_sub(1).filter(|_| waiting != TAKEN)?;
-        if slot.ahead.is_none() {
-            slot.waiting.store(0, Ordering::Release);
-            return Some(Instant::from_ns(arrival));
+        if slot.waiting.load(Ordering::Acquire) == 0 {
+            return None;
         }
-        // Who has the slot rings once it gives it back.
-        slot.waiting.compare_exchange(waiting, TAKEN, Ordering::AcqRel, Ordering::Acquire).ok()?;
-        let following = arrival.saturating_add(period);
-        let is_last = slot.next.load(Ordering::Acquire) <= following;
-        slot.waiting.store(if is_last { 0 } else { following.saturating_add(1) }, Ordering::Release);
-        if let (false, Some((_, bell))) = (is_last, self.running.get()) {
+        let arrival = slot.first.load(Ordering::Acquire);
+        slot.first.store(arrival.saturating_add(period), Ordering::Release);
+        let before = slot.waiting.fetch_sub(1, Ordering::AcqRel);
+        if let (true, Some((_, bell))) = (before > 1, self.running.get()) {
             bell.ring();
         }
         Some(Instant::from_ns(arrival))

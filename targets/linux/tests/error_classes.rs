@@ -19,6 +19,7 @@ fn each_refused_submission_says_what_its_caller_can_do() {
         (SubmitError::NotInMode, Transient),
         (SubmitError::NotAdmitted, Transient),
         (SubmitError::NotRunning, Transient),
+        (SubmitError::DomainFailed("vision"), Permanent),
         (SubmitError::Ended, Permanent),
         (SubmitError::NotSubmittable(TaskId(0)), Permanent),
     ];
@@ -39,6 +40,7 @@ fn each_refused_change_and_each_fault_says_what_its_caller_can_do() {
         (AdmissionError::NotOptional(task), Permanent),
         (AdmissionError::AlreadyAdmitted(task), Transient),
         (AdmissionError::NotAdmitted(task), Transient),
+        (AdmissionError::DomainFailed(task), Permanent),
         (AdmissionError::Pending, Transient),
         (AdmissionError::NotRunning, Transient),
     ];

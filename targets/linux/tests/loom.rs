@@ -124,6 +124,7 @@ models! {
     of_two_who_submit_what_is_accepted_is_taken_once_and_a_period_lies_between: submitted;
     of_two_who_submit_too_early_each_is_told_when_it_arrives_and_it_is_taken_so: deferred;
     every_arrival_that_is_deferred_is_rung_for: deferred_and_rung;
+    what_was_accepted_before_a_look_is_taken_by_it_whoever_submits_meanwhile: accepted_before;
     an_arrival_that_is_accepted_is_there_when_the_bell_rings_for_it: rung;
     what_was_asked_for_last_holds_in_the_end: pressed;
     level_and_mode_change_one_after_the_other_and_neither_is_forgotten: changed;
@@ -228,6 +229,18 @@ fn deferred() {
     assert_eq!(taken, told, "in the order in which they arrive");
     assert!(told.windows(2).all(|pair| pair[1].as_ns() >= pair[0].as_ns() + PERIOD), "{told:?}");
     assert!(!told.is_empty());
+}
+
+fn accepted_before() {
+    let (submissions, _bell) = open_for(true);
+    let first = submissions.submit(TASK).unwrap();
+    let own = Arc::clone(&submissions);
+    let meanwhile = thread::spawn(move || own.submit(TASK).ok());
+    let taken: Vec<Instant> = std::iter::from_fn(|| submissions.take(0)).map(|(_, arrival)| arrival).collect();
+    let second = meanwhile.join().unwrap();
+    let rest = std::iter::from_fn(|| submissions.take(0)).map(|(_, arrival)| arrival);
+    assert_eq!(taken.first(), Some(&first));
+    assert!(taken.iter().copied().chain(rest).eq([Some(first), second].into_iter().flatten()));
 }
 
 fn deferred_and_rung() {

@@ -2,12 +2,12 @@
 
 mod common;
 
-use aegis_core::desc::{Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{DomainDesc, Release, SystemDesc, TaskDesc};
 use aegis_core::trace::Kind;
-use aegis_core::{Instant, TaskId};
+use aegis_core::{DomainId, Instant, TaskId};
 use aegis_linux::admissions::AdmissionError;
 use aegis_linux::submissions::SubmitError;
-use common::{Act, Scenario, drive_admitting, fixture};
+use common::{Act, Scenario, drive_admitting, drive_whole, fixture};
 
 /// A task that is always there, an optional one of the timer, and an optional one that the application submits.
 fn system() -> &'static SystemDesc {
@@ -81,4 +81,35 @@ fn what_the_application_admits_arrives_on_its_grid_until_it_is_dismissed() {
     }
     assert!(arrivals.len() > 100, "{}", arrivals.len());
     assert_eq!(ran.stats[2].jobs, 1);
+}
+
+#[test]
+fn a_task_of_a_failed_domain_is_not_admitted_and_the_others_go_on() {
+    let base = system();
+    let mut tasks = base.tasks.to_vec();
+    tasks[1].domain = Some(DomainId(0));
+    tasks[2].domain = Some(DomainId(0));
+    let domains = &[DomainDesc { name: "vision" }];
+    let system = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), domains, ..*base }));
+    let scenario = Scenario { for_ms: Some(2_600), ..Scenario::of(Act::Spin(300)) };
+    let (mut asked, mut after) = (Vec::new(), Vec::new());
+    let ran = drive_whole::<3>(system, scenario, |_, _, _, (domains, admissions)| {
+        let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
+        while admissions.admit(TaskId(1)) == Err(AdmissionError::NotRunning) {
+            sleep(1);
+        }
+        sleep(100);
+        // Done only a second after the last change; the domain fails before.
+        asked.push(admissions.admit(TaskId(2)));
+        domains.fail(DomainId(0)).unwrap();
+        sleep(1_500);
+        after.push((admissions.is_admitted(TaskId(2)), admissions.admit(TaskId(2))));
+        after.push((admissions.is_admitted(TaskId(1)), admissions.dismiss(TaskId(1))));
+    });
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!(asked, [Ok(())]);
+    assert_eq!(after, [(false, Err(AdmissionError::DomainFailed(TaskId(2)))), (true, Ok(()))]);
+    let admitted = ran.records.iter().filter(|record| matches!(record.kind, Kind::TaskAdmitted { .. })).count();
+    assert_eq!((admitted, ran.stats[2].jobs), (1, 0));
+    assert!(ran.stats[0].jobs + ran.stats[0].rejected >= 250, "{:?}", ran.stats[0]);
 }

@@ -138,7 +138,7 @@ fn a_stage_may_have_a_model_with_its_profile_and_lies_in_its_domain() {
     assert!(matches!(&track[1].execution, Execution::Profile(path) if path.get_ref() == "face.toml"));
     assert_eq!((track[1].hooks.as_ns(), track[1].margin_ppm), (1_000_000, 2_000_000));
     let of = |stage: usize| (track[stage].model, track[stage].domain);
-    assert_eq!([of(0), of(1), of(2)], [(None, None), (Some(0), Some(0)), (None, Some(0))]);
+    assert_eq!([of(0), of(1), of(2)], [(None, Some(0)), (Some(0), Some(0)), (None, Some(0))], "all stages lie in one");
 }
 
 #[test]

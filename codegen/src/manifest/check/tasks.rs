@@ -176,7 +176,7 @@ fn need(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
 fn budget(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
     let Some(first) = tasks.first() else { return };
     let name = member.name.get_ref();
-    if let (Some(memory), false) = (&first.budget.memory, first.has_model) {
+    if let (Some(memory), false) = (&first.budget.memory, tasks.iter().any(|task| task.has_model)) {
         let message = format!("the task `{name}` has a budget of memory and no model");
         let finding = Finding::error(Code::KeyConflict, message).at(sink.file, memory.span(), "remove this");
         let finding = finding.also(sink.file, first.span.clone(), "no model");

@@ -152,9 +152,6 @@ pub(super) fn task(name: Spanned<String>, section: &mut Section<'_>) -> Declared
     } else {
         Some(vec![whole])
     };
-    if staged && tasks.iter().flatten().any(|stage| stage.has_model) {
-        section.none_beside("stages", &["domain"], "a stage with a model lies in its model's domain");
-    }
     Declared { name, tasks }
 }
 

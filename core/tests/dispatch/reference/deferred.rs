@@ -41,7 +41,9 @@ impl Reference {
         if planned > now + most {
             return Err(Refused::TooManyDeferred { earliest: Instant::from_ns(planned - most) });
         }
-        if self.deferred[task.index()].is_empty() || planned == earliest { Ok(()) } else { too_early }
+        // What is due comes before.
+        let are_due = self.deferred[task.index()].iter().all(|arrival| *arrival <= now);
+        if are_due || planned == earliest { Ok(()) } else { too_early }
     }
 
     pub(super) fn submit(&mut self, task: TaskId, arrival: u64, now: u64) {

@@ -185,7 +185,8 @@ pub fn drive_admitting<const TASKS: usize>(
     })
 }
 
-fn drive_whole<const TASKS: usize>(
+/// Likewise, of one that does all of that.
+pub fn drive_whole<const TASKS: usize>(
     system: &'static SystemDesc,
     scenario: Scenario,
     application: impl FnOnce(&Submissions, &Pressure, &Modes, (&Domains, &Admissions)) + Send,
