@@ -11,7 +11,7 @@
 //!                                                     or Preempted
 //! ```
 //!
-//! Under [`Answer::AbortJob`](crate::desc::Answer::AbortJob) a job that was measured to be too long leaves its lane for good
+//! Under [`Answer::AbortJob`] a job that was measured to be too long leaves its lane for good
 //! where it would otherwise be paused or hand over to the next stage: `Aborted`. Its lane executes less than planned and
 //! never more. [`Answer::AbortJob`] does so with jobs whose deadline has passed, and drops those that would start after it.
 //!

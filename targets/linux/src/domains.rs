@@ -40,7 +40,7 @@ pub struct Domains {
 }
 
 /// A domain's bit; none for one that no plan has.
-pub(crate) fn bit(domain: DomainId) -> u64 {
+fn bit(domain: DomainId) -> u64 {
     1_u64.checked_shl(u32::from(domain.0)).unwrap_or(0)
 }
 
