@@ -39,10 +39,10 @@ const DISPATCHER: &[Change] = &[
         says: PANIC,
     },
     Change {
-        what: "an index, of a queue's first entry",
+        what: "an index, of a queue's entry",
         file: "core/src/dispatch/queue.rs",
-        from: "self.jobs.get(usize::from(self.first))",
-        to: "Some(&self.jobs[usize::from(self.first)])",
+        from: "*self.jobs.get(usize::from(place))?",
+        to: "self.jobs[usize::from(place)]",
         says: PANIC,
     },
     Change {
@@ -235,5 +235,5 @@ fn core_forbids_what_panics_and_allows_itself_nothing_but_widening() {
             }
         }
     }
-    assert_eq!(allowed, 7, "docs/link-proof.md tells how many there are");
+    assert_eq!(allowed, 8, "docs/link-proof.md tells how many there are");
 }

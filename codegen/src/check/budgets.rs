@@ -46,19 +46,24 @@ fn exceeded(system: &System, layout: &Layout, task: &Task) -> Option<Finding> {
     let models: Vec<(&Model, Taken)> = stages(system, task).filter_map(|stage| taken(system, layout, stage)).collect();
     let sum = models.iter().fold(0, |sum: u64, (_, taken)| sum.saturating_add(taken.sum()));
     let is_measured = |model: &Model| model.segments.iter().any(|segment| segment.memory == MemoryControl::Measured);
-    let (why, help) = if let Some((model, _)) = models.iter().find(|(model, _)| is_measured(model)) {
+    let name = &task.name;
+    let (message, help) = if let Some((model, _)) = models.iter().find(|(model, _)| is_measured(model)) {
         (
-            format!("`{}` allocates where it likes: nothing refuses what is beyond a budget", model.name),
+            format!(
+                "task `{name}` has a budget of memory, but its model `{}` allocates where it likes: nothing refuses more",
+                model.name
+            ),
             "leave out the budget, or use a model whose memory is planned or capped".to_owned(),
         )
     } else if sum > budget.0 {
-        let why = format!("takes {sum} bytes, and the task may take {} bytes", budget.0);
-        (why, format!("grant the task {sum} bytes, or use a smaller model"))
+        let what = if models.len() > 1 { "what the stages run" } else { "the model" };
+        (
+            format!("{what} of task `{name}` takes {sum} bytes, and the task may take {} bytes", budget.0),
+            format!("grant the task {sum} bytes, or use a smaller model"),
+        )
     } else {
         return None;
     };
-    let what = if models.len() > 1 { "what the stages run" } else { "the model" };
-    let message = format!("{what} of task `{}` {why}", task.name);
     let mut finding = Finding::error(Code::MemoryBudget, message).at(&system.file, span.clone(), "this budget");
     for (model, taken) in &models {
         finding = finding.also(&system.file, model.span.clone(), taken.to_string());

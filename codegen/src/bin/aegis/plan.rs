@@ -42,6 +42,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     match arguments.format {
         Format::Json => print(&report.json().map_err(Failure::internal)?),
+        Format::Human if report.models.is_empty() && checked.passes() => {
+            print("no models, so there is no memory to plan\n");
+        }
         Format::Human => print(&memory::text::render(&report)),
     }
     if checked.passes() { Ok(()) } else { Err(Failure::Findings) }

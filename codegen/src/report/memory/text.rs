@@ -10,9 +10,6 @@ use std::fmt::Write as _;
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let mut text = String::new();
-    if report.models.is_empty() {
-        text.push_str("no models, so there is no memory to plan\n");
-    }
     for pool in &report.pools {
         let models: Vec<&ModelView<'_>> = report.models.iter().filter(|model| model.pool == pool.name).collect();
         // Writing to a string does not fail.
