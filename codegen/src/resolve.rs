@@ -10,7 +10,7 @@ use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
 use crate::system::{
-    Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watchdog, changes, thread_waits,
+    Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watch, Watchdog, changes, thread_waits,
 };
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
@@ -142,7 +142,11 @@ impl Resolver<'_> {
                 on_stall: watchdog.on_stall,
                 span: watchdog.timeout.span(),
             }),
-            watch: manifest.watch.clone(),
+            watch: manifest.watch.as_ref().map(|watch| Watch {
+                interval: watch.interval,
+                hold: watch.hold,
+                thresholds: watch.thresholds.clone(),
+            }),
             machine,
             libraries,
             assets: assets.into_iter().collect::<Option<_>>()?,

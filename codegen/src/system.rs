@@ -8,15 +8,13 @@ mod sequence;
 pub use sequence::{Block, Sequence, SequenceError};
 
 use aegis_core::desc::{
-    Answer, BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnStall, Policy, Preemption, TensorLife,
+    Answer, BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnStall, Policy, Preemption, TensorLife, ThresholdDesc,
 };
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ops::Range;
-
-pub use crate::manifest::Watch;
 
 /// A place in the manifest's text, in bytes.
 pub type Span = Range<usize>;
@@ -84,6 +82,17 @@ impl System {
     pub fn shared_name(&self, device: &Device) -> Option<&str> {
         Some(self.devices.get(device.shares?)?.name.as_str())
     }
+}
+
+/// What is watched of the operating system, how often, and what follows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Watch {
+    /// The time between two looks.
+    pub interval: Duration,
+    /// How long what was asked for is held, at least, before something milder is asked for.
+    pub hold: Duration,
+    /// The thresholds of all levels, then those of all modes, each in their order.
+    pub thresholds: Vec<ThresholdDesc>,
 }
 
 /// How the vehicle watches itself.
