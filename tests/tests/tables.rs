@@ -25,38 +25,36 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// The lock of the vehicle in `fixtures/tables/lab.toml`, with the profiles of `fixtures/profiles/valid`.
-fn vehicle() -> Lock {
+/// The vehicles in `fixtures/tables`; together they have one of everything that tables can hold.
+const VEHICLES: [&str; 3] = ["lab", "parts", "modes"];
+
+/// The lock of one of them, with the profiles of `fixtures/profiles/valid`.
+fn lock_of(name: &str) -> Lock {
     let file = fixtures().join("profiles/valid/system.toml");
-    let text = std::fs::read_to_string(fixtures().join("tables/lab.toml")).unwrap();
+    let text = std::fs::read_to_string(fixtures().join(format!("tables/{name}.toml"))).unwrap();
     let checked = check(file.to_str().unwrap(), text, Options::default()).unwrap();
     checked.lock.unwrap_or_else(|| panic!("the vehicle does not pass: {:#?}", checked.findings))
 }
 
-/// The lock of a vehicle with modes, beside which stages and levels do not stand; sources and stalls ask for some of them.
-fn in_modes() -> Lock {
-    let text = include_str!("../../codegen/tests/fixtures/modes.toml");
-    let standing = "[mode.standing]\n";
-    assert_eq!(text.matches(standing).count(), 1);
-    let watched = "when = { memory-full = \"5%\", free-memory = \"256MiB\" }\nuntil = { memory-full = \"0.5%\" }\n";
-    let stall = "[watchdog]\ntimeout = \"1s\"\non-stall = { mode = \"docking\" }\n";
-    let text = text.replace(standing, &format!("{stall}\n{standing}{watched}"));
-    let checked = check("system.toml", text, Options::default()).unwrap();
-    checked.lock.unwrap_or_else(|| panic!("the vehicle does not pass: {:#?}", checked.findings))
+fn tables_of(name: &str) -> String {
+    emit::tables(&lock_of(name)).unwrap()
 }
 
 #[test]
-fn the_vehicle_has_one_of_everything() {
-    let plan = vehicle().plan;
-    let lane = |name: &str| plan.lanes.iter().find(|lane| lane.name == name).unwrap();
+fn the_vehicles_have_one_of_everything() {
+    let [lab, parts, modes] = VEHICLES.map(|name| lock_of(name).plan);
+    assert!(lab.models.len() == 2 && lab.pools.len() == 1 && lab.levels.len() == 1);
+    let lane = |name: &str| parts.lanes.iter().find(|lane| lane.name == name).unwrap();
     assert_eq!((lane("main").preemption.as_str(), lane("side").policy.as_str()), ("segments", "edf"));
     assert!(lane("side").points_ns.len() > 1 && lane("table").slots.len() == 3);
-    assert!(plan.tasks.iter().any(|task| task.segments_ns.len() == 3));
-    assert!(plan.tasks.iter().any(|task| task.stage.is_some()));
-    assert!(plan.models.len() == 3 && plan.pools.len() == 1);
+    assert!(parts.tasks.iter().any(|task| task.segments_ns.len() == 3));
+    assert!(parts.tasks.iter().any(|task| task.stage.is_some()));
+    assert!(parts.tasks.iter().any(|task| task.optional) && parts.tasks.iter().any(|task| task.defers));
+    assert!(parts.domains.len() == 1 && parts.tasks.iter().any(|task| task.on_failure == "fail-domain"));
+    assert!(modes.modes.len() == 2 && modes.watch.is_some() && modes.watchdog.is_some());
 }
 
-/// The vehicle's tables, with the tool's version taken out: a release must not change them.
+/// Tables, with the tool's version taken out: a release must not change them.
 fn stable(text: &str) -> String {
     text.replace(aegis_codegen::lock::TOOL, "aegis")
 }
@@ -64,21 +62,24 @@ fn stable(text: &str) -> String {
 #[test]
 fn the_vehicles_tables_are_as_expected() {
     let mut goldens = Goldens::default();
-    goldens.compare(&fixtures().join("tables/lab.rs"), &stable(&emit::tables(&vehicle()).unwrap()));
-    goldens.compare(&fixtures().join("tables/modes.rs"), &stable(&emit::tables(&in_modes()).unwrap()));
+    for name in VEHICLES {
+        goldens.compare(&fixtures().join(format!("tables/{name}.rs")), &stable(&tables_of(name)));
+    }
     goldens.finish();
 }
 
 #[test]
 fn the_same_lock_gives_the_same_bytes_and_nothing_of_the_machine() {
-    let tables = emit::tables(&vehicle()).unwrap();
-    assert_eq!(tables, emit::tables(&vehicle()).unwrap());
-    assert!(!tables.contains(env!("CARGO_MANIFEST_DIR")), "no absolute paths");
+    for name in VEHICLES {
+        let tables = tables_of(name);
+        assert_eq!(tables, tables_of(name));
+        assert!(!tables.contains(env!("CARGO_MANIFEST_DIR")), "no absolute paths");
+    }
 }
 
 #[test]
 fn generated_paths_are_absolute() {
-    let tables = emit::tables(&vehicle()).unwrap();
+    let tables = VEHICLES.map(tables_of).concat();
     for (at, _) in tables.match_indices("aegis_core").chain(tables.match_indices("core::")) {
         let before = &tables[..at];
         assert!(before.ends_with("::") || before.ends_with("aegis_"), "{}", &tables[at..at + 40]);
@@ -89,20 +90,23 @@ fn generated_paths_are_absolute() {
 fn rustfmt_would_change_nothing_but_line_breaks() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("formatted");
     std::fs::create_dir_all(&folder).unwrap();
-    let (file, tables) = (folder.join("plan.rs"), emit::tables(&vehicle()).unwrap());
-    std::fs::write(&file, &tables).unwrap();
     // Not with the project's own wide lines, but as a user's rustfmt does it.
     std::fs::write(folder.join("rustfmt.toml"), "").unwrap();
-    let output =
-        match Command::new("rustfmt").args(["--edition", "2024", "--emit", "stdout", "--quiet"]).arg(&file).output() {
+    for name in VEHICLES {
+        let (file, tables) = (folder.join(format!("{name}.rs")), tables_of(name));
+        std::fs::write(&file, &tables).unwrap();
+        let mut rustfmt = Command::new("rustfmt");
+        let output = match rustfmt.args(["--edition", "2024", "--emit", "stdout", "--quiet"]).arg(&file).output() {
             Ok(output) => output,
             Err(error) => return println!("skipped: rustfmt cannot be started: {error}"),
         };
-    let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let tokens = |text: &str| text.replace(|c: char| c.is_whitespace() || c == ',', "");
-    assert_eq!(tokens(&shown), tokens(&tables));
-    println!("rustfmt would break {} lines otherwise", shown.lines().filter(|line| !tables.contains(line)).count());
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let tokens = |text: &str| text.replace(|c: char| c.is_whitespace() || c == ',', "");
+        assert_eq!(tokens(&shown), tokens(&tables));
+        let others = shown.lines().filter(|line| !tables.contains(line)).count();
+        println!("rustfmt would break {others} lines of {name} otherwise");
+    }
 }
 
 /// A crate with one binary for each case, compiled against the core beside this package.
@@ -185,23 +189,30 @@ fn too_long_for_rustc() -> String {
 
 #[test]
 fn rustc_accepts_good_tables_and_names_what_is_wrong_with_others() {
-    let good = emit::tables(&vehicle()).unwrap();
+    let [good, parts, modes] = VEHICLES.map(tables_of);
     let layout = |number: u32| format!("TABLE_LAYOUT_{number}");
     let first = "certificate: ::aegis_core::desc::Certificate::FixedPriority";
     let bound = "a certificate does not re-prove its response bound";
     let queue = changed(&good, "queue: 1", "queue: 1", "queue: 0");
-    let modes = emit::tables(&in_modes()).unwrap();
     let (whole, proven) = modes.split_at(modes.find("    modes: &[").unwrap());
+    // Only one mode has it, so the system's bound is that mode's.
+    let (before, of_lanes) = modes.split_at(whole.len() + proven.find("name: \"lanes\"").unwrap());
     let of_modes = "a bound is not the greatest of the modes'";
     let cases: Vec<(&str, String, Option<&str>)> = vec![
         ("modes", modes.clone(), None),
         (
             "mode_response",
             format!("{whole}{}", one_less(proven, "response_bound: ::aegis_core::Duration::from_ns")),
+            Some(bound),
+        ),
+        (
+            "mode_greater",
+            format!("{before}{}", one_more(of_lanes, "response_bound: ::aegis_core::Duration::from_ns")),
             Some(of_modes),
         ),
         ("mode_leaves", one_less(&modes, "leaves: ::aegis_core::Duration::from_ns"), Some(of_modes)),
         ("good", good.clone(), None),
+        ("parts", parts.clone(), None),
         (
             "blocking",
             one_more(&changed(&good, first, "blocking", "blocking"), "blocking: ::aegis_core::Duration::from_ns"),
@@ -221,12 +232,12 @@ fn rustc_accepts_good_tables_and_names_what_is_wrong_with_others() {
             changed(&good, "lane: ", "LaneId(0)", "LaneId(7)"),
             Some("an index of the plan points outside its table"),
         ),
-        ("points", one_less(&good, "finish: ::aegis_core::Duration::from_ns"), Some("the points of an EDF lane")),
-        ("slots", one_more(&good, "::aegis_core::desc::Slot {"), Some(bound)),
-        ("stage", one_less(&good, "latest: ::aegis_core::Duration::from_ns"), Some(bound)),
+        ("points", one_less(&parts, "finish: ::aegis_core::Duration::from_ns"), Some("the points of an EDF lane")),
+        ("slots", one_more(&parts, "::aegis_core::desc::Slot {"), Some(bound)),
+        ("stage", one_less(&parts, "latest: ::aegis_core::Duration::from_ns"), Some(bound)),
         (
             "segments",
-            changed(&good, "name: \"track.2\"", "from_ns(1000000)", "from_ns(1000001)"),
+            changed(&parts, "name: \"track.2\"", "from_ns(1000000)", "from_ns(1000001)"),
             Some("an index of the plan points outside its table"),
         ),
         ("memory", one_more(&good, "at: ::aegis_core::ByteOffset"), Some("memory overlaps")),

@@ -1,7 +1,7 @@
 //! `aegis verify`: the checker that ships in the vehicle, applied to a lock.
 
 use crate::{Failure, Outcome, print, read};
-use aegis_codegen::lock::Lock;
+use aegis_codegen::lock::{Lock, Refused};
 use aegis_codegen::{emit, tables};
 use aegis_core::desc::SystemDesc;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,7 @@ pub(crate) fn proven(path: &Path, manifest: Option<&Path>) -> Result<&'static Sy
         Failure::Findings
     };
     let lock = Lock::read(path).map_err(|error| match error {
-        aegis_codegen::lock::Refused::Missing(_) | aegis_codegen::lock::Refused::Unreadable { .. } => {
-            Failure::input(error)
-        }
+        Refused::Missing(_) | Refused::Unreadable { .. } | Refused::Malformed { .. } => Failure::input(error),
         other => refused(&other),
     })?;
     if let Some(file) = manifest {
