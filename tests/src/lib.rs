@@ -27,3 +27,4 @@ pub mod pipelines;
 pub mod planned;
 pub mod replay;
 pub mod simulate;
+pub mod two_lanes;

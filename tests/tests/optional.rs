@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 use aegis_codegen::analysis::Load;
-use aegis_codegen::check::{Checked, Options, check};
+use aegis_codegen::check::Checked;
 use aegis_codegen::system::{System, Task};
 use aegis_codegen::tables;
 use aegis_core::desc::{LaneDesc, Policy, Release, StageDesc, SystemDesc, TaskDesc};
@@ -13,27 +13,10 @@ use aegis_core::verify::{Violation, verify};
 use aegis_core::{Duration, TaskId};
 use aegis_tests::planned::{lane, plan, system, task};
 use aegis_tests::simulate::{Spent, World, arrivals, run_beside};
-
-const TWO_LANES: &str = "\
-system = { name = \"lab\", policy = \"rate-monotonic\" }
-lane.main = { kind = \"cpu\", core = 1, dispatch-overhead = \"20us\", wakeup-latency = \"50us\" }
-lane.side = { kind = \"cpu\", core = 2, dispatch-overhead = \"7us\", wakeup-latency = \"50us\" }
-task.steer = { lane = \"main\", period = \"10ms\", wcet = \"2ms\" }
-task.ask = { lane = \"side\", period = \"40ms\", wcet = \"8ms\" }
-task.tell = { lane = \"side\", period = \"60ms\", wcet = \"8ms\" }
-";
-
-fn checked(text: &str) -> Checked {
-    let checked = check("system.toml", text.to_owned(), Options { exact: true, ..Options::default() }).unwrap();
-    assert!(checked.passes(), "{:#?}", checked.findings);
-    checked
-}
+use aegis_tests::two_lanes::{TWO_LANES, checked, waits};
 
 #[test]
 fn an_event_waits_for_an_admission_and_the_exact_analysis_leaves_the_lane_out() {
-    let waits = |checked: &Checked| -> Vec<u64> {
-        checked.resolved.as_ref().unwrap().system.lanes.iter().map(|lane| lane.thread_wait.as_ns()).collect()
-    };
     let exact = |checked: &Checked| {
         let analysis = checked.analysis.as_ref().unwrap();
         analysis.tasks.iter().map(|task| task.exact.is_some()).collect::<Vec<_>>()

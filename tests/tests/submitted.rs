@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 use aegis_codegen::analysis::Load;
-use aegis_codegen::check::{Checked, Options, check};
+use aegis_codegen::check::Checked;
 use aegis_codegen::system::{System, Task};
 use aegis_codegen::tables;
 use aegis_core::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
@@ -14,32 +14,15 @@ use aegis_core::verify::{Violation, verify};
 use aegis_core::{Instant, TaskId};
 use aegis_tests::planned::{lane, plan, system, task};
 use aegis_tests::simulate::{Spent, Submission, World, run};
+use aegis_tests::two_lanes::{TWO_LANES, checked, waits};
 use std::collections::HashSet;
-
-const TWO_LANES: &str = "\
-system = { name = \"lab\", policy = \"rate-monotonic\" }
-lane.main = { kind = \"cpu\", core = 1, dispatch-overhead = \"20us\", wakeup-latency = \"50us\" }
-lane.side = { kind = \"cpu\", core = 2, dispatch-overhead = \"7us\", wakeup-latency = \"50us\" }
-task.steer = { lane = \"main\", period = \"10ms\", wcet = \"2ms\" }
-task.ask = { lane = \"side\", period = \"40ms\", wcet = \"8ms\" }
-task.tell = { lane = \"side\", period = \"60ms\", wcet = \"8ms\" }
-";
-
-fn checked(text: String) -> Checked {
-    let checked = check("system.toml", text, Options { exact: true, ..Options::default() }).unwrap();
-    assert!(checked.passes(), "{:#?}", checked.findings);
-    checked
-}
 
 #[test]
 fn each_lane_waits_for_a_submission_of_each_such_task() {
-    let waits = |checked: &Checked| -> Vec<u64> {
-        checked.resolved.as_ref().unwrap().system.lanes.iter().map(|lane| lane.thread_wait.as_ns()).collect()
-    };
     // The other lane's overhead twice, for what happens there.
-    let periodic = checked(TWO_LANES.to_owned());
+    let periodic = checked(TWO_LANES);
     assert_eq!(waits(&periodic), [14_000, 40_000]);
-    let submitted = checked(TWO_LANES.replace("wcet = \"8ms\"", "wcet = \"8ms\", release = \"submitted\""));
+    let submitted = checked(&TWO_LANES.replace("wcet = \"8ms\"", "wcet = \"8ms\", release = \"submitted\""));
     // And two submissions of tasks on the second lane, on that lane too.
     assert_eq!(waits(&submitted), [28_000, 54_000]);
     let bound = |checked: &Checked, task: usize| checked.analysis.as_ref().unwrap().tasks[task].bound().unwrap();
@@ -55,7 +38,7 @@ fn each_lane_waits_for_a_submission_of_each_such_task() {
 #[test]
 fn the_table_says_so_and_the_dispatcher_takes_them_a_period_apart() {
     let lock = checked(
-        TWO_LANES.replace("wcet = \"8ms\" }\ntask.tell", "wcet = \"8ms\", release = \"submitted\" }\ntask.tell"),
+        &TWO_LANES.replace("wcet = \"8ms\" }\ntask.tell", "wcet = \"8ms\", release = \"submitted\" }\ntask.tell"),
     )
     .lock;
     let lock = lock.unwrap();
@@ -75,7 +58,7 @@ fn the_table_says_so_and_the_dispatcher_takes_them_a_period_apart() {
 #[test]
 fn a_lock_says_that_a_task_defers_and_the_dispatcher_does() {
     let early = "wcet = \"8ms\", release = \"submitted\", early = \"defer\" }\ntask.tell";
-    let lock = checked(TWO_LANES.replace("wcet = \"8ms\" }\ntask.tell", early)).lock.unwrap();
+    let lock = checked(&TWO_LANES.replace("wcet = \"8ms\" }\ntask.tell", early)).lock.unwrap();
     assert!(lock.text().unwrap().contains("submitted = true\ndefers = true\n"));
     let system = tables::leak(&lock).unwrap();
     assert_eq!(system.tasks.iter().map(|task| task.defers).collect::<Vec<_>>(), [false, true, false]);

@@ -17,8 +17,8 @@
 //! Both hold for any L and s that pass, so nothing has to be the least solution.
 
 use super::table::{end, slots_of, task_of};
-use super::terms::{Count, add, arrivals, arrivals_cost, cost, jitter, last, longest};
-use crate::desc::{LaneDesc, Release, Slot, SystemDesc, TaskDesc};
+use super::terms::{Count, add, arrivals, arrivals_cost, cost, fills_gaps, jitter, last, longest, more_important_cost};
+use crate::desc::{LaneDesc, Slot, SystemDesc, TaskDesc};
 use crate::time::Duration;
 
 /// Puts one task's certificate into the conditions.
@@ -45,7 +45,7 @@ pub(super) const fn holds(
     let Some(asked) = add(blocks, arrivals_cost(lane, task, busy, Count::Within)) else {
         return false;
     };
-    match add(asked, more_important(system, lane, task, busy, Count::Within)) {
+    match add(asked, more_important_cost(system, lane, task, busy, Count::Within)) {
         Some(asked) if give(system, lane, piece, busy, asked) => {}
         _ => return false,
     }
@@ -71,7 +71,7 @@ pub(super) const fn holds(
         let Some(asked) = add(earlier, blocks.checked_add(1)) else {
             return false;
         };
-        match add(asked, more_important(system, lane, task, start, Count::UpTo)) {
+        match add(asked, more_important_cost(system, lane, task, start, Count::UpTo)) {
             Some(asked) if give(system, lane, piece, length, asked) => {}
             _ => return false,
         }
@@ -90,34 +90,6 @@ pub(super) const fn holds(
         left = rest;
     }
     instances > 0 && q == instances && worst == task.response_bound.as_ns()
-}
-
-/// Whether a task of a time-triggered lane has to prove that it has no slots.
-const fn fills_gaps(task: &TaskDesc) -> bool {
-    matches!(task.release, Release::Submitted) && task.stage.is_none()
-}
-
-/// What the more important tasks of the gaps ask for in a window.
-const fn more_important(
-    system: &SystemDesc,
-    lane: &LaneDesc,
-    task: &TaskDesc,
-    length: u64,
-    count: Count,
-) -> Option<u64> {
-    let mut sum: u64 = 0;
-    let mut others = system.tasks;
-    while let [other, rest @ ..] = others {
-        let goes_before = other.priority.is_more_important_than(task.priority);
-        if other.lane.0 == task.lane.0 && fills_gaps(other) && goes_before {
-            let Some(added) = add(sum, arrivals_cost(lane, other, length, count)) else {
-                return None;
-            };
-            sum = added;
-        }
-        others = rest;
-    }
-    Some(sum)
 }
 
 /// The longest segment of the task and the more important ones, and for how long one of a less important task can have the lane

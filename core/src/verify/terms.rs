@@ -1,6 +1,6 @@
 //! The terms that the recurrences share: arrivals in a window, a job's cost and pieces, blocking.
 
-use crate::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
+use crate::desc::{LaneDesc, Policy, Preemption, Release, SystemDesc, TaskDesc};
 use crate::time::Duration;
 
 /// Which arrivals count: those within a half-open window of the given length, or also one at its end.
@@ -35,7 +35,12 @@ pub(super) const fn arrivals_cost(lane: &LaneDesc, task: &TaskDesc, length: u64,
     jobs.checked_mul(cost)
 }
 
-/// What the lane's more important tasks ask for in a window.
+/// Whether a task of a time-triggered lane has to prove that it has no slots: its jobs run in the gaps.
+pub(super) const fn fills_gaps(task: &TaskDesc) -> bool {
+    matches!(task.release, Release::Submitted) && task.stage.is_none()
+}
+
+/// What the lane's more important tasks ask for in a window; on a time-triggered lane those in its gaps, where priorities decide.
 pub(super) const fn more_important_cost(
     system: &SystemDesc,
     lane: &LaneDesc,
@@ -46,7 +51,8 @@ pub(super) const fn more_important_cost(
     let mut sum: u64 = 0;
     let mut others = system.tasks;
     while let [other, rest @ ..] = others {
-        if other.lane.0 == task.lane.0 && other.priority.is_more_important_than(task.priority) {
+        let has_slots = matches!(lane.policy, Policy::TimeTriggered) && !fills_gaps(other);
+        if other.lane.0 == task.lane.0 && !has_slots && other.priority.is_more_important_than(task.priority) {
             let Some(added) = add(sum, arrivals_cost(lane, other, length, count)) else {
                 return None;
             };
