@@ -424,11 +424,11 @@ pub fn changes(has_changes: bool, domains: impl Iterator<Item = Option<usize>>) 
     domains.flatten().collect::<BTreeSet<usize>>().len().saturating_add(usize::from(has_changes))
 }
 
-/// Whether no more than one change of level can delay an event that waits so long: the level changes at most once in
-/// [`BETWEEN_LEVELS`], so an event that waits for less meets one change at most.
+/// Whether no more than one change of the level, the mode or what is admitted can delay an event that waits so long: they come at most
+/// once in [`BETWEEN_LEVELS`], so an event that waits for less meets one at most.
 #[must_use]
-pub fn one_change_is_enough(thread_wait: Duration, has_levels: bool) -> bool {
-    !has_levels || thread_wait < BETWEEN_LEVELS
+pub fn one_change_is_enough(thread_wait: Duration, has_changes: bool) -> bool {
+    !has_changes || thread_wait < BETWEEN_LEVELS
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use aegis_codegen::check::{Checked, Options, check};
+use aegis_codegen::finding::Code;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,27 @@ fn shared() -> tempfile::TempDir {
     let idle = "\n[pressure.idle]\nreject = [\"listen\"]\ncompact = true\n";
     std::fs::write(&manifest, text + idle).unwrap();
     folder
+}
+
+/// The findings of the vehicle whose cut model's task may take so many bytes.
+fn with_budget(bytes: u64) -> Vec<String> {
+    let folder = cut();
+    let manifest = folder.path().join("system.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let own = "budget = { time = \"8ms\" }";
+    assert!(text.contains(own), "{text}");
+    std::fs::write(&manifest, text.replace(own, &format!("budget = {{ memory = \"{bytes}B\" }}"))).unwrap();
+    let findings = checked(folder.path()).findings.into_iter().filter(|finding| finding.code == Code::MemoryBudget);
+    findings.map(|finding| finding.message).collect()
+}
+
+#[test]
+fn a_budget_of_memory_counts_what_segments_carry_and_the_largest_scratch_once() {
+    // Weights; what loading keeps and the third segment's first two requests, in blocks of 64 bytes; input, output, carried.
+    let takes = 3 * 9000 + 3 * 128 + (30_016 + 20_032) + (9216 + 8 + 24_000 + 5000);
+    assert_eq!(with_budget(takes), [""; 0]);
+    let refused = format!("the model of task `read` takes {takes} bytes, and the task may take {} bytes", takes - 1);
+    assert_eq!(with_budget(takes - 1), [refused]);
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -11,9 +11,10 @@
 //!                                                     or Preempted
 //! ```
 //!
-//! Under [`Answer::AbortJob`] a job that was measured to be too long leaves its lane for good
-//! where it would otherwise be paused or hand over to the next stage: `Aborted`. Its lane executes less than planned and
-//! never more. [`Answer::AbortJob`] does so with jobs whose deadline has passed, and drops those that would start after it.
+//! Under [`Answer::AbortJob`] a job leaves its lane for good where it would otherwise be paused or hand over to the next stage:
+//! `Aborted`. As the answer to an overrun it does so with a job that was measured to be too long, as the answer to a miss with one
+//! whose deadline has passed; of these, jobs that would start after it are dropped, too. The lane executes less than planned and never
+//! more.
 //!
 //! Two budgets are watched while a segment runs: what is left of its job's, and, where the job has several segments, the
 //! segment's own length, since that is what the analysis lets others wait. Each is recorded once, as soon as a step comes after its

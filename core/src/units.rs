@@ -29,6 +29,19 @@ id!(LevelId, "levels of memory pressure");
 id!(ModeId, "modes");
 id!(DomainId, "fault domains");
 
+impl DomainId {
+    /// The bit that stands for the domain in a set of them; none for a position that no plan has, from 64 on.
+    #[must_use]
+    pub const fn bit(self) -> u64 {
+        // Widening.
+        #[allow(clippy::as_conversions)]
+        match 1_u64.checked_shl(self.0 as u32) {
+            Some(bit) => bit,
+            None => 0,
+        }
+    }
+}
+
 /// A fixed priority: 0 is the most important.
 ///
 /// There is no `Ord`, because "less" reads as "less important" to one half of all people and as "smaller

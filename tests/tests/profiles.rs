@@ -188,6 +188,26 @@ const CASES: &[Case] = &[
         &[Code::MemoryBudget],
     ),
     (
+        "memory-budget-exceeded-by-what-the-stages-run",
+        &[
+            (
+                MANIFEST,
+                "lane = \"main\"\nmodel = \"sign\"\nperiod = \"100ms\"",
+                Some(
+                    "period = \"100ms\"\nstages = [{ lane = \"main\", model = \"sign\", profile = \"profiles/sign.toml\" }, { lane = \"side\", model = \"voice\", profile = \"profiles/voice.toml\" }]",
+                ),
+            ),
+            (
+                MANIFEST,
+                "profile = \"profiles/sign.toml\"\nbudget = { time = \"8ms\" }",
+                Some("budget = { memory = \"275000B\" }"),
+            ),
+            (MANIFEST, "model = \"voice\"\nperiod", Some("wcet = \"1ms\"\nperiod")),
+            (MANIFEST, "deadline = \"10ms\"\nprofile = \"profiles/voice.toml\"", Some("deadline = \"10ms\"")),
+        ],
+        &[Code::MemoryBudget],
+    ),
+    (
         "memory-budget-of-a-model-that-is-measured",
         &[
             (MANIFEST, "[task.see]", Some("[task.see]\nbudget = { memory = \"1MiB\" }")),

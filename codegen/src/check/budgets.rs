@@ -1,7 +1,7 @@
 //! What tasks may take of memory, compared with what the plan grants.
 
 use crate::finding::{Code, Finding};
-use crate::memory::{self, Layout, Placement};
+use crate::memory::{Layout, Placement};
 use crate::system::{Model, System, Task};
 use aegis_core::desc::MemoryControl;
 
@@ -19,7 +19,7 @@ impl Taken {
         Self {
             weights: model.weights().map_or(u64::MAX, |weights| weights.0),
             kept: kept.fold(0, u64::saturating_add),
-            tensors: memory::bound_bytes(model).0,
+            tensors: model.all_tensors().fold(0, |sum, tensor| sum.saturating_add(tensor.size.0)),
             scratch: placement.segments.iter().map(|segment| segment.scratch_bytes.0).max().unwrap_or(0),
         }
     }
@@ -32,21 +32,24 @@ impl Taken {
 impl std::fmt::Display for Taken {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { weights, kept, tensors, scratch } = self;
-        write!(formatter, "weights {weights}, kept {kept}, inputs and outputs {tensors}, scratch {scratch} bytes")
+        write!(formatter, "weights {weights}, kept {kept}, tensors {tensors}, scratch {scratch} bytes")
     }
 }
 
 /// Findings of the tasks whose models take more than the tasks may, or of whose models nobody can say what they take.
 pub(super) fn judge(system: &System, layout: &Layout) -> Vec<Finding> {
-    system.tasks.iter().filter_map(|task| exceeded(system, layout, task)).collect()
+    system.tasks.iter().enumerate().filter_map(|(position, task)| exceeded(system, layout, position, task)).collect()
 }
 
-fn exceeded(system: &System, layout: &Layout, task: &Task) -> Option<Finding> {
+fn exceeded(system: &System, layout: &Layout, position: usize, task: &Task) -> Option<Finding> {
     let (budget, span) = task.memory.as_ref()?;
-    let models: Vec<(&Model, Taken)> = stages(system, task).filter_map(|stage| taken(system, layout, stage)).collect();
+    let models: Vec<(&Model, Taken)> =
+        stages(system, position).filter_map(|stage| taken(system, layout, stage)).collect();
     let sum = models.iter().fold(0, |sum: u64, (_, taken)| sum.saturating_add(taken.sum()));
     let is_measured = |model: &Model| model.segments.iter().any(|segment| segment.memory == MemoryControl::Measured);
-    let name = &task.name;
+    // A staged task's name is that of its first stage without the number.
+    let name =
+        if models.len() > 1 { task.name.rsplit_once('.').map_or(&*task.name, |(name, _)| name) } else { &task.name };
     let (message, help) = if let Some((model, _)) = models.iter().find(|(model, _)| is_measured(model)) {
         (
             format!(
@@ -56,9 +59,10 @@ fn exceeded(system: &System, layout: &Layout, task: &Task) -> Option<Finding> {
             "leave out the budget, or use a model whose memory is planned or capped".to_owned(),
         )
     } else if sum > budget.0 {
-        let what = if models.len() > 1 { "what the stages run" } else { "the model" };
+        let what = if models.len() > 1 { "the stages' models" } else { "the model" };
+        let takes = if models.len() > 1 { "take" } else { "takes" };
         (
-            format!("{what} of task `{name}` takes {sum} bytes, and the task may take {} bytes", budget.0),
+            format!("{what} of task `{name}` {takes} {sum} bytes, and the task may take {} bytes", budget.0),
             format!("grant the task {sum} bytes, or use a smaller model"),
         )
     } else {
@@ -72,12 +76,9 @@ fn exceeded(system: &System, layout: &Layout, task: &Task) -> Option<Finding> {
 }
 
 /// A task and the stages that follow it, in their order.
-fn stages<'a>(system: &'a System, first: &'a Task) -> impl Iterator<Item = &'a Task> {
-    let position = |task: &Task| system.tasks.iter().position(|other| std::ptr::eq(other, task));
-    std::iter::successors(Some(first), move |task| {
-        let before = position(task)?;
-        system.tasks.iter().find(|other| other.after == Some(before))
-    })
+fn stages(system: &System, first: usize) -> impl Iterator<Item = &Task> {
+    let next = |before: &usize| system.tasks.iter().position(|other| other.after == Some(*before));
+    std::iter::successors(Some(first), next).filter_map(|position| system.tasks.get(position))
 }
 
 /// What the model of one of the tasks takes.

@@ -74,8 +74,8 @@ codes! {
         "In generated Rust code a hyphen becomes an underscore, so two names that differ only in these would \
          become one constant, and so does the point in the name of a stage, such as `detect.1`. Rename one of them.";
     UnknownReference = "AEG103", "a name refers to nothing",
-        "Tasks name their lane and model, lanes name their device, tasks and models their domain, chains, pressure levels and modes their tasks, \
-         the answers to overruns, misses and stalls their mode, \
+        "Tasks name their lane and model, lanes name their device, tasks and models their domain, chains, pressure levels and modes their \
+         tasks, the answers to overruns, misses, failed jobs and stalls their mode, \
          devices the one whose memory they share. The named table must exist in the same manifest, under exactly this name.";
     BadTime = "AEG104", "a time cannot be read",
         "A time is a string of a decimal number and a unit without a space: \"33ms\", \"1.5ms\", \"250us\". The \
@@ -210,10 +210,11 @@ codes! {
         "With on-overrun = abort-job and a budget below the WCET a job that the analysis permits may end without what is left of \
          it, and so may the next one. A chain's reaction and age count on each of its tasks delivering every period, so no \
          bound exists. With a budget that is the WCET only a job beyond every assumption is aborted.";
-    WaitsForLevels = "AEG161", "an event may wait for longer than level of memory pressure and mode stay as they are",
-        "A change of the level of memory pressure or of the mode is a step of the orchestration thread, and every bound counts one \
-         of them before each event. They change at most once a second, so an event that may wait for the thread a second or longer could meet two. The wait is \
-         the sum of the dispatch overheads of the other lanes and of what else the thread does: lower these.";
+    WaitsForLevels = "AEG161", "an event may wait for longer than level, mode and what is admitted stay as they are",
+        "A change of the level of memory pressure, of the mode, or of what is admitted is a step of the orchestration thread, and \
+         every bound counts one of them before each event. They come at most once a second, so an event that may wait for the \
+         thread a second or longer could meet two. The wait is the sum of the dispatch overheads of the other lanes and of what \
+         else the thread does: lower these.";
 
     NoDomainToFail = "AEG162", "a task without a domain would have its domain fail",
         "The answer fail-domain ends all that a fault domain does, for the rest of the run. A task that lies in no domain, itself or by \
@@ -256,8 +257,8 @@ codes! {
          Without a `when` that they belong to neither has an effect, so one of the two was forgotten.";
 
     IdleMode = "AEG173", "a change of the mode that would change nothing",
-        "Two modes with the same tasks are one: going from one to the other stops nothing and begins nothing. And an overrun or a \
-         miss of a task that only one mode has comes while that mode holds, so an answer that asks for it does no more than \
+        "Two modes with the same tasks are one: going from one to the other stops nothing and begins nothing. And an overrun, a \
+         miss or a failed job of a task that only one mode has comes while that mode holds, so an answer that asks for it does no more than \
          `continue`. Something else was meant, or nothing is to be done.";
 
     OptionalRefused = "AEG174", "an optional task is where its arrivals are counted on",
@@ -343,9 +344,9 @@ codes! {
          below others, or beside a larger one of its lane, leaves nothing there, unless the level compacts; and a level \
          that compacts moves nothing where no lower layout was found that copies can reach without destroying contents. The \
          tasks that it names stop all the same.";
-    MemoryBudget = "AEG310", "a task's model takes more memory than its budget",
-        "`budget = { memory = … }` says how much of its device a task's model may take in all: its weights, what loading it \
-         keeps, its inputs, outputs and carried tensors, and its largest scratch. The plan grants exactly that and the \
+    MemoryBudget = "AEG310", "what a task runs takes more memory than its budget",
+        "`budget = { memory = … }` says how much of its device a task's model, or the models of its stages, may take in all: \
+         weights, what loading keeps, inputs, outputs and carried tensors, and each one's largest scratch. The plan grants exactly that and the \
          vehicle refuses every request beyond the plan, so the budget is compared with the plan. Of a model that is only \
          `measured` the vehicle refuses nothing, so it cannot have such a budget.";
 

@@ -32,7 +32,7 @@ pub mod solver;
 pub use levels::{LevelLayout, LevelPool};
 pub use sequence::SequencePlan;
 
-use crate::system::{Mode, Model, Segment, System};
+use crate::system::{Mode, Segment, System};
 use aegis_core::desc::{ALIGNMENT, MemoryControl, Preemption};
 use aegis_core::units::{ByteOffset, Bytes, Priority};
 
@@ -263,10 +263,4 @@ fn goes_before(system: &System, first: Home, second: Home) -> bool {
 /// A size rounded up to the alignment.
 fn aligned(size: Bytes) -> Option<u64> {
     size.0.checked_next_multiple_of(ALIGNMENT.0)
-}
-
-/// The bytes of a model's inputs and outputs.
-#[must_use]
-pub fn bound_bytes(model: &Model) -> Bytes {
-    Bytes(model.inputs.iter().chain(&model.outputs).fold(0, |sum: u64, tensor| sum.saturating_add(tensor.size.0)))
 }

@@ -23,6 +23,8 @@ struct Summary {
     memory: Vec<Pool>,
     steps: Steps,
     modes: Option<Modes>,
+    #[serde(default)]
+    dropped_submissions: u64,
     watched: Option<Vec<Watched>>,
     domains: Vec<Domain>,
     trace: Trace,
@@ -110,7 +112,6 @@ struct Modes {
     late: u64,
     longest_ns: u64,
     bound_ns: u64,
-    dropped: u64,
 }
 
 #[derive(Deserialize)]

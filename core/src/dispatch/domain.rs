@@ -23,11 +23,6 @@ use crate::time::Instant;
 use crate::trace::{Cause, JobRef, Kind, Sink};
 use crate::units::{DomainId, TaskId};
 
-/// A domain's bit; none where a plan can have no such domain.
-fn bit(domain: DomainId) -> u64 {
-    if domain.index() < MOST_DOMAINS { 1_u64.rotate_left(u32::from(domain.0)) } else { 0 }
-}
-
 /// Whether a domain can be told to fail.
 pub(super) fn check(system: &SystemDesc, domain: DomainId) -> Result<(), Refused> {
     if domain.index() < system.domains.len().min(MOST_DOMAINS) {
@@ -46,7 +41,7 @@ pub(super) fn failed<const TASKS: usize, const LANES: usize, const QUEUE: usize>
     if state.common.failed == 0 {
         return None;
     }
-    task.domain.filter(|domain| state.common.failed & bit(*domain) != 0)
+    task.domain.filter(|domain| state.common.failed & domain.bit() != 0)
 }
 
 /// The domain of the job's task fails because of the job.
@@ -74,10 +69,10 @@ pub(super) fn fail<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     now: Instant,
     sink: &mut impl Sink,
 ) {
-    if check(system, domain).is_err() || state.common.failed & bit(domain) != 0 {
+    if check(system, domain).is_err() || state.common.failed & domain.bit() != 0 {
         return;
     }
-    state.common.failed |= bit(domain);
+    state.common.failed |= domain.bit();
     state.common.may_settle = true;
     sink.record(now, Kind::DomainFailed { domain, cause, job });
     let mut id = 0_u16;

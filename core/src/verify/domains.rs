@@ -50,13 +50,8 @@ pub(super) const fn processes(system: &SystemDesc) -> u64 {
     let mut bits: u64 = 0;
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {
-        if let (Some(domain), Some(_)) = (task.domain, task.model)
-            && domain.index() < MOST_DOMAINS
-        {
-            // Widening.
-            #[allow(clippy::as_conversions)]
-            let bit = 1_u64.rotate_left(domain.0 as u32);
-            bits |= bit;
+        if let (Some(domain), Some(_)) = (task.domain, task.model) {
+            bits |= domain.bit();
         }
         tasks = rest;
     }

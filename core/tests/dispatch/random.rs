@@ -338,6 +338,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "in-gap",
     ]);
     for what in wanted {
+        // It takes a task that is submitted, defers, has something deferred, and is then dismissed or left by its mode.
         let least = if what == "forgone" { least / 3 } else { least };
         assert!(counts.0.get(what).is_some_and(|count| *count >= least), "{what}: {counts:?}");
     }

@@ -65,8 +65,7 @@ impl Admissions {
         let has_modes = !system.modes.is_empty();
         let task = |optional: bool| (optional && !has_modes).then(|| AtomicBool::new(false));
         let tasks = system.tasks.iter().map(|desc| task(desc.optional)).collect();
-        let bit = |domain: DomainId| 1_u64.checked_shl(u32::from(domain.0)).unwrap_or(0);
-        let domains = system.tasks.iter().map(|desc| desc.domain.map_or(0, bit)).collect();
+        let domains = system.tasks.iter().map(|desc| desc.domain.map_or(0, DomainId::bit)).collect();
         let (failed, asked) = (AtomicU64::new(0), AtomicU32::new(0));
         Arc::new(Self { tasks, domains, failed, bell: OnceLock::new(), asked })
     }

@@ -186,11 +186,13 @@ pub(crate) struct Changes<'a> {
     seen: (u32, u32),
     /// What of that is not recorded yet.
     news: Option<Kind>,
+    /// Whether the level was served last: then an admission that waits goes before it.
+    was_level: bool,
 }
 
 impl<'a> Changes<'a> {
     pub(crate) const fn new(pressure: &'a Pressure, modes: &'a Modes, admissions: &'a Admissions) -> Self {
-        Self { pressure, modes, admissions, next: Instant::START, seen: (0, 0), news: None }
+        Self { pressure, modes, admissions, next: Instant::START, seen: (0, 0), news: None, was_level: false }
     }
 
     /// What to change now, if anything. `is_changing` tells whether a change of the mode is under way.
@@ -198,13 +200,17 @@ impl<'a> Changes<'a> {
         if now < self.next {
             return None;
         }
-        let looked = if let Some((to, watched)) = self.pressure.asked.look() {
+        // Level and admissions take turns where both are asked for.
+        let admission = self.admissions.asked();
+        let level = if self.was_level && admission.is_some() { None } else { self.pressure.asked.look() };
+        self.was_level = level.is_some();
+        let looked = if let Some((to, watched)) = level {
             if std::mem::replace(&mut self.seen.0, watched) != watched {
                 let asks = crate::pressure::level(watched).map(Asks::Level);
                 self.news = Some(news(&self.pressure.asked, asks));
             }
             to.map(|to| Change::Level(crate::pressure::level(to)))
-        } else if let Some((task, admits)) = self.admissions.asked() {
+        } else if let Some((task, admits)) = admission {
             Some(Change::Admission(task, admits))
         } else {
             let (to, watched) = if is_changing { None } else { self.modes.asked.look() }?;

@@ -39,18 +39,13 @@ pub struct Domains {
     failed: AtomicU64,
 }
 
-/// A domain's bit; none for one that no plan has.
-fn bit(domain: DomainId) -> u64 {
-    1_u64.checked_shl(u32::from(domain.0)).unwrap_or(0)
-}
-
 impl Domains {
     /// None has failed.
     #[must_use]
     pub fn new(system: &SystemDesc) -> Arc<Self> {
         let (asked, failed) = (AtomicU64::new(0), AtomicU64::new(0));
         let with_models = system.tasks.iter().filter(|task| task.model.is_some());
-        let known = with_models.filter_map(|task| task.domain).fold(0, |known, domain| known | bit(domain));
+        let known = with_models.filter_map(|task| task.domain).fold(0, |known, domain| known | domain.bit());
         Arc::new(Self { known, bell: OnceLock::new(), asked, failed })
     }
 
@@ -65,12 +60,12 @@ impl Domains {
     /// # Errors
     /// [`DomainError`].
     pub fn fail(&self, domain: DomainId) -> Result<(), DomainError> {
-        if self.known & bit(domain) == 0 {
+        if self.known & domain.bit() == 0 {
             return Err(DomainError::Unknown(domain));
         }
         let bell = self.bell.get().ok_or(DomainError::NotRunning)?;
-        if self.failed.load(Ordering::Acquire) & bit(domain) == 0 {
-            self.asked.fetch_or(bit(domain), Ordering::AcqRel);
+        if self.failed.load(Ordering::Acquire) & domain.bit() == 0 {
+            self.asked.fetch_or(domain.bit(), Ordering::AcqRel);
             // Also for who said so just before and has not rung yet.
             bell.ring();
         }
@@ -80,7 +75,7 @@ impl Domains {
     /// Whether a domain has failed, as far as the orchestration thread has told.
     #[must_use]
     pub fn has_failed(&self, domain: DomainId) -> bool {
-        self.failed.load(Ordering::Acquire) & bit(domain) != 0
+        self.failed.load(Ordering::Acquire) & domain.bit() != 0
     }
 
     /// The first domain that was said to have failed and had not; takes it.
@@ -88,7 +83,7 @@ impl Domains {
         let failed = self.failed.load(Ordering::Acquire);
         let asked = self.asked.load(Ordering::Acquire) & !failed;
         let domain = DomainId(u16::try_from(asked.trailing_zeros()).ok().filter(|_| asked != 0)?);
-        self.asked.fetch_and(!bit(domain), Ordering::AcqRel);
+        self.asked.fetch_and(!domain.bit(), Ordering::AcqRel);
         Some(domain)
     }
 
@@ -138,8 +133,13 @@ mod tests {
         assert_eq!(domains.fail(DomainId(2)), Err(DomainError::Unknown(DomainId(2))));
         assert_eq!(domains.fail(DomainId(64)), Err(DomainError::Unknown(DomainId(64))));
         assert_eq!(domains.fail(DomainId(1)), Err(DomainError::NotRunning));
-        domains.open(Arc::new(Bell::new().unwrap()));
-        assert_eq!((domains.fail(DomainId(1)), domains.fail(DomainId(1))), (Ok(()), Ok(())));
+        let bell = Arc::new(Bell::new().unwrap());
+        domains.open(Arc::clone(&bell));
+        assert_eq!(domains.fail(DomainId(1)), Ok(()));
+        assert!(bell.hear());
+        // As if the first one had not rung yet.
+        assert_eq!(domains.fail(DomainId(1)), Ok(()));
+        assert!(bell.hear());
         assert!(!domains.has_failed(DomainId(1)), "nobody has told yet");
         assert_eq!((domains.take(), domains.take()), (Some(DomainId(1)), None));
         domains.tell(2);

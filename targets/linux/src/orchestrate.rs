@@ -304,7 +304,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             if self.end.is_some_and(|end| arrival >= end) {
                 // All that follow of the task do, too.
                 from = task.index().saturating_add(usize::from(!defers));
-                self.report.dropped = self.report.dropped.saturating_add(u64::from(defers));
+                self.report.dropped = self.report.dropped.saturating_add(1);
                 continue;
             }
             from = task.index().saturating_add(1);
@@ -393,8 +393,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
 
     /// Whether a task's domain has failed.
     fn has_failed(&self, task: &TaskDesc) -> bool {
-        let domain = task.domain.and_then(|domain| self.failed.checked_shr(u32::from(domain.0)));
-        domain.is_some_and(|from| from & 1 == 1)
+        task.domain.is_some_and(|domain| self.failed & domain.bit() != 0)
     }
 
     /// Records what the machine did to the lane in the busy interval of a job that exceeded its bound.

@@ -139,7 +139,7 @@ impl Submissions {
             period: (task.release == Release::Submitted).then(|| task.period.as_ns()),
             domain: task.domain.map_or((0, ""), |domain| {
                 let name = system.domains.get(domain.index()).map_or("", |domain| domain.name);
-                (1_u64.checked_shl(u32::from(domain.0)).unwrap_or(0), name)
+                (domain.bit(), name)
             }),
             ahead: task.defers.then(|| task.period.as_ns().saturating_mul(u64::from(task.queue))),
             next: AtomicU64::new(0),
@@ -276,12 +276,12 @@ impl Submissions {
         }
     }
 
-    /// Lets an arrival wait as if it had been stamped before the end was told.
+    /// Lets so many arrivals wait, a period apart from one on, as if they had been stamped before the end was told.
     #[cfg(test)]
-    pub(crate) fn wait_with(&self, task: TaskId, arrival: Instant) {
+    pub(crate) fn wait_with(&self, task: TaskId, arrival: Instant, count: u32) {
         let slot = self.slots.get(task.index()).unwrap();
         slot.first.store(arrival.as_ns(), Ordering::Release);
-        slot.waiting.store(1, Ordering::Release);
+        slot.waiting.store(count, Ordering::Release);
         self.running.get().unwrap().1.ring();
     }
 

@@ -53,6 +53,8 @@ pub struct Summary {
     pub watchdog: Option<WatchdogSummary>,
     /// Whether every released job had completed at the end.
     pub drained: bool,
+    /// How many submitted arrivals were accepted and then dropped: see [`Report::dropped`].
+    pub dropped_submissions: u64,
     /// The exit status and its reason.
     pub exit: ExitSummary,
 }
@@ -229,8 +231,6 @@ pub struct ModeSummary {
     pub longest_ns: u64,
     /// The longest that leaving any mode takes, as planned.
     pub bound_ns: u64,
-    /// How many submitted arrivals were accepted and then dropped, because their task's mode was just being left.
-    pub dropped: u64,
 }
 
 /// A fault domain.
@@ -256,8 +256,6 @@ pub struct DomainSummary {
 pub struct AdmissionSummary {
     pub admitted: u64,
     pub dismissed: u64,
-    /// How many submitted arrivals were accepted and then dropped, because their task was just being dismissed.
-    pub dropped: u64,
 }
 
 /// The exit status.
@@ -336,15 +334,14 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             late: parts.modes.late,
             longest_ns: parts.modes.longest.as_ns(),
             bound_ns: bound.as_ns(),
-            dropped: report.dropped,
         }),
         watched: system.watch.is_some().then(|| parts.watched.to_vec()),
         domains: domains(system, parts.domains),
-        admissions: system.tasks.iter().any(|task| task.optional).then_some(AdmissionSummary {
-            admitted: parts.admissions.admitted,
-            dismissed: parts.admissions.dismissed,
-            dropped: report.dropped,
-        }),
+        admissions: system
+            .tasks
+            .iter()
+            .any(|task| task.optional)
+            .then_some(AdmissionSummary { admitted: parts.admissions.admitted, dismissed: parts.admissions.dismissed }),
         watchdog: system.watchdog.map(|desc| WatchdogSummary {
             timeout_ns: desc.timeout.as_ns(),
             on_stall: desc.on_stall.name(),
@@ -353,6 +350,7 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             loop_stalls: report.loop_stalls,
         }),
         drained: report.drained,
+        dropped_submissions: report.dropped,
         exit: ExitSummary { status: parts.verdict.status, why: parts.verdict.why.clone() },
     }
 }

@@ -31,10 +31,15 @@ const SHED: &str = "level.model of a shed task";
 /// Where they are.
 const SHED_MODELS: [&str; 2] = [".level[1].model[0].", ".level[1].model[7]."];
 
-/// The field at a path.
+/// The field at a path; of certificates in the gaps of a table a name of their own.
 fn field(path: &values::Path) -> String {
-    let text = path.to_string();
-    if SHED_MODELS.iter().any(|model| text.starts_with(model)) { SHED.to_owned() } else { path.name() }
+    let (text, name) = (path.to_string(), path.name());
+    if SHED_MODELS.iter().any(|model| text.starts_with(model)) {
+        return SHED.to_owned();
+    }
+    let task = text.strip_prefix(".task[").and_then(|rest| rest.split_once(']')?.0.parse::<usize>().ok());
+    let in_gaps = task.is_some_and(|task| matches!(good().plan.tasks[task].certificate, Certificate::Gaps { .. }));
+    if in_gaps { name.replace("task.certificate.", "task.certificate.gaps.") } else { name }
 }
 
 /// The fields of which some changed values are accepted, with the reason.
@@ -83,7 +88,7 @@ const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("task.bcet-ns", "only the earliest release of a later stage rests on it, and on a longer one as well"),
     ("task.budget-ns", "an overrun that is recorded earlier breaks no bound; a budget above the WCET is refused"),
     (
-        "task.certificate.busy-period-ns",
+        "task.certificate.gaps.busy-period-ns",
         "in the gaps of a table what is asked for in a longer one is given, too, to as many instances",
     ),
     ("task.certificate.starts-ns.1", "a later start is as true, and still in time for the bound"),

@@ -205,7 +205,13 @@ fn each_rule_is_named() {
     let edf = plan.lanes.iter().position(|lane| lane.policy == "edf").unwrap();
     assert_eq!(verdict(&|plan| plan.lanes[edf].points_ns[0].1 -= 1), Some(Violation::Points));
     let table = plan.lanes.iter().position(|lane| lane.policy == "time-triggered").unwrap();
-    assert_eq!(verdict(&|plan| plan.lanes[table].preemption = "none".to_owned()), Some(Violation::References));
+    for other in ["none", "full"] {
+        assert_eq!(verdict(&|plan| plan.lanes[table].preemption = other.to_owned()), Some(Violation::References));
+    }
+    // A slot holds a whole job, also where what is in the gaps gives way.
+    let slot = usize::from(plan.lanes[table].slots[0].1);
+    let halves = [1, plan.tasks[slot].wcet_ns - 1];
+    assert_eq!(verdict(&|plan| plan.tasks[slot].segments_ns = halves.to_vec()), Some(Violation::Responses));
     let layout = SystemDesc { layout: TABLE_LAYOUT + 1, ..*descriptors(plan.clone()) };
     assert_eq!(verify(&layout), Err(Violation::Layout));
 }

@@ -16,9 +16,7 @@ pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
         if domain.is_some() || task.after.is_some() {
             continue;
         }
-        for (key, answer) in
-            [("on-overrun", &task.on_overrun), ("on-miss", &task.on_miss), ("on-failure", &task.on_failure)]
-        {
+        for (key, answer) in task.answers() {
             let Some(span) = answer.fails() else { continue };
             let name = task.name.get_ref();
             let message = format!("`{key}` of the task `{name}` is \"fail-domain\", but the task lies in no domain");

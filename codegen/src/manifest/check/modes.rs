@@ -79,7 +79,7 @@ fn equal(raw: &Raw, modes: &[&[usize]], sink: &Sink<'_>) {
 
 /// An answer that asks for the only mode in which its task runs asks for what holds already.
 fn at_home(task: &Task, home: &Mode, sink: &Sink<'_>) {
-    for (key, answer) in [("on-overrun", &task.on_overrun), ("on-miss", &task.on_miss)] {
+    for (key, answer) in task.answers() {
         let Some(name) = answer.mode().filter(|name| name.get_ref() == home.name.get_ref()) else { continue };
         let (task, mode) = (task.name.get_ref(), home.name.get_ref());
         let message =

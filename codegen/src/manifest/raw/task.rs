@@ -63,6 +63,11 @@ impl Task {
         }
     }
 
+    /// What is done about its overruns, misses and failed jobs, with the keys that say so.
+    pub(crate) fn answers(&self) -> [(&'static str, &RawAnswer); 3] {
+        [("on-overrun", &self.on_overrun), ("on-miss", &self.on_miss), ("on-failure", &self.on_failure)]
+    }
+
     /// Whether its priority is to be found.
     pub(crate) fn is_optimal(&self) -> bool {
         self.priority.as_ref().is_some_and(|priority| *priority.get_ref() == Order::Optimal)

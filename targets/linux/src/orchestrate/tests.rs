@@ -95,10 +95,16 @@ fn run_later(
 
 #[test]
 fn an_arrival_that_was_stamped_at_the_end_while_it_was_told_is_dropped() {
-    let wait = |_: &Timer, submissions: &Submissions| submissions.wait_with(TaskId(0), Instant::from_ns(20_000_000));
-    let (report, kept, _) = run_alone(late_task(Release::Submitted), None, 20, wait);
-    assert_eq!((report.broken, report.drained), (None, true));
-    assert!(!kept.iter().any(|kind| matches!(kind, Kind::Submitted { .. })), "{kept:?}");
+    let base = late_task(Release::Submitted);
+    for (defers, count) in [(false, 1), (true, 3)] {
+        let tasks = vec![TaskDesc { defers, ..base.tasks[0] }].leak();
+        let system = Box::leak(Box::new(SystemDesc { tasks, ..*base }));
+        let at_end = Instant::from_ns(20_000_000);
+        let wait = |_: &Timer, submissions: &Submissions| submissions.wait_with(TaskId(0), at_end, count);
+        let (report, kept, _) = run_alone(system, None, 20, wait);
+        assert_eq!((report.broken, report.drained, report.dropped), (None, true, u64::from(count)));
+        assert!(!kept.iter().any(|kind| matches!(kind, Kind::Submitted { .. } | Kind::Deferred { .. })), "{kept:?}");
+    }
 }
 
 #[test]
