@@ -244,6 +244,10 @@ impl<W: Write> Line<'_, W> {
                     None => self.number("asks", "null"),
                 }
             }
+            Kind::GivenBack { bytes } => {
+                self.begin("given_back");
+                self.number("bytes", bytes.0);
+            }
             Kind::LoopStalled { due, late, allowed } => {
                 self.begin("loop_stall");
                 self.instant("due", due);

@@ -192,6 +192,7 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
                 ("allowed_ns", Number),
             ],
         ),
+        "given_back" => (true, &[("bytes", Number)]),
         "watched" => (true, &[("source", Text), ("reading", Number), ("asks", TextOrNull)]),
         "loop_stall" => (true, &[("due", Number), ("late_ns", Number), ("allowed_ns", Number)]),
         _ => return None,
@@ -332,7 +333,7 @@ mod tests {
     use aegis_core::desc::{DomainDesc, ModeDesc, SystemDesc, WatchedSource};
     use aegis_core::dispatch::Event;
     use aegis_core::trace::{Cause, JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
-    use aegis_core::{DomainId, Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId, trace_line};
+    use aegis_core::{Bytes, DomainId, Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId, trace_line};
     use serde_json::Value;
 
     /// A plan without lanes and tasks: names in its lines are empty.
@@ -344,7 +345,7 @@ mod tests {
         text
     }
 
-    fn every_kind() -> [Kind; 34] {
+    fn every_kind() -> [Kind; 35] {
         let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
         let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
         let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -383,6 +384,7 @@ mod tests {
             Kind::LaneStalled { job, lane, elapsed: ns, allowed: ns },
             Kind::LoopStalled { due: at, late: ns, allowed: ns },
             Kind::Watched { source: WatchedSource::IoFull, reading: 7, asks: None },
+            Kind::GivenBack { bytes: Bytes(4096) },
         ]
     }
 

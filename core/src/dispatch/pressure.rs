@@ -31,7 +31,7 @@ pub(super) struct Held {
     pub(super) level: LevelId,
     /// When it was entered.
     since: Instant,
-    settled: bool,
+    pub(super) settled: bool,
 }
 
 /// The level that withholds an arrival of a task.

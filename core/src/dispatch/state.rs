@@ -269,6 +269,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         self.common.held.map(|held| held.level)
     }
 
+    /// Likewise, once no job is left of a task that it sheds; `None` before.
+    #[must_use]
+    pub fn settled_level(&self) -> Option<LevelId> {
+        self.common.held.filter(|held| held.settled).map(|held| held.level)
+    }
+
     /// The mode that holds, or is being left; `None` in a plan without modes.
     #[must_use]
     pub fn mode(&self) -> Option<ModeId> {

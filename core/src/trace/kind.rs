@@ -4,7 +4,7 @@ use super::{Cause, JobRef, Limit, Reason, StateKey, VoidReason};
 use crate::desc::{Asks, WatchedSource};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
-use crate::units::{DomainId, LaneId, LevelId, ModeId, ModelId, TaskId};
+use crate::units::{Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, TaskId};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,6 +146,11 @@ pub enum Kind {
         reading: u64,
         /// What is asked for from now on; `None`: nothing any more.
         asks: Option<Asks>,
+    },
+    /// The unused memory that is given back to the system at the level that holds has changed, as the orchestration thread saw it.
+    GivenBack {
+        /// How much is given back from now on, in whole pages.
+        bytes: Bytes,
     },
     /// An arrival was dropped by `on-overrun = "skip-next"` or `on-miss = "skip-next"`.
     Skipped {
@@ -354,6 +359,7 @@ impl Kind {
                 | Self::LaneStalled { .. }
                 | Self::LoopStalled { .. }
                 | Self::Watched { .. }
+                | Self::GivenBack { .. }
         )
     }
 }

@@ -3,9 +3,10 @@
 #![allow(unsafe_code)]
 
 use aegis_core::desc::ElementType;
-use rustix::mm::{MapFlags, ProtFlags, mlock, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munlock, munmap};
 use std::ffi::c_void;
 use std::io;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -54,14 +55,62 @@ impl Arena {
     /// The piece `[at, at + size)`; `None` where it is not inside.
     #[must_use]
     pub fn span(self: &Arc<Self>, at: u64, size: u64) -> Option<Span> {
+        let (base, length) = self.piece(at, size)?;
+        Some(Span { base, length, _arena: Arc::clone(self) })
+    }
+
+    fn piece(&self, at: u64, size: u64) -> Option<(NonNull<u8>, usize)> {
         let at = usize::try_from(at).ok()?;
         let length = usize::try_from(size).ok()?;
         if at.checked_add(length)? > self.length {
             return None;
         }
         // SAFETY: `at` is at most the mapping's length, checked above, so the result stays inside or at its end.
-        let base = unsafe { self.base.add(at) };
-        Some(Span { base, length, _arena: Arc::clone(self) })
+        Some((unsafe { self.base.add(at) }, length))
+    }
+
+    /// Whole pages, at most those that begin inside: their address and length.
+    fn pages(&self, pages: &Range<u64>) -> io::Result<(*mut c_void, usize)> {
+        let end = pages.end.min(u64::try_from(self.length).unwrap_or(u64::MAX));
+        let piece = self.piece(pages.start, end.saturating_sub(pages.start));
+        let (base, length) = piece.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok((base.as_ptr().cast(), length))
+    }
+
+    /// Gives whole pages back to the system, by byte offsets; `is_locked` where they are locked into memory. They read as zeros then.
+    ///
+    /// # Errors
+    /// The system's; they are as before then, perhaps not locked any more.
+    ///
+    /// # Safety
+    /// Nobody reads or writes them until [`Arena::take_back`] has returned.
+    pub unsafe fn give_back(&self, pages: Range<u64>, is_locked: bool) -> io::Result<()> {
+        let (base, length) = self.pages(&pages)?;
+        if is_locked {
+            // SAFETY: the range is of this mapping, which lives as long as `self`; unlocking changes no contents.
+            unsafe { munlock(base, length) }?;
+        }
+        // SAFETY: the range is of this mapping, private and anonymous, so its pages become zeros, which the caller allows.
+        unsafe { madvise(base, length, Advice::LinuxDontNeed) }?;
+        Ok(())
+    }
+
+    /// Takes pages from the system again, so that nobody who uses them meets a page that is not there.
+    ///
+    /// # Errors
+    /// The system has not that much memory, or does not lock it.
+    pub fn take_back(&self, pages: Range<u64>, is_locked: bool) -> io::Result<()> {
+        let (base, length) = self.pages(&pages)?;
+        if is_locked {
+            // SAFETY: the range is of this mapping; locking touches each page and changes no contents.
+            unsafe { mlock(base, length) }?;
+        } else {
+            // SAFETY: the range is of this mapping; each page is touched, and no contents change.
+            let touched = unsafe { madvise(base, length, Advice::LinuxPopulateWrite) };
+            // A system older than this advice (Linux 5.14) meets the pages later, as all do that are not locked.
+            touched.or_else(|error| if error == rustix::io::Errno::INVAL { Ok(()) } else { Err(error) })?;
+        }
+        Ok(())
     }
 }
 
@@ -201,6 +250,36 @@ mod tests {
         let address = arena.span(0, 1).unwrap().base().addr();
         // Another test's arena may lie right behind this one, so only an address that nobody maps is surely outside.
         assert!(contains(address) && contains(address + 4_095) && !contains(0));
+    }
+
+    #[test]
+    fn pages_that_are_given_back_are_not_there_and_come_back_as_zeros() {
+        let page = u64::try_from(rustix::param::page_size()).unwrap();
+        let arena = Arena::map(4 * page - 100, true).unwrap();
+        let whole = arena.span(0, 4 * page - 100).unwrap();
+        // SAFETY: nobody else uses this arena.
+        unsafe { whole.base().write_bytes(7, whole.length()) };
+        let resident = || {
+            // SAFETY: the vector has an entry for each page of the mapping.
+            let mut pages = [0_u8; 4];
+            assert_eq!(unsafe { libc::mincore(whole.base().cast(), whole.length(), pages.as_mut_ptr()) }, 0);
+            pages.map(|page| page & 1)
+        };
+        assert_eq!(resident(), [1; 4]);
+        let locked = arena.lock().is_ok();
+        // SAFETY: as above.
+        unsafe {
+            arena.give_back(page..2 * page, locked).unwrap();
+            arena.give_back(3 * page..4 * page, locked).unwrap();
+        }
+        assert_eq!(resident(), [1, 0, 1, 0]);
+        arena.take_back(page..2 * page, locked).unwrap();
+        assert_eq!(resident(), [1, 1, 1, 0]);
+        // SAFETY: as above.
+        let at = |offset: u64| unsafe { *whole.base().add(usize::try_from(offset).unwrap()) };
+        assert_eq!([page - 1, page, 2 * page - 1, 2 * page].map(at), [7, 0, 0, 7]);
+        // SAFETY: as above.
+        assert!(unsafe { arena.give_back(5 * page..6 * page, locked) }.is_err(), "outside");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The plan inside a vehicle's binary, in words.
 
+use crate::reclaim::Unused;
 use aegis_core::Duration;
 use aegis_core::TaskId;
 use aegis_core::desc::{Answer, Asks, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
@@ -72,14 +73,19 @@ fn modes(text: &mut String, system: &SystemDesc) {
             let _ = writeln!(text, "  {:<16} bound {:>12}", task.name, ms(task.response_bound));
         }
     }
-    for level in system.levels {
+    let unused = Unused::of(system);
+    for (position, level) in system.levels.iter().enumerate() {
         let names = |tasks: &[TaskId]| {
             let names = tasks.iter().filter_map(|task| Some(system.tasks.get(task.index())?.name));
             let names = names.collect::<Vec<_>>().join(", ");
             if names.is_empty() { "nothing".to_owned() } else { names }
         };
         let (shed, reject, settles) = (names(level.shed), names(level.reject), ms(level.settles));
-        let _ = writeln!(text, "\nlevel {}: sheds {shed}, rejects {reject}, settles within {settles}", level.name);
+        let (name, unused) = (level.name, unused.bytes(position).0);
+        let _ = writeln!(
+            text,
+            "\nlevel {name}: sheds {shed}, rejects {reject}, settles within {settles}, gives {unused} bytes of the arenas back"
+        );
     }
 }
 

@@ -28,6 +28,7 @@ mod lane_work;
 mod memory_use;
 pub mod onnx;
 pub mod probe;
+mod reclaim;
 mod vehicle;
 mod watch;
 

@@ -9,6 +9,7 @@ use crate::error::HostError;
 use crate::hooks::TaskHooks;
 use crate::lane_work::HostLane;
 use crate::memory_use::{told, used};
+use crate::reclaim::{Reclaimer, Unused};
 use crate::watch;
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
@@ -28,6 +29,7 @@ use aegis_linux::orchestrate::{self, Report, Setup, Stop};
 use aegis_linux::pressure::Pressure;
 use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
+use aegis_linux::reclaim::Reclaim;
 use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
 use aegis_linux::sources::{self, Doors, SourceReport, Sources};
@@ -100,6 +102,8 @@ struct Ran<const LANES: usize> {
     watched: Option<Watched>,
     /// What came of watching sources; `None` where that thread panicked.
     sources: Option<Vec<SourceReport>>,
+    /// Whether the thread that gives memory back came to its end.
+    reclaimed: bool,
 }
 
 impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, LANES, QUEUE> {
@@ -302,6 +306,10 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let (samples, submissions) = (&runtime.samples, submissions.as_ref());
         let (pressure, modes, admissions) = (pressure.as_ref(), modes.as_ref(), admissions.as_ref());
         let service = service.as_ref();
+        let unused = Unused::of(system);
+        let reclaim = Reclaim::new(unused.within());
+        let reclaim = reclaim.as_ref();
+        let reclaimer = reclaim.is_needed().then(|| Reclaimer::new(unused, arenas, memory_locked));
         let run = Run {
             system,
             bell: &bell,
@@ -313,10 +321,11 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             modes,
             domains: &domains,
             admissions,
+            reclaim,
             service,
             args,
         };
-        let ran = run.threads(state, (writer, reader), trace, voids, (pet, sources))?;
+        let ran = run.threads(state, (writer, reader), trace, voids, (pet, sources, reclaimer))?;
         let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
         Ok(Ran { lanes, memory_locked, ..ran })
     }
@@ -334,6 +343,7 @@ struct Run<'a, const LANES: usize> {
     modes: &'a Modes,
     domains: &'a Domains,
     admissions: &'a Admissions,
+    reclaim: &'a Reclaim,
     service: Option<&'a Service>,
     args: &'a Args,
 }
@@ -346,7 +356,7 @@ impl<const LANES: usize> Run<'_, LANES> {
         (writer, reader): (Writer<'static>, Reader<'static>),
         trace: Option<TraceFile>,
         mut voids: Vec<Void>,
-        (pet, sources): (Option<Hook>, Option<Sources>),
+        (pet, sources, reclaimer): (Option<Hook>, Option<Sources>, Option<Reclaimer>),
     ) -> Result<Ran<LANES>, HostError> {
         let stop = Stop::new(Arc::clone(self.bell));
         let steal = StealReader::open().ok();
@@ -381,8 +391,8 @@ impl<const LANES: usize> Run<'_, LANES> {
             let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
             let clock = Clock::starting_in(LEAD);
             let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
-            let (submissions, pressure, modes, admissions) =
-                (self.submissions, self.pressure, self.modes, self.admissions);
+            let (submissions, pressure, modes, admissions, reclaim) =
+                (self.submissions, self.pressure, self.modes, self.admissions, self.reclaim);
             submissions.open(clock, Arc::clone(self.bell));
             pressure.open(Arc::clone(self.bell));
             modes.open(Arc::clone(self.bell));
@@ -399,6 +409,7 @@ impl<const LANES: usize> Run<'_, LANES> {
                 modes,
                 domains: self.domains,
                 admissions,
+                reclaim,
                 until,
                 steal,
                 samples,
@@ -416,9 +427,16 @@ impl<const LANES: usize> Run<'_, LANES> {
             let watching = watching.map(|watching| watch::spawn(scope, core, watching)).transpose()?;
             watch::tell(self.service, Service::ready);
             let sources = sources.map(|sources| watch::spawn_sources(scope, sources, doors, &over)).transpose();
-            let (sources, thread) = match sources {
-                Ok(sources) => (sources, Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body)),
-                Err(error) => (None, Err(error)),
+            let helpers = sources.and_then(|sources| {
+                let spawn = |reclaimer| watch::spawn_reclaimer(scope, reclaimer, self.reclaim, &over);
+                Ok((sources, reclaimer.map(spawn).transpose()?))
+            });
+            let (sources, reclaiming, thread) = match helpers {
+                Ok((sources, reclaiming)) => {
+                    let thread = Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body);
+                    (sources, reclaiming, thread)
+                }
+                Err(error) => (None, None, Err(error)),
             };
             let result = thread.and_then(|thread| {
                 let attendance = Attendance { signals: self.signals, stop, steal, samples: self.samples };
@@ -435,13 +453,17 @@ impl<const LANES: usize> Run<'_, LANES> {
                 sources.thread().unpark();
                 sources.join().ok()
             });
+            let reclaimed = reclaiming.is_none_or(|reclaiming| {
+                reclaiming.thread().unpark();
+                reclaiming.join().is_ok()
+            });
             let watched = watching.map(|watching| {
                 watching.thread().unpark();
                 watching.join()
             });
-            result.map(|ran| (ran, (watched.and_then(Result::ok), sources)))
+            result.map(|ran| (ran, (watched.and_then(Result::ok), sources, reclaimed)))
         });
-        let ((report, counts, trace, voids), (watched, sources)) = result.map_err(thread_error)?;
+        let ((report, counts, trace, voids), (watched, sources, reclaimed)) = result.map_err(thread_error)?;
         let (stats, levels, modes, domains, admissions) = counts;
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
         Ok(Ran {
@@ -458,6 +480,7 @@ impl<const LANES: usize> Run<'_, LANES> {
             trace_failure,
             watched,
             sources,
+            reclaimed,
         })
     }
 }

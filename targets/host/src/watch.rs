@@ -1,11 +1,13 @@
 //! Who is told that the vehicle is healthy, and the thread that tells it; and the thread that watches sources of pressure.
 
 use crate::error::HostError;
+use crate::reclaim::Reclaimer;
 use aegis_core::desc::SystemDesc;
 use aegis_linux::bell::Bell;
 use aegis_linux::device::Device;
 use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{WATCH_PRIORITY, set_up_thread};
+use aegis_linux::reclaim::Reclaim;
 use aegis_linux::service::Service;
 use aegis_linux::sources::{Doors, SourceReport, Sources};
 use aegis_linux::stall::Stall;
@@ -108,6 +110,16 @@ pub(crate) fn spawn_sources<'scope>(
     over: &'scope AtomicBool,
 ) -> io::Result<ScopedJoinHandle<'scope, Vec<SourceReport>>> {
     Builder::new().name("sources".to_owned()).spawn_scoped(scope, move || sources.run(doors, over))
+}
+
+/// Starts the thread that gives memory back until `over`, without real-time priority.
+pub(crate) fn spawn_reclaimer<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    reclaimer: Reclaimer,
+    reclaim: &'scope Reclaim,
+    over: &'scope AtomicBool,
+) -> io::Result<ScopedJoinHandle<'scope, ()>> {
+    Builder::new().name("reclaim".to_owned()).spawn_scoped(scope, move || reclaimer.run(reclaim, over))
 }
 
 /// What stood still when the vehicle ended because of it.

@@ -5,44 +5,15 @@
 
 mod common;
 
-use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, OnStall, Policy,
-    PoolDesc, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, WatchdogDesc,
-};
-use aegis_core::{ByteOffset, Bytes, Duration, ModelId, PoolId, Priority, TaskId};
+use aegis_core::TaskId;
+use aegis_core::desc::{OnStall, SystemDesc, WatchdogDesc};
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, TaskStats, Vehicle};
 use aegis_linux::Machine;
 use aegis_linux::args::Args;
-use common::{FACE, LIBRARY, ORIENTATION, cached};
+use common::two_models::{MS, model, ns, plan, probe, probed, request, scratch};
+use common::{FACE, ORIENTATION};
 use serde_json::{Value, json};
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-const MS: u64 = 1_000_000;
-
-const fn ns(value: u64) -> Duration {
-    Duration::from_ns(value)
-}
-
-/// Asks the probe program; exit status and answer.
-fn probe(request: &Value) -> (Option<i32>, Value) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_aegis-host-probe"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
-}
-
-fn request(command: &str, library: &Value, models: &Value) -> Value {
-    json!({"schema": "aegis.probe/2", "command": command, "library": library, "orchestration_core": 0,
-        "lanes": [{"name": "main", "core": 1}], "models": models,
-        "min_runs": 20, "min_seconds": 0, "warmup_runs": 2})
-}
 
 #[test]
 fn the_probe_tells_the_machine_and_refuses_what_it_does_not_understand() {
@@ -56,139 +27,6 @@ fn the_probe_tells_the_machine_and_refuses_what_it_does_not_understand() {
     assert_eq!(probe(&json!([])).0, Some(2));
     let nowhere = json!({"path": "/nowhere.so", "version": "1"});
     assert_eq!(probe(&request("profile", &nowhere, &json!([]))).0, Some(3));
-}
-
-/// The descriptors of one probed model; its tensors begin at `at`.
-fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut u64) -> ModelDesc {
-    let segment = &answer["segments"][0];
-    // Everything that loading takes stays, so blocks lie above each other.
-    let (persistent_at, mut persistent, mut load) = (*at, 0, Vec::new());
-    for (size, slot) in segment["load"].as_array().unwrap().iter().zip(0_u16..) {
-        let size = size.as_u64().unwrap();
-        load.push(
-            slot.checked_sub(1).map_or(Step::lowest(size, 0, 0), |below| Step::above(size, persistent, slot, below)),
-        );
-        persistent += size.max(1).next_multiple_of(64);
-    }
-    *at += persistent;
-    let text = |value: &Value| -> &'static str { value.as_str().unwrap().to_owned().leak() };
-    let mut tensors = |values: &Value| -> &'static [TensorDesc] {
-        let tensor = |value: &Value| {
-            let sides = value["shape"].as_array().unwrap().iter();
-            let shape: Vec<u32> = sides.map(|side| u32::try_from(side.as_u64().unwrap()).unwrap()).collect();
-            let size = value["bytes"].as_u64().unwrap();
-            let tensor = TensorDesc {
-                name: text(&value["name"]),
-                element: ElementType::F32,
-                shape: shape.leak(),
-                at: ByteOffset(*at),
-                size: Bytes(size),
-            };
-            *at += size.next_multiple_of(64);
-            tensor
-        };
-        values.as_array().unwrap().iter().map(tensor).collect::<Vec<_>>().leak()
-    };
-    let load: &'static [Step] = load.leak();
-    let (inputs, outputs) = (tensors(&answer["inputs"]), tensors(&answer["outputs"]));
-    let positions = |first: usize, count: usize| -> &'static [u16] {
-        (first..first + count).map(|position| u16::try_from(position).unwrap()).collect::<Vec<_>>().leak()
-    };
-    ModelDesc {
-        name,
-        backend: Backend::OnnxRuntime,
-        pool: PoolId(0),
-        weights: Bytes(segment["weights_bytes"].as_u64().unwrap()),
-        tensors: TensorLife::Kept,
-        inputs,
-        outputs,
-        carried: &[],
-        segments: vec![SegmentDesc {
-            file: FileDesc { name, sha256, version: "" },
-            memory: MemoryControl::Capped,
-            persistent_at: ByteOffset(persistent_at),
-            persistent: Bytes(persistent),
-            load,
-            scratch_at: ByteOffset(0),
-            scratch: Bytes(segment["scratch_bytes"].as_u64().unwrap()),
-            runs: &[],
-            reads: positions(0, inputs.len()),
-            writes: positions(inputs.len(), outputs.len()),
-        }]
-        .leak(),
-    }
-}
-
-/// Two tasks on one lane, with certificates worked out by hand.
-///
-/// With C = WCET + 0.5 ms and J = 1 ms: face C = 4.5, T = 20; turn C = 12.5, T = 50.
-/// face: B = 12.5 ms − 1 ns, L = B + 4.5, s₀ = B, R = J + B + 4.5 = 18 ms − 1 ns.
-/// turn: B = 0, L = 12.5 + 4.5 = 17, s₀ = 4.5, R = J + 4.5 + 12.5 = 18 ms. The lane's busy period is 17 ms.
-fn plan(models: [ModelDesc; 2], height: u64) -> &'static SystemDesc {
-    let machine: &'static Machine = Box::leak(Box::new(Machine::read()));
-    let task = |position: u16, name, period: u64, wcet: u64, response_bound, certificate| TaskDesc {
-        name,
-        model: Some(ModelId(position)),
-        priority: Priority(position),
-        period: ns(period * MS),
-        deadline: ns(period * MS),
-        wcet: ns(wcet * MS),
-        budget: ns(wcet * MS),
-        miss_window: 10,
-        queue: 2,
-        response_bound: ns(response_bound),
-        certificate,
-        ..TaskDesc::EMPTY
-    };
-    const BLOCKING: u64 = 12_500_000 - 1;
-    const FACE_CERTIFICATE: Certificate = Certificate::FixedPriority {
-        blocking: ns(BLOCKING),
-        busy_period: ns(BLOCKING + 4_500_000),
-        starts: &[ns(BLOCKING)],
-    };
-    const TURN_CERTIFICATE: Certificate =
-        Certificate::FixedPriority { blocking: ns(0), busy_period: ns(17 * MS), starts: &[ns(4_500_000)] };
-    let tasks =
-        vec![task(0, "face", 20, 4, 18 * MS - 1, FACE_CERTIFICATE), task(1, "turn", 50, 12, 18 * MS, TURN_CERTIFICATE)];
-    let weights = Bytes(models[0].weights.0 + models[1].weights.0);
-    Box::leak(Box::new(SystemDesc {
-        name: "two models",
-        generator: "by hand",
-        config_hash: [1; 32],
-        manifest_hash: [2; 32],
-        machine: MachineDesc {
-            arch: &machine.arch,
-            cpu_model: &machine.cpu_model,
-            cores: machine.cores,
-            governor: &machine.governor,
-        },
-        libraries: &[FileDesc { name: "onnxruntime", sha256: LIBRARY, version: "1.32.0" }],
-        lanes: vec![LaneDesc {
-            name: "main",
-            policy: Policy::RateMonotonic,
-            core: 1,
-            dispatch_overhead: ns(500_000),
-            wakeup_latency: ns(MS),
-            busy_period: ns(17 * MS),
-            ..LaneDesc::EMPTY
-        }]
-        .leak(),
-        tasks: tasks.leak(),
-        models: Vec::from(models).leak(),
-        pools: vec![PoolDesc {
-            name: "ram",
-            capacity: Bytes(1 << 30),
-            shares: None,
-            weights,
-            height: Bytes(height),
-            // All scratch is as large as the larger one, and everything else lies apart.
-            lower_bound: Bytes(height),
-            private: Bytes(height),
-            copy_per_mib: Duration::ZERO,
-        }]
-        .leak(),
-        ..SystemDesc::EMPTY
-    }))
 }
 
 static INPUTS: AtomicU64 = AtomicU64::new(0);
@@ -220,26 +58,17 @@ static RUNTIME: Runtime<2, 1, 2> = Runtime::new();
 
 #[test]
 fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
-    let (Some(library), Some(face), Some(turn)) = (cached(LIBRARY), cached(FACE), cached(ORIENTATION)) else { return };
-    let library = json!({"path": library, "version": "1.32.0"});
-    let asked = json!([
-        {"name": "face", "files": [face], "backend": "onnxruntime", "core": 1, "inputs": []},
-        {"name": "broken", "files": ["/dev/null"], "backend": "onnxruntime", "core": 1, "inputs": []},
-        {"name": "turn", "files": [turn], "backend": "onnxruntime", "core": 1,
-         "inputs": [{"name": "x", "shape": [1, 3, 224, 224]}]}]);
-    let (status, answer) = probe(&request("profile", &library, &asked));
-    assert_eq!((status, &answer["runtime"]["version"]), (Some(0), &json!("1.32.0")));
+    let Some(answer) = probed() else { return };
     let models = &answer["models"];
     assert!(models[1]["error"].as_str().unwrap().contains("broken"), "{models}");
     assert!(models[0]["segments"][0]["execution"]["runs"].as_u64() >= Some(20), "{models}");
     assert!(answer["lanes"][0]["dispatch"]["max_ns"].as_u64() > Some(0), "{answer}");
 
-    let scratch = |model: &Value| model["segments"][0]["scratch_bytes"].as_u64().unwrap();
     let mut at = scratch(&models[0]).max(scratch(&models[2]));
     assert_eq!(at % 64, 0, "first fit rounds up");
     let models_answer = models.clone();
     let models = [model(&models[0], "face", FACE, &mut at), model(&models[2], "turn", ORIENTATION, &mut at)];
-    let system = plan(models, at);
+    let system = plan(models, at, None);
     assert_eq!(aegis_core::verify::verify(system), Ok(()));
 
     let folder = tempfile::tempdir().unwrap();

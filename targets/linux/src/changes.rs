@@ -12,12 +12,14 @@
 //! first one. However often somebody asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and mode together, a
 //! term of the analysis, and wakes for it at most twice in that time: when the bell rings, and when it may look. An optional task's
 //! admission or dismissal is such a change, too; of these the first request stays until it is done, and others are refused until then. A
-//! mode that is asked for while a change of the mode is under way waits for its end.
+//! mode that is asked for while a change of the mode is under way waits for its end. A level for which memory has to be taken back first
+//! (module `reclaim`) is gone to at the first look, once a second, that finds it there; until then the one that holds stays.
 
 use crate::admissions::Admissions;
 use crate::bell::Bell;
 use crate::modes::Modes;
 use crate::pressure::Pressure;
+use crate::reclaim::Reclaim;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use aegis_core::desc::{Asks, BETWEEN_LEVELS, WatchedSource};
 use aegis_core::trace::Kind;
@@ -180,6 +182,7 @@ pub(crate) struct Changes<'a> {
     pressure: &'a Pressure,
     modes: &'a Modes,
     admissions: &'a Admissions,
+    reclaim: &'a Reclaim,
     /// When it may look again.
     next: Instant,
     /// What sources asked for of level and of mode, as it was last looked at.
@@ -188,11 +191,19 @@ pub(crate) struct Changes<'a> {
     news: Option<Kind>,
     /// Whether the level was served last: then an admission that waits goes before it.
     was_level: bool,
+    /// The level that is gone to once what it uses is there.
+    going: Option<Option<LevelId>>,
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) const fn new(pressure: &'a Pressure, modes: &'a Modes, admissions: &'a Admissions) -> Self {
-        Self { pressure, modes, admissions, next: Instant::START, seen: (0, 0), news: None, was_level: false }
+    pub(crate) const fn new(
+        pressure: &'a Pressure,
+        modes: &'a Modes,
+        admissions: &'a Admissions,
+        reclaim: &'a Reclaim,
+    ) -> Self {
+        let (next, seen, news, was_level, going) = (Instant::START, (0, 0), None, false, None);
+        Self { pressure, modes, admissions, reclaim, next, seen, news, was_level, going }
     }
 
     /// What to change now, if anything. `is_changing` tells whether a change of the mode is under way.
@@ -202,18 +213,32 @@ impl<'a> Changes<'a> {
         }
         // Level and admissions take turns where both are asked for.
         let admission = self.admissions.asked();
-        let level = if self.was_level && admission.is_some() { None } else { self.pressure.asked.look() };
+        let is_next = self.was_level && admission.is_some();
+        if let Some(to) = self.going.filter(|to| !is_next && self.reclaim.is_there_for(*to)) {
+            (self.going, self.was_level) = (None, true);
+            self.next = now.checked_add(BETWEEN_LEVELS).unwrap_or(now);
+            return Some(Change::Level(to));
+        }
+        let level = if is_next || self.going.is_some() { None } else { self.pressure.asked.look() };
         self.was_level = level.is_some();
         let looked = if let Some((to, watched)) = level {
             if std::mem::replace(&mut self.seen.0, watched) != watched {
                 let asks = crate::pressure::level(watched).map(Asks::Level);
                 self.news = Some(news(&self.pressure.asked, asks));
             }
-            to.map(|to| Change::Level(crate::pressure::level(to)))
+            let to = to.map(crate::pressure::level);
+            self.going = to.filter(|to| !self.reclaim.is_there_for(*to));
+            to.filter(|_| self.going.is_none()).map(Change::Level)
         } else if let Some((task, admits)) = admission {
             Some(Change::Admission(task, admits))
         } else {
-            let (to, watched) = if is_changing { None } else { self.modes.asked.look() }?;
+            let looked = if is_changing { None } else { self.modes.asked.look() };
+            let Some((to, watched)) = looked else {
+                if self.going.is_some() {
+                    self.next = now.checked_add(BETWEEN_LEVELS).unwrap_or(now);
+                }
+                return None;
+            };
             if std::mem::replace(&mut self.seen.1, watched) != watched {
                 let asks = watched.checked_sub(1).and_then(crate::modes::mode).map(Asks::Mode);
                 self.news = Some(news(&self.modes.asked, asks));
@@ -232,11 +257,19 @@ impl<'a> Changes<'a> {
     /// When to look although nobody rings, not before now: where a request came too soon after the last look. The end of a change of
     /// the mode is a step, after which the loop asks again.
     pub(crate) fn wake_at(&self, is_changing: bool, now: Instant) -> Option<Instant> {
-        let is_asked = self.pressure.asked.is_asked()
+        let is_asked = self.going.is_some()
+            || self.pressure.asked.is_asked()
             || self.admissions.asked().is_some()
             || (!is_changing && self.modes.asked.is_asked());
         // A request that came after this turn had looked is due now, whenever the last look was.
         is_asked.then_some(self.next.max(now))
+    }
+
+    /// The level that holds has settled.
+    pub(crate) fn has_settled(&self, level: LevelId) {
+        if self.going.is_none() {
+            self.reclaim.has_settled(level);
+        }
     }
 
     /// The dispatcher is at another level.

@@ -34,6 +34,7 @@ pub mod orchestrate;
 pub mod pressure;
 pub mod pulse;
 pub mod realtime;
+pub mod reclaim;
 pub mod service;
 pub mod signals;
 pub mod sources;

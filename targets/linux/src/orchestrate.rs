@@ -25,6 +25,7 @@ use crate::lane::{Done, Fault, LaneLink};
 use crate::modes::Modes;
 use crate::pressure::Pressure;
 use crate::pulse::Pulse;
+use crate::reclaim::Reclaim;
 use crate::stall::Guard;
 use crate::steal::{StealReader, StealSamples};
 use crate::steps::{StepReport, Steps, allowed};
@@ -32,7 +33,7 @@ use crate::submissions::Submissions;
 use aegis_core::desc::{LaneDesc, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, count_unfinished, step};
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::{Duration, Instant, LaneId, ModeId};
+use aegis_core::{Bytes, Duration, Instant, LaneId, ModeId};
 pub use report::{Broken, LaneReport, Report};
 use std::io;
 use std::sync::Arc;
@@ -79,6 +80,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub submissions: &'a Submissions,
     /// The levels of memory pressure that it asks for.
     pub pressure: &'a Pressure,
+    /// What of the memory that a settled level leaves unused is given back.
+    pub reclaim: &'a Reclaim,
     /// The modes that it asks for.
     pub modes: &'a Modes,
     /// The fault domains that it says have failed, and who is told of all that have.
@@ -131,10 +134,24 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let evidence = [Evidence::default(); LANES];
     let (handed, wake_at) = ([Instant::START; LANES], Some(Instant::START));
     let (guard, steps) = (Guard::new(setup.pulse, setup.modes), Steps::new());
-    let changes = Changes::new(setup.pressure, setup.modes, setup.admissions);
+    let changes = Changes::new(setup.pressure, setup.modes, setup.admissions, setup.reclaim);
     let (end, modes) = (None, (state.mode(), None));
-    let mut turn =
-        Loop { setup, state, sink, report, evidence, handed, wake_at, end, guard, steps, changes, modes, failed: 0 };
+    let mut turn = Loop {
+        setup,
+        state,
+        sink,
+        report,
+        evidence,
+        handed,
+        wake_at,
+        end,
+        guard,
+        steps,
+        changes,
+        modes,
+        failed: 0,
+        given_back: Bytes(0),
+    };
     turn.tell_modes();
     if let Err(broken) = turn.turns(&mut timer) {
         turn.report.broken = Some(broken);
@@ -169,6 +186,8 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     modes: (Option<ModeId>, Option<ModeId>),
     /// The fault domains that have failed, as all were told.
     failed: u64,
+    /// How much memory is given back, as it was recorded.
+    given_back: Bytes,
 }
 
 impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'_, S, TASKS, LANES, QUEUE> {
@@ -234,6 +253,10 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let due = self.changes.due(now, self.state.next_mode().is_some());
         if let Some(watched) = self.changes.news() {
             self.sink.record(now, watched);
+        }
+        let given_back = self.setup.reclaim.given_back();
+        if std::mem::replace(&mut self.given_back, given_back) != given_back {
+            self.sink.record(now, Kind::GivenBack { bytes: given_back });
         }
         match due {
             Some(Change::Level(level)) => {
@@ -420,6 +443,9 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         self.wake_at = wake_at;
         if let Event::Pressure { level } = event {
             self.setup.submissions.withhold(system, level);
+        }
+        if let Some(level) = self.state.settled_level() {
+            self.changes.has_settled(level);
         }
         let modes = (self.state.mode(), self.state.next_mode());
         if modes != self.modes {

@@ -2,7 +2,7 @@
 
 use aegis_core::desc::MOST_DOMAINS;
 use aegis_core::trace::{Cause, JobRef, Kind, Recorder, Sink};
-use aegis_core::{Duration, Instant, TaskId};
+use aegis_core::{Bytes, Duration, Instant, TaskId};
 
 /// The counts of one task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -84,6 +84,8 @@ pub struct LevelStats {
     pub settled: u64,
     /// How often later than planned.
     pub late: u64,
+    /// The most memory that was given back to the system at once.
+    pub given_back: Bytes,
 }
 
 /// What changes of the mode came to.
@@ -199,6 +201,7 @@ impl<const TASKS: usize> Tally<TASKS> {
                 self.levels.settled = self.levels.settled.saturating_add(1);
                 self.levels.late = self.levels.late.saturating_add(u64::from(took > bound));
             }
+            Kind::GivenBack { bytes } => self.levels.given_back = self.levels.given_back.max(bytes),
             Kind::ModeRequested { .. } => self.modes.requested = self.modes.requested.saturating_add(1),
             Kind::ModeChanged { took, bound, .. } => {
                 self.modes.changed = self.modes.changed.saturating_add(1);
@@ -272,7 +275,7 @@ impl<const TASKS: usize> Sink for Counted<'_, TASKS> {
 mod tests {
     use super::{Failure, LevelStats, Tally, TaskStats};
     use aegis_core::trace::{Cause, JobRef, Kind};
-    use aegis_core::{DomainId, Duration, Instant, LaneId, LevelId, TaskId};
+    use aegis_core::{Bytes, DomainId, Duration, Instant, LaneId, LevelId, TaskId};
 
     const AT: Instant = Instant::from_ns(77);
 
@@ -336,6 +339,9 @@ mod tests {
         for took in [9, 10, 11] {
             tally.observe(AT, &Kind::Settled { level, took: ns(took), bound: ns(10) });
         }
+        for bytes in [8192, 4096, 0] {
+            tally.observe(AT, &Kind::GivenBack { bytes: Bytes(bytes) });
+        }
         let expected = TaskStats {
             misses: 3,
             max_misses_in_window: 3,
@@ -346,6 +352,6 @@ mod tests {
             ..TaskStats::default()
         };
         assert_eq!(tally.tasks(), [expected, TaskStats::default()]);
-        assert_eq!(tally.levels(), LevelStats { changes: 2, settled: 3, late: 1 });
+        assert_eq!(tally.levels(), LevelStats { changes: 2, settled: 3, late: 1, given_back: Bytes(8192) });
     }
 }

@@ -219,6 +219,7 @@ pub struct PressureSummary {
     pub changes: u64,
     pub settled: u64,
     pub late: u64,
+    pub given_back_bytes: u64,
 }
 
 /// What changes of the mode came to.
@@ -327,6 +328,7 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             changes: parts.levels.changes,
             settled: parts.levels.settled,
             late: parts.levels.late,
+            given_back_bytes: parts.levels.given_back.0,
         }),
         modes: system.modes.iter().map(|mode| mode.leaves).max().map(|bound| ModeSummary {
             requested: parts.modes.requested,

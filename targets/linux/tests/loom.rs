@@ -19,6 +19,8 @@ mod modes;
 mod pressure;
 #[path = "../src/pulse.rs"]
 mod pulse;
+#[path = "../src/reclaim.rs"]
+mod reclaim;
 #[path = "../src/submissions.rs"]
 mod submissions;
 
@@ -94,15 +96,17 @@ use aegis_core::desc::{
     Asks, BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc, WatchedSource,
 };
 use aegis_core::trace::Kind;
-use aegis_core::{Duration, Instant, LevelId, ModeId, TaskId};
+use aegis_core::{Bytes, Duration, Instant, LevelId, ModeId, TaskId};
 use bell::Bell;
 use changes::{Change, Changes};
 use clock::Clock;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use mailbox::{Full, Mailbox};
 use modes::Modes;
 use pressure::Pressure;
 use pulse::Pulse;
+use reclaim::{Order, Reclaim};
 use std::sync::Arc;
 use submissions::{Submissions, SubmitError};
 
@@ -132,6 +136,7 @@ models! {
     what_the_application_and_a_source_ask_for_at_once_is_both_kept: watched;
     a_mode_that_is_asked_for_during_a_change_waits_for_its_end: changing;
     of_two_who_admit_a_task_one_does_and_it_is_done_once: admitted;
+    what_a_level_left_unused_is_there_before_it_is_used_again: reclaimed;
     after_the_end_was_told_nothing_is_accepted: told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
 }
@@ -320,7 +325,8 @@ fn pressed() {
         own.request(Some(LevelId(0))).unwrap();
     });
     // As the loop does: it looks where it was rung for, or where it is to look by itself, and then at the last request.
-    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    let reclaim = Reclaim::new(Box::new([]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     let mut now = Instant::START;
     while pressure.level().is_none() {
         if changes.wake_at(false, Instant::START).is_none() {
@@ -350,7 +356,8 @@ fn changed() {
         of_level.request(Some(LevelId(0))).unwrap();
         of_mode.request(ModeId(1)).unwrap();
     });
-    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    let reclaim = Reclaim::new(Box::new([]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     let (mut now, mut seen) = (Instant::START, Vec::new());
     while seen.len() < 2 {
         match changes.wake_at(false, Instant::START) {
@@ -379,7 +386,8 @@ fn watched() {
     let (of_source, of_application) = (Arc::clone(&modes), Arc::clone(&modes));
     let source = thread::spawn(move || of_source.watched(Some(ModeId(1)), WatchedSource::IoSome, 77).unwrap());
     let application = thread::spawn(move || of_application.request(ModeId(0)).unwrap());
-    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    let reclaim = Reclaim::new(Box::new([]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     let (mut now, mut news) = (Instant::START, Vec::new());
     // The source's request is rung for whatever the application does; what it says is seen whole.
     while modes.mode() != Some(ModeId(1)) {
@@ -414,7 +422,8 @@ fn changing() {
         own.request(ModeId(1)).unwrap();
         own.request(ModeId(0)).unwrap();
     });
-    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    let reclaim = Reclaim::new(Box::new([]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     let mut now = Instant::START;
     bell.wait();
     bell.hear();
@@ -447,7 +456,8 @@ fn admitted() {
         thread::spawn(move || own.admit(TASK))
     };
     let (first, second) = (ask(), ask());
-    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    let reclaim = Reclaim::new(Box::new([]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     bell.wait();
     bell.hear();
     let change = changes.due(Instant::START, false);
@@ -500,4 +510,32 @@ fn ended() {
         pulse.end(false);
         assert_eq!(pulse.ended(), Some(!latches));
     }
+}
+
+/// The memory is written by who gives it back, and by jobs once the level is left.
+fn reclaimed() {
+    const LEVEL: LevelId = LevelId(0);
+    let reclaim = Reclaim::new(Box::new([1]));
+    let is_there = Arc::new(AtomicBool::new(true));
+    let (own, memory) = (Arc::clone(&reclaim), Arc::clone(&is_there));
+    let reclaiming = thread::spawn(move || {
+        loop {
+            let Some(next) = own.next() else {
+                thread::yield_now();
+                continue;
+            };
+            let gives = next.order == Order::Give(LEVEL);
+            memory.store(!gives, Ordering::Relaxed);
+            own.has_done(next, Bytes(u64::from(gives)));
+            if !gives {
+                return;
+            }
+        }
+    });
+    reclaim.has_settled(LEVEL);
+    while !reclaim.is_there_for(None) {
+        thread::yield_now();
+    }
+    assert!(is_there.load(Ordering::Relaxed), "a job would meet what is not there");
+    reclaiming.join().unwrap();
 }

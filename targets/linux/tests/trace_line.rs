@@ -9,7 +9,7 @@ use aegis_core::desc::{Asks, LevelDesc, ModeDesc, SystemDesc, WatchedSource};
 use aegis_core::dispatch::Event;
 use aegis_core::trace::{Cause, JobRef, Kind, Limit, Reason, Record, StateKey, VoidReason};
 use aegis_core::trace_line::write;
-use aegis_core::{DomainId, Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId};
+use aegis_core::{Bytes, DomainId, Duration, Instant, LaneId, LevelId, ModeId, ModelId, TaskId};
 
 fn line(kind: Kind) -> String {
     line_of(fixture::system(&[(10, 2), (20, 3)]), kind)
@@ -175,6 +175,7 @@ fn what_ends_a_job_early_or_keeps_it_out_says_all_that_is_published_of_it() {
             Kind::Watched { source: WatchedSource::FreeMemory, reading: 4_096, asks: Some(Asks::Mode(ModeId(0))) },
             "\"event\":\"watched\",\"source\":\"free-memory\",\"reading\":4096,\"asks\":\"calm\"",
         ),
+        (Kind::GivenBack { bytes: Bytes(8192) }, "\"event\":\"given_back\",\"bytes\":8192"),
     ]);
     for (kind, fields) in lines {
         assert_eq!(line_of(&system, kind), format!("{{{fields},\"timestamp\":1234567890,\"sequence\":9}}\n"));
@@ -226,6 +227,7 @@ fn every_kind_is_a_json_object_with_its_event() {
         (disturbed, "disturbance"),
         (Kind::StepExceeded { length: ns, allowed: ns, steal: ns, off_core: ns, explained: true }, "step_exceeded"),
         (Kind::Watched { source: WatchedSource::FreeMemory, reading: 5, asks: None }, "watched"),
+        (Kind::GivenBack { bytes: Bytes(8192) }, "given_back"),
         (Kind::LaneStalled { job: JOB, lane: LaneId(0), elapsed: ns, allowed: ns }, "lane_stall"),
         (Kind::LoopStalled { due: at, late: ns, allowed: ns }, "loop_stall"),
     ];

@@ -61,6 +61,7 @@ fn internal_error<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> 
             Some(format!("a job was still running 10 s after the stop{change}"))
         }
         None if ran.sources.is_none() => Some("the thread that watches sources of pressure panicked".to_owned()),
+        None if !ran.reclaimed => Some("the thread that gives memory back panicked".to_owned()),
         None if system.watchdog.is_some() && ran.watched.is_none() => {
             Some("the application's hook that pets a watchdog panicked".to_owned())
         }

@@ -1,7 +1,8 @@
 //! The files that tests of a real runtime need, fetched as a user's would be.
-#![allow(unreachable_pub, dead_code, reason = "each integration test uses its part")]
+#![allow(clippy::unwrap_used, unreachable_pub, dead_code, reason = "each integration test uses its part")]
 
 pub mod tiny;
+pub mod two_models;
 
 use aegis_host::cache::Cache;
 use std::path::PathBuf;

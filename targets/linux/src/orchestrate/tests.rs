@@ -11,13 +11,14 @@ use crate::lane::LaneLink;
 use crate::modes::Modes;
 use crate::pressure::Pressure;
 use crate::pulse::Pulse;
+use crate::reclaim::{Order, Reclaim};
 use crate::steal::StealSamples;
 use crate::submissions::Submissions;
 use crate::watchdog::{Watch, Watched};
 use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
 use aegis_core::dispatch::{Event, State};
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::{Instant, LevelId, TaskId};
+use aegis_core::{Bytes, Instant, LevelId, TaskId};
 use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 use std::sync::Arc;
 
@@ -74,6 +75,7 @@ fn run_later(
         modes: &modes,
         domains: &Domains::new(system),
         admissions: &admissions,
+        reclaim: &Reclaim::new(Box::new([])),
         until: Some(Instant::from_ns(until_ms * 1_000_000)),
         steal: None,
         samples: &samples,
@@ -153,7 +155,8 @@ fn a_request_that_comes_after_the_look_is_due_now_and_not_when_the_last_look_was
     let system = SystemDesc { levels: &[fixture::LEVEL], ..*fixture::system(&[(10, 1)]) };
     let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
     pressure.open(Arc::new(Bell::new().unwrap()));
-    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    let reclaim = Reclaim::new(Box::new([]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     let at = |ms: u64| Instant::from_ns(ms * 1_000_000);
     assert_eq!(changes.wake_at(false, at(5_000)), None);
     pressure.request(Some(LevelId(0))).unwrap();
@@ -166,6 +169,35 @@ fn a_request_that_comes_after_the_look_is_due_now_and_not_when_the_last_look_was
 }
 
 #[test]
+fn a_level_is_left_at_the_first_look_that_finds_the_memory_there() {
+    let system = SystemDesc { levels: &[fixture::LEVEL], ..*fixture::system(&[(10, 1)]) };
+    let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
+    pressure.open(Arc::new(Bell::new().unwrap()));
+    let reclaim = Reclaim::new(Box::new([1]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
+    let (at, level) = (|s: u64| Instant::from_ns(s * 1_000_000_000), Some(LevelId(0)));
+    pressure.request(level).unwrap();
+    assert_eq!(changes.due(at(1), false), Some(Change::Level(level)), "nothing is given back yet");
+    changes.is_at(level);
+    changes.has_settled(LevelId(0));
+    let gives = reclaim.next().unwrap();
+    reclaim.has_done(gives, Bytes(4096));
+    pressure.request(None).unwrap();
+    assert_eq!((changes.due(at(2), false), changes.wake_at(false, at(2))), (None, Some(at(3))));
+    changes.has_settled(LevelId(0));
+    let keeps = reclaim.next().unwrap();
+    assert_eq!(keeps.order, Order::Keep(None), "what it is about to need is not given back again");
+    // Asked for again meanwhile: that is for afterwards.
+    pressure.request(level).unwrap();
+    assert_eq!((changes.due(at(3), false), changes.wake_at(false, at(3))), (None, Some(at(4))));
+    reclaim.has_done(keeps, Bytes(0));
+    assert_eq!(changes.due(at(3), false), None, "not before it is time");
+    assert_eq!(changes.due(at(4), false), Some(Change::Level(None)));
+    changes.is_at(None);
+    assert_eq!(changes.due(at(5), false), Some(Change::Level(level)));
+}
+
+#[test]
 fn an_admission_and_a_change_of_the_level_are_a_second_apart() {
     let base = fixture::system(&[(10, 1), (20, 1)]);
     let tasks = [base.tasks[0], TaskDesc { optional: true, ..base.tasks[1] }];
@@ -175,7 +207,8 @@ fn an_admission_and_a_change_of_the_level_are_a_second_apart() {
     assert_eq!(admissions.admit(TaskId(1)), Err(AdmissionError::NotRunning));
     pressure.open(Arc::clone(&bell));
     admissions.open(bell);
-    let mut changes = Changes::new(&pressure, &modes, &admissions);
+    let reclaim = Reclaim::new(Box::new([]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     let at = |ms: u64| Instant::from_ns(ms * 1_000_000);
     assert_eq!(admissions.admit(TaskId(0)), Err(AdmissionError::NotOptional(TaskId(0))));
     assert_eq!(admissions.admit(TaskId(2)), Err(AdmissionError::Unknown(TaskId(2))));

@@ -18,6 +18,7 @@ use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::{Report, Setup, Stop, run};
 use aegis_linux::pressure::Pressure;
 use aegis_linux::pulse::Pulse;
+use aegis_linux::reclaim::Reclaim;
 use aegis_linux::service::Service;
 use aegis_linux::stats::{Counted, LevelStats, ModeStats, Tally, TaskStats};
 use aegis_linux::steal::{StealReader, StealSamples};
@@ -241,6 +242,7 @@ pub fn drive_whole<const TASKS: usize>(
                 modes: &modes,
                 domains: &domains,
                 admissions: &admissions,
+                reclaim: &Reclaim::new(Box::new([])),
                 lanes: [link],
                 bell: &bell,
                 stop: &stop,

@@ -1,0 +1,193 @@
+//! What a settled level of memory pressure leaves unused goes back to the system, and is there again before the level is left.
+//!
+//! ```text
+//!  orchestration thread                              reclaiming thread, without real-time priority
+//!  the level has settled:      Give(level) ────────▶ gives back what the level leaves unused
+//!  another one is asked for:   Keep(other) ────────▶ takes back what that one does not leave unused; no level: everything
+//!  once a second:              done? ─▶ Event::Pressure
+//! ```
+//!
+//! Each order is one word with a number of its own, and so is the answer: two atomics, which each one thread writes. Nobody wakes anybody:
+//! the reclaiming thread looks by itself, and the orchestration thread when it looks at requests anyway, so that an order costs it a
+//! store. While an order is being carried out, the answer is an older one's, whatever it asked for.
+
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use aegis_core::{Bytes, LevelId};
+use std::sync::Arc;
+
+/// What is to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Give back what the level leaves unused. It has settled: nobody uses that.
+    Give(LevelId),
+    /// Take back what the level does not leave unused; `None`: everything.
+    Keep(Option<LevelId>),
+}
+
+/// An order with its number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbered {
+    /// What is to be done.
+    pub order: Order,
+    word: u32,
+}
+
+/// What both threads share.
+#[derive(Debug)]
+pub struct Reclaim {
+    /// For each level a bit for each one, itself too, that leaves unused all that it leaves; none where it leaves nothing.
+    within: Box<[u32]>,
+    /// The latest order: its number, whether it is to give, and the level, counted from 1.
+    wanted: AtomicU32,
+    /// The latest order that was carried out, likewise.
+    done: AtomicU32,
+    /// How much is given back.
+    bytes: AtomicU64,
+}
+
+/// The bits of a word that are the level, counted from 1.
+const LEVEL: u32 = 0xff;
+/// The bit that says whether to give.
+const GIVE: u32 = 0x100;
+/// The lowest bit of the number.
+const NUMBER: u32 = 0x200;
+
+impl Reclaim {
+    /// For each level a bit, by its position, for each level that leaves unused all that it leaves, itself too; none where it leaves
+    /// nothing unused.
+    #[must_use]
+    pub fn new(within: Box<[u32]>) -> Arc<Self> {
+        // Nothing is given back: as if everything had just been taken back.
+        let (wanted, done, bytes) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU64::new(0));
+        Arc::new(Self { within, wanted, done, bytes })
+    }
+
+    /// Whether any level leaves something unused.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.within.iter().any(|within| *within != 0)
+    }
+
+    /// Whether all that the one level leaves unused, and that is something, the other leaves unused, too.
+    fn is_within(&self, level: LevelId, other: LevelId) -> bool {
+        let within = self.within.get(level.index()).copied().unwrap_or(0);
+        within.checked_shr(u32::from(other.0)).unwrap_or(0) & 1 != 0
+    }
+
+    /// The orchestration thread: a level has settled, and no other is gone to.
+    pub(crate) fn has_settled(&self, level: LevelId) {
+        if self.is_within(level, level) {
+            self.order(Order::Give(level));
+        }
+    }
+
+    /// The orchestration thread: whether all is there that is used at a level. Where it is not, it will be.
+    pub(crate) fn is_there_for(&self, level: Option<LevelId>) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        let is_done = self.done.load(Ordering::Acquire) == wanted;
+        match (order(wanted), level) {
+            (Order::Keep(None), _) if is_done => return true,
+            // Before a level settled, what was given back is what it leaves unused, too.
+            (Order::Give(given), Some(level)) if self.is_within(given, level) => return true,
+            (Order::Keep(Some(kept)), Some(level)) if is_done && self.is_within(kept, level) => return true,
+            _ => {}
+        }
+        // A level that leaves nothing unused is as none.
+        self.order(Order::Keep(level.filter(|level| self.is_within(*level, *level))));
+        false
+    }
+
+    /// Gives an order, unless it is the latest one.
+    fn order(&self, order: Order) {
+        let before = self.wanted.load(Ordering::Relaxed);
+        if before & (GIVE | LEVEL) != word(order) {
+            let number = (before & !(GIVE | LEVEL)).wrapping_add(NUMBER);
+            self.wanted.store(number | word(order), Ordering::Release);
+        }
+    }
+
+    /// How much is given back.
+    pub(crate) fn given_back(&self) -> Bytes {
+        Bytes(self.bytes.load(Ordering::Acquire))
+    }
+
+    /// The reclaiming thread: the order that is to be carried out, if there is one.
+    pub fn next(&self) -> Option<Numbered> {
+        let word = self.wanted.load(Ordering::Acquire);
+        (word != self.done.load(Ordering::Relaxed)).then_some(Numbered { order: order(word), word })
+    }
+
+    /// The reclaiming thread: an order was carried out, and so much is given back now.
+    pub fn has_done(&self, order: Numbered, given_back: Bytes) {
+        self.bytes.store(given_back.0, Ordering::Release);
+        self.done.store(order.word, Ordering::Release);
+    }
+}
+
+fn order(word: u32) -> Order {
+    let level = (word & LEVEL).checked_sub(1).and_then(|level| u16::try_from(level).ok()).map(LevelId);
+    level.filter(|_| word & GIVE != 0).map_or(Order::Keep(level), Order::Give)
+}
+
+fn word(order: Order) -> u32 {
+    let number = |level: LevelId| u32::from(level.0).saturating_add(1) & LEVEL;
+    match order {
+        Order::Give(level) => GIVE | number(level),
+        Order::Keep(level) => level.map_or(0, number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Order, Reclaim};
+    use aegis_core::{Bytes, LevelId};
+
+    const HIGH: LevelId = LevelId(0);
+    const CRITICAL: LevelId = LevelId(1);
+
+    /// Carries out what is ordered; what that was.
+    fn carry_out(reclaim: &Reclaim, bytes: u64) -> Order {
+        let next = reclaim.next().unwrap();
+        reclaim.has_done(next, Bytes(bytes));
+        next.order
+    }
+
+    #[test]
+    fn a_level_is_left_once_what_the_next_one_uses_is_there() {
+        let reclaim = Reclaim::new(Box::new([0b01, 0b10]));
+        assert!(reclaim.is_needed() && reclaim.is_there_for(Some(HIGH)), "nothing was given back");
+        reclaim.has_settled(HIGH);
+        assert!(!reclaim.is_there_for(None), "perhaps it is being given back at this moment");
+        assert_eq!(carry_out(&reclaim, 0), Order::Keep(None));
+        assert!(reclaim.is_there_for(None) && reclaim.next().is_none());
+        reclaim.has_settled(HIGH);
+        assert_eq!((carry_out(&reclaim, 8192), reclaim.given_back()), (Order::Give(HIGH), Bytes(8192)));
+        assert!(!reclaim.is_there_for(None), "the answer to an older order of the same kind is none to this one");
+        assert!(!reclaim.is_there_for(None));
+        assert_eq!(carry_out(&reclaim, 0), Order::Keep(None));
+        assert!(reclaim.is_there_for(None) && reclaim.next().is_none());
+    }
+
+    #[test]
+    fn a_level_that_leaves_the_same_unused_is_gone_to_at_once_and_one_that_does_not_takes_it_back() {
+        // What the first leaves unused, the second does, too; the third leaves something else unused, the fourth nothing.
+        let reclaim = Reclaim::new(Box::new([0b0011, 0b0010, 0b0100, 0]));
+        let (other, idle) = (LevelId(2), LevelId(3));
+        reclaim.has_settled(HIGH);
+        assert!(reclaim.is_there_for(Some(CRITICAL)));
+        assert_eq!(carry_out(&reclaim, 1), Order::Give(HIGH));
+        assert!(reclaim.is_there_for(Some(CRITICAL)));
+        reclaim.has_settled(CRITICAL);
+        assert_eq!(carry_out(&reclaim, 2), Order::Give(CRITICAL));
+        assert!(!reclaim.is_there_for(Some(HIGH)));
+        assert_eq!(carry_out(&reclaim, 1), Order::Keep(Some(HIGH)));
+        assert!(reclaim.is_there_for(Some(HIGH)) && reclaim.is_there_for(Some(CRITICAL)));
+        assert!(!reclaim.is_there_for(Some(other)));
+        assert_eq!(carry_out(&reclaim, 0), Order::Keep(Some(other)));
+        assert!(reclaim.is_there_for(Some(other)) && !reclaim.is_there_for(Some(idle)));
+        assert_eq!(carry_out(&reclaim, 0), Order::Keep(None));
+        assert!(reclaim.is_there_for(Some(idle)));
+        reclaim.has_settled(idle);
+        assert!(reclaim.next().is_none() && !Reclaim::new(Box::new([0])).is_needed());
+    }
+}
