@@ -48,8 +48,8 @@ fn exceeded(system: &System, layout: &Layout, position: usize, task: &Task) -> O
     let sum = models.iter().fold(0, |sum: u64, (_, taken)| sum.saturating_add(taken.sum()));
     let is_measured = |model: &Model| model.segments.iter().any(|segment| segment.memory == MemoryControl::Measured);
     // A staged task's name is that of its first stage without the number.
-    let name =
-        if models.len() > 1 { task.name.rsplit_once('.').map_or(&*task.name, |(name, _)| name) } else { &task.name };
+    let is_staged = stages(system, position).nth(1).is_some();
+    let name = if is_staged { task.name.rsplit_once('.').map_or(&*task.name, |(name, _)| name) } else { &task.name };
     let (message, help) = if let Some((model, _)) = models.iter().find(|(model, _)| is_measured(model)) {
         (
             format!(

@@ -260,9 +260,10 @@ mod tests {
         // SAFETY: nobody else uses this arena.
         unsafe { whole.base().write_bytes(7, whole.length()) };
         let resident = || {
-            // SAFETY: the vector has an entry for each page of the mapping.
             let mut pages = [0_u8; 4];
-            assert_eq!(unsafe { libc::mincore(whole.base().cast(), whole.length(), pages.as_mut_ptr()) }, 0);
+            // SAFETY: the array has an entry for each page of the mapping.
+            let result = unsafe { libc::mincore(whole.base().cast(), whole.length(), pages.as_mut_ptr()) };
+            assert_eq!(result, 0);
             pages.map(|page| page & 1)
         };
         assert_eq!(resident(), [1; 4]);
