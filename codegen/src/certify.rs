@@ -71,6 +71,7 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
             lower_bound_bytes: pool.lower_bound.0,
             private_bytes: pool.private.0,
             copy_per_mib_ns: device.copy_per_mib.unwrap_or(Duration::ZERO).as_ns(),
+            page_bytes: device.page.map_or(0, |page| page.0),
         })
     });
     let modes = system

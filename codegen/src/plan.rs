@@ -113,6 +113,9 @@ pub struct Pool {
     /// To copy 1 MiB within the arena, where the manifest says.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub copy_per_mib_ns: u64,
+    /// The size of its pages, where the manifest says.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub page_bytes: u64,
 }
 
 /// A lane.
@@ -186,7 +189,7 @@ pub struct Level {
 }
 
 /// What is left of a pool at a level.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LevelPool {
     /// What backends hold besides the arena.
@@ -197,6 +200,9 @@ pub struct LevelPool {
     pub lower_bound_bytes: u64,
     /// What is copied when the level is entered or left.
     pub copied_bytes: u64,
+    /// Whole pages that can be given back: where they begin, and their length.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<(u64, u64)>,
 }
 
 /// A mode with its own proof.

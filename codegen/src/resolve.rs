@@ -360,6 +360,7 @@ fn device(device: &manifest::Device) -> Device {
         memory,
         shares: device.shares,
         copy_per_mib: device.copy_per_mib.as_ref().map(|time| *time.get_ref()),
+        page: device.page_size.as_ref().map(|size| *size.get_ref()),
         span: device.span.clone(),
     }
 }

@@ -145,6 +145,8 @@ pub struct Device {
     pub shares: Option<usize>,
     /// What copying a MiB in it takes, at most, where the manifest says so.
     pub copy_per_mib: Option<Duration>,
+    /// The size of its pages, where the manifest says so: then what a level leaves unused is given back where it lies.
+    pub page: Option<Bytes>,
     /// Where it stands.
     pub span: Span,
 }

@@ -4,9 +4,9 @@ use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
     Answer, Asks, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, LaneDesc, LevelDesc,
-    LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, Point, Policy, PoolDesc,
-    Preemption, Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc, TensorDesc,
-    TensorLife, ThresholdDesc, WatchDesc, WatchdogDesc, WatchedSource,
+    LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc, Point, Policy,
+    PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc,
+    TensorDesc, TensorLife, ThresholdDesc, WatchDesc, WatchdogDesc, WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -286,6 +286,9 @@ fn level(level: &crate::plan::Level) -> Result<LevelDesc, Unknown> {
         height: Bytes(pool.height_bytes),
         lower_bound: Bytes(pool.lower_bound_bytes),
         copied: Bytes(pool.copied_bytes),
+        unused: slice(
+            pool.unused.iter().map(|(at, size)| PagesDesc { at: ByteOffset(*at), size: Bytes(*size) }).collect(),
+        ),
     };
     Ok(LevelDesc {
         name: text(&level.name),
@@ -387,6 +390,7 @@ fn pool(pool: &crate::plan::Pool) -> PoolDesc {
         lower_bound: Bytes(pool.lower_bound_bytes),
         private: Bytes(pool.private_bytes),
         copy_per_mib: Duration::from_ns(pool.copy_per_mib_ns),
+        page: Bytes(pool.page_bytes),
     }
 }
 

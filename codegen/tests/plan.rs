@@ -112,6 +112,15 @@ fn a_budget_of_memory_counts_what_segments_carry_and_the_largest_scratch_once() 
     assert_eq!(with_budget(takes - 1), [refused]);
 }
 
+/// The cut one with memory that has pages.
+fn paged() -> tempfile::TempDir {
+    let folder = cut();
+    let manifest = folder.path().join("system.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("copy-per-mib = \"300us\"", "page-size = \"4KiB\"")).unwrap();
+    folder
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -121,7 +130,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn the_plan_says_what_is_saved_and_what_forbids_more() {
-    for (name, vehicle) in [("lab", lab()), ("cut", cut()), ("shared", shared())] {
+    for (name, vehicle) in [("lab", lab()), ("cut", cut()), ("shared", shared()), ("paged", paged())] {
         let before = names(vehicle.path());
         let output = aegis(vehicle.path(), &[]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -177,7 +186,8 @@ fn json_has_its_keys_and_adds_up() {
     let cut: Value = serde_json::from_slice(&output.stdout).unwrap();
     let level = &cut["levels"][1];
     assert_eq!(keys(level), sorted("name shed reject compact copied_bytes moves settles_ns pools"));
-    let expected = "name height_bytes lower_bound_bytes weights_bytes given_back_bytes copied_bytes taken_bytes";
+    let expected =
+        "name height_bytes lower_bound_bytes weights_bytes given_back_bytes copied_bytes unused_bytes taken_bytes";
     assert_eq!(keys(&level["pools"][0]), sorted(expected));
     assert!(number(&level["pools"][0]["height_bytes"]) < number(&cut["pools"][0]["height_bytes"]));
     let output = aegis(shared().path(), &["--format", "json"]);

@@ -17,7 +17,7 @@ use crate::time::Duration;
 use crate::units::{Bytes, DomainId, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use answer::Answer;
 pub use domain::{DomainDesc, MOST_DOMAINS};
-pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc};
+pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc, PagesDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use mode::{MOST_MODES, ModeDesc};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
@@ -401,4 +401,6 @@ pub struct PoolDesc {
     /// How long a copy of at most 1 MiB within the arena takes, all that it costs included; zero where the manifest does not say, and
     /// no level copies anything.
     pub copy_per_mib: Duration,
+    /// The size of the pages in which its memory can be given back to the system, a power of two; zero where it cannot.
+    pub page: Bytes,
 }

@@ -80,6 +80,7 @@ pub(super) fn level(
                 height_bytes: pool.height.0,
                 lower_bound_bytes: pool.lower_bound.0,
                 copied_bytes: pool.copied.0,
+                unused: pool.unused.iter().map(|pages| (pages.start, pages.end.saturating_sub(pages.start))).collect(),
             })
             .collect(),
         models: level.models.as_ref().map_or(Ok(Vec::new()), |placed| models(system, placed))?,

@@ -472,13 +472,14 @@ pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
     findings
 }
 
-/// A warning where a level says `compact` and nothing moves, or sheds models and leaves as much in use.
+/// A warning where a level says `compact` and nothing moves or is given back, or sheds models and leaves as much in use.
 fn without_effect(system: &System, layout: &Layout, level: &Level, left: &memory::LevelLayout) -> Option<Finding> {
     let sheds = level.shed.iter().any(|task| system.tasks.get(*task).is_some_and(|task| task.model.is_some()));
     let is_lower =
         |(whole, left): (&memory::Pool, &memory::LevelPool)| left.height < whole.height || left.weights < whole.weights;
-    let gives_back = layout.pools.iter().zip(&left.pools).any(is_lower);
-    let (what, help) = if level.compact && left.models.is_none() {
+    let in_pages = left.pools.iter().any(|pool| !pool.unused.is_empty());
+    let gives_back = in_pages || layout.pools.iter().zip(&left.pools).any(is_lower);
+    let (what, help) = if level.compact && left.models.is_none() && !in_pages {
         ("compacts, but no lower layout was found that copies can reach", "leave out `compact`, or shed another task")
     } else if sheds && !gives_back {
         ("gives no memory back", "shed another task, or let the level compact")

@@ -191,7 +191,8 @@ codes! {
          that this could be for.";
     NoCopyTime = "AEG141", "a pressure level compacts memory whose copying time is not known",
         "Compaction moves what stays to lower addresses, and the time of the copy is a term of what entering the level \
-         takes. So each device whose lanes run models says with copy-per-mib how long one MiB takes at most.";
+         takes. So each device whose lanes run models says with copy-per-mib how long one MiB takes at most, or with page-size that \
+         its memory is given back in pages, where nothing has to move.";
     NoBoundAtLevel = "AEG142", "a chain has no bound at a pressure level",
         "A chain's reaction and age count on each of its tasks arriving every period. While a level sheds or rejects one \
          of them nothing passes there, so no reaction and no age is claimed; at the other levels the bounds hold.";

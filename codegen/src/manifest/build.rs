@@ -178,6 +178,7 @@ fn build_device(raw: raw::Device, memory: Spanned<Bytes>, shares: Option<usize>)
         memory,
         shares,
         copy_per_mib: raw.copy_per_mib,
+        page_size: raw.page_size,
         cpu_model: raw.cpu_model,
         governor: raw.governor,
         span: raw.span,

@@ -213,6 +213,8 @@ pub struct Device {
     pub shares: Option<usize>,
     /// How long copying one MiB (2^20 bytes) within its memory takes, at most; more than zero.
     pub copy_per_mib: Option<Spanned<Duration>>,
+    /// The size of the pages in which its memory can be given back to the system: a power of two, at least 64 bytes.
+    pub page_size: Option<Spanned<Bytes>>,
     /// The processor that profiles must have been measured on.
     pub cpu_model: Option<Spanned<String>>,
     /// The clock governor that profiles must have been measured under.

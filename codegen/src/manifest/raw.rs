@@ -100,6 +100,9 @@ pub(crate) struct Device {
     /// Whether `copy-per-mib` is given, be it readable or not.
     pub(crate) has_copy: bool,
     pub(crate) copy_per_mib: Option<Spanned<Duration>>,
+    /// Whether `page-size` is given, be it readable or not.
+    pub(crate) has_pages: bool,
+    pub(crate) page_size: Option<Spanned<Bytes>>,
     pub(crate) cpu_model: Option<Spanned<String>>,
     pub(crate) governor: Option<Spanned<String>>,
 }
@@ -317,6 +320,8 @@ fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
         shares: section.text("shares"),
         has_copy: section.has("copy-per-mib"),
         copy_per_mib: section.duration("copy-per-mib", false),
+        has_pages: section.has("page-size"),
+        page_size: section.page_size("page-size"),
         cpu_model: section.text("cpu-model"),
         governor: section.text("governor"),
     }

@@ -8,6 +8,7 @@ mod words;
 
 use std::cell::RefCell;
 
+use aegis_core::desc::ALIGNMENT;
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
@@ -122,6 +123,20 @@ impl<'a> Section<'a> {
     pub(crate) fn size(&mut self, key: &'static str) -> Option<Spanned<Bytes>> {
         let value = self.quantity(key, Code::BadSize, "size", "256MiB", units::parse_size)?;
         self.not_zero(&self.call(key), value, |value| value.0 > 0)
+    }
+
+    /// The size of a page: a power of two, at least the alignment of everything.
+    pub(crate) fn page_size(&mut self, key: &'static str) -> Option<Spanned<Bytes>> {
+        let value = self.size(key)?;
+        let size = value.get_ref().0;
+        if size.is_power_of_two() && size >= ALIGNMENT.0 {
+            return Some(value);
+        }
+        let message = format!("{} is {size} bytes, which is no page's size", self.call(key));
+        let finding = Finding::error(Code::NumberOutOfRange, message).at(self.sink.file, value.span(), "out of range");
+        self.sink
+            .push(finding.help("a power of two, at least 64 bytes: 4KiB on most machines, `getconf PAGESIZE` tells"));
+        None
     }
 
     /// A share such as `20%` in hundredths of a percent, at most all of it; zero only where that is said.

@@ -5,12 +5,15 @@
 //! taken while loading does not, because a runtime holds addresses of it. Moving needs an instant at which nothing runs,
 //! and copies kept tensors, in an order in which no copy destroys what a later one reads: that of a topological sort. Where the
 //! lowest layout has none, because tensors would change places in a circle, they slide down in the order in which they lie.
+//!
+//! Where the memory has pages nothing moves: what lies unused between two pieces that stay is given back where it is.
 
 use super::pool::Planner;
 use super::solver::{Buffer, Limits, Problem, minimise};
 use super::{Home, Placement, TooLarge, aligned, bound};
 use crate::system::{Level, System};
 use aegis_core::units::{ByteOffset, Bytes};
+use std::ops::Range;
 
 /// What a level leaves.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,7 +27,7 @@ pub struct LevelLayout {
 }
 
 /// What is left of one arena.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LevelPool {
     /// What backends hold outside the arena.
     pub weights: Bytes,
@@ -34,6 +37,17 @@ pub struct LevelPool {
     pub lower_bound: Bytes,
     /// What is copied when the level is entered or left.
     pub copied: Bytes,
+    /// The whole pages that can be given back, in their order.
+    pub unused: Vec<Range<u64>>,
+}
+
+impl LevelPool {
+    /// How much that is.
+    #[must_use]
+    pub fn unused_bytes(&self) -> u64 {
+        let lengths = self.unused.iter().map(|pages| pages.end.saturating_sub(pages.start));
+        lengths.fold(0, u64::saturating_add)
+    }
 }
 
 /// Plans all levels, given the layout without pressure.
@@ -62,7 +76,9 @@ fn plan_level(
             home.is_some_and(|home| home.device == device && !level.shed.contains(&home.task))
         };
         let mut pool = left(system, homes, models, &stays).ok_or(too_large)?;
-        if level.compact {
+        if let Some(page) = system.devices.get(device).and_then(|device| device.page) {
+            pool.unused = unused(&planner, models, &stays, page.0).ok_or(too_large)?;
+        } else if level.compact {
             let mut anew = moved.clone();
             let copies = compact(&planner, level, models, &mut anew).ok_or(too_large)?;
             let compacted = left(system, homes, &anew, &stays).ok_or(too_large)?;
@@ -109,7 +125,59 @@ fn left(
     }
     let lower_bound = bound::of(system, homes, placed, stays)?;
     let lower_bound = Bytes(lower_bound);
-    Some(LevelPool { weights: Bytes(weights), height: Bytes(height), lower_bound, copied: Bytes(0) })
+    Some(LevelPool {
+        weights: Bytes(weights),
+        height: Bytes(height),
+        lower_bound,
+        copied: Bytes(0),
+        unused: Vec::new(),
+    })
+}
+
+/// The whole pages of a device's arena in which nothing lies that what stays uses, or that the other models keep between jobs.
+fn unused(
+    planner: &Planner<'_>,
+    models: &[Placement],
+    stays: &dyn Fn(usize) -> bool,
+    page: u64,
+) -> Option<Vec<Range<u64>>> {
+    let Planner { system, homes, device } = *planner;
+    let mut used = Vec::new();
+    let mut height = 0_u64;
+    for (number, (model, placement)) in system.models.iter().zip(models).enumerate() {
+        if placement.pool != device {
+            continue;
+        }
+        // A model that no task runs is nobody's to give up.
+        let stays = stays(number) || homes.get(number).is_none_or(Option::is_none);
+        let mut place = |at: ByteOffset, bytes: u64, is_needed: bool| {
+            let end = at.0.checked_add(bytes)?;
+            height = height.max(end);
+            if is_needed && bytes > 0 {
+                used.push(at.0.checked_div(page)?..end.div_ceil(page));
+            }
+            Some(())
+        };
+        for segment in &placement.segments {
+            place(segment.persistent, segment.load.height.0, true)?;
+            place(segment.scratch, segment.scratch_bytes.0, stays)?;
+        }
+        for ((tensor, life), at) in model.all_tensors().zip(model.lives()).zip(&placement.tensors) {
+            place(*at, aligned(tensor.size)?, stays || life.is_none())?;
+        }
+    }
+    let arena = height.div_ceil(page);
+    used.push(arena..arena);
+    used.sort_unstable_by_key(|pages| pages.start);
+    let mut unused = Vec::new();
+    let mut end = 0_u64;
+    for pages in used {
+        if end < pages.start {
+            unused.push(end.checked_mul(page)?..pages.start.checked_mul(page)?);
+        }
+        end = end.max(pages.end);
+    }
+    Some(unused)
 }
 
 /// A kept tensor with the places that it has without pressure and at a level.

@@ -2,7 +2,7 @@
 
 use super::ModelDesc;
 use crate::time::Duration;
-use crate::units::{Bytes, ModelId, TaskId};
+use crate::units::{ByteOffset, Bytes, ModelId, TaskId};
 
 /// The least time between two changes of the level, or of the mode: a change is a step of the orchestration thread, and the analysis
 /// allows for one that goes before an event.
@@ -46,6 +46,18 @@ pub struct LevelPoolDesc {
     pub lower_bound: Bytes,
     /// What of the pool is copied when the level is entered or left.
     pub copied: Bytes,
+    /// The pages that can be given back once the level has settled, in their order: nothing lies there that a task that stays uses, or
+    /// that a shed one's model keeps between its jobs. Empty where the pool has no pages, or something moves.
+    pub unused: &'static [PagesDesc],
+}
+
+/// Whole pages of a pool's arena, one behind the other. The last may reach beyond the arena's end, which is in the middle of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PagesDesc {
+    /// Where they begin, a multiple of [`super::PoolDesc::page`].
+    pub at: ByteOffset,
+    /// Their length, likewise, more than zero.
+    pub size: Bytes,
 }
 
 /// A kept tensor that lies elsewhere at a level. Its places are those of its model in the system and in the level.

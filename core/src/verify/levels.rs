@@ -2,6 +2,7 @@
 
 use super::memory::{models_hold, pool_holds};
 use super::moves::{copies_take, moves_hold};
+use super::pages::unused_holds;
 use super::sharing::{Layout, lists, nothing_collides};
 use crate::desc::{LevelDesc, SystemDesc, TaskDesc};
 use crate::units::TaskId;
@@ -21,7 +22,7 @@ pub const fn levels_hold(system: &SystemDesc) -> bool {
 
 /// Whether a level's lists name tasks, in order and none twice, some task stays, stages stay or go together, what stays lies below
 /// the level's heights, and where a level compacts, its layout holds, moves only what can be moved, and copies it in an order that
-/// destroys nothing. And whether it waits for the jobs and copies that it must wait for.
+/// destroys nothing. Whether nothing that is needed lies in the pages that are given back. And whether it waits for the jobs and copies that it must wait for.
 const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool {
     if !is_ordered(system, level.shed)
         || !is_ordered(system, level.reject)
@@ -44,7 +45,7 @@ const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool {
     if !(level.models.is_empty() || models_hold(level.models) && nothing_collides(layout)) {
         return false;
     }
-    if !moves_hold(layout, level) {
+    if !moves_hold(layout, level) || !unused_holds(layout, level) {
         return false;
     }
     let (mut pools, mut arenas) = (level.pools, system.pools);

@@ -40,6 +40,7 @@ mod levels;
 mod memory;
 mod modes;
 mod moves;
+mod pages;
 mod same;
 mod same_task;
 mod schedule;

@@ -179,6 +179,11 @@ pub(super) const fn piece(model: &ModelDesc, number: usize) -> Option<Piece<'_>>
 }
 
 impl Piece<'_> {
+    /// Whether what lies here is needed between jobs.
+    pub(super) const fn is_kept(&self) -> bool {
+        matches!(self.used, Use::Always)
+    }
+
     pub(super) const fn lies_below(&self, height: Bytes) -> bool {
         matches!(self.at.checked_rem(ALIGNMENT.0), Some(0))
             && matches!(self.at.checked_add(self.size), Some(end) if end <= height.0)

@@ -7,6 +7,7 @@ use crate::error::HostError;
 use crate::hooks::TaskHooks;
 use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::OnnxRuntime;
+use crate::reclaim::other_pages;
 use aegis_core::desc::{Backend, SystemDesc, TensorDesc, TensorLife};
 use aegis_core::trace::VoidReason;
 use aegis_core::verify::{Violation, scratch_is_its_own};
@@ -26,6 +27,11 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
         Ok(()) => {}
         Err(Violation::Pieces) => return refuse(format!("{}{}", Violation::Pieces, other_pieces(system))),
         Err(violation) => return refuse(violation.to_string()),
+    }
+    if let Some((pool, own)) = other_pages(system) {
+        return refuse(format!(
+            "levels of memory pressure give back pages of \"{pool}\" as `page-size` says, and this machine's are {own} bytes long"
+        ));
     }
     for task in system.tasks {
         if task.model.is_none() {

@@ -1,6 +1,5 @@
 //! The plan inside a vehicle's binary, in words.
 
-use crate::reclaim::Unused;
 use aegis_core::Duration;
 use aegis_core::TaskId;
 use aegis_core::desc::{Answer, Asks, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
@@ -73,15 +72,15 @@ fn modes(text: &mut String, system: &SystemDesc) {
             let _ = writeln!(text, "  {:<16} bound {:>12}", task.name, ms(task.response_bound));
         }
     }
-    let unused = Unused::of(system);
-    for (position, level) in system.levels.iter().enumerate() {
+    for level in system.levels {
         let names = |tasks: &[TaskId]| {
             let names = tasks.iter().filter_map(|task| Some(system.tasks.get(task.index())?.name));
             let names = names.collect::<Vec<_>>().join(", ");
             if names.is_empty() { "nothing".to_owned() } else { names }
         };
         let (shed, reject, settles) = (names(level.shed), names(level.reject), ms(level.settles));
-        let (name, unused) = (level.name, unused.bytes(position).0);
+        let pages = level.pools.iter().flat_map(|pool| pool.unused);
+        let (name, unused) = (level.name, pages.map(|pages| pages.size.0).fold(0, u64::saturating_add));
         let _ = writeln!(
             text,
             "\nlevel {name}: sheds {shed}, rejects {reject}, settles within {settles}, gives {unused} bytes of the arenas back"

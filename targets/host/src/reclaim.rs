@@ -1,14 +1,14 @@
 //! Gives back to the system, page by page, what a settled level of memory pressure leaves unused of the arenas.
 //!
-//! Nothing moves: where the hardware maps pages, those between two pieces that stay can be given back as well as those above the last.
-//! What a shed task's runs use is empty between them, so it comes back as zeros. What loading its model took stays, because the
-//! backend holds addresses of it, and so do its kept tensors.
+//! Nothing moves: pages between two pieces that stay are given back as well as those above the last. Which ones is planned, and proven
+//! again at the start: what a shed task's runs use is empty between them, so it comes back as zeros. What loading its model took
+//! stays, because the backend holds addresses of it, and so do its kept tensors.
 // Giving back pages that the dispatcher's state says nobody uses.
 #![allow(unsafe_code)]
 
 use crate::arena::Arena;
 use aegis_core::LevelId;
-use aegis_core::desc::{LevelDesc, ModelDesc, SystemDesc, TensorLife};
+use aegis_core::desc::{LevelDesc, LevelPoolDesc, PoolDesc, SystemDesc};
 use aegis_core::units::Bytes;
 use aegis_linux::reclaim::{Order, Reclaim};
 use std::ops::Range;
@@ -22,79 +22,62 @@ const LOOK: Duration = Duration::from_millis(20);
 /// For each pool a mark for each page of its arena.
 type Pages = Vec<Vec<bool>>;
 
-/// The unused pages of each level.
+/// The unused pages of each level, as planned.
 #[derive(Debug)]
 pub(crate) struct Unused {
-    /// Bytes of a page.
-    page: u64,
+    /// For each pool the bytes of a page.
+    page: Vec<u64>,
     levels: Vec<Pages>,
 }
 
 impl Unused {
-    /// What each level leaves unused on this machine.
+    /// What the plan says.
     pub(crate) fn of(system: &SystemDesc) -> Self {
-        Self::with_pages(system, u64::try_from(rustix::param::page_size()).unwrap_or(u64::MAX))
-    }
-
-    /// The same on a machine with pages of this size.
-    fn with_pages(system: &SystemDesc, page: u64) -> Self {
-        Self { page, levels: system.levels.iter().map(|level| unused(system, level, page.max(1))).collect() }
+        let page: Vec<u64> = system.pools.iter().map(|pool| pool.page.0).collect();
+        let marks = |(pool, left): (&PoolDesc, &LevelPoolDesc)| {
+            let number = |bytes: u64| usize::try_from(bytes.checked_div(pool.page.0).unwrap_or(0)).unwrap_or(0);
+            let mut marks = vec![false; number(pool.height.0.saturating_add(pool.page.0.saturating_sub(1)))];
+            for pages in left.unused {
+                let (first, count) = (number(pages.at.0), number(pages.size.0));
+                marks.iter_mut().skip(first).take(count).for_each(|mark| *mark = true);
+            }
+            marks
+        };
+        let pages = |level: &LevelDesc| system.pools.iter().zip(level.pools).map(marks).collect();
+        Self { page, levels: system.levels.iter().map(pages).collect() }
     }
 
     /// Bits for [`Reclaim::new`].
     pub(crate) fn within(&self) -> Box<[u32]> {
         let is_within = |one: &Pages, other: &Pages| {
-            one.iter().flatten().any(|unused| *unused)
-                && one.iter().flatten().zip(other.iter().flatten()).all(|(a, b)| !a || *b)
+            let mut pairs = one.iter().flatten().zip(other.iter().flatten());
+            one.iter().flatten().any(|unused| *unused) && pairs.all(|(one, other)| *other || !one)
         };
         let within = |one| {
-            let others = self.levels.iter().zip(0_u32..);
-            others
-                .filter(|(other, _)| is_within(one, other))
-                .fold(0, |bits, (_, at)| bits | 1_u32.checked_shl(at).unwrap_or(0))
+            let others = self.levels.iter().zip(0_u32..).filter(|(other, _)| is_within(one, other));
+            others.fold(0, |bits, (_, at)| bits | 1_u32.checked_shl(at).unwrap_or(0))
         };
         self.levels.iter().map(within).collect()
     }
-
-    /// How much a level leaves unused, in whole pages.
-    pub(crate) fn bytes(&self, level: usize) -> Bytes {
-        self.levels.get(level).map_or(Bytes(0), |pages| sum(pages, self.page))
-    }
 }
 
-fn sum(pages: &Pages, page: u64) -> Bytes {
-    let marked = pages.iter().flatten().filter(|marked| **marked).count();
-    Bytes(u64::try_from(marked).unwrap_or(u64::MAX).saturating_mul(page))
-}
-
-/// The pages of which nothing is used by what stays at a level, or kept by what does not.
-fn unused(system: &SystemDesc, level: &LevelDesc, page: u64) -> Pages {
-    let pages = |bytes: u64| usize::try_from(bytes.div_ceil(page)).unwrap_or(0);
-    let mut unused: Pages = system.pools.iter().map(|pool| vec![true; pages(pool.height.0)]).collect();
-    let is_shed = |model: usize| {
-        level.shed.iter().any(|task| {
-            system.tasks.get(task.index()).and_then(|task| task.model).is_some_and(|own| own.index() == model)
-        })
+/// The pool whose planned pages this machine cannot give back, and the size of its own.
+pub(crate) fn other_pages(system: &SystemDesc) -> Option<(&'static str, u64)> {
+    let own = u64::try_from(rustix::param::page_size()).unwrap_or(u64::MAX);
+    let has_level = |pool: usize| {
+        system.levels.iter().any(|level| level.pools.get(pool).is_some_and(|pool| !pool.unused.is_empty()))
     };
-    for (number, model) in system.models.iter().enumerate() {
-        let Some(pool) = unused.get_mut(model.pool.index()) else { continue };
-        for (at, size) in in_use(model, !is_shed(number)).filter(|(_, size)| *size > 0) {
-            let (first, end) = (usize::try_from(at / page).unwrap_or(usize::MAX), pages(at.saturating_add(size)));
-            pool.iter_mut().take(end).skip(first).for_each(|page| *page = false);
-        }
-    }
-    unused
+    let mut pools = system.pools.iter().enumerate();
+    let other = pools.find(|(position, pool)| has_level(*position) && !pool.page.0.is_multiple_of(own));
+    other.map(|(_, pool)| (pool.name, own))
 }
 
-/// What of a model's memory is in use, each place with its size: all while its jobs run, or what it keeps between them.
-fn in_use(model: &'static ModelDesc, runs: bool) -> impl Iterator<Item = (u64, u64)> {
-    let loaded = model.segments.iter().map(|segment| (segment.persistent_at.0, segment.persistent.0));
-    let scratch = model.segments.iter().map(|segment| (segment.scratch_at.0, segment.scratch.0));
-    let keeps = runs || model.tensors == TensorLife::Kept;
-    let ends = model.inputs.iter().chain(model.outputs).filter(move |_| keeps);
-    let carried = model.carried.iter().filter(move |_| runs);
-    let tensors = ends.chain(carried).map(|tensor| (tensor.at.0, tensor.size.0));
-    loaded.chain(scratch.filter(move |_| runs)).chain(tensors)
+fn sum(pages: &Pages, sizes: &[u64]) -> Bytes {
+    let of = |(marks, page): (&Vec<bool>, &u64)| {
+        let marked = marks.iter().filter(|marked| **marked).count();
+        u64::try_from(marked).unwrap_or(u64::MAX).saturating_mul(*page)
+    };
+    Bytes(pages.iter().zip(sizes).map(of).fold(0, u64::saturating_add))
 }
 
 /// What the reclaiming thread has.
@@ -122,7 +105,7 @@ impl Reclaimer {
             if let Some(next) = reclaim.next()
                 && self.carry_out(next.order)
             {
-                reclaim.has_done(next, sum(&self.given, self.unused.page));
+                reclaim.has_done(next, sum(&self.given, &self.unused.page));
             }
             std::thread::park_timeout(LOOK);
         }
@@ -130,22 +113,23 @@ impl Reclaimer {
 
     /// Whether it is done. Memory that cannot be had now is asked for again at the next look; what was had stays.
     fn carry_out(&mut self, order: Order) -> bool {
-        let Self { unused: Unused { page: page_bytes, levels }, arenas, locked, given, told } = self;
+        let Self { unused: Unused { page, levels }, arenas, locked, given, told } = self;
         let pages = |level: LevelId| levels.get(level.index());
         let (gives, pages) = match order {
             Order::Give(level) => (true, pages(level)),
             Order::Keep(level) => (false, level.and_then(pages)),
         };
-        for (pool, (arena, given)) in arenas.iter().zip(given.iter_mut()).enumerate() {
+        for (pool, ((arena, given), page)) in arenas.iter().zip(given.iter_mut()).zip(page).enumerate() {
+            let size = *page;
             let unused = |page: usize| pages.and_then(|pages| pages.get(pool)?.get(page)).is_some_and(|unused| *unused);
             // Gives what is unused and there, or takes what is given back and used.
             let changes = |page: usize, is_given: bool| is_given != gives && is_given != unused(page);
             for run in runs(given, changes) {
-                let byte = |page: usize| u64::try_from(page).unwrap_or(u64::MAX).saturating_mul(*page_bytes);
+                let byte = |page: usize| u64::try_from(page).unwrap_or(u64::MAX).saturating_mul(size);
                 let bytes = byte(run.start)..byte(run.end);
                 let result = if gives {
                     // SAFETY: at this level no job of a shed task is left, none comes before this thread was ordered to take back what it
-                    // uses and said that it did, and nothing else uses these pages: `in_use` has all that others do.
+                    // uses and said that it did, and the plan's checker proved at the start that nothing else lies in these pages.
                     unsafe { arena.give_back(bytes, *locked) }
                 } else {
                     arena.take_back(bytes, *locked)
@@ -185,170 +169,115 @@ fn runs(given: &[bool], changes: impl Fn(usize, bool) -> bool) -> Vec<Range<usiz
 
 #[cfg(test)]
 mod tests {
-    use super::{Reclaimer, Unused};
+    use super::{Reclaimer, Unused, other_pages};
     use crate::arena::Arena;
-    use aegis_core::desc::{
-        Backend, ElementType, FileDesc, LevelDesc, MemoryControl, ModelDesc, PoolDesc, SegmentDesc, SystemDesc,
-        TaskDesc, TensorDesc, TensorLife,
-    };
+    use aegis_core::desc::{LevelDesc, LevelPoolDesc, PagesDesc, PoolDesc, SystemDesc};
     use aegis_core::units::{ByteOffset, Bytes};
-    use aegis_core::{Duration, LevelId, ModelId, PoolId, TaskId};
+    use aegis_core::{Duration, LevelId};
     use aegis_linux::reclaim::Order;
+    use std::sync::Arc;
 
     fn leaked<T>(values: Vec<T>) -> &'static [T] {
         Box::leak(values.into_boxed_slice())
     }
 
-    const POOLS: u16 = 2;
-    const HEIGHT: u64 = 4_000;
-    const PAGE: u64 = 64;
+    const PAGES: usize = 40;
 
-    /// Models that lie anywhere, each run by one task, and levels that shed some.
-    fn system(rng: &mut fastrand::Rng) -> SystemDesc {
-        let place = |rng: &mut fastrand::Rng| {
-            let size = rng.u64(..600);
-            (ByteOffset(rng.u64(..HEIGHT - size)), Bytes(size))
-        };
-        let tensors = |rng: &mut fastrand::Rng| {
-            let tensor = |rng: &mut fastrand::Rng| {
-                let (at, size) = place(rng);
-                TensorDesc { name: "", element: ElementType::U8, shape: &[], at, size }
-            };
-            leaked((0..rng.usize(..3)).map(|_| tensor(rng)).collect())
-        };
-        let segment = |rng: &mut fastrand::Rng| {
-            let ((persistent_at, persistent), (scratch_at, scratch)) = (place(rng), place(rng));
-            let file = FileDesc { name: "", sha256: "", version: "" };
-            let memory = MemoryControl::Planned;
-            let (load, runs, reads, writes) = (&[], &[], &[], &[]);
-            SegmentDesc { file, memory, persistent_at, persistent, load, scratch_at, scratch, runs, reads, writes }
-        };
-        let model = |rng: &mut fastrand::Rng| ModelDesc {
-            name: "",
-            backend: Backend::OnnxRuntime,
-            pool: PoolId(rng.u16(..POOLS)),
-            weights: Bytes(0),
-            tensors: if rng.bool() { TensorLife::Kept } else { TensorLife::Job },
-            inputs: tensors(rng),
-            outputs: tensors(rng),
-            carried: tensors(rng),
-            segments: leaked((0..rng.usize(1..3)).map(|_| segment(rng)).collect()),
-        };
-        let models: Vec<ModelDesc> = (0..4).map(|_| model(rng)).collect();
-        let tasks = (0..4).map(|number| TaskDesc { model: Some(ModelId(number)), ..TaskDesc::EMPTY }).collect();
+    /// Two pools, the second without its last page's end, and levels with any pages of them; some the subset of others.
+    fn system(rng: &mut fastrand::Rng, page: u64) -> (SystemDesc, Vec<[Vec<bool>; 2]>) {
         let mut levels = Vec::new();
-        for shed in [0_u16, 0b1, 0b11, 0b1010, 0b111] {
-            let shed = (0..4).filter(|task| shed >> task & 1 != 0).map(TaskId).collect();
-            let (pools, models, moves) = (&[], &[], &[]);
-            levels.push(LevelDesc {
-                name: "",
-                shed: leaked(shed),
-                reject: &[],
-                pools,
-                models,
-                moves,
-                settles: Duration::ZERO,
-            });
+        for number in 0..5 {
+            let mut marks = [(); 2].map(|()| (0..PAGES).map(|_| number > 0 && rng.bool()).collect::<Vec<bool>>());
+            if number == 4 {
+                let before: &[Vec<bool>; 2] = &levels[1];
+                for (pool, before) in marks.iter_mut().zip(before) {
+                    pool.iter_mut().zip(before).for_each(|(mark, before)| *mark |= before);
+                }
+            }
+            levels.push(marks);
         }
-        let (height, none) = (Bytes(HEIGHT), Bytes(0));
-        let pool = PoolDesc {
-            name: "",
-            capacity: height,
-            shares: None,
-            weights: none,
-            height,
-            lower_bound: none,
-            private: none,
-            copy_per_mib: Duration::ZERO,
+        let left = |marks: &Vec<bool>| {
+            let marked = marks.iter().zip(0_u64..).filter(|(marked, _)| **marked);
+            let pages = marked.map(|(_, number)| PagesDesc { at: ByteOffset(number * page), size: Bytes(page) });
+            let none = Bytes(0);
+            let unused = leaked(pages.collect());
+            LevelPoolDesc { weights: none, height: none, lower_bound: none, copied: none, unused }
         };
-        let pools = leaked(vec![pool; usize::from(POOLS)]);
-        SystemDesc { tasks: leaked(tasks), models: leaked(models), levels: leaked(levels), pools, ..SystemDesc::EMPTY }
-    }
-
-    /// What of a byte is needed at a level, from the plan's words alone.
-    fn is_needed(system: &SystemDesc, level: &LevelDesc, pool: u16, byte: u64) -> bool {
-        let lies = |at: ByteOffset, size: Bytes| (at.0..at.0 + size.0).contains(&byte);
-        let models = system.models.iter().zip(0_u16..).filter(|(model, _)| model.pool == PoolId(pool));
-        models.into_iter().any(|(model, number)| {
-            let is_shed = level.shed.contains(&TaskId(number));
-            let keeps = !is_shed || model.tensors == TensorLife::Kept;
-            model.segments.iter().any(|segment| {
-                lies(segment.persistent_at, segment.persistent) || !is_shed && lies(segment.scratch_at, segment.scratch)
-            }) || model.inputs.iter().chain(model.outputs).any(|tensor| keeps && lies(tensor.at, tensor.size))
-                || model.carried.iter().any(|tensor| !is_shed && lies(tensor.at, tensor.size))
-        })
+        let level = |marks: &[Vec<bool>; 2]| LevelDesc {
+            name: "",
+            shed: &[],
+            reject: &[],
+            pools: leaked(marks.iter().map(left).collect()),
+            models: &[],
+            moves: &[],
+            settles: Duration::ZERO,
+        };
+        let pool = |less: u64| {
+            let height = Bytes(u64::try_from(PAGES).unwrap() * page - less);
+            let (name, capacity, shares, weights) = ("ram", height, None, Bytes(0));
+            let (lower_bound, private, copy_per_mib, page) = (Bytes(0), Bytes(0), Duration::ZERO, Bytes(page));
+            PoolDesc { name, capacity, shares, weights, height, lower_bound, private, copy_per_mib, page }
+        };
+        let descs = leaked(levels.iter().map(level).collect());
+        (SystemDesc { levels: descs, pools: leaked(vec![pool(0), pool(page / 2)]), ..SystemDesc::EMPTY }, levels)
     }
 
     #[test]
-    fn a_page_is_given_back_exactly_where_no_byte_of_it_is_needed() {
+    fn a_level_is_within_those_that_leave_all_that_unused_and_machines_with_larger_pages_are_told() {
         let mut rng = fastrand::Rng::with_seed(3);
-        let (mut pages, mut given) = (0, 0);
-        for _ in 0..60 {
-            let system = system(&mut rng);
-            let unused = Unused::with_pages(&system, PAGE);
-            for (level, found) in system.levels.iter().zip(&unused.levels) {
-                for (pool, found) in (0_u16..).zip(found) {
-                    assert_eq!(u64::try_from(found.len()), Ok(HEIGHT.div_ceil(PAGE)));
-                    for (page, found) in (0_u64..).zip(found) {
-                        let mut bytes = page * PAGE..HEIGHT.min((page + 1) * PAGE);
-                        assert_eq!(*found, !bytes.any(|byte| is_needed(&system, level, pool, byte)), "page {page}");
-                        (pages, given) = (pages + 1, given + u32::from(*found));
-                    }
-                }
-            }
-            for (one, within) in unused.levels.iter().zip(unused.within()) {
-                for (at, other) in unused.levels.iter().enumerate() {
+        for _ in 0..20 {
+            let (system, levels) = system(&mut rng, 64);
+            let unused = Unused::of(&system);
+            for (one, within) in levels.iter().zip(unused.within()) {
+                for (at, other) in levels.iter().enumerate() {
                     let pairs = || one.iter().flatten().zip(other.iter().flatten());
                     let expected = pairs().any(|(one, _)| *one) && pairs().all(|(one, other)| *other || !*one);
                     assert_eq!(within >> at & 1 != 0, expected);
                 }
             }
+            assert_eq!(unused.within()[1], 0b1_0010, "within itself and the last one");
         }
-        assert!(given * 10 > pages && given * 2 < pages, "{given} of {pages}");
+        let own = u64::try_from(rustix::param::page_size()).unwrap();
+        assert_eq!(other_pages(&system(&mut rng, 64).0), Some(("ram", own)));
+        assert_eq!(other_pages(&system(&mut rng, 2 * own).0), None);
         assert_eq!(Unused::of(&SystemDesc::EMPTY).within().len(), 0);
     }
 
     #[test]
     fn orders_are_carried_out_on_the_arenas_and_what_is_in_use_stays() {
         let mut rng = fastrand::Rng::with_seed(4);
-        // The same on real pages: what is 64 bytes long above is a page here.
-        let scale = u64::try_from(rustix::param::page_size()).unwrap() / PAGE;
+        let page = u64::try_from(rustix::param::page_size()).unwrap();
         for _ in 0..20 {
-            let system = system(&mut rng);
-            let small = Unused::with_pages(&system, PAGE);
-            let unused = Unused { page: PAGE * scale, levels: small.levels.clone() };
-            let arenas: Vec<_> = (0..POOLS).map(|_| Arena::map(HEIGHT * scale, true).unwrap()).collect();
-            let pages = |arena: &std::sync::Arc<Arena>| {
-                let pages = (0..HEIGHT.div_ceil(PAGE)).map(|page| arena.span(page * PAGE * scale, 1).unwrap());
-                pages.collect::<Vec<_>>()
+            let (system, levels) = system(&mut rng, page);
+            let arenas: Vec<_> = system.pools.iter().map(|pool| Arena::map(pool.height.0, true).unwrap()).collect();
+            let first_bytes = |arena: &Arc<Arena>| {
+                let bytes = (0_u64..).take(PAGES).map(|number| arena.span(number * page, 1).unwrap());
+                bytes.collect::<Vec<_>>()
             };
-            let mut reclaimer = Reclaimer::new(unused, arenas.clone(), false);
-            let mut expected: Vec<Vec<bool>> = small.levels[0].iter().map(|pool| vec![false; pool.len()]).collect();
+            let mut reclaimer = Reclaimer::new(Unused::of(&system), arenas.clone(), false);
+            let mut expected = vec![vec![false; PAGES]; 2];
             for _ in 0..12 {
                 // SAFETY: nobody else uses these arenas; a page that was given back is one of zeros.
-                arenas.iter().flat_map(pages).for_each(|page| unsafe { *page.base() = 1 });
-                let level = rng.usize(..system.levels.len());
+                arenas.iter().flat_map(first_bytes).for_each(|byte| unsafe { *byte.base() = 1 });
+                let level = rng.usize(..levels.len());
                 let id = LevelId(u16::try_from(level).unwrap());
                 let order = match rng.u8(..3) {
                     0 => Order::Give(id),
                     1 => Order::Keep(Some(id)),
                     _ => Order::Keep(None),
                 };
-                // Everything was written, so what was given back before is there again, for the system, too.
-                let before = expected.clone();
                 assert!(reclaimer.carry_out(order));
-                for ((pool, arena), (marks, before)) in arenas.iter().enumerate().zip(expected.iter_mut().zip(&before))
-                {
-                    for (number, page) in pages(arena).iter().enumerate() {
-                        let unused = small.levels[level][pool][number];
+                for ((pool, arena), marks) in arenas.iter().enumerate().zip(&mut expected) {
+                    for (number, byte) in first_bytes(arena).iter().enumerate() {
+                        let (before, unused) = (marks[number], levels[level][pool][number]);
                         marks[number] = match order {
-                            Order::Give(_) => before[number] || unused,
-                            Order::Keep(Some(_)) => before[number] && unused,
+                            Order::Give(_) => before || unused,
+                            Order::Keep(Some(_)) => before && unused,
                             Order::Keep(None) => false,
                         };
-                        let was_given_now = marks[number] && !before[number];
+                        let is_given_now = marks[number] && !before;
                         // SAFETY: as above.
-                        assert_eq!(unsafe { *page.base() }, u8::from(!was_given_now), "{order:?}");
+                        assert_eq!(unsafe { *byte.base() }, u8::from(!is_given_now), "{order:?}");
                     }
                 }
                 assert_eq!(reclaimer.given, expected);

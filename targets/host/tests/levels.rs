@@ -5,13 +5,15 @@
 
 mod common;
 
-use aegis_core::desc::{LevelDesc, LevelPoolDesc};
-use aegis_core::{Bytes, LevelId, TaskId};
+use aegis_core::desc::{LevelDesc, LevelPoolDesc, PagesDesc};
+use aegis_core::{ByteOffset, Bytes, LevelId, TaskId};
 use aegis_host::{Runtime, Vehicle};
 use aegis_linux::args::Args;
 use common::two_models::{MS, model, ns, plan, probed, scratch};
 use common::{FACE, ORIENTATION};
 use serde_json::{Value, json};
+
+const PAGE: u64 = 4096;
 
 static LEVELS_RUNTIME: Runtime<2, 1, 2> = Runtime::new();
 
@@ -23,11 +25,15 @@ fn a_level_gives_memory_back_and_has_it_again_before_it_is_left() {
     assert!(other > own + (1 << 16), "what is shed needs more: {own} and {other}");
     let mut at = other;
     let face = model(&models[0], "face", FACE, &mut at);
+    let (first, end) = (own.next_multiple_of(PAGE), other / PAGE * PAGE);
+    let pages = PagesDesc { at: ByteOffset(first), size: Bytes(end - first) };
     let left = LevelPoolDesc {
         weights: face.weights,
         height: Bytes(at),
         lower_bound: Bytes(at - other + own),
         copied: Bytes(0),
+        // Between what the one's runs use and what lies above the other's.
+        unused: vec![pages].leak(),
     };
     let turn = model(&models[2], "turn", ORIENTATION, &mut at);
     let level = LevelDesc {
@@ -64,10 +70,7 @@ fn a_level_gives_memory_back_and_has_it_again_before_it_is_left() {
 
     let summary: Value = serde_json::from_str(&std::fs::read_to_string(summary).unwrap()).unwrap();
     let given = summary["pressure"]["given_back_bytes"].as_u64().unwrap();
-    assert!(
-        given > 0 && given <= other - own && given.is_multiple_of(4_096),
-        "{given} of {other} and {own}: {summary}"
-    );
+    assert_eq!(given, end - first, "{summary}");
     let trace = std::fs::read_to_string(trace).unwrap();
     let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<(&str, &Value)> = lines

@@ -274,6 +274,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
             lower_bound,
             private: height,
             copy_per_mib: Duration::ZERO,
+            page: Bytes(0),
         }]
         .leak(),
         ..SystemDesc::EMPTY

@@ -172,6 +172,10 @@ fn devices_that_share_a_memory_have_one_budget() {
     assert_eq!((&text[cpu.memory.span()], &text[gpu.memory.span()]), ("\"256MiB\"", "\"cpu0\""));
     let copy = [cpu, gpu].map(|device| device.copy_per_mib.as_ref().map(|time| time.get_ref().as_ns()));
     assert_eq!(copy, [Some(400_000), Some(100_000)]);
+    assert!(cpu.page_size.is_none() && gpu.page_size.is_none());
+    let text = text.replace("copy-per-mib = \"100us\"", "page-size = \"2MiB\"");
+    let gpu = parse_checked("valid.toml", &text).0.unwrap().devices.swap_remove(1);
+    assert_eq!((gpu.page_size.map(|size| size.get_ref().0), gpu.copy_per_mib.is_none()), (Some(2 << 20), true));
 }
 
 #[test]

@@ -14,6 +14,7 @@
 mod modes;
 mod moves;
 mod mutated;
+mod pages;
 mod random;
 mod simulated;
 mod tiny;

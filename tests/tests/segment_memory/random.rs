@@ -151,6 +151,7 @@ pub(crate) fn random_system(rng: &mut Rng, size: Size) -> System {
         memory: Bytes(1 << 20),
         shares,
         copy_per_mib: Some(Duration::from_ns(1_000)),
+        page: None,
         span: 0..0,
     };
     let shares = once(rng, 2).then_some(0);

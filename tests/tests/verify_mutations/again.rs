@@ -266,12 +266,13 @@ fn memory_sound(plan: &Plan, what: &str) {
     }
 }
 
-const fn own_part(pool: &plan::Pool) -> LevelPool {
+fn own_part(pool: &plan::Pool) -> LevelPool {
     LevelPool {
         weights_bytes: pool.weights_bytes,
         height_bytes: pool.height_bytes,
         lower_bound_bytes: pool.lower_bound_bytes,
         copied_bytes: 0,
+        unused: Vec::new(),
     }
 }
 

@@ -135,6 +135,7 @@ pub(super) fn devices() -> Vec<Device> {
         memory: Bytes(memory),
         shares,
         copy_per_mib: Some(Duration::from_ns(1_000_000)),
+        page: None,
         span: 0..0,
     };
     vec![device("cpu0", 30_000, None), device("cpu1", 9_000, None), device("shared", 30_000, Some(0))]

@@ -105,7 +105,11 @@ fn copies(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     let of_models = raw.tasks.iter().zip(&links.lanes).filter(|(task, _)| task.has_model);
     let used: BTreeSet<usize> =
         of_models.filter_map(|(_, lane)| links.devices.get((*lane)?).copied().flatten()).collect();
-    for device in used.into_iter().filter_map(|device| raw.devices.get(device)).filter(|device| !device.has_copy) {
+    for device in used
+        .into_iter()
+        .filter_map(|device| raw.devices.get(device))
+        .filter(|device| !device.has_copy && !device.has_pages)
+    {
         let message = format!(
             "the pressure level `{}` compacts, but the device `{}` has no copy-per-mib",
             level.name.get_ref(),
@@ -114,6 +118,6 @@ fn copies(raw: &Raw, links: &Links, sink: &Sink<'_>) {
         let finding = Finding::error(Code::NoCopyTime, message)
             .at(sink.file, place.clone(), "copies what lies in its memory")
             .also(sink.file, device.span.clone(), "`copy-per-mib` is missing here");
-        sink.push(finding.help("add it, for example `copy-per-mib = \"400us\"`, or remove `compact`"));
+        sink.push(finding.help("add it, for example `copy-per-mib = \"400us\"`, or `page-size` where memory is given back in pages, or remove `compact`"));
     }
 }

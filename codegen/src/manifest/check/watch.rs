@@ -25,7 +25,9 @@ pub(super) fn check(raw: &Raw, sink: &Sink<'_>) {
             in_order(list.get(..position).unwrap_or_default(), watched, sink);
         }
     }
-    for level in &raw.pressure {
+    // Where all memory has pages nothing moves.
+    let may_move = raw.devices.iter().any(|device| !device.has_pages);
+    for level in raw.pressure.iter().filter(|_| may_move) {
         if let (Some([first, ..]), Some((true, Some(place)))) = (level.thresholds.as_deref(), &level.compact) {
             compacts(level.name.get_ref(), first, place.clone(), sink);
         }
@@ -95,12 +97,14 @@ fn in_order(milder: &[Watched<'_>], (what, name, thresholds): &Watched<'_>, sink
     }
 }
 
-/// A level that compacts cannot be gone to by a running vehicle.
+/// A level that moves something cannot be gone to by a running vehicle.
 fn compacts(name: &str, threshold: &Threshold, place: Span, sink: &Sink<'_>) {
     let message = format!("the pressure level `{name}` compacts, so this version cannot go to it when a source asks");
     let finding = Finding::error(Code::Unsupported, message).at(sink.file, threshold.when.span(), "asks for it");
     let finding = finding.also(sink.file, place, "compacts");
-    sink.push(finding.help("remove `when`, or `compact`; a level that only sheds or rejects can be gone to"));
+    sink.push(
+        finding.help("give every device its `page-size`, where nothing has to move, or remove `when` or `compact`"),
+    );
 }
 
 /// A reading as people write it.

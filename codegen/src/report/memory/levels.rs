@@ -54,6 +54,8 @@ pub struct LevelPoolView<'a> {
     pub given_back_bytes: u64,
     /// What of the arena is copied.
     pub copied_bytes: u64,
+    /// What a running vehicle gives back, in whole pages; null where the memory has none.
+    pub unused_bytes: Option<u64>,
     /// What all devices of this memory take of it at the level.
     pub taken_bytes: u64,
     /// The other ones.
@@ -100,6 +102,7 @@ fn view<'a>(
             weights_bytes: pool.weights.0,
             given_back_bytes: arena.saturating_add(whole.weights.0.saturating_sub(pool.weights.0)),
             copied_bytes: pool.copied.0,
+            unused_bytes: device.page.map(|_| pool.unused_bytes()),
             taken_bytes: layout.taken_at(left, system, position),
             beside: layout.beside(system, position),
         }

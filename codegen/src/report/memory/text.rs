@@ -112,12 +112,20 @@ fn write_level(text: &mut String, level: &LevelView<'_>) -> std::fmt::Result {
         writeln!(text, "  {:<12} arena {} in use, {open}", pool.name, both(pool.height_bytes))?;
         writeln!(
             text,
-            "  {:<12} {} given back, {} held outside{}",
+            "  {:<12} {} less than without pressure, {} held outside{}",
             "",
             both(pool.given_back_bytes),
             both(pool.weights_bytes),
             beside(&pool.beside, pool.taken_bytes)
         )?;
+        if let Some(unused) = pool.unused_bytes {
+            writeln!(
+                text,
+                "  {:<12} {} given back while the vehicle runs, in whole pages: what loading took stays",
+                "",
+                both(unused)
+            )?;
+        }
     }
     match level.copied_bytes {
         Some(copied) => {
@@ -126,6 +134,9 @@ fn write_level(text: &mut String, level: &LevelView<'_>) -> std::fmt::Result {
                 let (from, to) = (region(copy.from), region(copy.to));
                 writeln!(text, "  {:<12} {}: {} from {from} to {to}", "", copy.model, copy.tensor)?;
             }
+        }
+        None if level.compact && level.pools.iter().any(|pool| pool.unused_bytes.is_some()) => {
+            writeln!(text, "  compacts     page by page: nothing moves")?
         }
         None if level.compact => {
             writeln!(text, "  compacts     no lower layout was found that copies can reach, so nothing moves")?

@@ -125,6 +125,7 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
             lower_bound: Bytes(128),
             private: Bytes(192),
             copy_per_mib: Duration::ZERO,
+            page: Bytes(0),
         }],
         ..SystemDesc::EMPTY
     }))
