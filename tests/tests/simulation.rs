@@ -1,7 +1,7 @@
 //! Random plans through the real dispatcher: no response above its bound, no miss, no full queue; and the bounds are
 //! reached.
 //!
-//! `AEGIS_LONG=1 cargo test -p aegis-tests --test simulation` runs a million plans instead of twenty thousand. Plans live
+//! `AEGIS_LONG=1 cargo test -p aegis-tests --test simulation` runs a million plans instead of ten thousand. Plans live
 //! until their process ends, so the long run starts a process for each part.
 
 #![allow(
@@ -23,8 +23,8 @@ use fastrand::Rng;
 use std::collections::HashMap;
 
 /// Plans of an ordinary run.
-const PLANS: u64 = 20_000;
-/// Processes of a long run; each runs five times [`PLANS`].
+const PLANS: u64 = 10_000;
+/// Processes of a long run; each runs ten times [`PLANS`].
 const LONG_PARTS: u64 = 10;
 /// Names the part of a long run that a process runs.
 const PART: &str = "AEGIS_SIMULATION_PART";
@@ -186,7 +186,7 @@ fn no_random_plan_exceeds_a_bound() {
     if part.is_none() && std::env::var_os("AEGIS_LONG").is_some() {
         return long_run();
     }
-    let (first, plans) = part.map_or((0, PLANS), |part| ((part + 1) * 1_000_000, 5 * PLANS));
+    let (first, plans) = part.map_or((0, PLANS), |part| ((part + 1) * 1_000_000, 10 * PLANS));
     let mut totals = Totals::default();
     for seed in first..first + plans {
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one(seed, &mut totals)));
