@@ -44,6 +44,7 @@ fn tables_of(name: &str) -> String {
 fn the_vehicles_have_one_of_everything() {
     let [lab, parts, modes] = VEHICLES.map(|name| lock_of(name).plan);
     assert!(lab.models.len() == 2 && lab.pools.len() == 1 && lab.levels.len() == 1);
+    assert!(lab.levels[0].pools.iter().any(|pool| !pool.unused.is_empty()) && lab.pools[0].page_bytes == 64);
     let lane = |name: &str| parts.lanes.iter().find(|lane| lane.name == name).unwrap();
     assert_eq!((lane("main").preemption.as_str(), lane("side").policy.as_str()), ("segments", "edf"));
     assert!(lane("side").points_ns.len() > 1 && lane("table").slots.len() == 3);

@@ -477,11 +477,17 @@ fn without_effect(system: &System, layout: &Layout, level: &Level, left: &memory
     let sheds = level.shed.iter().any(|task| system.tasks.get(*task).is_some_and(|task| task.model.is_some()));
     let is_lower =
         |(whole, left): (&memory::Pool, &memory::LevelPool)| left.height < whole.height || left.weights < whole.weights;
-    let in_pages = left.pools.iter().any(|pool| !pool.unused.is_empty());
-    let gives_back = in_pages || layout.pools.iter().zip(&left.pools).any(is_lower);
-    let (what, help) = if level.compact && left.models.is_none() && !in_pages {
+    let in_pages = system.devices.iter().any(|device| device.page.is_some());
+    let gives_back = if in_pages {
+        left.pools.iter().any(|pool| !pool.unused.is_empty())
+    } else {
+        layout.pools.iter().zip(&left.pools).any(is_lower)
+    };
+    let (what, help) = if in_pages && (sheds || level.compact) && !gives_back && left.models.is_none() {
+        ("leaves no whole page unused", "shed another task, or leave out `compact`")
+    } else if level.compact && left.models.is_none() && !in_pages {
         ("compacts, but no lower layout was found that copies can reach", "leave out `compact`, or shed another task")
-    } else if sheds && !gives_back {
+    } else if sheds && !gives_back && left.models.is_none() {
         ("gives no memory back", "shed another task, or let the level compact")
     } else {
         return None;

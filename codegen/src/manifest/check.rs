@@ -97,7 +97,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     pressure::check(raw, &links, sink);
     domains::check(raw, &links, sink);
     modes::check(raw, &links, sink);
-    watch::check(raw, sink);
+    watch::check(raw, &links, sink);
     optional::check(raw, &links, sink);
     links
 }

@@ -42,10 +42,10 @@ pub struct LevelPool {
 }
 
 impl LevelPool {
-    /// How much that is.
+    /// How much of an arena of this height that is: the last page may reach beyond its end.
     #[must_use]
-    pub fn unused_bytes(&self) -> u64 {
-        let lengths = self.unused.iter().map(|pages| pages.end.saturating_sub(pages.start));
+    pub fn unused_bytes(&self, arena: Bytes) -> u64 {
+        let lengths = self.unused.iter().map(|pages| pages.end.min(arena.0).saturating_sub(pages.start));
         lengths.fold(0, u64::saturating_add)
     }
 }
@@ -90,7 +90,12 @@ fn plan_level(
         }
         pools.push(pool);
     }
-    Ok(LevelLayout { pools, models: (moved != models).then_some(moved), moves })
+    let moves_something = moved != models;
+    if moves_something {
+        // No vehicle goes there, so nothing is given back.
+        pools.iter_mut().for_each(|pool: &mut LevelPool| pool.unused.clear());
+    }
+    Ok(LevelLayout { pools, models: moves_something.then_some(moved), moves })
 }
 
 /// The sum over all levels of what is in use of a device's arena if its models lie at these places and nothing moves.

@@ -28,7 +28,7 @@
 //! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each point and each start; a table
 //! O(slots) for each task, O(slots²) at worst; its gaps O(slots + n) for each instance; memory O(b²) pairs for b regions and tensors (not blocks) of all models, a few
 //! steps for each request of each model's sequences, three times, and one for each request of a segment and tensor that
-//! lies inside the segment's scratch, each pair once for each mode and the bound once for each; the same for each level that compacts, and O(m²) pairs of the tensors that it moves, each of
+//! lies inside the segment's scratch, each pair once for each mode and the bound once for each; the same for each level that compacts, O(pieces · ranges) for the pages that a level gives back, and O(m²) pairs of the tensors that it moves, each of
 //! which looks for its model's task; a level that only sheds adds its bound up anew.
 
 mod blocks;

@@ -8,6 +8,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The address ranges of all arenas that exist, so that a stray pointer can be told from heap memory.
@@ -18,6 +19,8 @@ static RANGES: RwLock<Vec<(usize, usize)>> = RwLock::new(Vec::new());
 pub struct Arena {
     base: NonNull<u8>,
     length: usize,
+    /// Whether it is locked into memory, by itself or with the whole process.
+    locked: AtomicBool,
 }
 
 // SAFETY: an arena is only an address range; every access goes through a `Span`, whose users argue for themselves.
@@ -39,7 +42,7 @@ impl Arena {
         let base = NonNull::new(pointer.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         let start = base.as_ptr().addr();
         RANGES.write().unwrap_or_else(PoisonError::into_inner).push((start, start.saturating_add(length)));
-        Ok(Arc::new(Self { base, length }))
+        Ok(Arc::new(Self { base, length, locked: AtomicBool::new(false) }))
     }
 
     /// Locks the mapping into memory, which also touches every page.
@@ -49,7 +52,19 @@ impl Arena {
     pub fn lock(&self) -> io::Result<()> {
         // SAFETY: the range is this mapping, which lives as long as `self`; locking changes no contents.
         unsafe { mlock(self.base.as_ptr().cast::<c_void>(), self.length) }?;
+        self.locked.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Notes that it is locked with all memory of the process.
+    pub fn is_locked_with_all(&self) {
+        self.locked.store(true, Ordering::Relaxed);
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        u64::try_from(self.length).unwrap_or(u64::MAX)
     }
 
     /// The piece `[at, at + size)`; `None` where it is not inside.
@@ -73,35 +88,40 @@ impl Arena {
     fn pages(&self, pages: &Range<u64>) -> io::Result<(*mut c_void, usize)> {
         let end = pages.end.min(u64::try_from(self.length).unwrap_or(u64::MAX));
         let piece = self.piece(pages.start, end.saturating_sub(pages.start));
-        let (base, length) = piece.ok_or(io::ErrorKind::InvalidInput)?;
+        let (base, length) = piece.filter(|(_, length)| *length > 0).ok_or(io::ErrorKind::InvalidInput)?;
         Ok((base.as_ptr().cast(), length))
     }
 
-    /// Gives whole pages back to the system, by byte offsets; `is_locked` where they are locked into memory. They read as zeros then.
+    /// Gives whole pages back to the system, by byte offsets. They read as zeros then.
     ///
     /// # Errors
-    /// The system's; they are as before then, perhaps not locked any more.
+    /// The system's; they are as before then.
     ///
     /// # Safety
     /// Nobody reads or writes them until [`Arena::take_back`] has returned.
-    pub unsafe fn give_back(&self, pages: Range<u64>, is_locked: bool) -> io::Result<()> {
+    pub unsafe fn give_back(&self, pages: Range<u64>) -> io::Result<()> {
         let (base, length) = self.pages(&pages)?;
-        if is_locked {
+        if self.locked.load(Ordering::Relaxed) {
             // SAFETY: the range is of this mapping, which lives as long as `self`; unlocking changes no contents.
             unsafe { munlock(base, length) }?;
         }
         // SAFETY: the range is of this mapping, private and anonymous, so its pages become zeros, which the caller allows.
-        unsafe { madvise(base, length, Advice::LinuxDontNeed) }?;
+        let given = unsafe { madvise(base, length, Advice::LinuxDontNeed) };
+        if let Err(error) = given {
+            self.take_back(pages)?;
+            return Err(error.into());
+        }
         Ok(())
     }
 
     /// Takes pages from the system again, so that nobody who uses them meets a page that is not there.
     ///
     /// # Errors
-    /// The system has not that much memory, or does not lock it.
-    pub fn take_back(&self, pages: Range<u64>, is_locked: bool) -> io::Result<()> {
+    /// The system does not lock that much, or has no room to note what is locked. Memory that it does not have it does not refuse: it
+    /// ends a process that has much.
+    pub fn take_back(&self, pages: Range<u64>) -> io::Result<()> {
         let (base, length) = self.pages(&pages)?;
-        if is_locked {
+        if self.locked.load(Ordering::Relaxed) {
             // SAFETY: the range is of this mapping; locking touches each page and changes no contents.
             unsafe { mlock(base, length) }?;
         } else {
@@ -267,20 +287,21 @@ mod tests {
             pages.map(|page| page & 1)
         };
         assert_eq!(resident(), [1; 4]);
-        let locked = arena.lock().is_ok();
+        // Where the system allows it; both ways are the same to who uses it.
+        let _ = arena.lock();
         // SAFETY: as above.
         unsafe {
-            arena.give_back(page..2 * page, locked).unwrap();
-            arena.give_back(3 * page..4 * page, locked).unwrap();
+            arena.give_back(page..2 * page).unwrap();
+            arena.give_back(3 * page..4 * page).unwrap();
         }
         assert_eq!(resident(), [1, 0, 1, 0]);
-        arena.take_back(page..2 * page, locked).unwrap();
+        arena.take_back(page..2 * page).unwrap();
         assert_eq!(resident(), [1, 1, 1, 0]);
         // SAFETY: as above.
         let at = |offset: u64| unsafe { *whole.base().add(usize::try_from(offset).unwrap()) };
         assert_eq!([page - 1, page, 2 * page - 1, 2 * page].map(at), [7, 0, 0, 7]);
         // SAFETY: as above.
-        assert!(unsafe { arena.give_back(5 * page..6 * page, locked) }.is_err(), "outside");
+        assert!(unsafe { arena.give_back(5 * page..6 * page) }.is_err(), "outside");
     }
 
     #[test]

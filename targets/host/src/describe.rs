@@ -2,7 +2,9 @@
 
 use aegis_core::Duration;
 use aegis_core::TaskId;
-use aegis_core::desc::{Answer, Asks, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc};
+use aegis_core::desc::{
+    Answer, Asks, LevelPoolDesc, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc,
+};
 use aegis_linux::sources::shown;
 use aegis_linux::summary::hex;
 use std::fmt::Write as _;
@@ -79,8 +81,12 @@ fn modes(text: &mut String, system: &SystemDesc) {
             if names.is_empty() { "nothing".to_owned() } else { names }
         };
         let (shed, reject, settles) = (names(level.shed), names(level.reject), ms(level.settles));
-        let pages = level.pools.iter().flat_map(|pool| pool.unused);
-        let (name, unused) = (level.name, pages.map(|pages| pages.size.0).fold(0, u64::saturating_add));
+        let bytes = |(pool, left): (&PoolDesc, &LevelPoolDesc)| {
+            let ends = left.unused.iter().map(|pages| (pages.at.0, pages.at.0.saturating_add(pages.size.0)));
+            ends.map(|(at, end)| end.min(pool.height.0).saturating_sub(at)).fold(0, u64::saturating_add)
+        };
+        let unused = system.pools.iter().zip(level.pools).map(bytes).fold(0, u64::saturating_add);
+        let name = level.name;
         let _ = writeln!(
             text,
             "\nlevel {name}: sheds {shed}, rejects {reject}, settles within {settles}, gives {unused} bytes of the arenas back"

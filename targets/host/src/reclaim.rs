@@ -11,13 +11,18 @@ use aegis_core::LevelId;
 use aegis_core::desc::{LevelDesc, LevelPoolDesc, PoolDesc, SystemDesc};
 use aegis_core::units::Bytes;
 use aegis_linux::reclaim::{Order, Reclaim};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How often it looks whether something is to be done. The orchestration thread looks once a second.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(100);
+/// How long it waits where memory could not be had.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How much is given or taken with one call, during which the system holds a lock of the whole process.
+const AT_ONCE: u64 = 256 << 10;
 
 /// For each pool a mark for each page of its arena.
 type Pages = Vec<Vec<bool>>;
@@ -72,12 +77,19 @@ pub(crate) fn other_pages(system: &SystemDesc) -> Option<(&'static str, u64)> {
     other.map(|(_, pool)| (pool.name, own))
 }
 
-fn sum(pages: &Pages, sizes: &[u64]) -> Bytes {
-    let of = |(marks, page): (&Vec<bool>, &u64)| {
-        let marked = marks.iter().filter(|marked| **marked).count();
-        u64::try_from(marked).unwrap_or(u64::MAX).saturating_mul(*page)
+/// How many bytes of the arenas these pages are: the last one may reach beyond its arena's end.
+fn sum(pages: &Pages, sizes: &[u64], arenas: &[Arc<Arena>]) -> Bytes {
+    let of = |((marks, page), arena): ((&Vec<bool>, &u64), &Arc<Arena>)| {
+        let starts = (0_u64..).map(|number| number.saturating_mul(*page));
+        let own = |start: u64| arena.length().saturating_sub(start).min(*page);
+        marks
+            .iter()
+            .zip(starts)
+            .filter(|(marked, _)| **marked)
+            .map(|(_, start)| own(start))
+            .fold(0, u64::saturating_add)
     };
-    Bytes(pages.iter().zip(sizes).map(of).fold(0, u64::saturating_add))
+    Bytes(pages.iter().zip(sizes).zip(arenas).map(of).fold(0, u64::saturating_add))
 }
 
 /// What the reclaiming thread has.
@@ -85,35 +97,49 @@ fn sum(pages: &Pages, sizes: &[u64]) -> Bytes {
 pub(crate) struct Reclaimer {
     unused: Unused,
     arenas: Vec<Arc<Arena>>,
-    /// Whether the arenas are locked into memory.
-    locked: bool,
     /// What is given back now.
     given: Pages,
-    /// Whether it was told that memory could not be had.
-    told: bool,
 }
 
 impl Reclaimer {
-    pub(crate) fn new(unused: Unused, arenas: Vec<Arc<Arena>>, locked: bool) -> Self {
+    pub(crate) fn new(unused: Unused, arenas: Vec<Arc<Arena>>) -> Self {
         let given = unused.levels.first().map(|pages| pages.iter().map(|pool| vec![false; pool.len()]).collect());
-        Self { unused, arenas, locked, given: given.unwrap_or_default(), told: false }
+        Self { unused, arenas, given: given.unwrap_or_default() }
     }
 
     /// Carries out what is ordered until `over`, which [`std::thread::Thread::unpark`] makes it see at once.
-    pub(crate) fn run(mut self, reclaim: &Reclaim, over: &AtomicBool) {
+    ///
+    /// # Safety
+    /// The arenas hold what the plan says of which `unused` was made, orders come from the orchestration loop alone, and nobody uses what an
+    /// order gives back until one to keep it was answered.
+    pub(crate) unsafe fn run(mut self, reclaim: &Reclaim, over: &AtomicBool) {
         while !over.load(Ordering::Acquire) {
-            if let Some(next) = reclaim.next()
-                && self.carry_out(next.order)
-            {
-                reclaim.has_done(next, sum(&self.given, &self.unused.page));
+            let mut pause = LOOK;
+            if let Some(next) = reclaim.next() {
+                // SAFETY: the caller's.
+                match unsafe { self.carry_out(next.order) } {
+                    Ok(()) => reclaim.has_done(next, sum(&self.given, &self.unused.page, &self.arenas)),
+                    Err(error) => {
+                        if reclaim.failures() == 0 {
+                            log::error!(
+                                "MEMORY: the system does not give back what the level left unused, so it holds on: {error}"
+                            );
+                        }
+                        reclaim.has_failed();
+                        pause = AGAIN;
+                    }
+                }
             }
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(pause);
         }
     }
 
-    /// Whether it is done. Memory that cannot be had now is asked for again at the next look; what was had stays.
-    fn carry_out(&mut self, order: Order) -> bool {
-        let Self { unused: Unused { page, levels }, arenas, locked, given, told } = self;
+    /// Carries out an order. What cannot be given back stays; what cannot be had is an error, and all before it is there.
+    ///
+    /// # Safety
+    /// Nobody uses what the order gives back, see [`Reclaimer::run`].
+    unsafe fn carry_out(&mut self, order: Order) -> io::Result<()> {
+        let Self { unused: Unused { page, levels }, arenas, given } = self;
         let pages = |level: LevelId| levels.get(level.index());
         let (gives, pages) = match order {
             Order::Give(level) => (true, pages(level)),
@@ -124,43 +150,34 @@ impl Reclaimer {
             let unused = |page: usize| pages.and_then(|pages| pages.get(pool)?.get(page)).is_some_and(|unused| *unused);
             // Gives what is unused and there, or takes what is given back and used.
             let changes = |page: usize, is_given: bool| is_given != gives && is_given != unused(page);
-            for run in runs(given, changes) {
+            for run in runs(given, changes, AT_ONCE.checked_div(size).unwrap_or(0).max(1)) {
                 let byte = |page: usize| u64::try_from(page).unwrap_or(u64::MAX).saturating_mul(size);
                 let bytes = byte(run.start)..byte(run.end);
-                let result = if gives {
-                    // SAFETY: at this level no job of a shed task is left, none comes before this thread was ordered to take back what it
-                    // uses and said that it did, and the plan's checker proved at the start that nothing else lies in these pages.
-                    unsafe { arena.give_back(bytes, *locked) }
-                } else {
-                    arena.take_back(bytes, *locked)
-                };
-                match result {
-                    Ok(()) => given.iter_mut().take(run.end).skip(run.start).for_each(|page| *page = gives),
-                    // Perhaps it is not locked any more: as if it were given back, so that it will be.
-                    Err(_) if gives => given.iter_mut().take(run.end).skip(run.start).for_each(|page| *page = true),
-                    Err(error) => {
-                        if !std::mem::replace(told, true) {
-                            log::error!(
-                                "MEMORY: the system does not give back what the level left unused, so it holds on: {error}"
-                            );
-                        }
-                        return false;
-                    }
+                let marks = given.iter_mut().take(run.end).skip(run.start);
+                if !gives {
+                    arena.take_back(bytes)?;
+                    marks.for_each(|page| *page = false);
+                    continue;
+                }
+                // SAFETY: the caller's; which pages these are was proven at the start.
+                match unsafe { arena.give_back(bytes) } {
+                    Ok(()) => marks.for_each(|page| *page = true),
+                    Err(error) => log::warn!("MEMORY: pages that a level leaves unused stay: {error}"),
                 }
             }
         }
-        *told = false;
-        true
+        Ok(())
     }
 }
 
-/// The longest runs of pages that are to change.
-fn runs(given: &[bool], changes: impl Fn(usize, bool) -> bool) -> Vec<Range<usize>> {
+/// Runs of pages that are to change, of at most so many.
+fn runs(given: &[bool], changes: impl Fn(usize, bool) -> bool, most: u64) -> Vec<Range<usize>> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (page, _) in given.iter().enumerate().filter(|(page, is_given)| changes(*page, **is_given)) {
         let after = page.saturating_add(1);
         match runs.last_mut() {
-            Some(run) if run.end == page => run.end = after,
+            Some(run) if run.end == page && run.len() < most => run.end = after,
             _ => runs.push(page..after),
         }
     }
@@ -254,7 +271,7 @@ mod tests {
                 let bytes = (0_u64..).take(PAGES).map(|number| arena.span(number * page, 1).unwrap());
                 bytes.collect::<Vec<_>>()
             };
-            let mut reclaimer = Reclaimer::new(Unused::of(&system), arenas.clone(), false);
+            let mut reclaimer = Reclaimer::new(Unused::of(&system), arenas.clone());
             let mut expected = vec![vec![false; PAGES]; 2];
             for _ in 0..12 {
                 // SAFETY: nobody else uses these arenas; a page that was given back is one of zeros.
@@ -266,7 +283,8 @@ mod tests {
                     1 => Order::Keep(Some(id)),
                     _ => Order::Keep(None),
                 };
-                assert!(reclaimer.carry_out(order));
+                // SAFETY: as above.
+                unsafe { reclaimer.carry_out(order) }.unwrap();
                 for ((pool, arena), marks) in arenas.iter().enumerate().zip(&mut expected) {
                     for (number, byte) in first_bytes(arena).iter().enumerate() {
                         let (before, unused) = (marks[number], levels[level][pool][number]);
@@ -283,5 +301,35 @@ mod tests {
                 assert_eq!(reclaimer.given, expected);
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_an_error_and_asked_for_again_and_only_what_was_given_counts() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let page = u64::try_from(rustix::param::page_size()).unwrap();
+        let (system, levels) = system(&mut rng, page);
+        // The first arena has half of its pages: the system refuses what lies beyond.
+        let half = u64::try_from(PAGES / 2).unwrap() * page;
+        let arenas = vec![Arena::map(half, true).unwrap(), Arena::map(system.pools[1].height.0, true).unwrap()];
+        let mut reclaimer = Reclaimer::new(Unused::of(&system), arenas);
+        // SAFETY: nobody uses these arenas.
+        unsafe { reclaimer.carry_out(Order::Give(LevelId(1))) }.unwrap();
+        let mut expected = levels[1].clone();
+        expected[0][PAGES / 2..].fill(false);
+        assert_eq!(reclaimer.given, expected.to_vec(), "what stays is not told to be given back");
+        let given = |reclaimer: &Reclaimer| super::sum(&reclaimer.given, &reclaimer.unused.page, &reclaimer.arenas).0;
+        let whole = expected.iter().flatten().filter(|given| **given).count();
+        let beyond = if expected[1][PAGES - 1] { page / 2 } else { 0 };
+        assert_eq!(given(&reclaimer), u64::try_from(whole).unwrap() * page - beyond);
+        reclaimer.given[0][PAGES / 2 + 1] = true;
+        for _ in 0..2 {
+            // SAFETY: as above.
+            unsafe { reclaimer.carry_out(Order::Keep(None)) }.unwrap_err();
+            assert!(!reclaimer.given[0][..PAGES / 2].contains(&true) && reclaimer.given[0][PAGES / 2 + 1]);
+        }
+        reclaimer.given[0][PAGES / 2 + 1] = false;
+        // SAFETY: as above.
+        unsafe { reclaimer.carry_out(Order::Keep(None)) }.unwrap();
+        assert_eq!(given(&reclaimer), 0);
     }
 }

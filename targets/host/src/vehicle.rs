@@ -292,7 +292,9 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         if let Err(error) = lock_memory() {
             let text = format!("the system did not lock the process's memory: {error}");
             voids.push(Void { reason: VoidReason::MemoryNotLocked, text });
-            memory_locked = arenas.iter().all(|arena| arena.lock().is_ok());
+            memory_locked = arenas.iter().filter(|arena| arena.lock().is_err()).count() == 0;
+        } else {
+            arenas.iter().for_each(|arena| arena.is_locked_with_all());
         }
         voids.extend(throttle_void(Throttle::read(), system));
         let bell = Bell::new().map_err(|error| HostError::System { what: "a bell", error })?;
@@ -309,7 +311,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let unused = Unused::of(system);
         let reclaim = Reclaim::new(unused.within());
         let reclaim = reclaim.as_ref();
-        let reclaimer = reclaim.is_needed().then(|| Reclaimer::new(unused, arenas, memory_locked));
+        let reclaimer = reclaim.is_needed().then(|| Reclaimer::new(unused, arenas));
         let run = Run {
             system,
             bell: &bell,
@@ -465,6 +467,7 @@ impl<const LANES: usize> Run<'_, LANES> {
         });
         let ((report, counts, trace, voids), (watched, sources, reclaimed)) = result.map_err(thread_error)?;
         let (stats, levels, modes, domains, admissions) = counts;
+        let levels = LevelStats { not_had_again: self.reclaim.failures(), ..levels };
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
         Ok(Ran {
             report,

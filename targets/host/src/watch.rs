@@ -1,4 +1,6 @@
 //! Who is told that the vehicle is healthy, and the thread that tells it; and the thread that watches sources of pressure.
+// Starting the thread that gives back memory of which the plan says that nobody uses it.
+#![allow(unsafe_code)]
 
 use crate::error::HostError;
 use crate::reclaim::Reclaimer;
@@ -119,7 +121,9 @@ pub(crate) fn spawn_reclaimer<'scope>(
     reclaim: &'scope Reclaim,
     over: &'scope AtomicBool,
 ) -> io::Result<ScopedJoinHandle<'scope, ()>> {
-    Builder::new().name("reclaim".to_owned()).spawn_scoped(scope, move || reclaimer.run(reclaim, over))
+    // SAFETY: the reclaimer was made of the plan that core has proven and of the arenas that its models were loaded into, and the loop
+    // that orders has told of no level that has settled before its shed tasks' last job was over.
+    Builder::new().name("reclaim".to_owned()).spawn_scoped(scope, move || unsafe { reclaimer.run(reclaim, over) })
 }
 
 /// What stood still when the vehicle ended because of it.

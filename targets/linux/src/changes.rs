@@ -214,31 +214,14 @@ impl<'a> Changes<'a> {
         // Level and admissions take turns where both are asked for.
         let admission = self.admissions.asked();
         let is_next = self.was_level && admission.is_some();
-        if let Some(to) = self.going.filter(|to| !is_next && self.reclaim.is_there_for(*to)) {
-            (self.going, self.was_level) = (None, true);
-            self.next = now.checked_add(BETWEEN_LEVELS).unwrap_or(now);
-            return Some(Change::Level(to));
-        }
-        let level = if is_next || self.going.is_some() { None } else { self.pressure.asked.look() };
-        self.was_level = level.is_some();
-        let looked = if let Some((to, watched)) = level {
-            if std::mem::replace(&mut self.seen.0, watched) != watched {
-                let asks = crate::pressure::level(watched).map(Asks::Level);
-                self.news = Some(news(&self.pressure.asked, asks));
-            }
-            let to = to.map(crate::pressure::level);
-            self.going = to.filter(|to| !self.reclaim.is_there_for(*to));
-            to.filter(|_| self.going.is_none()).map(Change::Level)
+        let is_looked_at = !is_next && self.look_at_level();
+        self.was_level = is_looked_at;
+        let change = if is_looked_at {
+            self.go()
         } else if let Some((task, admits)) = admission {
             Some(Change::Admission(task, admits))
         } else {
-            let looked = if is_changing { None } else { self.modes.asked.look() };
-            let Some((to, watched)) = looked else {
-                if self.going.is_some() {
-                    self.next = now.checked_add(BETWEEN_LEVELS).unwrap_or(now);
-                }
-                return None;
-            };
+            let (to, watched) = if is_changing { None } else { self.modes.asked.look() }?;
             if std::mem::replace(&mut self.seen.1, watched) != watched {
                 let asks = watched.checked_sub(1).and_then(crate::modes::mode).map(Asks::Mode);
                 self.news = Some(news(&self.modes.asked, asks));
@@ -246,7 +229,29 @@ impl<'a> Changes<'a> {
             to.and_then(crate::modes::mode).map(Change::Mode)
         };
         self.next = now.checked_add(BETWEEN_LEVELS).unwrap_or(now);
-        looked
+        change
+    }
+
+    /// Looks at what is asked for of the level. Whether anything is, or was, and waits for memory.
+    fn look_at_level(&mut self) -> bool {
+        let Some((to, watched)) = self.pressure.asked.look() else { return self.going.is_some() };
+        if std::mem::replace(&mut self.seen.0, watched) != watched {
+            let asks = crate::pressure::level(watched).map(Asks::Level);
+            self.news = Some(news(&self.pressure.asked, asks));
+        }
+        // The last request counts, also where that is for what holds: then nothing is gone to.
+        self.going = to.map(crate::pressure::level);
+        true
+    }
+
+    /// Goes where it is to be gone, if all is there that is used there.
+    fn go(&mut self) -> Option<Change> {
+        let to = self.going?;
+        if self.reclaim.provide(to) {
+            self.going = None;
+            return Some(Change::Level(to));
+        }
+        None
     }
 
     /// What sources ask for, once where that is new since the last look.
@@ -265,7 +270,7 @@ impl<'a> Changes<'a> {
         is_asked.then_some(self.next.max(now))
     }
 
-    /// The level that holds has settled.
+    /// The level that holds has settled: what it leaves unused is given back, unless another one is to be gone to.
     pub(crate) fn has_settled(&self, level: LevelId) {
         if self.going.is_none() {
             self.reclaim.has_settled(level);

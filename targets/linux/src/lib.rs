@@ -35,6 +35,9 @@ pub mod pressure;
 pub mod pulse;
 pub mod realtime;
 pub mod reclaim;
+#[cfg(test)]
+#[path = "reclaim/tests.rs"]
+mod reclaim_tests;
 pub mod service;
 pub mod signals;
 pub mod sources;

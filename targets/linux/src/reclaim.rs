@@ -32,7 +32,8 @@ pub struct Numbered {
     word: u32,
 }
 
-/// What both threads share.
+/// What both threads share. Memory that an order gives back is used by nobody until an order to keep it was answered: that holds as long as
+/// [`Reclaim::has_done`] is said of what was really done.
 #[derive(Debug)]
 pub struct Reclaim {
     /// For each level a bit for each one, itself too, that leaves unused all that it leaves; none where it leaves nothing.
@@ -43,6 +44,8 @@ pub struct Reclaim {
     done: AtomicU32,
     /// How much is given back.
     bytes: AtomicU64,
+    /// How often memory could not be had again.
+    failures: AtomicU64,
 }
 
 /// The bits of a word that are the level, counted from 1.
@@ -58,8 +61,9 @@ impl Reclaim {
     #[must_use]
     pub fn new(within: Box<[u32]>) -> Arc<Self> {
         // Nothing is given back: as if everything had just been taken back.
-        let (wanted, done, bytes) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU64::new(0));
-        Arc::new(Self { within, wanted, done, bytes })
+        let (wanted, done) = (AtomicU32::new(0), AtomicU32::new(0));
+        let (bytes, failures) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { within, wanted, done, bytes, failures })
     }
 
     /// Whether any level leaves something unused.
@@ -81,8 +85,8 @@ impl Reclaim {
         }
     }
 
-    /// The orchestration thread: whether all is there that is used at a level. Where it is not, it will be.
-    pub(crate) fn is_there_for(&self, level: Option<LevelId>) -> bool {
+    /// The orchestration thread: sees to it that all is there that is used at a level, and tells whether it is.
+    pub(crate) fn provide(&self, level: Option<LevelId>) -> bool {
         let wanted = self.wanted.load(Ordering::Relaxed);
         let is_done = self.done.load(Ordering::Acquire) == wanted;
         match (order(wanted), level) {
@@ -111,6 +115,17 @@ impl Reclaim {
         Bytes(self.bytes.load(Ordering::Acquire))
     }
 
+    /// How often memory could not be had again so far.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// The reclaiming thread: memory could not be had again; what is given back is as before.
+    pub fn has_failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The reclaiming thread: the order that is to be carried out, if there is one.
     pub fn next(&self) -> Option<Numbered> {
         let word = self.wanted.load(Ordering::Acquire);
@@ -134,60 +149,5 @@ fn word(order: Order) -> u32 {
     match order {
         Order::Give(level) => GIVE | number(level),
         Order::Keep(level) => level.map_or(0, number),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Order, Reclaim};
-    use aegis_core::{Bytes, LevelId};
-
-    const HIGH: LevelId = LevelId(0);
-    const CRITICAL: LevelId = LevelId(1);
-
-    /// Carries out what is ordered; what that was.
-    fn carry_out(reclaim: &Reclaim, bytes: u64) -> Order {
-        let next = reclaim.next().unwrap();
-        reclaim.has_done(next, Bytes(bytes));
-        next.order
-    }
-
-    #[test]
-    fn a_level_is_left_once_what_the_next_one_uses_is_there() {
-        let reclaim = Reclaim::new(Box::new([0b01, 0b10]));
-        assert!(reclaim.is_needed() && reclaim.is_there_for(Some(HIGH)), "nothing was given back");
-        reclaim.has_settled(HIGH);
-        assert!(!reclaim.is_there_for(None), "perhaps it is being given back at this moment");
-        assert_eq!(carry_out(&reclaim, 0), Order::Keep(None));
-        assert!(reclaim.is_there_for(None) && reclaim.next().is_none());
-        reclaim.has_settled(HIGH);
-        assert_eq!((carry_out(&reclaim, 8192), reclaim.given_back()), (Order::Give(HIGH), Bytes(8192)));
-        assert!(!reclaim.is_there_for(None), "the answer to an older order of the same kind is none to this one");
-        assert!(!reclaim.is_there_for(None));
-        assert_eq!(carry_out(&reclaim, 0), Order::Keep(None));
-        assert!(reclaim.is_there_for(None) && reclaim.next().is_none());
-    }
-
-    #[test]
-    fn a_level_that_leaves_the_same_unused_is_gone_to_at_once_and_one_that_does_not_takes_it_back() {
-        // What the first leaves unused, the second does, too; the third leaves something else unused, the fourth nothing.
-        let reclaim = Reclaim::new(Box::new([0b0011, 0b0010, 0b0100, 0]));
-        let (other, idle) = (LevelId(2), LevelId(3));
-        reclaim.has_settled(HIGH);
-        assert!(reclaim.is_there_for(Some(CRITICAL)));
-        assert_eq!(carry_out(&reclaim, 1), Order::Give(HIGH));
-        assert!(reclaim.is_there_for(Some(CRITICAL)));
-        reclaim.has_settled(CRITICAL);
-        assert_eq!(carry_out(&reclaim, 2), Order::Give(CRITICAL));
-        assert!(!reclaim.is_there_for(Some(HIGH)));
-        assert_eq!(carry_out(&reclaim, 1), Order::Keep(Some(HIGH)));
-        assert!(reclaim.is_there_for(Some(HIGH)) && reclaim.is_there_for(Some(CRITICAL)));
-        assert!(!reclaim.is_there_for(Some(other)));
-        assert_eq!(carry_out(&reclaim, 0), Order::Keep(Some(other)));
-        assert!(reclaim.is_there_for(Some(other)) && !reclaim.is_there_for(Some(idle)));
-        assert_eq!(carry_out(&reclaim, 0), Order::Keep(None));
-        assert!(reclaim.is_there_for(Some(idle)));
-        reclaim.has_settled(idle);
-        assert!(reclaim.next().is_none() && !Reclaim::new(Box::new([0])).is_needed());
     }
 }

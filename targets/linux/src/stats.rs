@@ -86,6 +86,8 @@ pub struct LevelStats {
     pub late: u64,
     /// The most memory that was given back to the system at once.
     pub given_back: Bytes,
+    /// How often memory could not be had again when it was to be; no record tells of that.
+    pub not_had_again: u64,
 }
 
 /// What changes of the mode came to.
@@ -352,6 +354,9 @@ mod tests {
             ..TaskStats::default()
         };
         assert_eq!(tally.tasks(), [expected, TaskStats::default()]);
-        assert_eq!(tally.levels(), LevelStats { changes: 2, settled: 3, late: 1, given_back: Bytes(8192) });
+        assert_eq!(
+            tally.levels(),
+            LevelStats { changes: 2, settled: 3, late: 1, given_back: Bytes(8192), not_had_again: 0 }
+        );
     }
 }

@@ -28,6 +28,8 @@ pub struct Findings {
     pub aborted: u64,
     /// The orchestration thread's steps.
     pub steps: StepReport,
+    /// How often memory that a level gave back could not be had again.
+    pub not_had_again: u64,
     /// How often a level of memory pressure settled later than planned.
     pub levels_late: u64,
     /// How often a change of the mode took longer than planned.
@@ -93,6 +95,10 @@ pub fn judge(findings: &Findings) -> Verdict {
             1,
             format!("a level of memory pressure settled later than planned, {} times", findings.levels_late),
         );
+    }
+    if findings.not_had_again > 0 {
+        let times = findings.not_had_again;
+        return verdict(1, format!("memory that a level gave back could not be had again, {times} times"));
     }
     if findings.modes_late > 0 {
         return verdict(1, format!("a change of the mode took longer than planned, {} times", findings.modes_late));
@@ -213,6 +219,9 @@ mod tests {
             judge(&Findings { rejected: 1, ..late }).why,
             "1 arrivals were refused because their task's queue was full"
         );
+        let short = Findings { not_had_again: 3, ..findings(1, 0) };
+        let why = "memory that a level gave back could not be had again, 3 times";
+        assert_eq!((judge(&short).status, judge(&short).why.as_str()), (1, why));
         let blind = Findings { unreadable: 2, ..findings(1, 0) };
         let why = "a watched source could not be read, 2 times";
         assert_eq!((judge(&blind).status, judge(&blind).why.as_str()), (1, why));

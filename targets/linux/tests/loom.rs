@@ -100,7 +100,7 @@ use aegis_core::{Bytes, Duration, Instant, LevelId, ModeId, TaskId};
 use bell::Bell;
 use changes::{Change, Changes};
 use clock::Clock;
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 use mailbox::{Full, Mailbox};
 use modes::Modes;
@@ -512,30 +512,35 @@ fn ended() {
     }
 }
 
-/// The memory is written by who gives it back, and by jobs once the level is left.
+/// What is given back jobs have used before, and it is there before they use it again; twice.
 fn reclaimed() {
     const LEVEL: LevelId = LevelId(0);
     let reclaim = Reclaim::new(Box::new([1]));
-    let is_there = Arc::new(AtomicBool::new(true));
-    let (own, memory) = (Arc::clone(&reclaim), Arc::clone(&is_there));
+    let (jobs, is_there) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+    let (own, used, memory) = (Arc::clone(&reclaim), Arc::clone(&jobs), Arc::clone(&is_there));
     let reclaiming = thread::spawn(move || {
-        loop {
+        let mut kept = 0;
+        while kept < 2 {
             let Some(next) = own.next() else {
                 thread::yield_now();
                 continue;
             };
             let gives = next.order == Order::Give(LEVEL);
+            if gives {
+                assert!(used.load(Ordering::Relaxed) > kept, "a job that was over before is not over here");
+            }
             memory.store(!gives, Ordering::Relaxed);
             own.has_done(next, Bytes(u64::from(gives)));
-            if !gives {
-                return;
-            }
+            kept += usize::from(!gives);
         }
     });
-    reclaim.has_settled(LEVEL);
-    while !reclaim.is_there_for(None) {
-        thread::yield_now();
+    for round in 1..=2 {
+        jobs.store(round, Ordering::Relaxed);
+        reclaim.has_settled(LEVEL);
+        while !reclaim.provide(None) {
+            thread::yield_now();
+        }
+        assert!(is_there.load(Ordering::Relaxed), "a job would meet what is not there");
     }
-    assert!(is_there.load(Ordering::Relaxed), "a job would meet what is not there");
     reclaiming.join().unwrap();
 }

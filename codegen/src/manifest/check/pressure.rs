@@ -102,9 +102,7 @@ fn copies(raw: &Raw, links: &Links, sink: &Sink<'_>) {
         _ => None,
     });
     let Some((level, place)) = compacts else { return };
-    let of_models = raw.tasks.iter().zip(&links.lanes).filter(|(task, _)| task.has_model);
-    let used: BTreeSet<usize> =
-        of_models.filter_map(|(_, lane)| links.devices.get((*lane)?).copied().flatten()).collect();
+    let used = devices_of_models(raw, links);
     for device in used
         .into_iter()
         .filter_map(|device| raw.devices.get(device))
@@ -120,4 +118,10 @@ fn copies(raw: &Raw, links: &Links, sink: &Sink<'_>) {
             .also(sink.file, device.span.clone(), "`copy-per-mib` is missing here");
         sink.push(finding.help("add it, for example `copy-per-mib = \"400us\"`, or `page-size` where memory is given back in pages, or remove `compact`"));
     }
+}
+
+/// The devices whose lanes run models.
+pub(super) fn devices_of_models(raw: &Raw, links: &Links) -> BTreeSet<usize> {
+    let of_models = raw.tasks.iter().zip(&links.lanes).filter(|(task, _)| task.has_model);
+    of_models.filter_map(|(_, lane)| links.devices.get((*lane)?).copied().flatten()).collect()
 }

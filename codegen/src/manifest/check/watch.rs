@@ -3,6 +3,7 @@
 use aegis_core::desc::WatchedSource;
 use toml::Spanned;
 
+use super::Links;
 use crate::finding::{Code, Finding};
 use crate::manifest::model::Span;
 use crate::manifest::raw::{Raw, Threshold, Thresholds};
@@ -12,7 +13,7 @@ use crate::manifest::reader::Sink;
 type Watched<'r> = (&'static str, &'r str, &'r [Threshold]);
 
 /// Applies the rules to all levels and to all modes.
-pub(super) fn check(raw: &Raw, sink: &Sink<'_>) {
+pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     fn of<'r>(what: &'static str, name: &'r Spanned<String>, thresholds: &'r Thresholds) -> Watched<'r> {
         (what, name.get_ref(), thresholds.as_deref().unwrap_or_default())
     }
@@ -26,7 +27,8 @@ pub(super) fn check(raw: &Raw, sink: &Sink<'_>) {
         }
     }
     // Where all memory has pages nothing moves.
-    let may_move = raw.devices.iter().any(|device| !device.has_pages);
+    let used = super::pressure::devices_of_models(raw, links);
+    let may_move = used.into_iter().filter_map(|device| raw.devices.get(device)).any(|device| !device.has_pages);
     for level in raw.pressure.iter().filter(|_| may_move) {
         if let (Some([first, ..]), Some((true, Some(place)))) = (level.thresholds.as_deref(), &level.compact) {
             compacts(level.name.get_ref(), first, place.clone(), sink);

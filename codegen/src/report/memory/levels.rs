@@ -102,7 +102,7 @@ fn view<'a>(
             weights_bytes: pool.weights.0,
             given_back_bytes: arena.saturating_add(whole.weights.0.saturating_sub(pool.weights.0)),
             copied_bytes: pool.copied.0,
-            unused_bytes: device.page.map(|_| pool.unused_bytes()),
+            unused_bytes: device.page.map(|_| pool.unused_bytes(whole.height)),
             taken_bytes: layout.taken_at(left, system, position),
             beside: layout.beside(system, position),
         }

@@ -166,7 +166,7 @@ pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'
             lower_bound: Bytes(height),
             private: Bytes(height),
             copy_per_mib: Duration::ZERO,
-            page: Bytes(4096),
+            page: Bytes(u64::try_from(rustix::param::page_size()).unwrap()),
         }]
         .leak(),
         levels: level.into_iter().collect::<Vec<_>>().leak(),

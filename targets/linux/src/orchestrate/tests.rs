@@ -187,14 +187,49 @@ fn a_level_is_left_at_the_first_look_that_finds_the_memory_there() {
     changes.has_settled(LevelId(0));
     let keeps = reclaim.next().unwrap();
     assert_eq!(keeps.order, Order::Keep(None), "what it is about to need is not given back again");
-    // Asked for again meanwhile: that is for afterwards.
-    pressure.request(level).unwrap();
     assert_eq!((changes.due(at(3), false), changes.wake_at(false, at(3))), (None, Some(at(4))));
     reclaim.has_done(keeps, Bytes(0));
     assert_eq!(changes.due(at(3), false), None, "not before it is time");
     assert_eq!(changes.due(at(4), false), Some(Change::Level(None)));
     changes.is_at(None);
-    assert_eq!(changes.due(at(5), false), Some(Change::Level(level)));
+    assert_eq!((changes.due(at(5), false), changes.wake_at(false, at(5))), (None, None));
+}
+
+#[test]
+fn while_memory_is_awaited_the_last_request_counts() {
+    let levels = [fixture::LEVEL; 2];
+    let system = SystemDesc { levels: Box::leak(Box::new(levels)), ..*fixture::system(&[(10, 1)]) };
+    let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
+    pressure.open(Arc::new(Bell::new().unwrap()));
+    // What the first leaves unused, the second does, too.
+    let reclaim = Reclaim::new(Box::new([0b11, 0b10]));
+    let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
+    let (at, high, critical) = (|s: u64| Instant::from_ns(s * 1_000_000_000), Some(LevelId(0)), Some(LevelId(1)));
+    let given = |changes: &Changes<'_>| {
+        changes.has_settled(LevelId(0));
+        let gives = reclaim.next().unwrap();
+        reclaim.has_done(gives, Bytes(4096));
+        gives.order
+    };
+    pressure.request(high).unwrap();
+    assert_eq!(changes.due(at(1), false), Some(Change::Level(high)));
+    changes.is_at(high);
+    assert_eq!(given(&changes), Order::Give(LevelId(0)));
+    // Taken back: the level stays, and its memory is given back anew.
+    pressure.request(None).unwrap();
+    assert_eq!(changes.due(at(2), false), None);
+    pressure.request(high).unwrap();
+    assert_eq!((changes.due(at(3), false), changes.wake_at(false, at(3))), (None, None));
+    assert_eq!(given(&changes), Order::Give(LevelId(0)));
+    // A severer one, while all is being taken back: gone to with what it does not leave unused, as soon as that is answered.
+    pressure.request(None).unwrap();
+    assert_eq!(changes.due(at(4), false), None);
+    pressure.request(critical).unwrap();
+    assert_eq!(changes.due(at(5), false), None);
+    let keeps = reclaim.next().unwrap();
+    assert_eq!(keeps.order, Order::Keep(critical));
+    reclaim.has_done(keeps, Bytes(4096));
+    assert_eq!(changes.due(at(6), false), Some(Change::Level(critical)));
 }
 
 #[test]
