@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("aegis-codegen", &["aegis-core"]),
     ("aegis-linux", &["aegis-core"]),
     ("aegis-bare", &["aegis-core"]),
+    ("aegis-cuda", &["aegis-core"]),
     ("aegis-host", &["aegis-core", "aegis-linux"]),
     ("perception", &[]),
     ("courier", &["aegis-core", "aegis-host", "perception"]),

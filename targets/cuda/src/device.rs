@@ -1,0 +1,213 @@
+//! A device, and what is to be known of it.
+// Calls of the driver's functions that cudarc does not wrap.
+#![allow(unsafe_code)]
+
+use crate::error::{CudaError, answer, checked};
+use cudarc::driver::CudaContext;
+use cudarc::driver::result::device::get_count;
+use cudarc::driver::sys::{self, CUdevResource, CUdevResourceType, CUdevice_attribute};
+use serde::Serialize;
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+/// A version of CUDA.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub struct Version {
+    /// The number before the point.
+    pub major: u32,
+    /// The number after it.
+    pub minor: u32,
+}
+
+impl Version {
+    /// The driver's number, such as 12040 for 12.4.
+    #[must_use]
+    pub const fn of(number: u32) -> Self {
+        Self { major: number.div_euclid(1000), minor: number.rem_euclid(1000).div_euclid(10) }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// The first version with green contexts, which are what partitions are made of.
+const PARTITIONS: Version = Version { major: 12, minor: 4 };
+
+/// What a device's partitions consist of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct SmUnits {
+    /// The SMs of a unit, of which every partition has a whole number.
+    pub sms: u32,
+    /// How many units there are. SMs that make up no whole unit are in no partition.
+    pub count: u32,
+}
+
+/// What is to be known of a device.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct DeviceFacts {
+    /// Its name.
+    pub name: String,
+    /// The version of CUDA that its driver has.
+    pub driver: Version,
+    /// Its compute capability.
+    pub compute_capability: (u32, u32),
+    /// Its streaming multiprocessors.
+    pub sms: u32,
+    /// What partitions consist of; `None` where the driver knows none.
+    pub units: Option<SmUnits>,
+    /// Its memory, in bytes; where it is part of the CPU's that is this.
+    pub memory_bytes: u64,
+    /// Whether it works in the CPU's memory.
+    pub integrated: bool,
+    /// Whether a region can be mapped by another process.
+    pub exports: bool,
+    /// Bytes of its second-level cache, which partitions share.
+    pub l2_bytes: u64,
+    /// The highest clock of its SMs, in kHz.
+    pub clock_khz: u32,
+    /// The highest clock of its memory, in kHz.
+    pub memory_clock_khz: u32,
+}
+
+/// A device, opened. It keeps the device's primary context, on which nothing of this crate runs.
+#[derive(Debug)]
+pub struct Device {
+    ordinal: u16,
+    context: Arc<CudaContext>,
+    facts: DeviceFacts,
+}
+
+impl Device {
+    /// Opens the device of a number, counted from 0.
+    ///
+    /// # Errors
+    /// [`CudaError::NoDriver`], [`CudaError::NoSuchDevice`], or what the driver says.
+    pub fn open(ordinal: u16) -> Result<Arc<Self>, CudaError> {
+        // SAFETY: loading the driver's library runs its initialisers, which are made to be run.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(CudaError::NoDriver);
+        }
+        checked("cuInit", cudarc::driver::result::init())?;
+        let count = unsigned(checked("cuDeviceGetCount", get_count())?);
+        if u32::from(ordinal) >= count {
+            return Err(CudaError::NoSuchDevice { ordinal, count });
+        }
+        let context = checked("cuDevicePrimaryCtxRetain", CudaContext::new(usize::from(ordinal)))?;
+        let facts = facts(&context)?;
+        Ok(Arc::new(Self { ordinal, context, facts }))
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn ordinal(&self) -> u16 {
+        self.ordinal
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub const fn facts(&self) -> &DeviceFacts {
+        &self.facts
+    }
+
+    /// Bytes of its memory that nobody has, as the driver says at this moment.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn free_bytes(&self) -> Result<u64, CudaError> {
+        let (free, _) = checked("cuMemGetInfo", self.context.mem_get_info())?;
+        Ok(u64::try_from(free).unwrap_or(u64::MAX))
+    }
+
+    /// The context of all its SMs: for memory, never for kernels.
+    pub(crate) const fn context(&self) -> &Arc<CudaContext> {
+        &self.context
+    }
+
+    /// The units that partitions consist of. Each call has the same ones.
+    ///
+    /// # Errors
+    /// [`CudaError::DriverTooOld`], or what the driver says.
+    pub(crate) fn units(&self) -> Result<Vec<CUdevResource>, CudaError> {
+        units(&self.context, self.facts.driver)
+    }
+}
+
+/// All SMs divided into the smallest groups that the device has.
+fn units(context: &CudaContext, driver: Version) -> Result<Vec<CUdevResource>, CudaError> {
+    if driver < PARTITIONS {
+        return Err(CudaError::DriverTooOld { what: "a partition of SMs", found: driver, needed: PARTITIONS });
+    }
+    // SAFETY: all zeros is a valid value of it.
+    let empty = unsafe { MaybeUninit::<CUdevResource>::zeroed().assume_init() };
+    let (mut all, mut rest) = (empty, empty);
+    let kind = CUdevResourceType::CU_DEV_RESOURCE_TYPE_SM;
+    // SAFETY: the device is open, and the driver fills what it is given room for.
+    answer("cuDeviceGetDevResource", unsafe { sys::cuDeviceGetDevResource(context.cu_device(), &raw mut all, kind) })?;
+    // No more than there are SMs; the driver says how many there are.
+    let mut count = sms_of(&all);
+    let mut units = vec![empty; usize::try_from(count).unwrap_or(0)];
+    // SAFETY: there is room for as many groups as are asked for, and for the rest; any size does.
+    answer("cuDevSmResourceSplitByCount", unsafe {
+        sys::cuDevSmResourceSplitByCount(units.as_mut_ptr(), &raw mut count, &raw const all, &raw mut rest, 0, 1)
+    })?;
+    units.truncate(usize::try_from(count).unwrap_or(0));
+    Ok(units)
+}
+
+/// How many SMs a resource has.
+pub(crate) fn sms_of(resource: &CUdevResource) -> u32 {
+    // SAFETY: this crate has resources of SMs alone.
+    unsafe { resource.__bindgen_anon_1.sm.smCount }
+}
+
+fn facts(context: &CudaContext) -> Result<DeviceFacts, CudaError> {
+    let mut number = 0;
+    // SAFETY: the driver writes one number.
+    answer("cuDriverGetVersion", unsafe { sys::cuDriverGetVersion(&raw mut number) })?;
+    let driver = Version::of(unsigned(number));
+    let attribute = |attribute| checked("cuDeviceGetAttribute", context.attribute(attribute)).map(unsigned);
+    let (major, minor) = checked("cuDeviceGetAttribute", context.compute_capability())?;
+    let units = match units(context, driver) {
+        Ok(units) => units.first().map(|unit| SmUnits { sms: sms_of(unit), count: unsigned_count(units.len()) }),
+        Err(CudaError::DriverTooOld { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    use CUdevice_attribute as Attribute;
+    Ok(DeviceFacts {
+        name: checked("cuDeviceGetName", context.name())?,
+        driver,
+        compute_capability: (unsigned(major), unsigned(minor)),
+        sms: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+        units,
+        memory_bytes: u64::try_from(checked("cuDeviceTotalMem", context.total_mem())?).unwrap_or(u64::MAX),
+        integrated: attribute(Attribute::CU_DEVICE_ATTRIBUTE_INTEGRATED)? != 0,
+        exports: attribute(Attribute::CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED)? != 0,
+        l2_bytes: attribute(Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.into(),
+        clock_khz: attribute(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?,
+        memory_clock_khz: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?,
+    })
+}
+
+fn unsigned_count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn unsigned(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Version;
+
+    #[test]
+    fn versions_are_read_and_ordered_as_the_driver_numbers_them() {
+        assert_eq!(Version::of(12_040), Version { major: 12, minor: 4 });
+        assert_eq!(Version::of(13_000).to_string(), "13.0");
+        assert!(Version::of(11_080) < Version::of(12_000) && Version::of(12_090) < Version::of(13_000));
+    }
+}

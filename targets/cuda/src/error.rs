@@ -1,0 +1,128 @@
+//! What can go wrong with a device.
+// The driver is asked for the names of its errors.
+#![allow(unsafe_code)]
+
+use crate::device::Version;
+use aegis_core::ErrorClass;
+use cudarc::driver::DriverError;
+use cudarc::driver::sys::{CUresult, cudaError_enum as Code};
+
+/// Why something of a device cannot be had, or failed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CudaError {
+    /// There is no driver.
+    #[error(
+        "the NVIDIA driver's library libcuda.so.1 cannot be loaded: this machine has no CUDA device, or no driver for it"
+    )]
+    NoDriver,
+    /// The driver is older than what is asked of it.
+    #[error("{what} needs CUDA {needed}, and the driver has {found}")]
+    DriverTooOld {
+        /// What is asked for.
+        what: &'static str,
+        /// The driver's version.
+        found: Version,
+        /// The least version that has it.
+        needed: Version,
+    },
+    /// The machine has no such device.
+    #[error("there is no CUDA device {ordinal}: the machine has {count}")]
+    NoSuchDevice {
+        /// The device's number.
+        ordinal: u16,
+        /// How many there are.
+        count: u32,
+    },
+    /// A partition of this size cannot be made.
+    #[error("{wanted} SMs cannot be had: {left} are left, in units of {unit}")]
+    Sms {
+        /// What was asked for.
+        wanted: u32,
+        /// What no partition has.
+        left: u32,
+        /// Of which each partition has a whole number.
+        unit: u32,
+    },
+    /// Bytes of a region that it does not have.
+    #[error("bytes {at} to {end} lie outside the region of {length} bytes")]
+    Outside {
+        /// Where they begin.
+        at: u64,
+        /// Where they end.
+        end: u64,
+        /// The region's length.
+        length: u64,
+    },
+    /// The driver refused a call, or tells of an earlier one that failed.
+    #[error("{call} failed with {name} ({code})")]
+    Call {
+        /// The driver's function.
+        call: &'static str,
+        /// Its answer.
+        code: u32,
+        /// The answer's name.
+        name: String,
+    },
+}
+
+impl CudaError {
+    /// What the caller can do. After a fatal one no call of this process to any device succeeds.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        // An illegal address, an illegal instruction, a trap, a failed launch: they end CUDA for the whole process.
+        match self {
+            Self::Call { code: 700 | 709 | 710 | 714 | 715 | 716 | 717 | 718 | 719 | 999, .. } => ErrorClass::Fatal,
+            Self::NoDriver
+            | Self::DriverTooOld { .. }
+            | Self::NoSuchDevice { .. }
+            | Self::Sms { .. }
+            | Self::Outside { .. }
+            | Self::Call { .. } => ErrorClass::Permanent,
+        }
+    }
+}
+
+/// The answer of one of the driver's functions.
+pub(crate) fn answer(call: &'static str, result: CUresult) -> Result<(), CudaError> {
+    checked(call, result.result())
+}
+
+/// The answer of one of cudarc's functions, which call the driver's.
+pub(crate) fn checked<T>(call: &'static str, result: Result<T, DriverError>) -> Result<T, CudaError> {
+    result.map_err(|error| CudaError::Call { call, code: number(error.0), name: name(error) })
+}
+
+fn name(error: DriverError) -> String {
+    error.error_name().map_or_else(|_| "an unknown error".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn number(code: Code) -> u32 {
+    // The enumeration has the driver's own numbers.
+    #[allow(clippy::as_conversions)]
+    let number = code as u32;
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CudaError;
+    use crate::device::Version;
+    use aegis_core::ErrorClass;
+
+    #[test]
+    fn what_ends_cuda_for_the_process_is_fatal_and_nothing_else() {
+        let call = |code| CudaError::Call { call: "cuLaunchKernel", code, name: "CUDA_ERROR".to_owned() };
+        assert_eq!(call(700).class(), ErrorClass::Fatal);
+        assert_eq!(call(2).class(), ErrorClass::Permanent, "out of memory");
+        assert_eq!(CudaError::NoDriver.class(), ErrorClass::Permanent);
+    }
+
+    #[test]
+    fn errors_name_what_is_missing_and_both_values() {
+        let (found, needed) = (Version::of(12_020), Version::of(12_040));
+        let old = CudaError::DriverTooOld { what: "a partition", found, needed };
+        assert_eq!(old.to_string(), "a partition needs CUDA 12.4, and the driver has 12.2");
+        let sms = CudaError::Sms { wanted: 12, left: 96, unit: 8 };
+        assert_eq!(sms.to_string(), "12 SMs cannot be had: 96 are left, in units of 8");
+    }
+}
