@@ -12,12 +12,17 @@ pub const fn domains_hold(system: &SystemDesc) -> bool {
     }
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {
-        if !is_in_place(system, task) || !may_answer(task) {
+        if !domain_holds(system, task) {
             return false;
         }
         tasks = rest;
     }
     true
+}
+
+/// What [`domains_hold`] says of one task.
+pub(super) const fn domain_holds(system: &SystemDesc, task: &TaskDesc) -> bool {
+    is_in_place(system, task) && may_answer(task)
 }
 
 /// Whether a task's domain exists, and is that of the stage before.

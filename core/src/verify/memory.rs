@@ -4,7 +4,7 @@
 use super::blocks::play;
 use super::sharing::{Layout, Meeting, meeting, nothing_collides, piece};
 use super::tensors::tensors_hold;
-use crate::desc::{ALIGNMENT, Life, MemoryControl, ModelDesc, SegmentDesc, SystemDesc};
+use crate::desc::{ALIGNMENT, Life, MemoryControl, ModelDesc, SegmentDesc, SystemDesc, TaskDesc};
 use crate::units::Bytes;
 
 /// Whether every region is aligned and inside its arena, nothing that can be live at once overlaps, every planned
@@ -132,16 +132,23 @@ const fn models_have_one_task(system: &SystemDesc) -> bool {
 pub const fn pieces_are_segments(system: &SystemDesc) -> bool {
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {
-        if let Some(id) = task.model
-            && let Some((_, [model, ..])) = system.models.split_at_checked(id.index())
-            && task.segments.len() > 1
-            && task.segments.len() != model.segments.len()
-        {
+        if !are_segments(system, task) {
             return false;
         }
         tasks = rest;
     }
     true
+}
+
+/// What [`pieces_are_segments`] says of one task.
+pub(super) const fn are_segments(system: &SystemDesc, task: &TaskDesc) -> bool {
+    let Some(id) = task.model else {
+        return true;
+    };
+    let Some((_, [model, ..])) = system.models.split_at_checked(id.index()) else {
+        return true;
+    };
+    task.segments.len() <= 1 || task.segments.len() == model.segments.len()
 }
 
 /// What a model needs at least.

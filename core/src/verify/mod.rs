@@ -41,6 +41,7 @@ mod memory;
 mod modes;
 mod moves;
 mod pages;
+mod place;
 mod same;
 mod same_task;
 mod schedule;
@@ -57,6 +58,7 @@ pub use domains::domains_hold;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
 pub use modes::{modes_hold, points_hold, responses_hold, slots_hold};
+pub use place::{Broken, Place, place};
 pub use sharing::scratch_is_its_own;
 use terms::{Count, arrivals};
 pub use waits::thread_waits_hold;
@@ -218,30 +220,34 @@ pub const fn references_hold(system: &SystemDesc) -> bool {
     }
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {
-        let lane_exists = task.lane.index() < system.lanes.len();
-        let model_exists = match task.model {
-            Some(model) => model.index() < system.models.len(),
-            None => true,
-        };
-        let positive = !task.period.is_zero()
-            && !task.deadline.is_zero()
-            && !task.wcet.is_zero()
-            && !task.budget.is_zero()
-            && task.queue > 0;
-        let defers_what_comes = !task.defers || matches!(task.release, Release::Submitted);
-        if !lane_exists
-            || !model_exists
-            || !positive
-            || !defers_what_comes
-            || !may_be_optional(system, task)
-            || !answers_exist(system, task)
-            || !pieces_hold(system, task)
-        {
+        if !refers_well(system, task) {
             return false;
         }
         tasks = rest;
     }
     true
+}
+
+/// What [`references_hold`] says of one task.
+const fn refers_well(system: &SystemDesc, task: &TaskDesc) -> bool {
+    let lane_exists = task.lane.index() < system.lanes.len();
+    let model_exists = match task.model {
+        Some(model) => model.index() < system.models.len(),
+        None => true,
+    };
+    let positive = !task.period.is_zero()
+        && !task.deadline.is_zero()
+        && !task.wcet.is_zero()
+        && !task.budget.is_zero()
+        && task.queue > 0;
+    let defers_what_comes = !task.defers || matches!(task.release, Release::Submitted);
+    lane_exists
+        && model_exists
+        && positive
+        && defers_what_comes
+        && may_be_optional(system, task)
+        && answers_exist(system, task)
+        && pieces_hold(system, task)
 }
 
 /// Whether a task is released at all times, or nothing rests on its being so: neither a stage nor a mode.
@@ -300,14 +306,22 @@ const fn pieces_hold(system: &SystemDesc, task: &TaskDesc) -> bool {
 pub const fn priorities_are_unique(system: &SystemDesc) -> bool {
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {
-        let mut others = rest;
-        while let [other, rest @ ..] = others {
-            if task.lane.0 == other.lane.0 && task.priority.0 == other.priority.0 {
-                return false;
-            }
-            others = rest;
+        if !is_unique(rest, task) {
+            return false;
         }
         tasks = rest;
+    }
+    true
+}
+
+/// Whether none of the others has a task's lane and priority.
+const fn is_unique(others: &[TaskDesc], task: &TaskDesc) -> bool {
+    let mut others = others;
+    while let [other, rest @ ..] = others {
+        if task.lane.0 == other.lane.0 && task.priority.0 == other.priority.0 {
+            return false;
+        }
+        others = rest;
     }
     true
 }
@@ -317,20 +331,24 @@ pub const fn priorities_are_unique(system: &SystemDesc) -> bool {
 pub const fn queues_hold(system: &SystemDesc) -> bool {
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {
-        let Some(waiting) = arrivals(task.response_bound.as_ns(), 0, task.period.as_ns(), Count::UpTo) else {
-            return false;
-        };
-        let capacity: u64 = {
-            // Widening.
-            #[allow(clippy::as_conversions)]
-            {
-                task.queue as u64
-            }
-        };
-        if capacity < waiting {
+        if !is_queue_long_enough(task) {
             return false;
         }
         tasks = rest;
     }
     true
+}
+
+const fn is_queue_long_enough(task: &TaskDesc) -> bool {
+    let Some(waiting) = arrivals(task.response_bound.as_ns(), 0, task.period.as_ns(), Count::UpTo) else {
+        return false;
+    };
+    let capacity: u64 = {
+        // Widening.
+        #[allow(clippy::as_conversions)]
+        {
+            task.queue as u64
+        }
+    };
+    capacity >= waiting
 }

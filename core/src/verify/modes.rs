@@ -63,7 +63,7 @@ const fn holds(system: &SystemDesc, rule: Rule) -> bool {
 }
 
 /// The system as if a mode's tasks were all there are.
-const fn alone(system: &SystemDesc, mode: &ModeDesc) -> SystemDesc {
+pub(super) const fn alone(system: &SystemDesc, mode: &ModeDesc) -> SystemDesc {
     SystemDesc { lanes: mode.lanes, tasks: mode.proven, modes: &[], ..*system }
 }
 

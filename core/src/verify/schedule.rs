@@ -9,27 +9,7 @@ pub(super) const fn responses_hold(system: &SystemDesc) -> bool {
     let mut tasks = system.tasks;
     let mut position: usize = 0;
     while let [task, rest @ ..] = tasks {
-        let Some(lane) = lane_of(system, task) else {
-            return false;
-        };
-        let proven = match (task.certificate, lane.policy) {
-            (
-                Certificate::FixedPriority { blocking, busy_period, starts },
-                Policy::RateMonotonic | Policy::DeadlineMonotonic | Policy::FixedPriority,
-            ) => fixed_priority::holds(system, lane, task, blocking, busy_period, starts),
-            (Certificate::Edf { starts }, Policy::EarliestDeadlineFirst) => {
-                edf::holds(system, lane, task, position, starts)
-            }
-            (Certificate::Table, Policy::TimeTriggered) => table::holds(lane, task, position),
-            (Certificate::Gaps { blocking, busy_period, starts }, Policy::TimeTriggered) => {
-                gaps::holds(system, lane, task, position, (blocking, busy_period), starts)
-            }
-            _ => false,
-        };
-        // A budget above the WCET would let an execution break the bound unseen.
-        let watched = task.budget.as_ns() <= task.wcet.as_ns();
-        let in_time = task.response_bound.as_ns() <= task.deadline.as_ns();
-        if !proven || !watched || !in_time || !stage_holds(system, task) {
+        if !response_holds(system, task, position) {
             return false;
         }
         let Some(next) = position.checked_add(1) else {
@@ -39,6 +19,31 @@ pub(super) const fn responses_hold(system: &SystemDesc) -> bool {
         tasks = rest;
     }
     lane_busy_periods_hold(system)
+}
+
+/// What [`responses_hold`] says of one task.
+pub(super) const fn response_holds(system: &SystemDesc, task: &TaskDesc, position: usize) -> bool {
+    let Some(lane) = lane_of(system, task) else {
+        return false;
+    };
+    let proven = match (task.certificate, lane.policy) {
+        (
+            Certificate::FixedPriority { blocking, busy_period, starts },
+            Policy::RateMonotonic | Policy::DeadlineMonotonic | Policy::FixedPriority,
+        ) => fixed_priority::holds(system, lane, task, blocking, busy_period, starts),
+        (Certificate::Edf { starts }, Policy::EarliestDeadlineFirst) => {
+            edf::holds(system, lane, task, position, starts)
+        }
+        (Certificate::Table, Policy::TimeTriggered) => table::holds(lane, task, position),
+        (Certificate::Gaps { blocking, busy_period, starts }, Policy::TimeTriggered) => {
+            gaps::holds(system, lane, task, position, (blocking, busy_period), starts)
+        }
+        _ => false,
+    };
+    // A budget above the WCET would let an execution break the bound unseen.
+    let watched = task.budget.as_ns() <= task.wcet.as_ns();
+    let in_time = task.response_bound.as_ns() <= task.deadline.as_ns();
+    proven && watched && in_time && stage_holds(system, task)
 }
 
 /// Whether each lane's busy period solves `L = Σ ⌈(L + J)/T⌉ C` over all its tasks; a table's is its hyperperiod.

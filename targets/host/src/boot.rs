@@ -10,7 +10,7 @@ use crate::onnx::OnnxRuntime;
 use crate::reclaim::other_pages;
 use aegis_core::desc::{Backend, SystemDesc, TensorDesc, TensorLife};
 use aegis_core::trace::VoidReason;
-use aegis_core::verify::{Violation, scratch_is_its_own};
+use aegis_core::verify::{Broken, Violation, scratch_is_its_own};
 use aegis_core::{LaneId, ModelId, TaskId};
 use aegis_linux::domains::{Domains, Member};
 use aegis_linux::machine::Void;
@@ -26,7 +26,7 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
     match aegis_core::verify::verify(system) {
         Ok(()) => {}
         Err(Violation::Pieces) => return refuse(format!("{}{}", Violation::Pieces, other_pieces(system))),
-        Err(violation) => return refuse(violation.to_string()),
+        Err(violation) => return refuse(Broken { system, violation }.to_string()),
     }
     if let Some((pool, own)) = other_pages(system) {
         return refuse(format!(

@@ -7,7 +7,8 @@ use aegis_codegen::system::{Level, Task};
 use aegis_core::desc::{BETWEEN_LEVELS, Policy, SystemDesc};
 use aegis_core::layout::TABLE_LAYOUT;
 use aegis_core::time::Duration;
-use aegis_core::verify::{Violation, verify};
+use aegis_core::verify::{Broken, Place, Violation, place, verify};
+use aegis_core::{LevelId, TaskId};
 use aegis_tests::planned::{lane, lock, system, task};
 
 #[test]
@@ -214,6 +215,45 @@ fn each_rule_is_named() {
     assert_eq!(verdict(&|plan| plan.tasks[slot].segments_ns = halves.to_vec()), Some(Violation::Responses));
     let layout = SystemDesc { layout: TABLE_LAYOUT + 1, ..*descriptors(plan.clone()) };
     assert_eq!(verify(&layout), Err(Violation::Layout));
+}
+
+#[test]
+fn the_task_or_level_that_breaks_a_rule_by_itself_is_named() {
+    let plan = good().plan;
+    let named = |change: &dyn Fn(&mut Plan)| {
+        let mut changed = plan.clone();
+        change(&mut changed);
+        let desc = descriptors(changed);
+        let violation = verify(desc).unwrap_err();
+        let (at, told) = (place(desc, violation), Broken { system: desc, violation }.to_string());
+        let name = match at {
+            Some(Place::Task(task)) => format!(": task \"{}\", number {}", desc.tasks[task.index()].name, task.0),
+            Some(Place::Level(level)) => format!(": level \"{}\", number {}", desc.levels[level.index()].name, level.0),
+            None => String::new(),
+        };
+        assert_eq!(told, format!("{violation}{name}"));
+        (violation, at)
+    };
+    let task = |task| Some(Place::Task(TaskId(task)));
+    for (position, number) in (0..plan.tasks.len()).zip(0_u16..) {
+        assert_eq!(named(&|plan| plan.tasks[position].lane = 9), (Violation::References, task(number)));
+        // A stage rests on the one before it, and may be told in its place.
+        if plan.tasks.iter().any(|other| other.stage.as_ref().is_some_and(|stage| stage.after == number)) {
+            continue;
+        }
+        assert_eq!(named(&|plan| plan.tasks[position].domain = Some(9)), (Violation::Domains, task(number)));
+        let bound = named(&|plan| plan.tasks[position].response_ns = 1);
+        assert!(bound == (Violation::Responses, task(number)), "{position}: {bound:?}");
+    }
+    // Of two with one priority the later one is told.
+    assert_eq!(named(&|plan| plan.tasks[1].priority = plan.tasks[0].priority), (Violation::Priorities, task(1)));
+    let deep = plan.tasks.iter().position(|task| task.queue > 1).unwrap();
+    let short = named(&|plan| plan.tasks[deep].queue -= 1);
+    assert_eq!(short, (Violation::Queues, task(u16::try_from(deep).unwrap())));
+    let level = named(&|plan| plan.levels[1].settles_ns -= 1);
+    assert_eq!(level, (Violation::Levels, Some(Place::Level(LevelId(1)))));
+    // Two tasks run one model: neither by itself.
+    assert_eq!(named(&|plan| plan.tasks[1].model = Some(0)).1, None);
 }
 
 #[test]

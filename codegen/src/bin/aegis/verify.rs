@@ -4,6 +4,7 @@ use crate::{Failure, Outcome, print, read};
 use aegis_codegen::lock::{Lock, Refused};
 use aegis_codegen::{emit, tables};
 use aegis_core::desc::SystemDesc;
+use aegis_core::verify::Broken;
 use std::path::{Path, PathBuf};
 
 /// The command's arguments.
@@ -34,7 +35,7 @@ pub(crate) fn proven(path: &Path, manifest: Option<&Path>) -> Result<&'static Sy
         lock.matches(path, parsed.name.get_ref(), file).map_err(|error| refused(&error))?;
     }
     let system = tables::leak(&lock).map_err(|error| refused(&error))?;
-    aegis_core::verify::verify(system).map_err(|violation| refused(&violation))?;
+    aegis_core::verify::verify(system).map_err(|violation| refused(&Broken { system, violation }))?;
     Ok(system)
 }
 
