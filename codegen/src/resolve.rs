@@ -208,10 +208,10 @@ impl Resolver<'_> {
         device.map_or(Duration::ZERO, |device| device.domain_switch)
     }
 
-    /// One orchestration thread serves all lanes, so each of a lane's events may wait until it has served every other lane twice: by
-    /// the other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each task
-    /// that the application submits: they come at any instant, one step each, and each turn of the thread takes at most one of a task.
-    /// And for a change of the level, the mode or what is admitted, and for the failure of each domain.
+    /// One orchestration thread serves all lanes, so each of a lane's events may wait until it has served every other lane twice:
+    /// by the other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each
+    /// task that the application submits: they come at any instant, one step each, and each turn of the thread takes at most one
+    /// of a task. And for a change of the level, the mode or what is admitted, and for the failure of each domain.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);

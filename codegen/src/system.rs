@@ -57,8 +57,8 @@ pub struct System {
 }
 
 impl System {
-    /// How many steps of the orchestration thread that belong to no lane's job may go before an event: a change of the level, the mode
-    /// or what is admitted, and of each domain that runs models its failure.
+    /// How many steps of the orchestration thread that belong to no lane's job may go before an event: a change of the level, the
+    /// mode or what is admitted, and of each domain that runs models its failure.
     #[must_use]
     pub fn changes(&self) -> usize {
         let with_models = self.tasks.iter().filter(|task| task.model.is_some());
@@ -397,9 +397,10 @@ impl Model {
 /// arrival of each task that the application submits, and for so many `changes` by a step of the dearest lane each, by the dispatch
 /// overheads of the lanes. `None` where that leaves the range.
 ///
-/// Twice: the thread looks at each lane once a turn, so that an event waits for the rest of one turn and a part of the next. In that
-/// time a lane's segment can be seen to end, and another be started by a step for somebody else; or, where it is shorter than the
-/// wait, be started, end, and a third be started. To start a segment and to see its end cost one dispatch overhead together.
+/// Twice: the thread looks at each lane once a turn, so that an event waits for the rest of one turn and a part of the next. In
+/// that time a lane's segment can be seen to end, and another be started by a step for somebody else; or, where it is shorter
+/// than the wait, be started, end, and a third be started. To start a segment and to see its end cost one dispatch overhead
+/// together.
 ///
 /// That is all only where [`one_change_is_enough`].
 #[must_use]
@@ -419,15 +420,15 @@ pub fn thread_waits(
     each.collect()
 }
 
-/// How many changes may go before an event: one of the level, the mode or what is admitted, if `has_changes`, which is at most once in
-/// [`BETWEEN_LEVELS`]; and of each domain of the tasks with models its failure, which is at most once in a run.
+/// How many changes may go before an event: one of the level, the mode or what is admitted, if `has_changes`, which is at most
+/// once in [`BETWEEN_LEVELS`]; and of each domain of the tasks with models its failure, which is at most once in a run.
 #[must_use]
 pub fn changes(has_changes: bool, domains: impl Iterator<Item = Option<usize>>) -> usize {
     domains.flatten().collect::<BTreeSet<usize>>().len().saturating_add(usize::from(has_changes))
 }
 
-/// Whether no more than one change of the level, the mode or what is admitted can delay an event that waits so long: they come at most
-/// once in [`BETWEEN_LEVELS`], so an event that waits for less meets one at most.
+/// Whether no more than one change of the level, the mode or what is admitted can delay an event that waits so long: they come at
+/// most once in [`BETWEEN_LEVELS`], so an event that waits for less meets one at most.
 #[must_use]
 pub fn one_change_is_enough(thread_wait: Duration, has_changes: bool) -> bool {
     !has_changes || thread_wait < BETWEEN_LEVELS

@@ -303,8 +303,8 @@ fn level(level: &crate::plan::Level) -> Result<LevelDesc, Unknown> {
     })
 }
 
-/// A mode with the system's lanes and tasks as they are in it. What the lock does not have for it is missing in it, too, so that the
-/// checker refuses it.
+/// A mode with the system's lanes and tasks as they are in it. What the lock does not have for it is missing in it, too, so that
+/// the checker refuses it.
 fn mode(mode: &crate::plan::Mode, lanes: &[LaneDesc], tasks: &[TaskDesc]) -> ModeDesc {
     let place = |slot: &Slot| {
         let place = mode.tasks.iter().position(|task| task.task == slot.task.0);

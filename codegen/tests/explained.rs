@@ -247,8 +247,8 @@ fn a_submitted_task_of_a_table_is_told_with_the_gaps_that_it_waits_for() {
     let own = report["tasks"].as_array().unwrap().iter().find(|task| task["name"] == "ask").unwrap();
     assert_eq!((&own["test"], &own["schedulable"]), (&Value::from("table-gaps"), &Value::from(true)));
     assert_eq!(own["certificate"]["theory"], "gaps");
-    // A slot keeps the lane for 3.5 + 0.2 + 0.2 ms. Of the 6.1 ms until the next one 2.2 ms less 1 ns are not certain; if it comes then,
-    // its first segment of 2.2 ms is done that long after the next gap begins, and the last one of 1.2 ms begins.
+    // A slot keeps the lane for 3.5 + 0.2 + 0.2 ms. Of the 6.1 ms until the next one 2.2 ms less 1 ns are not certain; if it
+    // comes then, its first segment of 2.2 ms is done that long after the next gap begins, and the last one of 1.2 ms begins.
     let (lateness, waits, last) = (200_000, 2_199_999 + 3_900_000 + 2_200_000, 1_200_000);
     assert_eq!(own["response_ns"], lateness + waits + last);
     let output = aegis(&["explain", "--task", "ask", "--manifest", &file]);

@@ -61,9 +61,9 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// Whether the vehicle did not start because this processor has not the vector units of the one that the committed profiles are of,
-/// although it may have its name: the runtime asks for other memory then while it loads a model. `aegis run` measures anew; what these
-/// tests see needs the profiles. They are of a processor with AVX-512.
+/// Whether the vehicle did not start because this processor has not the vector units of the one that the committed profiles are
+/// of, although it may have its name: the runtime asks for other memory then while it loads a model. `aegis run` measures anew;
+/// what these tests see needs the profiles. They are of a processor with AVX-512.
 fn has_other_units(ran: &Output) -> bool {
     let words = text(&ran.stderr);
     #[cfg(target_arch = "x86_64")]

@@ -260,8 +260,8 @@ pub struct TaskDesc {
     pub release: Release,
     /// Whether what is submitted too early arrives as soon as it may, instead of being refused; only under [`Release::Submitted`].
     pub defers: bool,
-    /// Whether it is released only while the application has it admitted. It is proven with all others; not beside modes, and not of
-    /// a task with stages.
+    /// Whether it is released only while the application has it admitted. It is proven with all others; not beside modes, and not
+    /// of a task with stages.
     pub optional: bool,
     /// The order among the lane's tasks; unique within a lane.
     pub priority: Priority,
@@ -292,8 +292,8 @@ pub struct TaskDesc {
     pub on_miss: Answer,
     /// The answer to a job that failed: [`Answer::Continue`], [`Answer::SwitchMode`] or [`Answer::FailDomain`].
     pub on_failure: Answer,
-    /// Of how many of the task's last jobs the misses are counted with each: 1 to [`LONGEST_MISS_WINDOW`]. Of a task with stages the
-    /// first one's counts.
+    /// Of how many of the task's last jobs the misses are counted with each: 1 to [`LONGEST_MISS_WINDOW`]. Of a task with stages
+    /// the first one's counts.
     pub miss_window: u8,
     /// How many jobs may wait at once.
     pub queue: u16,
@@ -398,8 +398,8 @@ pub struct PoolDesc {
     pub lower_bound: Bytes,
     /// What the arena would need if no two models shared a byte.
     pub private: Bytes,
-    /// How long a copy of at most 1 MiB within the arena takes, all that it costs included; zero where the manifest does not say, and
-    /// no level copies anything.
+    /// How long a copy of at most 1 MiB within the arena takes, all that it costs included; zero where the manifest does not say,
+    /// and no level copies anything.
     pub copy_per_mib: Duration,
     /// The size of the pages in which its memory can be given back to the system, a power of two; zero where it cannot.
     pub page: Bytes,

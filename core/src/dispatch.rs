@@ -12,9 +12,9 @@
 //! ```
 //!
 //! Under [`Answer::AbortJob`] a job leaves its lane for good where it would otherwise be paused or hand over to the next stage:
-//! `Aborted`. As the answer to an overrun it does so with a job that was measured to be too long, as the answer to a miss with one
-//! whose deadline has passed; of these, jobs that would start after it are dropped, too. The lane executes less than planned and never
-//! more.
+//! `Aborted`. As the answer to an overrun it does so with a job that was measured to be too long, as the answer to a miss with
+//! one whose deadline has passed; of these, jobs that would start after it are dropped, too. The lane executes less than planned
+//! and never more.
 //!
 //! Two budgets are watched while a segment runs: what is left of its job's, and, where the job has several segments, the
 //! segment's own length, since that is what the analysis lets others wait. Each is recorded once, as soon as a step comes after its
@@ -26,11 +26,10 @@
 //! A lane runs one segment at a time and a started segment is never preempted, except by [`Event::Preempted`] on lanes that
 //! exist for simulation only.
 //!
-//! Cost of one step with n tasks: O(lanes), and O(log n) for each job that arrives; a change of the mode costs O(n) when it begins and
-//! when it ends, and the failure of a domain O(n). A choice is O(1) under fixed priorities and
-//! O(log n) under EDF, O(1) in the gaps of a table, and O(1) for each slot that a time-triggered lane passes over, of which one step
-//! looks at no more than two laps.
-//! No loop depends on how much time has passed.
+//! Cost of one step with n tasks: O(lanes), and O(log n) for each job that arrives; a change of the mode costs O(n) when it
+//! begins and when it ends, and the failure of a domain O(n). A choice is O(1) under fixed priorities and O(log n) under EDF,
+//! O(1) in the gaps of a table, and O(1) for each slot that a time-triggered lane passes over, of which one step looks at no more
+//! than two laps. No loop depends on how much time has passed.
 
 mod admission;
 mod choice;
@@ -93,8 +92,9 @@ pub enum Event {
     /// What is submitted first starts first: submit simultaneous arrivals with the most important first. The analysis
     /// assumes that a less important job started at least 1 ns before the one it blocks.
     ///
-    /// A task that [defers](crate::desc::TaskDesc::defers) takes an arrival at any instant up to as many periods ahead as its queue is
-    /// long. What lies before the earliest permitted one arrives then: a period after its last arrival, deferred ones included.
+    /// A task that [defers](crate::desc::TaskDesc::defers) takes an arrival at any instant up to as many periods ahead as its
+    /// queue is long. What lies before the earliest permitted one arrives then: a period after its last arrival, deferred ones
+    /// included.
     Submit {
         /// The task.
         task: TaskId,
@@ -140,20 +140,21 @@ pub enum Event {
         /// The level.
         level: Option<LevelId>,
     },
-    /// Go to another mode: tasks that it does not have release nothing from now on, and those that only it has begin when the change
-    /// ends, which [`Kind::ModeChanged`] tells. Where the mode holds already nothing changes.
+    /// Go to another mode: tasks that it does not have release nothing from now on, and those that only it has begin when the
+    /// change ends, which [`Kind::ModeChanged`] tells. Where the mode holds already nothing changes.
     Mode {
         /// The mode.
         mode: ModeId,
     },
-    /// A fault domain has failed, for the rest of the run: what waits of its tasks is dropped, and nothing of theirs arrives any more,
-    /// also not what is due and was not released yet. Where it has failed already nothing changes.
+    /// A fault domain has failed, for the rest of the run: what waits of its tasks is dropped, and nothing of theirs arrives any
+    /// more, also not what is due and was not released yet. Where it has failed already nothing changes.
     Fail {
         /// The domain.
         domain: DomainId,
     },
-    /// Let an [optional](crate::desc::TaskDesc::optional) task release jobs: its next arrival is the first of its own grid, `phase + k ·
-    /// period`, that lies after now, and at least a period after its last one; what is submitted may arrive from then on.
+    /// Let an [optional](crate::desc::TaskDesc::optional) task release jobs: its next arrival is the first of its own grid,
+    /// `phase + k · period`, that lies after now, and at least a period after its last one; what is submitted may arrive from
+    /// then on.
     Admit {
         /// The task.
         task: TaskId,
@@ -252,7 +253,8 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     Ok(Actions { start, wake_at: next_wake(system, state) })
 }
 
-/// Records the end of a run, what is still deferred, and a miss for each job that has not completed and whose deadline lies before `now`.
+/// Records the end of a run, what is still deferred, and a miss for each job that has not completed and whose deadline lies
+/// before `now`.
 pub fn count_unfinished<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,
     state: &mut State<TASKS, LANES, QUEUE>,
@@ -367,8 +369,8 @@ fn start_next<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     Ok(Some(job))
 }
 
-/// Ends a job that was about to start, or to go on, after its deadline; its domain may fail with it. One step drops at most one of a lane, so that it is no longer
-/// than others; [`next_wake`] asks for the next one at once.
+/// Ends a job that was about to start, or to go on, after its deadline; its domain may fail with it. One step drops at most one
+/// of a lane, so that it is no longer than others; [`next_wake`] asks for the next one at once.
 #[cold]
 fn drop_late<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     system: &SystemDesc,

@@ -148,12 +148,12 @@ impl Limit {
 /// 0x100000001b3, modulo 2⁶⁴. The words are the sum of the digests of the lane's tasks, modulo 2⁶⁴, the lane's number of waiting
 /// jobs, and the place in its table (lap and slot, 0 and 0 without one).
 ///
-/// The digest of a task that has no job waiting is 0. That of any other is the same over the words: its position in the plan · 2³² +
-/// how many of its jobs wait · 2¹⁶ + the next segment of the first of them, that one's request, its deadline, and what it has executed;
-/// then mixed ([`StateKey::mixed`]), since sums of what is only multiplied would cancel out.
+/// The digest of a task that has no job waiting is 0. That of any other is the same over the words: its position in the plan ·
+/// 2³² + how many of its jobs wait · 2¹⁶ + the next segment of the first of them, that one's request, its deadline, and what it
+/// has executed; then mixed ([`StateKey::mixed`]), since sums of what is only multiplied would cancel out.
 ///
-/// Each step is a bijection, so two states that differ in exactly one word never have the same key. A task's digest changes only with
-/// its own jobs, so a key costs the same for any number of tasks.
+/// Each step is a bijection, so two states that differ in exactly one word never have the same key. A task's digest changes only
+/// with its own jobs, so a key costs the same for any number of tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StateKey(pub u64);
 

@@ -23,8 +23,8 @@ pub fn write(out: &mut impl Write, system: &SystemDesc, record: &Record) {
     line.put("}\n");
 }
 
-/// Where a plan's releases come from: `timer`, or `submitted` where the plan was prepared for a simulation: then no task's depend on
-/// the timer, nothing is deferred to it, and nothing has to be admitted first.
+/// Where a plan's releases come from: `timer`, or `submitted` where the plan was prepared for a simulation: then no task's depend
+/// on the timer, nothing is deferred to it, and nothing has to be admitted first.
 #[must_use]
 pub fn releases(system: &SystemDesc) -> &'static str {
     let timed = system.tasks.iter().any(|task| task.release == Release::Timer || task.defers || task.optional);

@@ -307,9 +307,9 @@ fn models(plan: &Plan, level: Option<&Level>, pool: u16) -> Vec<usize> {
     (0..plan.models.len()).filter(here).collect()
 }
 
-/// In the mode in which that is the most, for each lane the heaviest set of this kind: what a model has live while a segment of it runs, and of each model whose job may
-/// wait meanwhile tensors that it keeps while it waits, somewhere, and all of which are live in one of its segments. So each two
-/// things of the set can be live at once, though perhaps no instant has all of them.
+/// In the mode in which that is the most, for each lane the heaviest set of this kind: what a model has live while a segment of
+/// it runs, and of each model whose job may wait meanwhile tensors that it keeps while it waits, somewhere, and all of which are
+/// live in one of its segments. So each two things of the set can be live at once, though perhaps no instant has all of them.
 #[must_use]
 pub fn clique<'a>(plan: &Plan, level: Option<&Level>, things: &'a [Thing], pool: u16) -> Vec<&'a Thing> {
     let weight = |set: &Vec<&Thing>| set.iter().map(|thing| thing.takes()).sum::<u64>();

@@ -1,8 +1,8 @@
 //! Jobs that pass through stages on several lanes, one tick at a time; shares nothing with the analysis.
 //!
-//! A job arrives, is seen up to its jitter later, in order of arrival, and then runs its stages one after the other: a
-//! stage waits in its lane from the instant at which the one before it is complete, or up to its delay later. Each lane runs one stage at a time, the
-//! most important that waits, and never idles while one waits.
+//! A job arrives, is seen up to its jitter later, in order of arrival, and then runs its stages one after the other: a stage
+//! waits in its lane from the instant at which the one before it is complete, or up to its delay later. Each lane runs one stage
+//! at a time, the most important that waits, and never idles while one waits.
 
 use fastrand::Rng;
 use std::collections::VecDeque;

@@ -61,8 +61,8 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
     }
 }
 
-/// A system without devices and models; each lane gets a core of its own, and waits for the orchestration thread at least as long as
-/// the checker demands.
+/// A system without devices and models; each lane gets a core of its own, and waits for the orchestration thread at least as long
+/// as the checker demands.
 #[must_use]
 pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
     for (lane, core) in lanes.iter_mut().zip(1..) {

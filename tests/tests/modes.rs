@@ -176,7 +176,8 @@ fn no_response_exceeds_the_modes_that_held_and_no_change_its_bound() {
         for (task, seen) in desc.tasks.iter().zip(&seen.tasks) {
             nearest = nearest.max(seen.response.as_ns() * 100 / task.response_bound.as_ns());
         }
-        // Each mode by itself in its worst pattern reaches the bound under fixed priorities, so it is the mode's own, not a greater one.
+        // Each mode by itself in its worst pattern reaches the bound under fixed priorities, so it is the mode's own, not a
+        // greater one.
         let critical = simulate(desc, Pattern::Critical, Duration::ZERO).unwrap();
         assert_within(&system, &critical);
         for (task, seen) in desc.tasks.iter().zip(&critical) {

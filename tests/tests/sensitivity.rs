@@ -289,8 +289,8 @@ fn an_overhead_ends_where_an_event_could_wait_for_two_changes_of_level() {
     let lanes = vec![lane("one", Policy::RateMonotonic, 0, 0), lane("other", Policy::RateMonotonic, 0, 0)];
     let mut system = system(lanes, vec![task("look", 0), task("log", 1)]);
     let largest = |system: &System| Sensitivity::new(system, &analyse(system)).unwrap().largest_overhead(1);
-    // Alone, the task of the lane has 9 s to spare, and the other one's waits for the lane twice, at its release and its segment, and
-    // for two steps each time.
+    // Alone, the task of the lane has 9 s to spare, and the other one's waits for the lane twice, at its release and its segment,
+    // and for two steps each time.
     let without = largest(&system);
     assert!(without > Some(2 * second) && without < Some(4 * second), "{without:?}");
     // With levels an event of the other lane waits for three steps of this one, and for less than a second.

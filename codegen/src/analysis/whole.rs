@@ -117,13 +117,14 @@ fn chain(system: &System, analysis: &Analysis, chain: &Chain) -> Option<Bounds> 
     let response = |last: usize| Some(analysis.tasks.get(last)?.bound()?.as_ns());
     let drops =
         |(first, last): &(usize, usize)| system.tasks.get(*first..=*last).is_some_and(|all| all.iter().any(drops));
-    // Of a task whose jobs may be aborted within their WCET any number in a row may deliver nothing, and of one whose domain may fail all.
+    // Of a task whose jobs may be aborted within their WCET any number in a row may deliver nothing, and of one whose domain may
+    // fail all.
     if aborting(system, chain).next().is_some() || failing(system, chain).next().is_some() {
         return None;
     }
-    // The longest time between two arrivals that are not dropped. A dropped arrival does not overrun, and each overrun drops one, so
-    // for a job that arrives at a to cause the loss of the next d in a row it, or one before it, still executes after the arrival of
-    // the last but one: a + (d − 1) T < a + R, so d ≤ ⌈R/T⌉.
+    // The longest time between two arrivals that are not dropped. A dropped arrival does not overrun, and each overrun drops one,
+    // so for a job that arrives at a to cause the loss of the next d in a row it, or one before it, still executes after the
+    // arrival of the last but one: a + (d − 1) T < a + R, so d ≤ ⌈R/T⌉.
     let period = |member: &(usize, usize)| {
         let period = system.tasks.get(member.0)?.period.as_ns();
         if !drops(member) {
@@ -243,8 +244,8 @@ pub type Responses = Result<Vec<Duration>, GaveUp>;
 
 /// The exact analysis of a lane of strictly periodic, non-preemptive, single-stage tasks, in the order of `members`.
 ///
-/// `None` where the lane is none of those, the system has modes, a level of memory pressure can withhold arrivals of its tasks, one of
-/// them is optional or lies in a fault domain, or a time overflows.
+/// `None` where the lane is none of those, the system has modes, a level of memory pressure can withhold arrivals of its tasks,
+/// one of them is optional or lies in a fault domain, or a time overflows.
 #[must_use]
 pub fn exactly(system: &System, analysis: &Analysis, lane: usize, limits: Limits) -> Option<(Vec<usize>, Responses)> {
     let (members, tasks, order) = exact_tasks(system, analysis, lane)?;

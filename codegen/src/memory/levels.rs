@@ -267,8 +267,8 @@ fn in_order(kept: &[Copied]) -> Option<Vec<Copied>> {
     Some(order)
 }
 
-/// Moves kept tensors down, each as far as it goes above those that lay below it and beside what is pinned. So in the order in which
-/// they lie, none destroys what a later one reads: it ends at or below where that one will begin, and none moves up.
+/// Moves kept tensors down, each as far as it goes above those that lay below it and beside what is pinned. So in the order in
+/// which they lie, none destroys what a later one reads: it ends at or below where that one will begin, and none moves up.
 fn slide(pinned: &[(u64, u64)], kept: &mut [Copied]) -> Option<()> {
     kept.sort_unstable_by_key(|copy| (copy.from, copy.tensor));
     let mut fixed: Vec<(u64, u64)> = pinned.iter().filter(|(_, size)| *size > 0).copied().collect();

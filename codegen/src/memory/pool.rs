@@ -110,9 +110,9 @@ impl Planner<'_> {
     }
 }
 
-/// What stands most in the way of sharing more, with what would at most be saved without it. Of two groups, whose regions could start
-/// at one byte if they never ran at once: the smaller region, with the highest model of each. Inside a group, where a job of the
-/// second model keeps something while one of the first runs: what the region is higher than its highest model.
+/// What stands most in the way of sharing more, with what would at most be saved without it. Of two groups, whose regions could
+/// start at one byte if they never ran at once: the smaller region, with the highest model of each. Inside a group, where a job
+/// of the second model keeps something while one of the first runs: what the region is higher than its highest model.
 fn forbids_most(system: &System, regions: &[Shared]) -> Option<Option<(usize, usize, Bytes)>> {
     let highest = |shared: &Shared| {
         let models = shared.members.iter().zip(&shared.private).map(|(member, height)| (*height, member.model));

@@ -1,13 +1,13 @@
 //! The regions of what models need while their jobs run, and with modes where they lie.
 //!
-//! Without modes a region is a lane's and a domain's, and each two can be in use at once. With modes a lane's models are first taken
-//! apart by the modes that have their tasks: two of its regions are never in use at once, as two of its jobs never run at once; but
-//! models of which one keeps something while the other runs stay together. Two regions of one domain of different lanes conflict
-//! if a mode has a task of each. Different domains are different processes, whose regions never share a byte. That is a problem for the
-//! solver, whose instants are the pairs that conflict.
+//! Without modes a region is a lane's and a domain's, and each two can be in use at once. With modes a lane's models are first
+//! taken apart by the modes that have their tasks: two of its regions are never in use at once, as two of its jobs never run at
+//! once; but models of which one keeps something while the other runs stay together. Two regions of one domain of different lanes
+//! conflict if a mode has a task of each. Different domains are different processes, whose regions never share a byte. That is a
+//! problem for the solver, whose instants are the pairs that conflict.
 //!
-//! Regions are not taken apart further, so with modes the plan need not be the lowest: a region of several modes lies apart from all
-//! that any of them has, and a part of it may have left room.
+//! Regions are not taken apart further, so with modes the plan need not be the lowest: a region of several modes lies apart from
+//! all that any of them has, and a part of it may have left room.
 
 use super::lane::{Member, Region, lay_out, lay_out_private};
 use super::pool::Planner;

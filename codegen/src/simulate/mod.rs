@@ -125,8 +125,8 @@ enum What {
 
 /// Simulates a plan and returns what was seen, per task.
 ///
-/// Of a plan with modes what was seen in all of them. Under [`Pattern::Critical`] each task's own pattern runs for its lane's busy period; otherwise arrivals come until
-/// `length`, and what waits then still runs.
+/// Of a plan with modes what was seen in all of them. Under [`Pattern::Critical`] each task's own pattern runs for its lane's
+/// busy period; otherwise arrivals come until `length`, and what waits then still runs.
 ///
 /// # Errors
 /// [`SimulationError`].
@@ -188,8 +188,8 @@ pub fn replay_into(
     Ok(in_thread(system, What::Witness(witness.clone()), trace)?.tasks)
 }
 
-/// A plan whose first stages are submitted, from 0 on, instead of released by the dispatcher's timer; optional tasks are admitted from
-/// the start.
+/// A plan whose first stages are submitted, from 0 on, instead of released by the dispatcher's timer; optional tasks are admitted
+/// from the start.
 pub(crate) fn submitted(system: &SystemDesc) -> &'static SystemDesc {
     let submitted = |task: &TaskDesc| match task.release {
         Release::Stage => *task,

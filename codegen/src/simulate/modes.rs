@@ -89,8 +89,8 @@ pub(super) fn requests(system: &SystemDesc, length: Duration, random: &mut fastr
     requests
 }
 
-/// The first jobs of tasks that a mode begins with, half of the times: all at once, just after the change has ended, each seen as late
-/// as the draw says.
+/// The first jobs of tasks that a mode begins with, half of the times: all at once, just after the change has ended, each seen as
+/// late as the draw says.
 pub(super) fn beginners(
     plan: &SystemDesc,
     (from, to): (ModeId, ModeId),

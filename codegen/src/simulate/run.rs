@@ -71,8 +71,8 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
     /// At one instant arrivals come first, what goes first ahead, then the timer, then ends: a decision knows every
     /// job that is seen at its instant.
     ///
-    /// `requests` are instants at which modes are asked for, which comes before all else of that instant. Where a change is under way
-    /// then, nothing happens; nor does an arrival of a task that no mode has which holds.
+    /// `requests` are instants at which modes are asked for, which comes before all else of that instant. Where a change is under
+    /// way then, nothing happens; nor does an arrival of a task that no mode has which holds.
     pub(super) fn run(
         mut self,
         arrivals: Vec<Arrival>,

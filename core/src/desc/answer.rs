@@ -13,11 +13,12 @@ pub enum Answer {
     /// completes. A started segment cannot be stopped. After an overrun the job ends as soon as the segment has ended that showed
     /// it; after a miss as soon as it does not hold its lane, at its next boundary or instead of starting.
     AbortJob,
-    /// The mode is changed as soon as the overrun is recorded or the miss is known, as [`crate::dispatch::Event::Mode`] would: unless
-    /// that mode holds, a change is under way, or one was asked for less than [`super::BETWEEN_LEVELS`] ago. The job goes on.
+    /// The mode is changed as soon as the overrun is recorded or the miss is known, as [`crate::dispatch::Event::Mode`] would:
+    /// unless that mode holds, a change is under way, or one was asked for less than [`super::BETWEEN_LEVELS`] ago. The job goes
+    /// on.
     SwitchMode(ModeId),
-    /// The task's fault domain fails, for the rest of the run, as [`crate::dispatch::Event::Fail`] would let it: as soon as the overrun
-    /// is recorded or the miss is known. It is not taken back. A task without a domain has no such answer.
+    /// The task's fault domain fails, for the rest of the run, as [`crate::dispatch::Event::Fail`] would let it: as soon as the
+    /// overrun is recorded or the miss is known. It is not taken back. A task without a domain has no such answer.
     FailDomain,
 }
 

@@ -4,8 +4,8 @@ use super::ModelDesc;
 use crate::time::Duration;
 use crate::units::{ByteOffset, Bytes, ModelId, TaskId};
 
-/// The least time between two changes of the level, or of the mode: a change is a step of the orchestration thread, and the analysis
-/// allows for one that goes before an event.
+/// The least time between two changes of the level, or of the mode: a change is a step of the orchestration thread, and the
+/// analysis allows for one that goes before an event.
 pub const BETWEEN_LEVELS: Duration = Duration::from_ns(1_000_000_000);
 
 /// A planned answer to memory pressure.
@@ -26,8 +26,8 @@ pub struct LevelDesc {
     /// hold no bytes. Empty where everything stays where it is.
     pub models: &'static [ModelDesc],
     /// The kept tensors that move, if the level compacts: they are copied in this order when it is entered, and back in the
-    /// reverse order when it is left. So no copy destroys what a later one reads. A copy may overlap its own source, so it is one as
-    /// `memmove` does it. What a shed model kept is lost: its place may be another's at this level, so it is loaded anew.
+    /// reverse order when it is left. So no copy destroys what a later one reads. A copy may overlap its own source, so it is one
+    /// as `memmove` does it. What a shed model kept is lost: its place may be another's at this level, so it is loaded anew.
     pub moves: &'static [MoveDesc],
     /// How long it takes from the order until the level's memory is all that is in use, at most: jobs of shed tasks that have
     /// arrived come to their end; where something moves, those of all tasks, while nothing is released, and it is copied. That is
@@ -46,8 +46,8 @@ pub struct LevelPoolDesc {
     pub lower_bound: Bytes,
     /// What of the pool is copied when the level is entered or left.
     pub copied: Bytes,
-    /// The pages that can be given back once the level has settled, in their order: nothing lies there that a task that stays uses, or
-    /// that a shed one's model keeps between its jobs. Empty where the pool has no pages, or something moves.
+    /// The pages that can be given back once the level has settled, in their order: nothing lies there that a task that stays
+    /// uses, or that a shed one's model keeps between its jobs. Empty where the pool has no pages, or something moves.
     pub unused: &'static [PagesDesc],
 }
 

@@ -1,5 +1,5 @@
-//! The descriptor of what a vehicle watches of its operating system, to ask for a level of memory pressure or a mode: no bound rests
-//! on it, since every level and mode is proven whoever asks for it.
+//! The descriptor of what a vehicle watches of its operating system, to ask for a level of memory pressure or a mode: no bound
+//! rests on it, since every level and mode is proven whoever asks for it.
 
 use super::BETWEEN_LEVELS;
 use crate::time::Duration;

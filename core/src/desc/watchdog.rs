@@ -24,8 +24,8 @@ pub enum OnStall {
     StopPetting,
     /// The vehicle ends.
     Exit,
-    /// No watchdog is petted until it is over, and the mode is asked for as the application does. The change ends once each lane that
-    /// has tasks to leave was idle, so not before a stalled one of these goes on.
+    /// No watchdog is petted until it is over, and the mode is asked for as the application does. The change ends once each lane
+    /// that has tasks to leave was idle, so not before a stalled one of these goes on.
     SwitchMode(ModeId),
 }
 

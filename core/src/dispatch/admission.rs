@@ -5,9 +5,10 @@
 //!  (releases nothing) ─────▶ arrivals from the next instant of its grid ─────────▶ (releases nothing; its jobs run to their end)
 //! ```
 //!
-//! Bounds hold throughout: those that allow for all tasks also hold where some never arrive, and a task's arrivals are always instants
-//! of its own grid, at least a period apart, however often it is admitted and dismissed. So the slots that a table has for it are
-//! where they should be, too. The first arrival lies after the step that admits: in that step a less important job may have started.
+//! Bounds hold throughout: those that allow for all tasks also hold where some never arrive, and a task's arrivals are always
+//! instants of its own grid, at least a period apart, however often it is admitted and dismissed. So the slots that a table has
+//! for it are where they should be, too. The first arrival lies after the step that admits: in that step a less important job may
+//! have started.
 //!
 //! Cost: O(log tasks) a step.
 

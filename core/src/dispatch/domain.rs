@@ -5,15 +5,16 @@
 //!  (sound) ───────────────────────────────────────────────────────────▶ failed, until the run ends
 //! ```
 //!
-//! In the step that sees the fault the domain's tasks stop: nothing of theirs waits any more, and nothing arrives. A segment that has
-//! started runs to its end, since it cannot be stopped; with it its job ends, without what is left of it, and delivers nothing. No
-//! later stage is released. All other tasks lose some of their interference and blocking, and nothing else: see `docs/guarantee.md`.
+//! In the step that sees the fault the domain's tasks stop: nothing of theirs waits any more, and nothing arrives. A segment that
+//! has started runs to its end, since it cannot be stopped; with it its job ends, without what is left of it, and delivers
+//! nothing. No later stage is released. All other tasks lose some of their interference and blocking, and nothing else: see
+//! `docs/guarantee.md`.
 //!
-//! A task that has stopped has [`NEVER`] as its next arrival. A change of the mode that brings it back keeps the later one of that and
-//! its own, so it stays.
+//! A task that has stopped has [`NEVER`] as its next arrival. A change of the mode that brings it back keeps the later one of
+//! that and its own, so it stays.
 //!
-//! Cost: O(tasks), at most two records for each task of the domain, as many domains in a step as lanes at most, and each domain once in
-//! a run. Other steps look at one word.
+//! Cost: O(tasks), at most two records for each task of the domain, as many domains in a step as lanes at most, and each domain
+//! once in a run. Other steps look at one word.
 
 use super::state::State;
 use super::tournament::NEVER;

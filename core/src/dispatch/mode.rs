@@ -12,16 +12,18 @@
 //! as if nothing happened. Tasks that only the new mode has begin when the change ends: their first arrival is not before the next
 //! nanosecond, because a job that stays may have started at the end itself, and at least a period after their last one.
 //!
-//! So until the end every lane sees a part of the old mode's arrivals, after it a part of the new mode's, and where both differ an
-//! instant lies between them at which nothing was left: no busy period has arrivals of both. A lane without tasks of the old
-//! mode alone need not wait: what it saw until then is a part of the new mode's arrivals, too. `docs/theory/mode-changes.md` says more.
+//! So until the end every lane sees a part of the old mode's arrivals, after it a part of the new mode's, and where both differ
+//! an instant lies between them at which nothing was left: no busy period has arrivals of both. A lane without tasks of the old
+//! mode alone need not wait: what it saw until then is a part of the new mode's arrivals, too. `docs/theory/mode-changes.md` says
+//! more.
 //!
-//! An overrun or a miss whose answer is a mode asks for it at the end of the step that records it, at most once in [`BETWEEN_LEVELS`].
+//! An overrun or a miss whose answer is a mode asks for it at the end of the step that records it, at most once in
+//! [`BETWEEN_LEVELS`].
 //!
 //! A lane is idle as the busy period's theory means it: nothing runs, and whatever waits was released at this very instant.
 //!
-//! Cost: O(tasks) in the request's step and in the step that ends the change. In between O(lanes) a step, and where jobs were released
-//! and the lane's last older one ended at the same instant, O(tasks of the lane).
+//! Cost: O(tasks) in the request's step and in the step that ends the change. In between O(lanes) a step, and where jobs were
+//! released and the lane's last older one ended at the same instant, O(tasks of the lane).
 
 use super::Refused;
 use super::choice::head;

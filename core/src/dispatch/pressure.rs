@@ -8,14 +8,14 @@
 //!      └─────────────────────────────── Pressure(none) ──────────────────────────────────────────┘
 //! ```
 //!
-//! What arrived until the switch goes on as before; what arrives later of a task that the level sheds or rejects is withheld, each
-//! arrival with a record. Bounds hold throughout: those that allow for all tasks also hold where some never arrive, and after the
-//! level is left arrivals are again at least a period apart. Once a level has settled it withholds every arrival of its tasks, also
-//! one that came before the switch and is told late: then the memory of shed tasks is no longer theirs. For a task that the next level
-//! names, too, that stays so.
+//! What arrived until the switch goes on as before; what arrives later of a task that the level sheds or rejects is withheld,
+//! each arrival with a record. Bounds hold throughout: those that allow for all tasks also hold where some never arrive, and
+//! after the level is left arrivals are again at least a period apart. Once a level has settled it withholds every arrival of its
+//! tasks, also one that came before the switch and is told late: then the memory of shed tasks is no longer theirs. For a task
+//! that the next level names, too, that stays so.
 //!
-//! Cost: O(tasks that the levels name) for a switch and for settling; one look at the shed tasks for a step in which a job ended while
-//! the level has not settled.
+//! Cost: O(tasks that the levels name) for a switch and for settling; one look at the shed tasks for a step in which a job ended
+//! while the level has not settled.
 
 use super::Refused;
 use super::state::State;

@@ -53,7 +53,8 @@ pub enum Refused {
         /// The mode that was named.
         mode: ModeId,
     },
-    /// A change of the mode is under way, and comes to its end within the bound that [`crate::trace::Kind::ModeRequested`] tells: transient.
+    /// A change of the mode is under way, and comes to its end within the bound that [`crate::trace::Kind::ModeRequested`] tells:
+    /// transient.
     ChangingMode {
         /// The mode that it goes to.
         to: ModeId,
@@ -79,7 +80,8 @@ pub enum Refused {
         /// The task that was named.
         task: TaskId,
     },
-    /// The optional task is not admitted, so it releases nothing and cannot be dismissed: transient, the caller may try again once it is.
+    /// The optional task is not admitted, so it releases nothing and cannot be dismissed: transient, the caller may try again
+    /// once it is.
     NotAdmitted {
         /// The task that was named.
         task: TaskId,

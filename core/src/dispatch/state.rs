@@ -1,10 +1,10 @@
 //! What changes while the dispatcher runs, and the indexes that keep each step from looking at every task.
 //!
-//! Each task has a rank: lane by lane, on a lane by priority, or by the table where the lane's order is not one of priorities; tasks
-//! without slots go before those with slots, by priority. Three
-//! indexes are derived from the tasks' own states, which stay the truth: the ranks that have a job waiting ([`Ready`]), the next
-//! arrival of the timer over all tasks, and under EDF the first deadline of each lane (two [`tournament`]s). Whoever changes a task's
-//! jobs calls [`State::refresh`], whoever changes its next arrival [`State::reschedule`] and then one of the two that play.
+//! Each task has a rank: lane by lane, on a lane by priority, or by the table where the lane's order is not one of priorities;
+//! tasks without slots go before those with slots, by priority. Three indexes are derived from the tasks' own states, which stay
+//! the truth: the ranks that have a job waiting ([`Ready`]), the next arrival of the timer over all tasks, and under EDF the
+//! first deadline of each lane (two [`tournament`]s). Whoever changes a task's jobs calls [`State::refresh`], whoever changes its
+//! next arrival [`State::reschedule`] and then one of the two that play.
 
 use super::mode::{self, Change};
 use super::pressure::Held;
@@ -41,12 +41,13 @@ pub(super) struct TaskState<const QUEUE: usize> {
     pub(super) skip_next: bool,
     /// Likewise, because of a miss.
     pub(super) skip_late: bool,
-    /// Whether it releases jobs in the mode that holds; while a change is under way, in both modes. Of an optional task, whether it is
-    /// admitted.
+    /// Whether it releases jobs in the mode that holds; while a change is under way, in both modes. Of an optional task, whether
+    /// it is admitted.
     pub(super) in_mode: bool,
     /// Of how many jobs misses are counted.
     pub(super) window: u8,
-    /// Which of the last 64 jobs that ended have missed, the latest in the lowest bit; of a task with stages its first one has them.
+    /// Which of the last 64 jobs that ended have missed, the latest in the lowest bit; of a task with stages its first one has
+    /// them.
     pub(super) misses: u64,
     /// From when on arrivals are withheld, by the level of memory pressure; [`NEVER`] where none are.
     pub(super) withheld_from: Instant,
@@ -361,8 +362,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> State<TASKS, LA
         }
     }
 
-    /// The first task from `from` on of which the timer has to release what arrived by `due`. Of the tasks before, next arrivals may
-    /// have changed.
+    /// The first task from `from` on of which the timer has to release what arrived by `due`. Of the tasks before, next arrivals
+    /// may have changed.
     pub(super) fn next_due(&self, system: &SystemDesc, from: usize, due: Instant) -> Option<usize> {
         let count = system.tasks.len();
         tournament::next_due(self.first_arrivals.get(..count)?, self.arrivals.get(..count)?, from, due)
@@ -450,7 +451,8 @@ fn rank<const QUEUE: usize>(system: &SystemDesc, tasks: &[TaskState<QUEUE>], id:
 /// The size of a [`State`] in bytes on the machine that asks: what the dispatcher needs of memory, besides its ring of trace
 /// records. `None` where that exceeds the machine's range.
 ///
-/// A queue has three numbers of 64 bits an entry, and each task two instants and three numbers of 16 bits in the indexes; the sum is a multiple of the alignment.
+/// A queue has three numbers of 64 bits an entry, and each task two instants and three numbers of 16 bits in the indexes; the sum
+/// is a multiple of the alignment.
 #[must_use]
 pub const fn state_bytes(tasks: usize, lanes: usize, queue: usize) -> Option<usize> {
     const INDEXES: usize = 2 * size_of::<Instant>() + 3 * size_of::<u16>();

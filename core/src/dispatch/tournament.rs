@@ -1,9 +1,9 @@
 //! A tournament: which entry of a row has the least key, kept up to date in O(log n) a change.
 //!
-//! Each node of a binary tree holds the entry with the least key below it; the leaves are the entries themselves and are not stored.
-//! Node 1 is the root and node i has the children 2i and 2i + 1, so a row of n entries has the inner nodes 1 to n − 1 and the
-//! leaves n to 2n − 1. Leaves from the next power of two on lie one level deeper and hold the first entries, so that from left to
-//! right the entries are in order, and of equal keys the first one's wins.
+//! Each node of a binary tree holds the entry with the least key below it; the leaves are the entries themselves and are not
+//! stored. Node 1 is the root and node i has the children 2i and 2i + 1, so a row of n entries has the inner nodes 1 to n − 1 and
+//! the leaves n to 2n − 1. Leaves from the next power of two on lie one level deeper and hold the first entries, so that from
+//! left to right the entries are in order, and of equal keys the first one's wins.
 
 use crate::time::Instant;
 

@@ -229,8 +229,8 @@ pub enum Kind {
         /// What all its segments executed together.
         execution: Duration,
     },
-    /// The job ended without what was left of it, by `abort-job`, or because its fault domain has failed: it delivers nothing. One that
-    /// waited for its lane ended at the record's time, and so began and ended then.
+    /// The job ended without what was left of it, by `abort-job`, or because its fault domain has failed: it delivers nothing.
+    /// One that waited for its lane ended at the record's time, and so began and ended then.
     Aborted {
         /// The job.
         job: JobRef,
@@ -263,8 +263,8 @@ pub enum Kind {
         /// The job that was the cause; `None` where the fault was seen outside.
         job: Option<JobRef>,
     },
-    /// Jobs that waited, for their first segment or for a later one, will not run: their task's domain has failed. They are all that
-    /// the task had waiting.
+    /// Jobs that waited, for their first segment or for a later one, will not run: their task's domain has failed. They are all
+    /// that the task had waiting.
     Dropped {
         /// The task.
         task: TaskId,

@@ -20,9 +20,10 @@ pub const fn levels_hold(system: &SystemDesc) -> bool {
     true
 }
 
-/// Whether a level's lists name tasks, in order and none twice, some task stays, stages stay or go together, what stays lies below
-/// the level's heights, and where a level compacts, its layout holds, moves only what can be moved, and copies it in an order that
-/// destroys nothing. Whether nothing that is needed lies in the pages that are given back. And whether it waits for the jobs and copies that it must wait for.
+/// Whether a level's lists name tasks, in order and none twice, some task stays, stages stay or go together, what stays lies
+/// below the level's heights, and where a level compacts, its layout holds, moves only what can be moved, and copies it in an
+/// order that destroys nothing. Whether nothing that is needed lies in the pages that are given back. And whether it waits for
+/// the jobs and copies that it must wait for.
 pub(super) const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool {
     if !is_ordered(system, level.shed)
         || !is_ordered(system, level.reject)

@@ -262,9 +262,9 @@ const fn kept_waiting(model: &ModelDesc) -> Option<u64> {
     Some(most)
 }
 
-/// What a pool needs at least: what each model needs always, and in the mode in which that is the most, for each lane what one of its
-/// segments needs at most while it runs, with what jobs that it may go before keep meanwhile. Of all that each two meet, so no layout
-/// has less.
+/// What a pool needs at least: what each model needs always, and in the mode in which that is the most, for each lane what one of
+/// its segments needs at most while it runs, with what jobs that it may go before keep meanwhile. Of all that each two meet, so
+/// no layout has less.
 const fn bound(layout: Layout<'_>, pool: usize) -> Option<u64> {
     let mut most: u64 = 0;
     if layout.system.modes.is_empty() {

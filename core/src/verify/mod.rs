@@ -25,11 +25,12 @@
 //! * Stages: K. Tindell, J. Clark, "Holistic schedulability analysis for distributed hard real-time systems",
 //!   Microprocessing and Microprogramming 40 (1994).
 //!
-//! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each point and each start; a table
-//! O(slots) for each task, O(slots²) at worst; its gaps O(slots + n) for each instance; memory O(b²) pairs for b regions and tensors (not blocks) of all models, a few
-//! steps for each request of each model's sequences, three times, and one for each request of a segment and tensor that
-//! lies inside the segment's scratch, each pair once for each mode and the bound once for each; the same for each level that compacts, O(pieces · ranges) for the pages that a level gives back, and O(m²) pairs of the tensors that it moves, each of
-//! which looks for its model's task; a level that only sheds adds its bound up anew.
+//! Cost: fixed priority O(n · instances) terms a task; EDF O(n) terms for each point and each start; a table O(slots) for each
+//! task, O(slots²) at worst; its gaps O(slots + n) for each instance; memory O(b²) pairs for b regions and tensors (not blocks)
+//! of all models, a few steps for each request of each model's sequences, three times, and one for each request of a segment and
+//! tensor that lies inside the segment's scratch, each pair once for each mode and the bound once for each; the same for each
+//! level that compacts, O(pieces · ranges) for the pages that a level gives back, and O(m²) pairs of the tensors that it moves,
+//! each of which looks for its model's task; a level that only sheds adds its bound up anew.
 
 mod blocks;
 mod domains;
@@ -72,8 +73,8 @@ pub enum Violation {
     /// An index points outside its table, a table is too long, two threads share a core, a quantity that must be
     /// positive is zero, a task defers arrivals that nobody submits, or one that is optional has stages or stands beside modes.
     References,
-    /// There are too many fault domains, a task or one of its stages lies in none of them or in another one than its first stage, or a
-    /// task without a domain would have one fail.
+    /// There are too many fault domains, a task or one of its stages lies in none of them or in another one than its first stage,
+    /// or a task without a domain would have one fail.
     Domains,
     /// Two tasks of one lane have the same priority.
     Priorities,
@@ -196,8 +197,8 @@ const fn is_core_of(lanes: &[LaneDesc], core: u16) -> bool {
     false
 }
 
-/// Whether every index points into its table, no two threads share a core, every period, deadline, WCET, budget and busy period is positive,
-/// only submitted arrivals are deferred, and optional tasks have no stages and stand beside no mode.
+/// Whether every index points into its table, no two threads share a core, every period, deadline, WCET, budget and busy period
+/// is positive, only submitted arrivals are deferred, and optional tasks have no stages and stand beside no mode.
 #[must_use]
 pub const fn references_hold(system: &SystemDesc) -> bool {
     const LONGEST: usize = 0xffff;

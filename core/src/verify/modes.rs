@@ -1,9 +1,10 @@
 //! Re-proves modes: each as a system of its own, of the same tasks and lanes, and the system's bounds as the greatest of theirs.
 //!
-//! A change from one mode to another needs no proof of its own but that of how long it takes: until it ends a lane sees a part of the
-//! arrivals of the one, after it of the other, and no busy period has both (`dispatch/mode.rs`, `docs/theory/mode-changes.md`).
-//! What is not covered by that argument is refused: stages, whose jobs hand over between lanes; levels of memory pressure; and a
-//! task of a time-triggered lane that some mode does not have, since its table goes on in every mode.
+//! A change from one mode to another needs no proof of its own but that of how long it takes: until it ends a lane sees a part of
+//! the arrivals of the one, after it of the other, and no busy period has both (`dispatch/mode.rs`,
+//! `docs/theory/mode-changes.md`). What is not covered by that argument is refused: stages, whose jobs hand over between lanes;
+//! levels of memory pressure; and a task of a time-triggered lane that some mode does not have, since its table goes on in every
+//! mode.
 //!
 //! Cost: that of proving each mode, and O(tasks · all modes' tasks) terms for the greatest bounds.
 
@@ -158,8 +159,8 @@ const fn lanes_are_the_greatest(system: &SystemDesc) -> bool {
     true
 }
 
-/// Whether a task's bound is the greatest of the modes that have it, of which there is one, and its proof is left to them; and whether
-/// it is a task that a mode may have.
+/// Whether a task's bound is the greatest of the modes that have it, of which there is one, and its proof is left to them; and
+/// whether it is a task that a mode may have.
 const fn task_is_the_greatest(system: &SystemDesc, task: &TaskDesc, position: usize) -> bool {
     let Some(lane) = terms::lane_of(system, task) else {
         return false;

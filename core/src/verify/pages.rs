@@ -3,8 +3,8 @@
 use super::sharing::{Layout, lists, piece, task_of};
 use crate::desc::{ALIGNMENT, LevelDesc, LevelPoolDesc, PagesDesc, PoolDesc};
 
-/// Whether what a level leaves unused of each pool is whole pages of its arena, in their order, and nothing lies there that a task that
-/// stays uses, or that a shed one's model keeps between its jobs. A level that moves something leaves nothing unused.
+/// Whether what a level leaves unused of each pool is whole pages of its arena, in their order, and nothing lies there that a
+/// task that stays uses, or that a shed one's model keeps between its jobs. A level that moves something leaves nothing unused.
 pub(super) const fn unused_holds(layout: Layout<'_>, level: &LevelDesc) -> bool {
     let (mut pools, mut arenas) = (level.pools, layout.system.pools);
     let mut number: usize = 0;

@@ -18,8 +18,8 @@ pub enum Place {
     Level(LevelId),
 }
 
-/// The first entry that breaks the rule by itself; of a stage perhaps the one that follows it. `None` where it takes several, or where the rule is about none of these tables: then the
-/// rule alone says what is wrong.
+/// The first entry that breaks the rule by itself; of a stage perhaps the one that follows it. `None` where it takes several, or
+/// where the rule is about none of these tables: then the rule alone says what is wrong.
 #[must_use]
 pub fn place(system: &SystemDesc, violation: Violation) -> Option<Place> {
     let first = |holds: &dyn Fn(usize, &TaskDesc) -> bool| {

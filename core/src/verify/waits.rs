@@ -1,12 +1,12 @@
 //! Re-proves how long an event of a lane waits for the orchestration thread.
 //!
-//! The thread looks at each lane once a turn, so an event waits for the rest of one turn and a part of the next. In that time it serves
-//! each other lane at most twice: a segment's end is seen and another segment is started by a step for somebody else, or a segment
-//! shorter than the wait is started, ends, and a third is started; to start one and to see its end cost a dispatch overhead together.
-//! Besides, each submitted task has at most one arrival that is taken in that time, deferred or not, since a turn takes one. The level of
-//! memory pressure and the mode change, and optional tasks are admitted or dismissed, at most once in [`BETWEEN_LEVELS`], which is
-//! longer than the wait. And of each fault domain that runs models it is told from outside at most once that it fails, since nothing
-//! starts it again.
+//! The thread looks at each lane once a turn, so an event waits for the rest of one turn and a part of the next. In that time it
+//! serves each other lane at most twice: a segment's end is seen and another segment is started by a step for somebody else, or a
+//! segment shorter than the wait is started, ends, and a third is started; to start one and to see its end cost a dispatch
+//! overhead together. Besides, each submitted task has at most one arrival that is taken in that time, deferred or not, since a
+//! turn takes one. The level of memory pressure and the mode change, and optional tasks are admitted or dismissed, at most once
+//! in [`BETWEEN_LEVELS`], which is longer than the wait. And of each fault domain that runs models it is told from outside at
+//! most once that it fails, since nothing starts it again.
 
 use crate::desc::{BETWEEN_LEVELS, Release, SystemDesc};
 
@@ -47,8 +47,8 @@ const fn changes(system: &SystemDesc) -> bool {
     !system.levels.is_empty() || !system.modes.is_empty()
 }
 
-/// Submissions, a change of the level, the mode or what is admitted, and failures of domains: for each of these the lane stands whose
-/// overhead is the largest.
+/// Submissions, a change of the level, the mode or what is admitted, and failures of domains: for each of these the lane stands
+/// whose overhead is the largest.
 const fn shared_by_all(system: &SystemDesc) -> Option<u64> {
     let mut largest: u64 = 0;
     let mut lanes = system.lanes;

@@ -3,7 +3,8 @@
 
 use crate::desc::{Asks, OnStall, SystemDesc, ThresholdDesc, WatchDesc, WatchedSource};
 
-/// Whether times lie in their ranges, and thresholds make sense each and together; and whether the mode exists that answers a stall.
+/// Whether times lie in their ranges, and thresholds make sense each and together; and whether the mode exists that answers a
+/// stall.
 #[must_use]
 pub const fn watch_holds(system: &SystemDesc) -> bool {
     if let Some(watchdog) = &system.watchdog

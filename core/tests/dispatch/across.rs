@@ -1,6 +1,6 @@
-//! Random systems of two to four modes, each of which holds by an analysis that is written down here anew, run while the mode changes at
-//! random: arrivals as close together as they may be, seen as late as they may be, executions mostly at their worst. No response
-//! exceeds the greatest bound of the task's modes, and no change takes longer than leaving its mode may.
+//! Random systems of two to four modes, each of which holds by an analysis that is written down here anew, run while the mode
+//! changes at random: arrivals as close together as they may be, seen as late as they may be, executions mostly at their worst.
+//! No response exceeds the greatest bound of the task's modes, and no change takes longer than leaving its mode may.
 
 use crate::bench::{FP, Log, at, lane, system, task};
 use aegis_core::desc::{Answer, DomainDesc, ModeDesc, Release, SystemDesc, TaskDesc};

@@ -71,7 +71,8 @@ pub struct Reference {
     history: Vec<Vec<bool>>,
     /// In order of arrival at their queues.
     lives: Vec<Life>,
-    /// The levels of pressure that followed each other without a pause, the one that holds last: since when, and whether it settled.
+    /// The levels of pressure that followed each other without a pause, the one that holds last: since when, and whether it
+    /// settled.
     levels: Vec<(LevelId, u64, bool)>,
     /// The mode that holds or is being left, and the change that is under way.
     mode: Option<ModeId>,

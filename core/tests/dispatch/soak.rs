@@ -1,7 +1,7 @@
 //! A long run: very many dispatches with the ring of records behind them, read too slowly now and then.
 //!
-//! Two lanes, one of fixed priorities between segments and one under EDF; jobs take anything from nothing to a little more than their
-//! WCET, steps come late, and the level of pressure comes and goes. What is lost of the records is what the gaps in their
+//! Two lanes, one of fixed priorities between segments and one under EDF; jobs take anything from nothing to a little more than
+//! their WCET, steps come late, and the level of pressure comes and goes. What is lost of the records is what the gaps in their
 //! numbers say, exactly, and no job is lost or run twice.
 
 use crate::bench::{EDF, FP, lane, system, task};

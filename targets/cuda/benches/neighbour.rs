@@ -1,5 +1,5 @@
-//! A critical kernel of about 0.1 ms every millisecond beside a neighbour that saturates the rest of the device: in a partition of its own,
-//! beside that on plain streams, and with stream priorities.
+//! A critical kernel of about 0.1 ms every millisecond beside a neighbour that saturates the rest of the device: in a partition
+//! of its own, beside that on plain streams, and with stream priorities.
 //!
 //! `cargo bench -p aegis-cuda --bench neighbour`, on a machine with a device; elsewhere it says that there is none.
 // Launching kernels whose memory this program alone uses.

@@ -20,8 +20,8 @@ impl std::fmt::Debug for Graph<'_> {
 impl<'a> Graph<'a> {
     /// Captures what `submit` submits to the partition's stream; nothing of it runs meanwhile. `None` where it submits nothing.
     ///
-    /// Other threads must not call the driver in ways that capturing forbids, such as allocating, until it returns: a vehicle captures before
-    /// its first release.
+    /// Other threads must not call the driver in ways that capturing forbids, such as allocating, until it returns: a vehicle
+    /// captures before its first release.
     ///
     /// # Errors
     /// What `submit` or the driver says; nothing is captured then.

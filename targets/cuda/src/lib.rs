@@ -8,8 +8,9 @@
 //!     └────▶ Region: memory that is taken once, and that another process can map
 //! ```
 //!
-//! Nothing of CUDA is needed to build it: the driver's library is loaded when a device is opened, and where there is none that is an
-//! error. No raw handle leaves. After [`Partition`]s are made, nothing of this crate runs on the primary context, which uses all SMs.
+//! Nothing of CUDA is needed to build it: the driver's library is loaded when a device is opened, and where there is none that is
+//! an error. No raw handle leaves. After [`Partition`]s are made, nothing of this crate runs on the primary context, which uses
+//! all SMs.
 
 mod device;
 mod error;

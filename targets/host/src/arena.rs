@@ -117,8 +117,8 @@ impl Arena {
     /// Takes pages from the system again, so that nobody who uses them meets a page that is not there.
     ///
     /// # Errors
-    /// The system does not lock that much, or has no room to note what is locked. Memory that it does not have it does not refuse: it
-    /// ends a process that has much.
+    /// The system does not lock that much, or has no room to note what is locked. Memory that it does not have it does not
+    /// refuse: it ends a process that has much.
     pub fn take_back(&self, pages: Range<u64>) -> io::Result<()> {
         let (base, length) = self.pages(&pages)?;
         if self.locked.load(Ordering::Relaxed) {

@@ -1,8 +1,8 @@
 //! Gives back to the system, page by page, what a settled level of memory pressure leaves unused of the arenas.
 //!
-//! Nothing moves: pages between two pieces that stay are given back as well as those above the last. Which ones is planned, and proven
-//! again at the start: what a shed task's runs use is empty between them, so it comes back as zeros. What loading its model took
-//! stays, because the backend holds addresses of it, and so do its kept tensors.
+//! Nothing moves: pages between two pieces that stay are given back as well as those above the last. Which ones is planned, and
+//! proven again at the start: what a shed task's runs use is empty between them, so it comes back as zeros. What loading its
+//! model took stays, because the backend holds addresses of it, and so do its kept tensors.
 // Giving back pages that the dispatcher's state says nobody uses.
 #![allow(unsafe_code)]
 
@@ -110,8 +110,8 @@ impl Reclaimer {
     /// Carries out what is ordered until `over`, which [`std::thread::Thread::unpark`] makes it see at once.
     ///
     /// # Safety
-    /// The arenas hold what the plan says of which `unused` was made, orders come from the orchestration loop alone, and nobody uses what an
-    /// order gives back until one to keep it was answered.
+    /// The arenas hold what the plan says of which `unused` was made, orders come from the orchestration loop alone, and nobody
+    /// uses what an order gives back until one to keep it was answered.
     pub(crate) unsafe fn run(mut self, reclaim: &Reclaim, over: &AtomicBool) {
         while !over.load(Ordering::Acquire) {
             let mut pause = LOOK;

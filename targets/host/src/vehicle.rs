@@ -152,8 +152,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         Arc::clone(&self.domains)
     }
 
-    /// What the application's own threads, or hooks, admit and dismiss tasks of `optional = true` with; none of them is admitted at the
-    /// start.
+    /// What the application's own threads, or hooks, admit and dismiss tasks of `optional = true` with; none of them is admitted
+    /// at the start.
     #[must_use]
     pub fn admissions(&self) -> Arc<Admissions> {
         Arc::clone(&self.admissions)

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! One task arrives every 20 ms, each job does nothing. Half a period later a plain thread wakes from `clock_nanosleep`, on the
-//! orchestration thread's core with its priority, and another one on the lane's core: what the machine itself needs. A release wakes
-//! two threads one after the other: the orchestration thread by its timer, the lane's by what that one hands over.
+//! orchestration thread's core with its priority, and another one on the lane's core: what the machine itself needs. A release
+//! wakes two threads one after the other: the orchestration thread by its timer, the lane's by what that one hands over.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark stops at what it did not expect, and tells")]
 
 #[path = "../tests/common/mod.rs"]

@@ -1,5 +1,5 @@
-//! The optional tasks that the application admits and dismisses: any thread says so without waiting, the orchestration thread does it
-//! as the module `changes` says. What cannot be done is refused there and then, by a look-up, with the reason.
+//! The optional tasks that the application admits and dismisses: any thread says so without waiting, the orchestration thread
+//! does it as the module `changes` says. What cannot be done is refused there and then, by a look-up, with the reason.
 
 use crate::bell::Bell;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -78,8 +78,8 @@ impl Admissions {
 
     /// Asks for an optional task to be admitted. Does not wait and uses no heap.
     ///
-    /// The orchestration thread does it at once, or one second after it last changed something: a level of memory pressure, or what is
-    /// admitted. Then the task's next arrival is the next instant of its own grid.
+    /// The orchestration thread does it at once, or one second after it last changed something: a level of memory pressure, or
+    /// what is admitted. Then the task's next arrival is the next instant of its own grid.
     ///
     /// # Errors
     /// [`AdmissionError`].

@@ -1,5 +1,5 @@
-//! What the orchestration thread is asked to change: a level of memory pressure, the mode, or which optional tasks are admitted. The
-//! application asks, and for levels and modes watched sources do.
+//! What the orchestration thread is asked to change: a level of memory pressure, the mode, or which optional tasks are admitted.
+//! The application asks, and for levels and modes watched sources do.
 //!
 //! ```text
 //!  request ─▶ the level that is wanted already? ─▶ nothing to do, nobody wakes
@@ -7,13 +7,14 @@
 //!                    ─▶ bell ─▶ orchestration thread, at most once a second: Event::Pressure or Event::Mode
 //! ```
 //!
-//! The last request counts: what is asked for and taken back before the orchestration thread looks never happens. Of two levels the
-//! severer one is wanted. A mode that sources ask for is wanted until they end it; then what the application asked for last is, or the
-//! first one. However often somebody asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and mode together, a
-//! term of the analysis, and wakes for it at most twice in that time: when the bell rings, and when it may look. An optional task's
-//! admission or dismissal is such a change, too; of these the first request stays until it is done, and others are refused until then. A
-//! mode that is asked for while a change of the mode is under way waits for its end. A level for which memory has to be taken back first
-//! (module `reclaim`) is gone to at the first look, once a second, that finds it there; until then the one that holds stays.
+//! The last request counts: what is asked for and taken back before the orchestration thread looks never happens. Of two levels
+//! the severer one is wanted. A mode that sources ask for is wanted until they end it; then what the application asked for last
+//! is, or the first one. However often somebody asks, that thread changes something at most once in [`BETWEEN_LEVELS`], level and
+//! mode together, a term of the analysis, and wakes for it at most twice in that time: when the bell rings, and when it may look.
+//! An optional task's admission or dismissal is such a change, too; of these the first request stays until it is done, and others
+//! are refused until then. A mode that is asked for while a change of the mode is under way waits for its end. A level for which
+//! memory has to be taken back first (module `reclaim`) is gone to at the first look, once a second, that finds it there; until
+//! then the one that holds stays.
 
 use crate::admissions::Admissions;
 use crate::bell::Bell;
@@ -46,8 +47,8 @@ pub(crate) struct Asked {
 pub(crate) enum Rule {
     /// The greater number: levels, counted from 1; 0 is none.
     Severer,
-    /// The sources', counted from 1, unless that is 0; otherwise the application's, counted from 0: modes. What holds may have changed
-    /// without a request: an overrun or a miss can have been answered so.
+    /// The sources', counted from 1, unless that is 0; otherwise the application's, counted from 0: modes. What holds may have
+    /// changed without a request: an overrun or a miss can have been answered so.
     Sources,
 }
 
@@ -259,8 +260,8 @@ impl<'a> Changes<'a> {
         self.news.take()
     }
 
-    /// When to look although nobody rings, not before now: where a request came too soon after the last look. The end of a change of
-    /// the mode is a step, after which the loop asks again.
+    /// When to look although nobody rings, not before now: where a request came too soon after the last look. The end of a change
+    /// of the mode is a step, after which the loop asks again.
     pub(crate) fn wake_at(&self, is_changing: bool, now: Instant) -> Option<Instant> {
         let is_asked = self.going.is_some()
             || self.pressure.asked.is_asked()

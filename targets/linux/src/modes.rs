@@ -1,5 +1,5 @@
-//! The modes that the application or a watched source asks for: any thread says so without waiting, the orchestration thread changes them as
-//! the module `changes` says.
+//! The modes that the application or a watched source asks for: any thread says so without waiting, the orchestration thread
+//! changes them as the module `changes` says.
 
 use crate::bell::Bell;
 use crate::changes::{Asked, By, Rule};
@@ -51,8 +51,9 @@ impl Modes {
 
     /// Asks for a mode. Does not wait and uses no heap.
     ///
-    /// The orchestration thread begins the change at once, or one second after it last looked, or when the change that is under way has
-    /// ended. While watched sources ask for a mode, that one is gone to, and this one once they do not. How long the change takes then is bounded by the `leaves` of the mode that is left.
+    /// The orchestration thread begins the change at once, or one second after it last looked, or when the change that is under
+    /// way has ended. While watched sources ask for a mode, that one is gone to, and this one once they do not. How long the
+    /// change takes then is bounded by the `leaves` of the mode that is left.
     ///
     /// # Errors
     /// [`ModeError`].
@@ -73,8 +74,8 @@ impl Modes {
         if mode.index() < self.count { Ok(()) } else { Err(ModeError::Unknown(mode)) }
     }
 
-    /// The mode that holds, as far as the orchestration thread has told; while a change is under way the one that is left. `None` in
-    /// a plan without modes.
+    /// The mode that holds, as far as the orchestration thread has told; while a change is under way the one that is left. `None`
+    /// in a plan without modes.
     #[must_use]
     pub fn mode(&self) -> Option<ModeId> {
         if self.count == 0 { None } else { mode(self.asked.held()) }

@@ -1,5 +1,6 @@
-//! Levels of memory pressure that the application or a watched source asks for: any thread says so without waiting, the orchestration
-//! thread goes there as the module `changes` says. One that the plan does not have, or that moves something, is refused.
+//! Levels of memory pressure that the application or a watched source asks for: any thread says so without waiting, the
+//! orchestration thread goes there as the module `changes` says. One that the plan does not have, or that moves something, is
+//! refused.
 
 use crate::bell::Bell;
 use crate::changes::{Asked, By, Rule};
@@ -13,7 +14,8 @@ pub enum PressureError {
     /// The plan has no such level: permanent, the application was written for another plan.
     #[error("the plan has no level of memory pressure number {}", .0.0)]
     Unknown(LevelId),
-    /// The level moves what stays, which no running vehicle does: permanent, ask for another level, or give the devices their `page-size`.
+    /// The level moves what stays, which no running vehicle does: permanent, ask for another level, or give the devices their
+    /// `page-size`.
     #[error("the level of memory pressure number {} moves what stays, which a running vehicle does not; with `page-size` nothing moves", .0.0)]
     Compacts(LevelId),
     /// The vehicle has not begun to run: transient, ask again once it does.
@@ -56,8 +58,8 @@ impl Pressure {
 
     /// Asks for a level, or for none. Does not wait and uses no heap.
     ///
-    /// The orchestration thread looks at once, or one second after it last did, and goes there once the memory is there that is used there: what the
-    /// level that holds gave back is taken back first. While watched sources ask for a severer level, that
+    /// The orchestration thread looks at once, or one second after it last did, and goes there once the memory is there that is
+    /// used there: what the level that holds gave back is taken back first. While watched sources ask for a severer level, that
     /// one holds.
     ///
     /// # Errors

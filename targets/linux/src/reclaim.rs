@@ -7,9 +7,9 @@
 //!  once a second:              done? ─▶ Event::Pressure
 //! ```
 //!
-//! Each order is one word with a number of its own, and so is the answer: two atomics, which each one thread writes. Nobody wakes anybody:
-//! the reclaiming thread looks by itself, and the orchestration thread when it looks at requests anyway, so that an order costs it a
-//! store. While an order is being carried out, the answer is an older one's, whatever it asked for.
+//! Each order is one word with a number of its own, and so is the answer: two atomics, which each one thread writes. Nobody wakes
+//! anybody: the reclaiming thread looks by itself, and the orchestration thread when it looks at requests anyway, so that an
+//! order costs it a store. While an order is being carried out, the answer is an older one's, whatever it asked for.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use aegis_core::{Bytes, LevelId};
@@ -32,8 +32,8 @@ pub struct Numbered {
     word: u32,
 }
 
-/// What both threads share. Memory that an order gives back is used by nobody until an order to keep it was answered: that holds as long as
-/// [`Reclaim::has_done`] is said of what was really done.
+/// What both threads share. Memory that an order gives back is used by nobody until an order to keep it was answered: that holds
+/// as long as [`Reclaim::has_done`] is said of what was really done.
 #[derive(Debug)]
 pub struct Reclaim {
     /// For each level a bit for each one, itself too, that leaves unused all that it leaves; none where it leaves nothing.
@@ -56,8 +56,8 @@ const GIVE: u32 = 0x100;
 const NUMBER: u32 = 0x200;
 
 impl Reclaim {
-    /// For each level a bit, by its position, for each level that leaves unused all that it leaves, itself too; none where it leaves
-    /// nothing unused.
+    /// For each level a bit, by its position, for each level that leaves unused all that it leaves, itself too; none where it
+    /// leaves nothing unused.
     #[must_use]
     pub fn new(within: Box<[u32]>) -> Arc<Self> {
         // Nothing is given back: as if everything had just been taken back.

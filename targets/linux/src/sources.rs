@@ -6,12 +6,12 @@
 //! ```
 //!
 //! A thread of its own does so, without real-time priority, and only where the plan watches something. The thread that drains the
-//! trace cannot: it writes to a disk, which is slowest just when memory is short. The watching thread of [`crate::watchdog`] cannot:
-//! it is there only with a watchdog, and reading these files takes kernel locks on the orchestration thread's core. A reading that
-//! comes late asks late; nothing that is proven rests on when it asks.
+//! trace cannot: it writes to a disk, which is slowest just when memory is short. The watching thread of [`crate::watchdog`]
+//! cannot: it is there only with a watchdog, and reading these files takes kernel locks on the orchestration thread's core. A
+//! reading that comes late asks late; nothing that is proven rests on when it asks.
 //!
-//! What cannot be read when the vehicle starts keeps it from starting. What cannot be read later is told, counted, makes the exit status
-//! 1, and leaves what is asked for as it is.
+//! What cannot be read when the vehicle starts keeps it from starting. What cannot be read later is told, counted, makes the exit
+//! status 1, and leaves what is asked for as it is.
 
 pub mod decide;
 pub mod reading;

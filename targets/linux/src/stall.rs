@@ -143,7 +143,8 @@ fn answer(pulse: &Pulse, modes: &Modes, stall: Stall) -> Result<(), Stall> {
             pulse.latch();
             return Err(stall);
         }
-        // As the application asks, so at most one change a second and none during another. The plan has the mode, and the vehicle runs.
+        // As the application asks, so at most one change a second and none during another. The plan has the mode, and the vehicle
+        // runs.
         OnStall::SwitchMode(mode) => {
             let _ = modes.request(mode);
         }

@@ -11,7 +11,8 @@ pub struct TaskStats {
     pub jobs: u64,
     /// Jobs that failed alone and delivered nothing; they complete like others, or are aborted.
     pub failed: u64,
-    /// Jobs that ended without what was left of them, after an overrun or a miss or because their fault domain had failed: they delivered nothing and are not among the completed.
+    /// Jobs that ended without what was left of them, after an overrun or a miss or because their fault domain had failed: they
+    /// delivered nothing and are not among the completed.
     pub aborted: u64,
     /// Jobs that ended after their deadline or had not completed at the end of the run.
     pub misses: u64,
@@ -29,8 +30,8 @@ pub struct TaskStats {
     pub dropped: u64,
     /// Arrivals that were submitted too early and deferred.
     pub deferred: u64,
-    /// Those of them that did not come, because their task's mode was left, its fault domain failed, it was dismissed, or the run ended
-    /// before.
+    /// Those of them that did not come, because their task's mode was left, its fault domain failed, it was dismissed, or the run
+    /// ended before.
     pub forgone: u64,
     /// Jobs whose response exceeded the proven bound.
     pub exceeded: u64,

@@ -1,11 +1,12 @@
 //! How long the orchestration thread's steps take, against what the plan allows for them.
 //!
 //! The plan lets every segment and every release of a lane wait while the thread serves the other lanes, for two dispatch
-//! overheads of each: so it assumes that what a step does for one lane, hand-over included, takes at most that lane's
-//! dispatch overhead. A step serves the lane of its event and each lane that it starts a segment on; one that serves
-//! none, because it only releases jobs or looks at budgets, is part of every lane's overhead. A change of the level of memory
-//! pressure, of the mode, or of what is admitted, or the failure of a domain, is no lane's event: the plan has one step of the lane with the largest overhead for it. Where a step is longer, the wait of
-//! other lanes may be longer than their bounds count on, even if no job happened to wait.
+//! overheads of each: so it assumes that what a step does for one lane, hand-over included, takes at most that lane's dispatch
+//! overhead. A step serves the lane of its event and each lane that it starts a segment on; one that serves none, because it only
+//! releases jobs or looks at budgets, is part of every lane's overhead. A change of the level of memory pressure, of the mode, or
+//! of what is admitted, or the failure of a domain, is no lane's event: the plan has one step of the lane with the largest
+//! overhead for it. Where a step is longer, the wait of other lanes may be longer than their bounds count on, even if no job
+//! happened to wait.
 
 use crate::evidence::ThreadCounters;
 use aegis_core::desc::SystemDesc;

@@ -16,9 +16,9 @@
 //! step a period for each task, and where it defers as many more at first as its queue is long. Each turn takes at most one of a
 //! task, which is a term of the analysis.
 //!
-//! Planned arrivals of a task that wait for the orchestration thread are a period apart: so a slot holds the first of them and their
-//! number. Threads that submit exclude each other, by refusing; none of them ever keeps the orchestration thread from taking what was
-//! accepted before it looked.
+//! Planned arrivals of a task that wait for the orchestration thread are a period apart: so a slot holds the first of them and
+//! their number. Threads that submit exclude each other, by refusing; none of them ever keeps the orchestration thread from
+//! taking what was accepted before it looked.
 //!
 //! The orchestration thread tells the end of the run as soon as it is known. A thread may have taken its stamp, at that end or
 //! later, while it was being told: that arrival is accepted here, and dropped there. So is one that comes while the failure of its
@@ -51,14 +51,15 @@ pub enum SubmitError {
         /// When another one is taken.
         earliest: Instant,
     },
-    /// The orchestration thread has not taken the last arrival yet, or another thread is submitting one. Transient: submit again; where
-    /// it lasts, the orchestration thread is late, or the run is ending.
+    /// The orchestration thread has not taken the last arrival yet, or another thread is submitting one. Transient: submit again;
+    /// where it lasts, the orchestration thread is late, or the run is ending.
     #[error("the task's last arrival has not been taken yet")]
     Busy,
     /// The level of memory pressure that holds sheds or rejects the task. Transient: submit again when it is left.
     #[error("the level of memory pressure that holds withholds the task's arrivals")]
     Withheld,
-    /// The mode that holds does not have the task, or the one that is gone to does not. Transient: submit again in a mode that has it.
+    /// The mode that holds does not have the task, or the one that is gone to does not. Transient: submit again in a mode that
+    /// has it.
     #[error("the task is not of the mode that holds, or of the one that is gone to")]
     NotInMode,
     /// The task is optional and not admitted. Transient: submit again once it is.
@@ -166,8 +167,8 @@ impl Submissions {
         self.end.fetch_min(end.as_ns(), Ordering::AcqRel);
     }
 
-    /// Says that a job of a task arrives now, or as soon as it may where the task defers: tells when that is, which its deadline counts
-    /// from. Does not wait and uses no heap: a few atomic operations, one system call.
+    /// Says that a job of a task arrives now, or as soon as it may where the task defers: tells when that is, which its deadline
+    /// counts from. Does not wait and uses no heap: a few atomic operations, one system call.
     ///
     /// # Errors
     /// [`SubmitError`]; nothing has changed then.

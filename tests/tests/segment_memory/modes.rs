@@ -1,5 +1,5 @@
-//! Systems with modes: models of which no mode has both may share bytes across lanes, and nothing that is live at once does, however
-//! modes change.
+//! Systems with modes: models of which no mode has both may share bytes across lanes, and nothing that is live at once does,
+//! however modes change.
 
 use crate::random::{random_system, with_random_modes};
 use crate::{SIZE, alone, judge, simulated, submitted};

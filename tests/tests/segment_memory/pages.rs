@@ -1,5 +1,5 @@
-//! Memory with pages: a level leaves unused exactly the pages in which nothing lies that is needed, and the checker accepts no other
-//! one.
+//! Memory with pages: a level leaves unused exactly the pages in which nothing lies that is needed, and the checker accepts no
+//! other one.
 
 use crate::random::{Size, random_system};
 use aegis_codegen::lock::Lock;

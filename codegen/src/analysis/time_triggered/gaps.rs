@@ -12,14 +12,14 @@
 //! 4. an execution takes at most C, overheads included, and its pieces at most `longest`; it may take less;
 //! 5. priorities are unique.
 //!
-//! Why it is sound. Let w be the longest piece of i and what is more important. A level-i busy period begins when all jobs of these
-//! tasks are done and one or more are seen; something less important may have begun a piece at least 1 ns before: B. Until it ends
-//! nothing less important begins, for only the first job is considered. While the lane is idle in a gap [a, b) at t, the first job
-//! does not fit, so t + w > b: at no instant of the *sure part* [a, b − w + 1) is it idle. So after x ns from any begin t it has
-//! executed at least what the sure parts have in [t, t + x). Were an instance's last piece not begun at t + s, that would be no more
-//! than B, all earlier instances, the pieces before it, and what is more important and seen by then; so s is late enough once
-//! the sure parts have 1 ns more in every window of s + 1. They have least in one that begins where a sure part ends: moved on
-//! within a part, a window loses as fast as it can gain; outside, it loses nothing.
+//! Why it is sound. Let w be the longest piece of i and what is more important. A level-i busy period begins when all jobs of
+//! these tasks are done and one or more are seen; something less important may have begun a piece at least 1 ns before: B. Until
+//! it ends nothing less important begins, for only the first job is considered. While the lane is idle in a gap [a, b) at t, the
+//! first job does not fit, so t + w > b: at no instant of the *sure part* [a, b − w + 1) is it idle. So after x ns from any begin
+//! t it has executed at least what the sure parts have in [t, t + x). Were an instance's last piece not begun at t + s, that
+//! would be no more than B, all earlier instances, the pieces before it, and what is more important and seen by then; so s is
+//! late enough once the sure parts have 1 ns more in every window of s + 1. They have least in one that begins where a sure part
+//! ends: moved on within a part, a window loses as fast as it can gain; outside, it loses nothing.
 
 use super::super::fixed_priority::{Steps, product, sum};
 use super::super::utilization::{Against1, against_1};

@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     /// Replay the arrivals and executions of a file that `aegis explain --task NAME --witness FILE` wrote.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pattern", "duration", "seed"])]
     witness: Option<PathBuf>,
-    /// Write a trace as the vehicle does, for `aegis trace replay`. Needs another pattern than the critical one, which is one run per task.
+    /// Write a trace as the vehicle does, for `aegis trace replay`. Needs another pattern than the critical one, which is one run
+    /// per task.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Print schema `aegis.simulation/1` instead of a table.

@@ -98,7 +98,8 @@ pub fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut 
     }
 }
 
-/// Two tasks on one lane, with certificates worked out by hand. With a level, an event may wait for its change, W = 0.5 ms, else W = 0.
+/// Two tasks on one lane, with certificates worked out by hand. With a level, an event may wait for its change, W = 0.5 ms, else
+/// W = 0.
 ///
 /// With C = WCET + 0.5 ms + W and J = 1 ms + W: face C = 4.5 + W, T = 20; turn C = 12.5 + W, T = 50.
 /// face: B = 12.5 ms + W − 1 ns, L = B + 4.5 + W, s₀ = B, R = J + L = 18 ms + 3 W − 1 ns.

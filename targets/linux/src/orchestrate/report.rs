@@ -52,8 +52,8 @@ pub struct Report<const LANES: usize> {
     pub lanes: [LaneReport; LANES],
     /// Its steps against what the plan allows for them.
     pub steps: StepReport,
-    /// How many submitted arrivals were accepted and then dropped, because meanwhile the end came, their task's mode was left, the task
-    /// was dismissed, or its domain failed, and submitters were only being told.
+    /// How many submitted arrivals were accepted and then dropped, because meanwhile the end came, their task's mode was left,
+    /// the task was dismissed, or its domain failed, and submitters were only being told.
     pub dropped: u64,
     /// How often a lane stood still.
     pub lane_stalls: u64,

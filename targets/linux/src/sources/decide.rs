@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Between a threshold's `when` and its `until` a level stays as it is, and so it does where a reading is missing. What was asked
-//! for is given up only at a look at which every source of it is readable. So between two changes of what is asked for lies `hold`
-//! at least, unless the second one is for something severer; and of those there can be as many in a row as there are levels, less one.
+//! for is given up only at a look at which every source of it is readable. So between two changes of what is asked for lies
+//! `hold` at least, unless the second one is for something severer; and of those there can be as many in a row as there are
+//! levels, less one.
 
 use aegis_core::Duration;
 use aegis_core::desc::{Asks, ThresholdDesc, WatchedSource};
