@@ -22,29 +22,31 @@ pub enum Place {
 /// where the rule is about none of these tables: then the rule alone says what is wrong.
 #[must_use]
 pub fn place(system: &SystemDesc, violation: Violation) -> Option<Place> {
-    let first = |holds: &dyn Fn(usize, &TaskDesc) -> bool| {
-        let found = system.tasks.iter().enumerate().position(|(position, task)| !holds(position, task));
-        found.and_then(|position| u16::try_from(position).ok()).map(TaskId).map(Place::Task)
+    let tasks = system.tasks;
+    let task = |holds: &dyn Fn(&TaskDesc) -> bool| {
+        let number = first(tasks.len(), &|position| tasks.get(position).is_none_or(holds))?;
+        Some(Place::Task(TaskId(number)))
     };
     match violation {
-        Violation::References => first(&|_, task| refers_well(system, task)),
-        Violation::Domains => first(&|_, task| domain_holds(system, task)),
-        Violation::Priorities => first(&|position, task| {
-            is_unique(system.tasks.split_at_checked(position).map_or(&[], |(before, _)| before), task)
-        }),
-        Violation::Responses if system.modes.is_empty() => {
-            first(&|position, task| response_holds(system, task, position))
+        Violation::References => task(&|task| refers_well(system, task)),
+        Violation::Domains => task(&|task| domain_holds(system, task)),
+        Violation::Priorities => {
+            let holds = |position| {
+                let split = tasks.split_at_checked(position);
+                split.is_none_or(|(before, rest)| rest.first().is_none_or(|task| is_unique(before, task)))
+            };
+            first(tasks.len(), &holds).map(TaskId).map(Place::Task)
         }
+        Violation::Responses if system.modes.is_empty() => unproven(system).map(TaskId).map(Place::Task),
         Violation::Responses => system.modes.iter().find_map(|mode| {
-            let own = alone(system, mode);
-            let wrong = mode.proven.iter().enumerate().position(|(place, task)| !response_holds(&own, task, place))?;
-            mode.tasks.get(wrong).copied().map(Place::Task)
+            let wrong = unproven(&alone(system, mode))?;
+            mode.tasks.get(usize::from(wrong)).copied().map(Place::Task)
         }),
-        Violation::Queues => first(&|_, task| is_queue_long_enough(task)),
-        Violation::Pieces => first(&|_, task| are_segments(system, task)),
+        Violation::Queues => task(&is_queue_long_enough),
+        Violation::Pieces => task(&|task| are_segments(system, task)),
         Violation::Levels => {
-            let wrong = system.levels.iter().position(|level| !level_holds(system, level))?;
-            u16::try_from(wrong).ok().map(LevelId).map(Place::Level)
+            let holds = |position| system.levels.get(position).is_none_or(|level| level_holds(system, level));
+            first(system.levels.len(), &holds).map(LevelId).map(Place::Level)
         }
         Violation::Layout
         | Violation::Waits
@@ -54,6 +56,24 @@ pub fn place(system: &SystemDesc, violation: Violation) -> Option<Place> {
         | Violation::Watch
         | Violation::Modes => None,
     }
+}
+
+/// The first task whose certificate does not re-prove its bound.
+fn unproven(system: &SystemDesc) -> Option<u16> {
+    let tasks = system.tasks;
+    first(tasks.len(), &|position| tasks.get(position).is_none_or(|task| response_holds(system, task, position)))
+}
+
+/// The first of so many of which something does not hold.
+fn first(count: usize, holds: &dyn Fn(usize) -> bool) -> Option<u16> {
+    let mut number: u16 = 0;
+    while usize::from(number) < count {
+        if !holds(usize::from(number)) {
+            return Some(number);
+        }
+        number = number.checked_add(1)?;
+    }
+    None
 }
 
 /// A broken rule in words, with the entry that breaks it by itself, where there is one.

@@ -25,7 +25,9 @@ use core::hint::black_box;
 #[unsafe(no_mangle)]
 pub extern "C" fn _start() -> ! {
     let system = black_box(&SYSTEM);
-    black_box(verify::verify(system).is_ok());
+    if let Err(violation) = black_box(verify::verify(system)) {
+        _ = write!(Opaque, "{}", verify::Broken { system, violation });
+    }
     #[cfg(feature = "can-panic")]
     assert!(black_box(false), "this must not link");
     black_box(state_bytes(black_box(TASKS), black_box(LANES), black_box(QUEUE)));
@@ -59,6 +61,7 @@ fn drive<const TASKS: usize, const LANES: usize, const QUEUE: usize>() {
         _ = black_box((
             state.is_idle(),
             state.level(),
+            state.settled_level(),
             state.mode(),
             state.next_mode(),
             state.running(LaneId(black_box(0))),
