@@ -1,6 +1,7 @@
 //! The whole check: from a manifest to a verdict, all findings, and the lock of a plan that passes.
 
 mod budgets;
+mod capacity;
 mod judge;
 
 use crate::analysis::{self, Analysis, Holds, exact};
@@ -129,7 +130,7 @@ pub fn check_loaded(loaded: &Loaded, mut findings: Vec<Finding>, options: Option
         }
     };
     if let Some(layout) = &layout {
-        findings.extend(judge::judge_memory(system, layout));
+        findings.extend(capacity::judge(system, layout));
     }
     let holds = !findings.iter().any(Finding::is_error);
     let without_certificate = holds && !(analysis.has_certificate() && holds_by_bounds(system, &analysis));
@@ -154,7 +155,7 @@ pub(crate) fn holds(system: &System, with_memory: bool) -> bool {
         return false;
     }
     let priorities: Vec<_> = analysis.tasks.iter().map(|task| task.priority).collect();
-    !with_memory || memory::plan(system, &priorities).is_ok_and(|layout| sound(judge::judge_memory(system, &layout)))
+    !with_memory || memory::plan(system, &priorities).is_ok_and(|layout| sound(capacity::judge(system, &layout)))
 }
 
 /// Whether every deadline is met by its bound, not only by the exact analysis.

@@ -147,6 +147,31 @@ fn the_plan_says_what_is_saved_and_what_forbids_more() {
 }
 
 #[test]
+fn a_level_that_leaves_no_whole_page_unused_is_told_so() {
+    let folder = lab();
+    let manifest = folder.path().join("system.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let found = |shed: &str, page: &str| {
+        let paged = text.replace("memory = \"1MiB\"", &format!("memory = \"1MiB\"\npage-size = \"{page}\""));
+        assert_ne!(paged, text);
+        std::fs::write(&manifest, format!("{paged}\n[pressure.high]\nshed = [\"{shed}\"]\n")).unwrap();
+        let findings = checked(folder.path()).findings.into_iter();
+        findings
+            .filter(|finding| finding.code == Code::LevelWithoutEffect)
+            .map(|finding| finding.message)
+            .collect::<Vec<_>>()
+    };
+    // The other model of the lane uses all that this one's runs do, and its tensors are kept.
+    let [message] = &found("read", "64B")[..] else { panic!("one finding") };
+    assert!(message.starts_with("pressure level `high` gives no memory back: "), "{message}");
+    let arena = checked(folder.path()).layout.unwrap().pools[0].height.0;
+    assert!(message.ends_with(&format!("{arena} of {arena} bytes of the arena of `cpu0` stay in use")), "{message}");
+    // This one's are larger, but not by a page of that size.
+    assert_eq!(found("see", "64B"), [""; 0]);
+    assert_eq!(found("see", "1MiB").len(), 1);
+}
+
+#[test]
 fn json_has_its_keys_and_adds_up() {
     let lab = lab();
     let output = aegis(lab.path(), &["--format", "json"]);

@@ -2,12 +2,15 @@
 //!
 //! The vehicle's drain writes these lines, and a replay writes them again: one is the other's, byte for byte.
 
+mod json;
+
 use crate::desc::{Asks, ModelDesc, Release, SystemDesc, TaskDesc, TensorDesc};
 use crate::dispatch::Event;
 use crate::time::{Duration, Instant};
 use crate::trace::{JobRef, Kind, Record};
 use crate::units::{DomainId, LaneId, LevelId, ModeId, TaskId};
-use core::fmt::{self, Display, Write};
+use core::fmt::{Display, Write};
+use json::{Escaped, Hex, Json, Quoted};
 
 /// The format's name, in a trace's first line.
 pub const SCHEMA: &str = "aegis.trace/2";
@@ -453,51 +456,4 @@ impl<W: Write> Line<'_, W> {
 /// What goes before an element of an array.
 const fn comma(position: usize) -> &'static str {
     if position > 0 { "," } else { "" }
-}
-
-/// A text in JSON's quotes.
-struct Json<'a>(&'a str);
-
-impl Display for Json<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", Escaped(self.0))
-    }
-}
-
-/// What needs no escape, in JSON's quotes.
-struct Quoted<T>(T);
-
-impl<T: Display> Display for Quoted<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0)
-    }
-}
-
-/// A text inside JSON's quotes; names from a manifest rarely need an escape, so that is the quick path.
-struct Escaped<'a>(&'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_plain = |c: char| c != '"' && c != '\\' && !c.is_ascii_control();
-        if self.0.chars().all(is_plain) {
-            return f.write_str(self.0);
-        }
-        for c in self.0.chars() {
-            match c {
-                '"' | '\\' => write!(f, "\\{c}")?,
-                c if is_plain(c) => f.write_char(c)?,
-                c => write!(f, "\\u{:04x}", u32::from(c))?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-struct Hex<'a>(&'a [u8]);
-
-impl Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }

@@ -1,14 +1,12 @@
-//! What is wrong with an analysed system, in findings.
+//! What is wrong with an analysed schedule, in findings.
 
-use super::budgets::{self, Taken};
 use super::{show, show_down};
 use crate::analysis::chains::Bounds;
 use crate::analysis::time_triggered::NoTable;
 use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads, modes};
 use crate::finding::{Code, Finding};
 use crate::manifest::Span;
-use crate::memory::{self, Layout};
-use crate::system::{Chain, Level, System, Task, Watchdog, one_change_is_enough};
+use crate::system::{Chain, System, Task, Watchdog, one_change_is_enough};
 use aegis_core::desc::{BETWEEN_LEVELS, Policy};
 use aegis_core::time::Duration;
 
@@ -427,77 +425,4 @@ fn missed(system: &System, analysis: &Analysis, position: usize, bound: Duration
         _ => finding,
     };
     finding.help(advice)
-}
-
-/// Findings of the memory plan: one a device that its models exceed, with those of the devices that share its memory.
-pub(super) fn judge_memory(system: &System, layout: &Layout) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (position, device) in system.devices.iter().enumerate().filter(|(_, device)| device.shares.is_none()) {
-        let drawing = layout.drawing(system, position);
-        let draws = |pool: usize| drawing.clone().any(|(other, _)| other == pool);
-        let needed = drawing.clone().fold(0_u128, |sum, (_, pool)| {
-            sum.saturating_add(u128::from(pool.height.0)).saturating_add(u128::from(pool.weights.0))
-        });
-        if needed <= u128::from(device.memory.0) {
-            continue;
-        }
-        let message = format!(
-            "the models need {needed} bytes of device `{}`, which grants {} bytes",
-            device.name, device.memory.0
-        );
-        let mut finding = Finding::error(Code::MemoryExceeded, message);
-        for (other, pool) in drawing.clone() {
-            let Some(own) = system.devices.get(other) else { continue };
-            let text = format!("arena {} bytes, weights {} bytes", pool.height.0, pool.weights.0);
-            finding = if other == position {
-                finding.at(&system.file, own.span.clone(), text)
-            } else {
-                finding.also(&system.file, own.span.clone(), format!("shares it: {text}"))
-            };
-        }
-        let residents = system.models.iter().zip(&layout.models).filter(|(_, placement)| draws(placement.pool));
-        for (model, placement) in residents {
-            finding = finding.also(&system.file, model.span.clone(), Taken::of(model, placement).to_string());
-        }
-        findings.push(finding.help("grant more memory, use smaller models, or move a lane to another device"));
-    }
-    findings.extend(budgets::judge(system, layout));
-    findings.extend(
-        system
-            .levels
-            .iter()
-            .zip(&layout.levels)
-            .filter_map(|(level, left)| without_effect(system, layout, level, left)),
-    );
-    findings
-}
-
-/// A warning where a level says `compact` and nothing moves or is given back, or sheds models and leaves as much in use.
-fn without_effect(system: &System, layout: &Layout, level: &Level, left: &memory::LevelLayout) -> Option<Finding> {
-    let sheds = level.shed.iter().any(|task| system.tasks.get(*task).is_some_and(|task| task.model.is_some()));
-    let is_lower =
-        |(whole, left): (&memory::Pool, &memory::LevelPool)| left.height < whole.height || left.weights < whole.weights;
-    let in_pages = system.devices.iter().any(|device| device.page.is_some());
-    let gives_back = if in_pages {
-        left.pools.iter().any(|pool| !pool.unused.is_empty())
-    } else {
-        layout.pools.iter().zip(&left.pools).any(is_lower)
-    };
-    let (what, help) = if in_pages && (sheds || level.compact) && !gives_back && left.models.is_none() {
-        ("leaves no whole page unused", "shed another task, or leave out `compact`")
-    } else if level.compact && left.models.is_none() && !in_pages {
-        ("compacts, but no lower layout was found that copies can reach", "leave out `compact`, or shed another task")
-    } else if sheds && !gives_back && left.models.is_none() {
-        ("gives no memory back", "shed another task, or let the level compact")
-    } else {
-        return None;
-    };
-    let pools = system.devices.iter().zip(layout.pools.iter().zip(&left.pools));
-    let pools = pools.map(|(device, (whole, left))| {
-        format!("{} of {} bytes of the arena of `{}`", left.height.0, whole.height.0, device.name)
-    });
-    let pools: Vec<String> = pools.collect();
-    let message = format!("pressure level `{}` {what}: {} stay in use", level.name, pools.join(" and "));
-    let finding = Finding::warning(Code::LevelWithoutEffect, message);
-    Some(finding.at(&system.file, level.span.clone(), "this level").help(help))
 }

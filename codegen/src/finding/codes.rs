@@ -341,7 +341,8 @@ codes! {
          blocks (`capped`), or memory outside the plan that was only measured (`measured`).";
 
     LevelWithoutEffect = "AEG309", "a pressure level asks for something that frees no memory",
-        "What a level gives back of an arena is its upper end, above all that stays, and with a shed model its weights. A model \
+        "Where a device has a page-size, a level gives whole pages back, and a shed model whose memory others use, too, leaves \
+         none. Elsewhere a plan counts the arena's upper end, above all that stays, and the weights of shed models. A model \
          below others, or beside a larger one of its lane, leaves nothing there, unless the level compacts; and a level \
          that compacts moves nothing where no lower layout was found that copies can reach without destroying contents. The \
          tasks that it names stop all the same.";

@@ -1,6 +1,7 @@
 //! A vehicle: a plan, its hooks, and one run of both.
 
 mod ending;
+mod run;
 
 use crate::boot::{AllHooks, build_lane, open_runtime, prove, take_memory};
 use crate::cache::{Assets, Cache};
@@ -13,39 +14,35 @@ use crate::reclaim::{Reclaimer, Unused};
 use crate::watch;
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
-use aegis_core::trace::{Kind, Reader, Recorder, Ring, Sink as _, VoidReason, Writer};
-use aegis_core::{Duration, Instant, LaneId, TaskId};
+use aegis_core::trace::{Ring, VoidReason};
+use aegis_core::{Duration, LaneId, TaskId};
 use aegis_linux::admissions::Admissions;
 use aegis_linux::args::{Args, USAGE, parse};
 use aegis_linux::bell::Bell;
-use aegis_linux::clock::Clock;
 use aegis_linux::domains::Domains;
-use aegis_linux::drain::{Attendance, Drain, RING_RECORDS, TraceFile};
+use aegis_linux::drain::{RING_RECORDS, TraceFile};
 use aegis_linux::lane::Lane;
 use aegis_linux::logger;
 use aegis_linux::machine::{Machine, Void};
 use aegis_linux::modes::Modes;
-use aegis_linux::orchestrate::{self, Report, Setup, Stop};
+use aegis_linux::orchestrate::Report;
 use aegis_linux::pressure::Pressure;
-use aegis_linux::pulse::Pulse;
-use aegis_linux::realtime::{ORCHESTRATION_PRIORITY, Throttle, lock_memory, set_up_thread, throttle_void};
+use aegis_linux::realtime::{Throttle, lock_memory, throttle_void};
 use aegis_linux::reclaim::Reclaim;
-use aegis_linux::service::Service;
 use aegis_linux::signals::Signals;
-use aegis_linux::sources::{self, Doors, SourceReport, Sources};
-use aegis_linux::stats::{AdmissionStats, Counted, Failure, LevelStats, ModeStats, Tally, TaskStats};
-use aegis_linux::steal::{StealReader, StealSamples};
+use aegis_linux::sources::{self, SourceReport};
+use aegis_linux::stats::{AdmissionStats, Failure, LevelStats, ModeStats, TaskStats};
+use aegis_linux::steal::StealSamples;
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{Parts, TraceSummary, build, write_file};
 use aegis_linux::verdict::judge;
 use aegis_linux::watchdog::{Hook, Watched};
 use ending::{closing, findings};
+use run::Run;
 use static_cell::{ConstStaticCell, StaticCell};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Builder;
 
 /// How far the schedule's start lies ahead when all threads are ready.
 const LEAD: Duration = Duration::from_ns(50_000_000);
@@ -330,161 +327,6 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let ran = run.threads(state, (writer, reader), trace, voids, (pet, sources, reclaimer))?;
         let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
         Ok(Ran { lanes, memory_locked, ..ran })
-    }
-}
-
-/// What the two threads of a run share.
-struct Run<'a, const LANES: usize> {
-    system: &'static SystemDesc,
-    bell: &'a Arc<Bell>,
-    lanes: &'a [Lane<HostLane>],
-    samples: &'a StealSamples<LANES>,
-    signals: &'a Signals,
-    submissions: &'a Submissions,
-    pressure: &'a Pressure,
-    modes: &'a Modes,
-    domains: &'a Domains,
-    admissions: &'a Admissions,
-    reclaim: &'a Reclaim,
-    service: Option<&'a Service>,
-    args: &'a Args,
-}
-
-impl<const LANES: usize> Run<'_, LANES> {
-    /// Runs the orchestration thread, the watching thread, and the drain on this one.
-    fn threads<const TASKS: usize, const QUEUE: usize>(
-        &self,
-        state: &mut State<TASKS, LANES, QUEUE>,
-        (writer, reader): (Writer<'static>, Reader<'static>),
-        trace: Option<TraceFile>,
-        mut voids: Vec<Void>,
-        (pet, sources, reclaimer): (Option<Hook>, Option<Sources>, Option<Reclaimer>),
-    ) -> Result<Ran<LANES>, HostError> {
-        let stop = Stop::new(Arc::clone(self.bell));
-        let steal = StealReader::open().ok();
-        let links: Vec<_> = self.lanes.iter().map(Lane::link).collect();
-        let links = <[_; LANES]>::try_from(links);
-        let links = links.map_err(|_| HostError::Refused("the number of lanes is not the plan's".into()))?;
-        let mut drain: Drain<'_, TASKS> = Drain::new(self.system, reader, trace);
-        let thread_error = |error| HostError::System { what: "the orchestration thread", error };
-        let (stop, steal, core) = (&stop, steal.as_ref(), self.system.orchestration_core);
-        let pulse = self.system.watchdog.map(Pulse::new);
-        let pulse = pulse.as_ref();
-        if let Some(pulse) = pulse {
-            // The orchestration thread tells when its first turn is due once it is set up; until then that is about now.
-            pulse.due(Clock::starting_in(LEAD).monotonic(Instant::START));
-        }
-        // From here on the device counts.
-        let watching = watch::watch(pulse, self.bell, self.service, pet)?;
-        let body = move || {
-            voids.extend(set_up_thread("the orchestration thread", core, ORCHESTRATION_PRIORITY));
-            for void in &voids {
-                log::warn!("GUARANTEE VOID ({}): {}", void.reason.name(), void.text);
-            }
-            let mut sink = Counted { tally: Tally::<TASKS>::new(), recorder: Recorder::new(writer) };
-            sink.record(Instant::START, Kind::Began { config_hash: self.system.config_hash });
-            for (task, number) in self.system.tasks.iter().zip(0_u16..) {
-                let (bound, optional) = (task.response_bound, task.optional);
-                sink.record(Instant::START, Kind::Admitted { task: TaskId(number), bound, optional });
-            }
-            for void in &voids {
-                sink.record(Instant::START, Kind::GuaranteeVoid { reason: void.reason });
-            }
-            let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
-            let clock = Clock::starting_in(LEAD);
-            let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
-            let (submissions, pressure, modes, admissions, reclaim) =
-                (self.submissions, self.pressure, self.modes, self.admissions, self.reclaim);
-            submissions.open(clock, Arc::clone(self.bell));
-            pressure.open(Arc::clone(self.bell));
-            modes.open(Arc::clone(self.bell));
-            self.domains.open(Arc::clone(self.bell));
-            admissions.open(Arc::clone(self.bell));
-            let setup = Setup {
-                system,
-                clock,
-                lanes: links,
-                bell,
-                stop,
-                submissions,
-                pressure,
-                modes,
-                domains: self.domains,
-                admissions,
-                reclaim,
-                until,
-                steal,
-                samples,
-                pulse,
-            };
-            let report = orchestrate::run(&setup, state, &mut sink)?;
-            let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
-            let tally = &sink.tally;
-            let domains = tally.domains().iter().take(system.domains.len()).copied().collect::<Vec<_>>();
-            let counts = (tally.tasks().to_vec(), tally.levels(), tally.modes(), domains, tally.admissions());
-            Ok((report, counts, numbers, voids))
-        };
-        let (over, doors) = (AtomicBool::new(false), Doors { pressure: self.pressure, modes: self.modes });
-        let result = std::thread::scope(|scope| {
-            let watching = watching.map(|watching| watch::spawn(scope, core, watching)).transpose()?;
-            watch::tell(self.service, Service::ready);
-            let sources = sources.map(|sources| watch::spawn_sources(scope, sources, doors, &over)).transpose();
-            let helpers = sources.and_then(|sources| {
-                let spawn = |reclaimer| watch::spawn_reclaimer(scope, reclaimer, self.reclaim, &over);
-                Ok((sources, reclaimer.map(spawn).transpose()?))
-            });
-            let (sources, reclaiming, thread) = match helpers {
-                Ok((sources, reclaiming)) => {
-                    let thread = Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body);
-                    (sources, reclaiming, thread)
-                }
-                Err(error) => (None, None, Err(error)),
-            };
-            let result = thread.and_then(|thread| {
-                let attendance = Attendance { signals: self.signals, stop, steal, samples: self.samples };
-                drain.attend(&attendance, || thread.is_finished());
-                thread.join().unwrap_or_else(|_| Err(std::io::Error::other("it panicked")))
-            });
-            watch::tell(self.service, Service::stopping);
-            if let Some(pulse) = pulse {
-                // Where the thread could not say it itself.
-                pulse.end(false);
-            }
-            over.store(true, Ordering::Release);
-            let sources = sources.map_or(Some(Vec::new()), |sources| {
-                sources.thread().unpark();
-                sources.join().ok()
-            });
-            let reclaimed = reclaiming.is_none_or(|reclaiming| {
-                reclaiming.thread().unpark();
-                reclaiming.join().is_ok()
-            });
-            let watched = watching.map(|watching| {
-                watching.thread().unpark();
-                watching.join()
-            });
-            result.map(|ran| (ran, (watched.and_then(Result::ok), sources, reclaimed)))
-        });
-        let ((report, counts, trace, voids), (watched, sources, reclaimed)) = result.map_err(thread_error)?;
-        let (stats, levels, modes, domains, admissions) = counts;
-        let levels = LevelStats { not_had_again: self.reclaim.failures(), ..levels };
-        let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
-        Ok(Ran {
-            report,
-            stats,
-            levels,
-            modes,
-            domains,
-            admissions,
-            trace,
-            voids,
-            lanes,
-            memory_locked,
-            trace_failure,
-            watched,
-            sources,
-            reclaimed,
-        })
     }
 }
 

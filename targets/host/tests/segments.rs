@@ -6,17 +6,16 @@
 mod common;
 
 use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, MachineDesc, MemoryControl, ModelDesc, Policy, PoolDesc,
-    Preemption, Recording, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    Backend, Certificate, ElementType, FileDesc, LaneDesc, MemoryControl, ModelDesc, Policy, PoolDesc, Preemption,
+    Recording, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::verify::{scratch_is_its_own, verify};
 use aegis_core::{ByteOffset, Bytes, Duration, ModelId, PoolId, Priority, TaskId};
 use aegis_host::cache::sha256;
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, Vehicle};
-use aegis_linux::Machine;
 use aegis_linux::args::Args;
 use common::tiny::{BYTES, model};
-use common::{LIBRARY, cached};
+use common::{LIBRARY, cached, for_this_machine};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -200,7 +199,6 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
     };
     const LONG: Certificate =
         Certificate::FixedPriority { blocking: us(0), busy_period: us(17_500), starts: &[us(13_000)] };
-    let machine: &'static Machine = Box::leak(Box::new(Machine::read()));
     let short = TaskDesc {
         name: "short",
         model: Some(ModelId(0)),
@@ -251,17 +249,6 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
     let (capacity, height, lower_bound) = (Bytes(1 << 30), Bytes(height), Bytes(lower_bound));
     let weights = Bytes(models[0].weights.0 + models[1].weights.0);
     Box::leak(Box::new(SystemDesc {
-        name: "a model in segments",
-        generator: "by hand",
-        config_hash: [1; 32],
-        manifest_hash: [2; 32],
-        machine: MachineDesc {
-            arch: &machine.arch,
-            cpu_model: &machine.cpu_model,
-            cores: machine.cores,
-            governor: &machine.governor,
-        },
-        libraries: &[FileDesc { name: "onnxruntime", sha256: LIBRARY, version: "1.32.0" }],
         lanes: vec![lane].leak(),
         tasks: vec![short, long].leak(),
         models: Vec::from(models).leak(),
@@ -277,7 +264,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
             page: Bytes(0),
         }]
         .leak(),
-        ..SystemDesc::EMPTY
+        ..for_this_machine("a model in segments")
     }))
 }
 

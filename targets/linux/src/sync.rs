@@ -1,4 +1,4 @@
-//! What threads share memory through: the standard library's, for which `tests/loom.rs` puts loom's when it compiles the same
+//! What threads share memory through: the standard library's, for which `tests/loom` puts loom's when it compiles the same
 //! files.
 
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, atomic};

@@ -1,4 +1,4 @@
-//! Mailbox and submissions with the system's own threads; `loom.rs` tries the orders that these may never meet.
+//! Mailbox and submissions with the system's own threads; `loom` tries the orders that these may never meet.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows test functions only, not their helpers")]
 
 #[path = "common/fixture.rs"]

@@ -171,14 +171,17 @@ fn the_last_nanosecond_decides() {
     assert_eq!(with_deadline(&plan, 0, 5, 6), Err(Violation::Responses));
 }
 
+/// A plan's tables after a change.
+fn changed(plan: &Plan, change: &dyn Fn(&mut Plan)) -> &'static SystemDesc {
+    let mut changed = plan.clone();
+    change(&mut changed);
+    descriptors(changed)
+}
+
 #[test]
 fn each_rule_is_named() {
     let plan = good().plan;
-    let verdict = |change: &dyn Fn(&mut Plan)| {
-        let mut changed = plan.clone();
-        change(&mut changed);
-        verify(descriptors(changed)).err()
-    };
+    let verdict = |change: &dyn Fn(&mut Plan)| verify(changed(&plan, change)).err();
     assert_eq!(verdict(&|plan| plan.tasks[0].lane = 9), Some(Violation::References));
     assert_eq!(verdict(&|plan| plan.tasks[0].model = Some(99)), Some(Violation::References));
     assert_eq!(verdict(&|plan| plan.tasks[1].priority = 0), Some(Violation::Priorities));
@@ -221,9 +224,7 @@ fn each_rule_is_named() {
 fn the_task_or_level_that_breaks_a_rule_by_itself_is_named() {
     let plan = good().plan;
     let named = |change: &dyn Fn(&mut Plan)| {
-        let mut changed = plan.clone();
-        change(&mut changed);
-        let desc = descriptors(changed);
+        let desc = changed(&plan, change);
         let violation = verify(desc).unwrap_err();
         let (at, told) = (place(desc, violation), Broken { system: desc, violation }.to_string());
         let name = match at {

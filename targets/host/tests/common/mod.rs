@@ -4,7 +4,9 @@
 pub mod tiny;
 pub mod two_models;
 
+use aegis_core::desc::{FileDesc, MachineDesc, SystemDesc};
 use aegis_host::cache::Cache;
+use aegis_linux::Machine;
 use std::path::PathBuf;
 
 /// onnxruntime 1.32.0, the pip wheel's library.
@@ -22,4 +24,23 @@ pub const ORIENTATION: &str = "2f62c9bfb830a0b417241269fde7ef2d0ad5446c0ed2b8af3
 pub fn cached(sha256: &str) -> Option<PathBuf> {
     aegis_tests::fetched::reference_files()?;
     Some(Cache::of_user().ok()?.path(sha256))
+}
+
+/// A plan of this name without lanes and models, for this machine and the library.
+pub fn for_this_machine(name: &'static str) -> SystemDesc {
+    let machine: &'static Machine = Box::leak(Box::new(Machine::read()));
+    SystemDesc {
+        name,
+        generator: "by hand",
+        config_hash: [1; 32],
+        manifest_hash: [2; 32],
+        machine: MachineDesc {
+            arch: &machine.arch,
+            cpu_model: &machine.cpu_model,
+            cores: machine.cores,
+            governor: &machine.governor,
+        },
+        libraries: &[FileDesc { name: "onnxruntime", sha256: LIBRARY, version: "1.32.0" }],
+        ..SystemDesc::EMPTY
+    }
 }

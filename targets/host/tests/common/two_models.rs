@@ -1,13 +1,12 @@
 //! A plan of two models from the probe's own figures.
 #![allow(unreachable_pub, dead_code, reason = "each integration test uses its part")]
 
-use super::{FACE, LIBRARY, ORIENTATION, cached};
+use super::{FACE, LIBRARY, ORIENTATION, cached, for_this_machine};
 use aegis_core::desc::{
-    Backend, Certificate, ElementType, FileDesc, LaneDesc, LevelDesc, MachineDesc, MemoryControl, ModelDesc, Policy,
-    PoolDesc, SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    Backend, Certificate, ElementType, FileDesc, LaneDesc, LevelDesc, MemoryControl, ModelDesc, Policy, PoolDesc,
+    SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
 };
 use aegis_core::{ByteOffset, Bytes, Duration, ModelId, PoolId, Priority};
-use aegis_linux::Machine;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -106,7 +105,6 @@ pub fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut 
 /// turn: B = 0, L = 12.5 + 4.5 + 2 W = 17 + 2 W, s₀ = 4.5 + W, R = J + L = 18 ms + 3 W. The lane's busy period is L.
 pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'static SystemDesc {
     let wait = if level.is_some() { 500_000 } else { 0 };
-    let machine: &'static Machine = Box::leak(Box::new(Machine::read()));
     let task = |position: u16, name, period: u64, wcet: u64, response_bound, certificate| TaskDesc {
         name,
         model: Some(ModelId(position)),
@@ -133,17 +131,6 @@ pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'
     let tasks = vec![task(0, "face", 20, 4, bound - 1, face), task(1, "turn", 50, 12, bound, turn)];
     let weights = Bytes(models[0].weights.0 + models[1].weights.0);
     Box::leak(Box::new(SystemDesc {
-        name: "two models",
-        generator: "by hand",
-        config_hash: [1; 32],
-        manifest_hash: [2; 32],
-        machine: MachineDesc {
-            arch: &machine.arch,
-            cpu_model: &machine.cpu_model,
-            cores: machine.cores,
-            governor: &machine.governor,
-        },
-        libraries: &[FileDesc { name: "onnxruntime", sha256: LIBRARY, version: "1.32.0" }],
         lanes: vec![LaneDesc {
             name: "main",
             policy: Policy::RateMonotonic,
@@ -171,7 +158,7 @@ pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'
         }]
         .leak(),
         levels: level.into_iter().collect::<Vec<_>>().leak(),
-        ..SystemDesc::EMPTY
+        ..for_this_machine("two models")
     }))
 }
 

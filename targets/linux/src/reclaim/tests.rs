@@ -1,4 +1,4 @@
-//! Orders and answers, one thread after the other; `tests/loom.rs` has them at once.
+//! Orders and answers, one thread after the other; `tests/loom` has them at once.
 
 use crate::reclaim::{Order, Reclaim};
 use aegis_core::{Bytes, LevelId};

@@ -7,21 +7,22 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "the files are made for the library")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a model stops at whatever it did not expect")]
 
-#[path = "../src/admissions.rs"]
+#[path = "../../src/admissions.rs"]
 mod admissions;
-#[path = "../src/changes.rs"]
+mod arrivals;
+#[path = "../../src/changes.rs"]
 mod changes;
-#[path = "../src/mailbox.rs"]
+#[path = "../../src/mailbox.rs"]
 mod mailbox;
-#[path = "../src/modes.rs"]
+#[path = "../../src/modes.rs"]
 mod modes;
-#[path = "../src/pressure.rs"]
+#[path = "../../src/pressure.rs"]
 mod pressure;
-#[path = "../src/pulse.rs"]
+#[path = "../../src/pulse.rs"]
 mod pulse;
-#[path = "../src/reclaim.rs"]
+#[path = "../../src/reclaim.rs"]
 mod reclaim;
-#[path = "../src/submissions.rs"]
+#[path = "../../src/submissions.rs"]
 mod submissions;
 
 mod sync {
@@ -88,18 +89,15 @@ mod clock {
     }
 }
 
-#[path = "common/fixture.rs"]
+#[path = "../common/fixture.rs"]
 mod fixture;
 
 use admissions::{AdmissionError, Admissions};
-use aegis_core::desc::{
-    Asks, BETWEEN_LEVELS, ModeDesc, OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc, WatchedSource,
-};
+use aegis_core::desc::{Asks, BETWEEN_LEVELS, ModeDesc, OnStall, SystemDesc, TaskDesc, WatchdogDesc, WatchedSource};
 use aegis_core::trace::Kind;
 use aegis_core::{Bytes, Duration, Instant, LevelId, ModeId, TaskId};
 use bell::Bell;
 use changes::{Change, Changes};
-use clock::Clock;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 use mailbox::{Full, Mailbox};
@@ -108,10 +106,9 @@ use pressure::Pressure;
 use pulse::Pulse;
 use reclaim::{Order, Reclaim};
 use std::sync::Arc;
-use submissions::{Submissions, SubmitError};
 
 macro_rules! models {
-    ($($name:ident: $model:ident;)*) => {
+    ($($name:ident: $model:path;)*) => {
         $(
             #[test]
             fn $name() {
@@ -125,19 +122,19 @@ models! {
     a_job_crosses_and_its_end_is_there_when_the_bell_rings_for_it: lane;
     a_mailbox_that_is_closed_gives_what_is_left_and_wakes_who_waits: closed;
     a_full_slot_is_refused_and_nothing_that_was_put_is_lost: full;
-    of_two_who_submit_what_is_accepted_is_taken_once_and_a_period_lies_between: submitted;
-    of_two_who_submit_too_early_each_is_told_when_it_arrives_and_it_is_taken_so: deferred;
-    what_is_submitted_after_more_than_a_period_is_taken_as_it_was_told: deferred_with_gaps;
-    every_arrival_that_is_deferred_is_rung_for: deferred_and_rung;
-    what_was_accepted_before_a_look_is_taken_by_it_whoever_submits_meanwhile: accepted_before;
-    an_arrival_that_is_accepted_is_there_when_the_bell_rings_for_it: rung;
+    of_two_who_submit_what_is_accepted_is_taken_once_and_a_period_lies_between: arrivals::submitted;
+    of_two_who_submit_too_early_each_is_told_when_it_arrives_and_it_is_taken_so: arrivals::deferred;
+    what_is_submitted_after_more_than_a_period_is_taken_as_it_was_told: arrivals::deferred_with_gaps;
+    every_arrival_that_is_deferred_is_rung_for: arrivals::deferred_and_rung;
+    what_was_accepted_before_a_look_is_taken_by_it_whoever_submits_meanwhile: arrivals::accepted_before;
+    an_arrival_that_is_accepted_is_there_when_the_bell_rings_for_it: arrivals::rung;
     what_was_asked_for_last_holds_in_the_end: pressed;
     level_and_mode_change_one_after_the_other_and_neither_is_forgotten: changed;
     what_the_application_and_a_source_ask_for_at_once_is_both_kept: watched;
     a_mode_that_is_asked_for_during_a_change_waits_for_its_end: changing;
     of_two_who_admit_a_task_one_does_and_it_is_done_once: admitted;
     what_a_level_left_unused_is_there_before_it_is_used_again: reclaimed;
-    after_the_end_was_told_nothing_is_accepted: told_the_end;
+    after_the_end_was_told_nothing_is_accepted: arrivals::told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
 }
 
@@ -185,114 +182,7 @@ fn full() {
     assert!(!taken.is_empty() && taken.contains(&1) == first && taken.contains(&2) == second, "{taken:?}");
 }
 
-const PERIOD: u64 = 3;
 const TASK: TaskId = TaskId(0);
-
-/// Submissions of one task that are open.
-fn open() -> (Arc<Submissions>, Arc<Bell>) {
-    open_for(false, PERIOD)
-}
-
-/// Likewise, of a task that takes what comes too early or not.
-fn open_for(defers: bool, period: u64) -> (Arc<Submissions>, Arc<Bell>) {
-    let base = fixture::system(&[(1, 1)]);
-    let period = Duration::from_ns(period);
-    let tasks = [TaskDesc { release: Release::Submitted, defers, queue: 2, period, ..base.tasks[0] }];
-    let submissions = Submissions::new(&SystemDesc { tasks: Box::leak(Box::new(tasks)), ..*base });
-    let bell = Arc::new(Bell::new());
-    submissions.open(Clock::starting(), Arc::clone(&bell));
-    (submissions, bell)
-}
-
-/// A thread that takes what is there at so many looks.
-///
-/// Of an atomic number loom remembers the last access alone. A look that ran before a submitter's own one would be forgotten by
-/// the time that submitter writes, and never be tried after it: so who takes is spawned last, and runs last at first.
-fn taking(submissions: &Arc<Submissions>, looks: usize) -> thread::JoinHandle<Vec<Instant>> {
-    let own = Arc::clone(submissions);
-    thread::spawn(move || (0..looks).filter_map(|_| own.take(0)).map(|(_, arrival)| arrival).collect())
-}
-
-/// A thread that submits so often; when what was accepted arrives.
-fn submitting(submissions: &Arc<Submissions>, times: usize) -> thread::JoinHandle<Vec<Instant>> {
-    let own = Arc::clone(submissions);
-    thread::spawn(move || (0..times).filter_map(|_| own.submit(TASK).ok()).collect())
-}
-
-/// What is left.
-fn rest(submissions: &Submissions) -> Vec<Instant> {
-    std::iter::from_fn(|| submissions.take(0)).map(|(_, arrival)| arrival).collect()
-}
-
-/// Whatever was told is taken once, in its order, a period apart.
-fn taken_as_told(submissions: &Submissions, mut told: Vec<Instant>, mut taken: Vec<Instant>, period: u64) {
-    taken.extend(rest(submissions));
-    told.sort();
-    assert_eq!(taken, told, "in the order in which they arrive");
-    assert!(told.windows(2).all(|pair| pair[1].as_ns() >= pair[0].as_ns() + period), "{told:?}");
-    assert!(!told.is_empty());
-}
-
-fn submitted() {
-    let (submissions, _bell) = open();
-    let (first, second) = (submitting(&submissions, 2), submitting(&submissions, 1));
-    let taken = taking(&submissions, 1).join().unwrap();
-    let mut told = first.join().unwrap();
-    told.extend(second.join().unwrap());
-    taken_as_told(&submissions, told, taken, PERIOD);
-}
-
-fn deferred() {
-    let (submissions, _bell) = open_for(true, PERIOD);
-    let (first, second) = (submitting(&submissions, 2), submitting(&submissions, 1));
-    let mut told = first.join().unwrap();
-    told.extend(second.join().unwrap());
-    taken_as_told(&submissions, told, Vec::new(), PERIOD);
-}
-
-/// Time goes on by more than a period between two submissions.
-fn deferred_with_gaps() {
-    let (submissions, _bell) = open_for(true, 1);
-    let submitter = submitting(&submissions, 3);
-    let taken = taking(&submissions, 2).join().unwrap();
-    taken_as_told(&submissions, submitter.join().unwrap(), taken, 1);
-}
-
-fn accepted_before() {
-    let (submissions, _bell) = open_for(true, PERIOD);
-    let first = submissions.submit(TASK).unwrap();
-    let meanwhile = submitting(&submissions, 1);
-    let taken = taking(&submissions, 1).join().unwrap();
-    let second = meanwhile.join().unwrap();
-    assert_eq!(taken, [first], "whoever submits meanwhile");
-    assert_eq!(rest(&submissions), second);
-}
-
-fn deferred_and_rung() {
-    let (submissions, bell) = open_for(true, PERIOD);
-    let own = Arc::clone(&submissions);
-    let submitter = thread::spawn(move || u64::from(own.submit(TASK).is_ok()) + u64::from(own.submit(TASK).is_ok()));
-    let mut taken = 0;
-    bell.wait();
-    bell.hear();
-    taken += u64::from(submissions.take(0).is_some());
-    let accepted = submitter.join().unwrap();
-    // As the loop: one a turn, and no turn unless somebody rang.
-    while bell.hear() {
-        taken += u64::from(submissions.take(0).is_some());
-    }
-    assert_eq!((taken, submissions.take(0)), (accepted, None));
-}
-
-fn rung() {
-    let (submissions, bell) = open();
-    let own = Arc::clone(&submissions);
-    let submitter = thread::spawn(move || own.submit(TASK));
-    bell.wait();
-    assert!(bell.hear());
-    assert!(submissions.take(0).is_some());
-    assert!(submitter.join().unwrap().is_ok());
-}
 
 /// Two modes and a level of pressure that are open.
 fn open_changes() -> (Arc<Pressure>, Arc<Modes>, Arc<Admissions>, Arc<Bell>) {
@@ -469,22 +359,6 @@ fn admitted() {
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     assert!(answers.iter().all(|answer| answer.is_ok() || refused.contains(answer)), "{answers:?}");
     assert_eq!(changes.wake_at(false, Instant::START), None);
-}
-
-fn told_the_end() {
-    let (submissions, _bell) = open();
-    let own = Arc::clone(&submissions);
-    let submitter = thread::spawn(move || (own.submit(TASK), own.submit(TASK)));
-    // As the loop does at a stop that is asked for.
-    let end = Clock.now();
-    submissions.close(end);
-    assert_eq!(submissions.submit(TASK), Err(SubmitError::Ended));
-    let (first, second) = submitter.join().unwrap();
-    // What was stamped before the end, or while it was told, at most once: nobody takes it here.
-    assert!(first.is_ok() || second.is_err(), "{first:?} {second:?}");
-    let accepted = usize::from(first.is_ok()) + usize::from(second.is_ok());
-    assert_eq!(submissions.take(0).into_iter().count(), accepted);
-    assert_eq!(submissions.submit(TASK), Err(SubmitError::Ended));
 }
 
 fn ended() {
