@@ -15,6 +15,7 @@ pub mod analysis;
 pub mod build_rs;
 pub mod certify;
 pub mod check;
+pub mod device;
 pub mod emit;
 #[cfg(feature = "cli")]
 pub mod fetch;

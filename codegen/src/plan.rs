@@ -3,7 +3,10 @@
 //! Numbers are integers (nanoseconds, bytes); every list has the order of the tables, so the same plan always has the
 //! same text.
 
+mod gpu;
+
 use crate::system::{File, Machine};
+pub use gpu::{Gpu, Partition};
 use serde::{Deserialize, Serialize};
 
 /// One vehicle's whole plan.
@@ -116,6 +119,9 @@ pub struct Pool {
     /// The size of its pages, where the manifest says.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub page_bytes: u64,
+    /// The GPU whose memory it is, where lanes have parts of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Gpu>,
 }
 
 /// A lane.
@@ -151,6 +157,9 @@ pub struct Lane {
     /// Time-triggered: instants with the positions of tasks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<(u64, u16)>,
+    /// The part of a GPU that its segments run on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
 }
 
 /// Whether a word says nothing.

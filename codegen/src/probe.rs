@@ -1,10 +1,12 @@
 //! The target's plan-free probe program: what only the target can tell.
 //!
 //! It gets one JSON request on its standard input and answers with one JSON object; progress comes on its standard
-//! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/2`.
+//! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/3`.
 
+use crate::device::{self, DeviceProfile};
 use crate::profile::{
-    Conditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelFacts, ModelProfile, SegmentFacts, Statistics, TensorFacts,
+    Conditions, GpuConditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelFacts, ModelProfile, SegmentFacts,
+    Statistics, TensorFacts,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,15 +14,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The protocol's version.
-pub const SCHEMA: &str = "aegis.probe/2";
+pub const SCHEMA: &str = "aegis.probe/3";
 
 /// What the probe is asked.
 #[derive(Clone, Debug, Serialize)]
 pub struct Request {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// `machine` or `profile`.
+    /// `machine`, `profile` or `device`.
     pub command: &'static str,
+    /// The number of the device that `device` asks of.
+    pub device: Option<u16>,
     /// The runtime library to load.
     pub library: Option<Library>,
     /// The core of the orchestration thread.
@@ -70,6 +74,20 @@ pub struct ModelRequest {
     pub core: u16,
     /// The inputs whose shape the manifest fixes.
     pub inputs: Vec<ShapeRequest>,
+    /// The part of a GPU that it runs on, where its lane has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuRequest>,
+}
+
+/// A part of a GPU on which a model is measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct GpuRequest {
+    /// The device's number.
+    pub ordinal: u16,
+    /// The part's SMs.
+    pub sms: u16,
+    /// How its thread waits: `polling` or `blocking`.
+    pub completion: &'static str,
 }
 
 /// An input's fixed shape.
@@ -98,6 +116,40 @@ pub struct Answer {
     /// Per requested model.
     #[serde(default)]
     pub models: Vec<ModelAnswer>,
+    /// The device that was asked of, or those that measured models use.
+    #[serde(default)]
+    pub devices: Vec<DeviceAnswer>,
+}
+
+/// What a device tells of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct DeviceAnswer {
+    /// Its number.
+    pub ordinal: u16,
+    /// Its name.
+    pub name: String,
+    /// The version of CUDA that its driver has, such as `13.0`.
+    pub driver: String,
+    /// Its compute capability, such as `9.0`.
+    pub compute_capability: String,
+    /// Its streaming multiprocessors.
+    pub sms: u32,
+    /// Those of the smallest group that its driver makes, if it makes any.
+    pub unit: Option<u32>,
+    /// How many such groups; 0 where it makes none.
+    pub units: u32,
+    /// All of its memory.
+    pub memory_bytes: u64,
+    /// Whether it works in the CPU's memory.
+    pub integrated: bool,
+    /// Whether its memory can be handed to other processes.
+    pub exports: bool,
+    /// Its second-level cache.
+    pub l2_bytes: u64,
+    /// The greatest clock of its SMs.
+    pub clock_khz: u32,
+    /// The greatest clock of its memory.
+    pub memory_clock_khz: u32,
 }
 
 /// The machine that answered.
@@ -193,8 +245,14 @@ pub struct SegmentAnswer {
     pub reads: Vec<String>,
     /// The tensors that it writes, by name.
     pub writes: Vec<String>,
-    /// Execution times.
+    /// Execution times; on a part of a GPU beside a busy neighbour, where there are those alone, too.
     pub execution: Statistics,
+    /// Execution times alone on the device.
+    #[serde(default)]
+    pub alone: Option<Statistics>,
+    /// Why it is launched kernel by kernel.
+    #[serde(default)]
+    pub not_captured: Option<String>,
 }
 
 /// Why the probe gave no answer.
@@ -280,7 +338,9 @@ impl SegmentAnswer {
             runs: self.runs.clone(),
             reads: self.reads.clone(),
             writes: self.writes.clone(),
+            not_captured: self.not_captured.clone(),
             execution: self.execution,
+            alone: self.alone,
         }
     }
 }
@@ -297,7 +357,47 @@ impl Answer {
             real_time: self.realtime.fifo && self.realtime.memory_locked,
             runtime,
             threads,
+            gpu: None,
         }
+    }
+
+    /// The part of a GPU that was asked for, with what its device tells.
+    fn gpu_conditions(&self, part: &GpuRequest) -> Result<GpuConditions, String> {
+        let device = self.devices.iter().find(|device| device.ordinal == part.ordinal);
+        let device = device.ok_or_else(|| format!("the probe did not tell of device {}", part.ordinal))?;
+        Ok(GpuConditions {
+            name: device.name.clone(),
+            driver: device.driver.clone(),
+            compute_capability: device.compute_capability.clone(),
+            sms: part.sms,
+            completion: part.completion.to_owned(),
+        })
+    }
+
+    /// The profile of the device with a number.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub fn device_profile(&self, ordinal: u16) -> Result<DeviceProfile, String> {
+        let answer = self.devices.iter().find(|device| device.ordinal == ordinal);
+        let answer = answer.ok_or_else(|| format!("the probe did not tell of device {ordinal}"))?;
+        let small = |number: u32| u16::try_from(number).map_err(|_| format!("the device tells {number} SMs"));
+        let profile = DeviceProfile {
+            schema: device::SCHEMA.to_owned(),
+            name: answer.name.clone(),
+            driver: answer.driver.clone(),
+            compute_capability: answer.compute_capability.clone(),
+            sms: small(answer.sms)?,
+            unit: answer.unit.map(small).transpose()?,
+            units: answer.unit.map(|_| small(answer.units)).transpose()?,
+            memory_bytes: answer.memory_bytes,
+            integrated: answer.integrated,
+            exports: answer.exports,
+            l2_bytes: answer.l2_bytes,
+            clock_khz: answer.clock_khz,
+            memory_clock_khz: answer.memory_clock_khz,
+        };
+        profile.facts().map(|_| profile)
     }
 
     /// A lane's profile.
@@ -324,9 +424,11 @@ impl Answer {
         }
         let measured = answer.measured.as_ref().ok_or_else(missing)?;
         let runtime = self.runtime.as_ref().map(|runtime| format!("{} {}", runtime.name, runtime.version));
+        let gpu = model.gpu.as_ref().map(|part| self.gpu_conditions(part)).transpose()?;
+        let conditions = self.conditions(model.core, measured.threads, runtime.unwrap_or_default());
         Ok(ModelProfile {
             schema: MODEL_SCHEMA.to_owned(),
-            conditions: self.conditions(model.core, measured.threads, runtime.unwrap_or_default()),
+            conditions: Conditions { gpu, ..conditions },
             model: ModelFacts {
                 name: answer.name.clone(),
                 inputs: measured.inputs.clone(),
@@ -337,3 +439,6 @@ impl Answer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

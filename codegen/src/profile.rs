@@ -62,6 +62,25 @@ pub struct Conditions {
     pub runtime: String,
     /// The threads of one run.
     pub threads: u16,
+    /// The part of a GPU that was measured, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuConditions>,
+}
+
+/// On which part of which GPU a profile was measured.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GpuConditions {
+    /// The device's name, as its driver tells it.
+    pub name: String,
+    /// The version of CUDA that its driver has, such as `13.0`.
+    pub driver: String,
+    /// Its compute capability, such as `9.0`.
+    pub compute_capability: String,
+    /// The SMs of the part that was measured.
+    pub sms: u16,
+    /// How the thread waited for it: `polling` or `blocking`.
+    pub completion: String,
 }
 
 impl Conditions {
@@ -119,8 +138,14 @@ pub struct SegmentFacts {
     pub reads: Vec<String>,
     /// The tensors that it writes, likewise.
     pub writes: Vec<String>,
-    /// Its execution times.
+    /// Why it is launched kernel by kernel on its GPU, and not as one captured graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_captured: Option<String>,
+    /// Its execution times: on a part of a GPU beside a neighbour that keeps all other SMs busy, where `alone` is there.
     pub execution: Statistics,
+    /// Its execution times with the whole device to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<Statistics>,
 }
 
 /// One tensor.

@@ -3,18 +3,21 @@
 //! All problems are reported at once, each at the place in the manifest that names the profile or file.
 
 mod facts;
+mod gpu;
 mod models;
 
+use crate::device::Facts;
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
-use crate::profile::{Conditions, LANE_SCHEMA, LaneProfile};
+use crate::profile::{Conditions, GpuConditions, LANE_SCHEMA, LaneProfile};
 use crate::system::{
     Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watch, Watchdog, changes, thread_waits,
 };
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
@@ -60,7 +63,7 @@ impl Loaded {
 pub struct Resolved {
     /// The system.
     pub system: System,
-    /// The manifest first, then each profile once, in the manifest's order.
+    /// The manifest first, then the devices' profiles that are files, then each other profile, once and in the manifest's order.
     pub inputs: Vec<Input>,
 }
 
@@ -75,6 +78,8 @@ pub fn resolve(loaded: &Loaded, substitute: Option<&Path>) -> (Option<Resolved>,
         substitute,
         inputs: vec![Input { path: loaded.file_name(), sha256: sha256(loaded.text.as_bytes()) }],
         conditions: None,
+        gpus: Vec::new(),
+        measured_gpus: BTreeMap::new(),
         findings: Vec::new(),
     };
     let system = resolver.system();
@@ -91,12 +96,17 @@ struct Resolver<'a> {
     inputs: Vec<Input>,
     /// The first profile's conditions with its path: all others must agree.
     conditions: Option<(String, Conditions)>,
+    /// What is known of each device.
+    gpus: Vec<Option<Facts>>,
+    /// By device the first profile that was measured on it: all others must agree.
+    measured_gpus: BTreeMap<usize, (String, GpuConditions)>,
     findings: Vec<Finding>,
 }
 
 impl Resolver<'_> {
     fn system(&mut self) -> Option<System> {
         let manifest = &self.loaded.manifest;
+        self.gpus = self.gpus();
         let lanes: Vec<Option<Lane>> = manifest.lanes.iter().map(|lane| self.lane(lane)).collect();
         let lanes = lanes.into_iter().collect::<Option<Vec<Lane>>>().map(|lanes| self.share_thread(lanes));
         let mut models: Vec<Option<Model>> = vec![None; manifest.models.len()];
@@ -150,7 +160,7 @@ impl Resolver<'_> {
             machine,
             libraries,
             assets: assets.into_iter().collect::<Option<_>>()?,
-            devices: manifest.devices.iter().map(device).collect(),
+            devices: self.devices(),
             lanes: lanes??,
             models: kept,
             tasks,
@@ -159,6 +169,13 @@ impl Resolver<'_> {
             modes: manifest.modes.iter().map(mode).collect(),
             domains: manifest.domains.iter().map(|domain| domain.name.get_ref().clone()).collect(),
         })
+    }
+
+    fn devices(&self) -> Vec<Device> {
+        let devices = self.loaded.manifest.devices.iter().zip(&self.gpus).enumerate();
+        devices
+            .map(|(position, (one, facts))| Device { gpu: self.gpu(position, facts.as_ref()), ..device(one) })
+            .collect()
     }
 
     fn error(&mut self, code: Code, span: &std::ops::Range<usize>, message: String, text: &str, help: &str) {
@@ -187,6 +204,7 @@ impl Resolver<'_> {
             optimal: lane.optimal,
             preemption: lane.preemption,
             core: *lane.core.get_ref(),
+            partition: gpu::partition(lane),
             dispatch_overhead: dispatch,
             launch_overhead: lane.launch,
             domain_switch: self.domain_switch(lane),
@@ -361,6 +379,7 @@ fn device(device: &manifest::Device) -> Device {
         shares: device.shares,
         copy_per_mib: device.copy_per_mib.as_ref().map(|time| *time.get_ref()),
         page: device.page_size.as_ref().map(|size| *size.get_ref()),
+        gpu: None,
         span: device.span.clone(),
     }
 }

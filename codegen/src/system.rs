@@ -3,8 +3,10 @@
 //! [`crate::manifest`] checks the text, [`crate::resolve`] adds the profiles' measurements. After that nothing is
 //! optional that need not be, and no later room validates again.
 
+mod gpu;
 mod sequence;
 
+pub use gpu::{Gpu, Partition};
 pub use sequence::{Block, Sequence, SequenceError};
 
 use aegis_core::desc::{
@@ -147,6 +149,8 @@ pub struct Device {
     pub copy_per_mib: Option<Duration>,
     /// The size of its pages, where the manifest says so: then what a level leaves unused is given back where it lies.
     pub page: Option<Bytes>,
+    /// The GPU that it is, where lanes have parts of it.
+    pub gpu: Option<Gpu>,
     /// Where it stands.
     pub span: Span,
 }
@@ -166,6 +170,8 @@ pub struct Lane {
     pub preemption: Preemption,
     /// The core of its worker.
     pub core: u16,
+    /// The part of its device that its segments run on; `None`: its core runs them, or all that is known is that a GPU does.
+    pub partition: Option<Partition>,
     /// What one segment costs besides its execution and launch, at most.
     pub dispatch_overhead: Duration,
     /// What launching one segment costs, at most.

@@ -3,10 +3,10 @@
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Answer, Asks, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, LaneDesc, LevelDesc,
-    LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc, Point, Policy,
-    PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step, SystemDesc, TaskDesc,
-    TensorDesc, TensorLife, ThresholdDesc, WatchDesc, WatchdogDesc, WatchedSource,
+    Answer, Asks, Backend, Certificate as CertificateDesc, Completion, DomainDesc, ElementType, FileDesc, GpuDesc,
+    LaneDesc, LevelDesc, LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc,
+    PartitionDesc, Point, Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step,
+    SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, WatchDesc, WatchdogDesc, WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -167,6 +167,7 @@ fn lane(lane: &crate::plan::Lane) -> Result<LaneDesc, Unknown> {
         policy: policy(&lane.policy)?,
         preemption: preemption(&lane.preemption)?,
         core: lane.core,
+        partition: lane.partition.as_ref().map(partition).transpose()?,
         dispatch_overhead: Duration::from_ns(lane.dispatch_overhead_ns),
         launch_overhead: Duration::from_ns(lane.launch_overhead_ns),
         domain_switch: Duration::from_ns(lane.domain_switch_ns),
@@ -177,6 +178,12 @@ fn lane(lane: &crate::plan::Lane) -> Result<LaneDesc, Unknown> {
         hyperperiod: Duration::from_ns(lane.hyperperiod_ns),
         slots: slice(slots.collect()),
     })
+}
+
+fn partition(partition: &crate::plan::Partition) -> Result<PartitionDesc, Unknown> {
+    let known = Completion::ALL.into_iter().find(|completion| completion.name() == partition.completion);
+    let unknown = || Unknown { what: "completion", value: partition.completion.clone() };
+    Ok(PartitionDesc { pool: PoolId(partition.pool), sms: partition.sms, completion: known.ok_or_else(unknown)? })
 }
 
 fn points(points: &[(u64, u64)]) -> &'static [Point] {
@@ -383,6 +390,15 @@ fn tensor(tensor: &Tensor) -> Result<TensorDesc, Unknown> {
 fn pool(pool: &crate::plan::Pool) -> PoolDesc {
     PoolDesc {
         name: text(&pool.name),
+        gpu: pool.gpu.as_ref().map(|gpu| GpuDesc {
+            ordinal: gpu.ordinal,
+            name: text(&gpu.name),
+            driver: text(&gpu.driver),
+            compute_capability: gpu.compute_capability,
+            sms: gpu.sms,
+            unit: gpu.unit,
+            units: gpu.units,
+        }),
         capacity: Bytes(pool.capacity_bytes),
         shares: pool.shares.map(PoolId),
         weights: Bytes(pool.weights_bytes),

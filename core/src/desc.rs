@@ -6,6 +6,7 @@
 mod answer;
 mod domain;
 mod empty;
+mod gpu;
 mod level;
 mod memory;
 mod mode;
@@ -17,6 +18,7 @@ use crate::time::Duration;
 use crate::units::{Bytes, DomainId, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use answer::Answer;
 pub use domain::{DomainDesc, MOST_DOMAINS};
+pub use gpu::{Completion, GpuDesc, PartitionDesc};
 pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc, PagesDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use mode::{MOST_MODES, ModeDesc};
@@ -159,6 +161,8 @@ pub struct LaneDesc {
     pub preemption: Preemption,
     /// The CPU core of the lane's worker.
     pub core: u16,
+    /// The part of a GPU that its segments run on; `None`: its core runs them.
+    pub partition: Option<PartitionDesc>,
     /// What starting one segment and noticing its end costs the lane, at most.
     pub dispatch_overhead: Duration,
     /// What launching one segment on its device costs the lane besides, at most.
@@ -385,6 +389,8 @@ impl ElementType {
 pub struct PoolDesc {
     /// The device's name in the manifest.
     pub name: &'static str,
+    /// The GPU whose memory it is; `None`: the CPU's.
+    pub gpu: Option<GpuDesc>,
     /// What the device grants: its own, or that of the device that it shares.
     pub capacity: Bytes,
     /// The pool whose capacity it draws on, if it has none of its own: what both take together fits that.

@@ -77,6 +77,10 @@ pub enum VoidReason {
     OtherGovernor,
     /// The runtime library is another one than the plan was made for.
     OtherLibrary,
+    /// A device's driver has another version than the plan was made for.
+    OtherDriver,
+    /// A device or its driver makes no partitions: lanes share all of its SMs.
+    NoPartitions,
 }
 
 impl VoidReason {
@@ -92,6 +96,8 @@ impl VoidReason {
             Self::OtherCoreCount => "other-core-count",
             Self::OtherGovernor => "other-governor",
             Self::OtherLibrary => "other-library",
+            Self::OtherDriver => "other-driver",
+            Self::NoPartitions => "no-partitions",
         }
     }
 }

@@ -19,6 +19,7 @@ pub fn lane(name: &str, policy: Policy, dispatch_overhead: u64, wakeup_latency: 
         optimal: false,
         preemption: Preemption::None,
         core: 1,
+        partition: None,
         dispatch_overhead: Duration::from_ns(dispatch_overhead),
         launch_overhead: Duration::ZERO,
         domain_switch: Duration::ZERO,

@@ -13,7 +13,7 @@ mod local;
 use aegis_codegen::fetch::Kind;
 use aegis_core::desc::{ModelDesc, SystemDesc};
 use aegis_host::arena::{Arena, BoundTensor};
-use aegis_host::backend::{Engine, PlannedMemory, RuntimeBackend as _};
+use aegis_host::backend::{Engine, Place, PlannedMemory, RuntimeBackend as _};
 use aegis_host::onnx::OnnxRuntime;
 use aegis_tests::fetched::reference_file;
 use perception::audio::{Clip, WINDOW};
@@ -34,7 +34,9 @@ impl Bench {
         let runtime = OnnxRuntime::open(&local.file(Kind::Library, "onnxruntime")).unwrap();
         let load = |model: &ModelDesc| {
             let file = local.file(Kind::Model, model.name);
-            runtime.load(&file, PlannedMemory::of(model, &model.segments[0], true, &arena).unwrap()).unwrap()
+            runtime
+                .load(&file, PlannedMemory::of(model, &model.segments[0], true, &Place::of(&arena)).unwrap())
+                .unwrap()
         };
         let engines = system.models.iter().map(load).collect();
         Some(Self { system, engines })

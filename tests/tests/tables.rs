@@ -26,7 +26,7 @@ fn fixtures() -> PathBuf {
 }
 
 /// The vehicles in `fixtures/tables`; together they have one of everything that tables can hold.
-const VEHICLES: [&str; 3] = ["lab", "parts", "modes"];
+const VEHICLES: [&str; 4] = ["lab", "parts", "modes", "gpu"];
 
 /// The lock of one of them, with the profiles of `fixtures/profiles/valid`.
 fn lock_of(name: &str) -> Lock {
@@ -42,7 +42,7 @@ fn tables_of(name: &str) -> String {
 
 #[test]
 fn the_vehicles_have_one_of_everything() {
-    let [lab, parts, modes] = VEHICLES.map(|name| lock_of(name).plan);
+    let [lab, parts, modes, gpu] = VEHICLES.map(|name| lock_of(name).plan);
     assert!(lab.models.len() == 2 && lab.pools.len() == 1 && lab.levels.len() == 1);
     assert!(lab.levels[0].pools.iter().any(|pool| !pool.unused.is_empty()) && lab.pools[0].page_bytes == 64);
     let lane = |name: &str| parts.lanes.iter().find(|lane| lane.name == name).unwrap();
@@ -52,6 +52,8 @@ fn the_vehicles_have_one_of_everything() {
     assert!(parts.tasks.iter().any(|task| task.stage.is_some()));
     assert!(parts.tasks.iter().any(|task| task.optional) && parts.tasks.iter().any(|task| task.defers));
     assert!(parts.domains.len() == 1 && parts.tasks.iter().any(|task| task.on_failure == "fail-domain"));
+    assert_eq!(gpu.pools.iter().filter(|pool| pool.gpu.is_some()).count(), 1);
+    assert_eq!(gpu.lanes.iter().filter(|lane| lane.partition.is_some()).count(), 2);
     assert!(modes.modes.len() == 2 && modes.watch.is_some() && modes.watchdog.is_some());
 }
 
@@ -190,7 +192,7 @@ fn too_long_for_rustc() -> String {
 
 #[test]
 fn rustc_accepts_good_tables_and_names_what_is_wrong_with_others() {
-    let [good, parts, modes] = VEHICLES.map(tables_of);
+    let [good, parts, modes, gpu] = VEHICLES.map(tables_of);
     let layout = |number: u32| format!("TABLE_LAYOUT_{number}");
     let first = "certificate: ::aegis_core::desc::Certificate::FixedPriority";
     let bound = "a certificate does not re-prove its response bound";
@@ -242,6 +244,12 @@ fn rustc_accepts_good_tables_and_names_what_is_wrong_with_others() {
             Some("an index of the plan points outside its table"),
         ),
         ("memory", one_more(&good, "at: ::aegis_core::ByteOffset"), Some("memory overlaps")),
+        ("gpu", gpu.clone(), None),
+        (
+            "partition",
+            changed(&gpu, "name: \"signs\"", "sms: 88", "sms: 104"),
+            Some("a lane has SMs that its device cannot give it"),
+        ),
         ("layout", good.replace(&layout(TABLE_LAYOUT), &layout(TABLE_LAYOUT + 1)), Some("TABLE_LAYOUT_")),
     ];
     let files: Vec<(&str, String)> = cases.iter().map(|(name, tables, _)| (*name, tables.clone())).collect();

@@ -46,10 +46,12 @@ pub(super) fn judge(system: &System, layout: &Layout) -> Vec<Finding> {
 /// A warning where a level sheds models or compacts, and nothing is given back.
 fn without_effect(system: &System, layout: &Layout, level: &Level, left: &LevelLayout) -> Option<Finding> {
     let sheds = level.shed.iter().any(|task| system.tasks.get(*task).is_some_and(|task| task.model.is_some()));
-    let devices = || system.devices.iter().zip(layout.pools.iter().zip(&left.pools));
+    let pools = || system.devices.iter().zip(layout.pools.iter().zip(&left.pools));
+    // Those in which something lies.
+    let devices = || pools().filter(|(_, (whole, _))| whole.height.0 > 0);
     let gives_back = devices().any(|(device, (whole, left))| is_less(device, whole, left));
     // Where memory has pages nothing has to move.
-    let has_pages = system.devices.iter().all(|device| device.page.is_some());
+    let has_pages = devices().all(|(device, _)| device.page.is_some());
     let (what, help) = if level.compact && left.models.is_none() && !has_pages {
         ("compacts, but no lower layout was found that copies can reach", "leave out `compact`, or shed another task")
     } else if (sheds || level.compact) && !gives_back {

@@ -268,6 +268,14 @@ codes! {
          each member's arriving every period, a stage goes from lane to lane, and a mode already says which tasks are \
          released: none of these is covered beside an optional task.";
 
+    PartRefused = "AEG175", "a lane has `sms` or `completion` where it can have no part of a GPU",
+        "With `sms` so many streaming multiprocessors of a GPU are a lane's alone, and `completion` says how its thread learns that \
+         they have completed a segment. So the lane names a `device` of kind \"gpu\", which is what is divided; a CPU has nothing \
+         that could be, and a lane of kind \"gpu\" alone names no device.";
+    UnusedDeviceKey = "AEG176", "a CPU has a number or a profile of a GPU",
+        "`ordinal` is a device's number among the CUDA devices of the machine, `profile` says what such a device has. A CPU's \
+         `cpu-model` and `governor` are conditions that its lanes' profiles are compared with.";
+
     NoSlots = "AEG177", "a time-triggered lane has no task with slots",
         "Tasks that the application submits have no slots: they run in the gaps between those of periodic tasks. Where there are \
          none, there is no table, and nothing that a gap would be between. Fixed priorities are the same without a table.";
@@ -282,6 +290,21 @@ codes! {
     StreamBudget = "AEG180", "a task's stages use more streams than its budget",
         "A lane is one stream, and a job goes from lane to lane with its stages. `budget = { streams = … }` says how many \
          different ones it may use. The assignment is planned, so nothing else ever uses one.";
+    NoDeviceProfile = "AEG181", "a lane has a part of a GPU of which nothing is known",
+        "Whether lanes can have the SMs that they ask for follows from how many the device has, and in which groups its driver \
+         divides them. A device's `profile` says so: the name of a built-in one, or the path of what `aegis device probe` wrote.";
+    UndividedLane = "AEG182", "a lane of a divided GPU has no part of it",
+        "Kernels of a lane without `sms` run on any multiprocessor of its device, also on those that another lane was given, which \
+         then waits for them without any bound. So where one lane has a part, every lane of the device that has tasks has one.";
+    SharedOrdinal = "AEG183", "two devices of the manifest are one GPU",
+        "Each device is divided by itself, and each has a memory of its own. Two of one `ordinal`, which is 0 where it is not given, \
+         would have the same multiprocessors and the same memory twice.";
+    PartSize = "AEG184", "a lane's part is not made of whole groups of its GPU's multiprocessors",
+        "A driver divides a GPU in groups of multiprocessors, which differ from device to device: `aegis device list` tells those of \
+         known devices, `aegis device probe` those of this machine's. A lane has a whole number of them.";
+    PartsExceeded = "AEG185", "the lanes of a GPU have more multiprocessors than it has",
+        "Parts share none, so all lanes of a device together have at most those that its driver puts into groups. Some are left over \
+         where their number is not a multiple of the group's.";
 
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
@@ -352,9 +375,14 @@ codes! {
          vehicle refuses every request beyond the plan, so the budget is compared with the plan. Of a model that is only \
          `measured` the vehicle refuses nothing, so it cannot have such a budget.";
 
+    DeviceMemory = "AEG311", "a device grants more memory than its profile says that it has",
+        "What a manifest grants to models can be taken at the vehicle's start only if it is there. The driver, other processes and, \
+         where CPU and GPU share it, the system need memory, too: grant less than all.";
+
     ProfileUnreadable = "AEG401", "a profile cannot be read",
         "The file that the manifest names does not exist, is not a profile of this version, or has numbers \
-         that no measurement gives. `aegis profile` measures on the vehicle's machine and writes it.";
+         that no measurement gives. `aegis profile` measures on the vehicle's machine and writes it; a device's profile is written by \
+         `aegis device probe`.";
     ProfileWithoutConditions = "AEG402", "a profile does not say under what it was measured",
         "Execution times hold for one processor, clock, core, runtime and number of threads. Without these a \
          time bounds nothing, so the profile is refused.";
@@ -373,6 +401,19 @@ codes! {
     ProfileOfOrdinaryThreads = "AEG406", "a profile was taken with other threads than the vehicle's",
         "A lane is one thread with real-time priority and locked memory. A measurement of an ordinary thread, or of \
          several, contains what the vehicle does not have and lacks what it has. `--deny warnings` makes this an error.";
+    ProfileOfAnotherPart = "AEG407", "a profile was measured on a CPU where its lane is a GPU's, or the other way round",
+        "Times of a model on a CPU's core say nothing of those on a part of a GPU. A profile says in [conditions.gpu] on how many \
+         SMs of which device it was measured; one of a lane with `sms` has it, and one of a CPU's lane does not.";
+    ProfileOfMoreSms = "AEG408", "a profile was measured on more multiprocessors than its lane has",
+        "On fewer multiprocessors a model takes longer, so the bounds would be too small. Measure it again with `aegis profile`, \
+         which uses as many as the lane has, or give the lane those that were measured.";
+    NotCaptured = "AEG409", "a segment is launched kernel by kernel",
+        "A segment that is one captured graph is launched once, and its device then goes on by itself. One that cannot be captured is \
+         launched kernel by kernel by the lane's thread: the part holds, but the segment's time depends on how soon each launch comes. \
+         The finding carries the reason.";
+    MeasuredAlone = "AEG410", "a profile was taken alone on a device that several lanes divide",
+        "Parts of a GPU share no multiprocessor, but its memory's bandwidth and its cache. `aegis profile` measures beside a neighbour \
+         that keeps all other multiprocessors busy, and alone; a time that was only taken alone may be too short.";
 
     FileUnreadable = "AEG501", "a file cannot be read",
         "The file that the manifest names does not exist or cannot be opened. Paths are relative to the \
@@ -385,8 +426,8 @@ codes! {
          does not fix with `inputs`. The finding carries the runtime's own words.";
     NotBuildable = "AEG504", "the manifest describes no vehicle that can be built",
         "A binary needs a model with a profile for every task, a runtime for every backend, and a crate with \
-         hooks. Tasks with a declared execution but no model, lanes that are GPUs or lose jobs anywhere, and more \
-         than one domain are for analysis and simulation.";
+         hooks. Tasks with a declared execution but no model, lanes of GPUs without a part of their own, lanes that lose jobs \
+         anywhere, and more than one domain are for analysis and simulation.";
     NotOnnx = "AEG505", "a file is not an ONNX model",
         "The file cannot be read as the messages of ONNX, or lacks the version, the operator sets or the graph that \
          every model has. A download that broke off and a file of another format look like this.";

@@ -32,6 +32,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
             device: *device,
             kind,
             core: lane.core?,
+            partition: lane.gpu.partition()?,
             policy,
             policy_span,
             preemption: lane.preemption?.0,
@@ -181,6 +182,8 @@ fn build_device(raw: raw::Device, memory: Spanned<Bytes>, shares: Option<usize>)
         page_size: raw.page_size,
         cpu_model: raw.cpu_model,
         governor: raw.governor,
+        ordinal: raw.gpu.ordinal?,
+        profile: raw.gpu.profile,
         span: raw.span,
     })
 }

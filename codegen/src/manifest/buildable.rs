@@ -14,9 +14,10 @@ pub fn unbuildable(file: &str, manifest: &Manifest) -> Vec<Finding> {
     };
     for lane in &manifest.lanes {
         let name = lane.name.get_ref();
-        if lane.kind == LaneKind::Gpu {
-            let message = format!("lane `{name}` is a GPU, which no target of this version drives");
-            refuse(message, &lane.span, "use a CPU lane; GPU lanes are for analysis and simulation only");
+        if lane.kind == LaneKind::Gpu && lane.partition.is_none() {
+            let message = format!("lane `{name}` is a GPU and has no `sms`, so no part of the device is its own");
+            let help = "give it `sms` of a device with a `profile`, or use a CPU lane; other GPU lanes are for analysis and simulation";
+            refuse(message, &lane.span, help);
         }
         if lane.preemption == Preemption::Full {
             let message =

@@ -3,6 +3,7 @@
 mod chains;
 mod devices;
 mod domains;
+mod gpu;
 mod lanes;
 mod models;
 mod modes;
@@ -86,6 +87,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
         lanes::check(lane, kind_of(raw, &links, index), policy_of(raw, lane), &tasks, sink);
     }
     devices::check(raw, &links, sink);
+    gpu::check(raw, &links, sink);
     lanes::shared_devices(raw, &links, sink);
     shared_models(raw, &links, sink);
     models::check(raw, &links, sink);

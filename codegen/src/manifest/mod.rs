@@ -22,7 +22,7 @@ pub mod units;
 pub use buildable::unbuildable;
 pub use model::{
     Asset, Chain, Client, Communication, Device, Domain, Execution, Lane, LaneKind, Manifest, Mode, Model, Overheads,
-    Pressure, Runtime, Source, Span, Task, Watch,
+    Partition, Pressure, Runtime, Source, Span, Task, Watch, is_path,
 };
 
 use toml::de::DeTable;

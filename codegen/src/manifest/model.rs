@@ -3,6 +3,8 @@
 //!
 //! Values that a later room may have to point at keep their place in the manifest's text.
 
+mod gpu;
+
 use std::ops::{Range, RangeInclusive};
 
 use aegis_core::desc::{Answer, Backend, MOST_DOMAINS, OnStall, Policy, Preemption, TensorLife, ThresholdDesc};
@@ -10,6 +12,8 @@ use aegis_core::dispatch::MOST_TASKS;
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
+
+pub use gpu::{Partition, is_path};
 
 /// A place in the manifest's text, in bytes.
 pub type Span = Range<usize>;
@@ -182,7 +186,7 @@ impl Client {
 pub enum LaneKind {
     /// A thread on a CPU core.
     Cpu,
-    /// A GPU, which a thread on a CPU core feeds; for analysis and simulation only.
+    /// A GPU, which a thread on a CPU core feeds; without a [`Lane::partition`] for analysis and simulation only.
     Gpu,
 }
 
@@ -219,6 +223,11 @@ pub struct Device {
     pub cpu_model: Option<Spanned<String>>,
     /// The clock governor that profiles must have been measured under.
     pub governor: Option<Spanned<String>>,
+    /// Its number among the machine's CUDA devices, that of no other GPU with an `ordinal` or a profile; 0 on a CPU.
+    pub ordinal: u16,
+    /// What a GPU has: the name of a built-in profile, or the [path](is_path) of one, relative to the manifest. Always there if a
+    /// lane has a part of it, never on a CPU.
+    pub profile: Option<Spanned<String>>,
     /// Its table's header.
     pub span: Span,
 }
@@ -234,6 +243,8 @@ pub struct Lane {
     pub kind: LaneKind,
     /// The CPU core of its worker; no other lane's and not the orchestration thread's.
     pub core: Spanned<u16>,
+    /// The part of its device, of kind `gpu`, that it alone has.
+    pub partition: Option<Partition>,
     /// How its next job is chosen.
     pub policy: Policy,
     /// Where its policy is given: in the lane, or else in `[system]`.

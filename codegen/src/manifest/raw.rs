@@ -3,6 +3,7 @@
 //! A field is `None` where its key is absent or its value was reported; only a manifest without an error
 //! becomes a [`Manifest`](super::model::Manifest).
 
+mod gpu;
 mod mode;
 mod pressure;
 mod source;
@@ -18,6 +19,7 @@ use toml::Spanned;
 use super::model::{Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
+use gpu::{DeviceGpu, LaneGpu};
 pub(crate) use mode::Mode;
 pub(crate) use pressure::Pressure;
 pub(crate) use task::{Member, RawAnswer, Task};
@@ -105,6 +107,7 @@ pub(crate) struct Device {
     pub(crate) page_size: Option<Spanned<Bytes>>,
     pub(crate) cpu_model: Option<Spanned<String>>,
     pub(crate) governor: Option<Spanned<String>>,
+    pub(crate) gpu: DeviceGpu,
 }
 
 /// `[lane.NAME]`.
@@ -116,6 +119,7 @@ pub(crate) struct Lane {
     pub(crate) device: Option<Spanned<String>>,
     pub(crate) kind: Option<LaneKind>,
     pub(crate) core: Option<Spanned<u16>>,
+    pub(crate) gpu: LaneGpu,
     /// Whether `policy` is given, be it readable or not.
     pub(crate) has_policy: bool,
     pub(crate) policy: Option<Spanned<Policy>>,
@@ -324,6 +328,7 @@ fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
         page_size: section.page_size("page-size"),
         cpu_model: section.text("cpu-model"),
         governor: section.text("governor"),
+        gpu: gpu::device(section),
     }
 }
 
@@ -334,7 +339,7 @@ fn lane(name: Spanned<String>, section: &mut Section<'_>) -> Lane {
          without models",
     );
     let kind = section.choice("kind", KINDS, &["dla"]);
-    section.planned(&["sms"], "this version knows no parts of a GPU");
+    let gpu = gpu::lane(name.get_ref(), section);
     section.choice("priority", &[("optimal", ())], &[]);
     let preemption = if section.has("preemption") {
         let given = section.choice("preemption", PREEMPTIONS, &[]);
@@ -349,6 +354,7 @@ fn lane(name: Spanned<String>, section: &mut Section<'_>) -> Lane {
         device: section.text("device"),
         kind: kind.map(Spanned::into_inner),
         core: section.required("core", "core = 1", Section::small),
+        gpu,
         has_policy: section.has("policy"),
         policy: policy(section, "policy"),
         preemption,

@@ -50,6 +50,9 @@ struct Lane<'a> {
     preemption: &'a str,
     utilization_ppm: u64,
     core: u16,
+    /// The SMs of the device that are the lane's; absent where none are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sms: Option<u16>,
     dispatch_overhead_ns: u64,
     launch_overhead_ns: u64,
     domain_switch_ns: u64,
@@ -240,6 +243,7 @@ impl<'a> View<'a> {
             preemption: lane.preemption.name(),
             utilization_ppm: result.utilization_ppm,
             core: lane.core,
+            sms: lane.partition.map(|part| part.sms),
             dispatch_overhead_ns: lane.dispatch_overhead.as_ns(),
             launch_overhead_ns: lane.launch_overhead.as_ns(),
             domain_switch_ns: lane.domain_switch.as_ns(),

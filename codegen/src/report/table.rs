@@ -80,11 +80,12 @@ pub fn render(checked: &Checked) -> String {
         };
         let _ = writeln!(
             text,
-            "lane {}: {}, preemption {}, core {}, utilization {}, {busy}; per segment {}; per release {}",
+            "lane {}: {}, preemption {}, core {},{} utilization {}, {busy}; per segment {}; per release {}",
             lane.name,
             lane.policy.name(),
             lane.preemption.name(),
             lane.core,
+            lane.partition.map_or_else(String::new, |part| format!(" {} SMs,", part.sms)),
             percent(result.utilization_ppm),
             parts(&[
                 ("dispatch", lane.dispatch_overhead),

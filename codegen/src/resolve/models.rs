@@ -22,13 +22,14 @@ impl Resolver<'_> {
     ) -> Option<(Vec<Duration>, Option<Model>)> {
         let manifest = &self.loaded.manifest;
         let profile: ModelProfile = self.read_profile(path, MODEL_SCHEMA, |profile: &ModelProfile| {
-            let executions = profile.segments.iter().map(|segment| segment.execution).collect();
-            (profile.conditions.clone(), executions)
+            let both = |segment: &SegmentFacts| [Some(segment.execution), segment.alone];
+            (profile.conditions.clone(), profile.segments.iter().flat_map(both).flatten().collect())
         })?;
         let lane = manifest.lanes.get(task.lane)?;
         self.compare_core(path, &profile.conditions, lane);
         self.compare_device(path, &profile.conditions, lane.device);
         self.compare_runtime(path, &profile.conditions);
+        self.compare_part(path, &profile, lane);
         let execution = |segment: &SegmentFacts| segment.execution.with_margin(task.margin_ppm);
         let executions: Vec<_> = profile.segments.iter().map(execution).collect();
         let executions: Vec<_> = executions.into_iter().map(|time| self.with_margin(path, time)).collect();

@@ -36,6 +36,7 @@ impl LaneDesc {
         policy: Policy::FixedPriority,
         preemption: Preemption::None,
         core: 0,
+        partition: None,
         dispatch_overhead: Duration::ZERO,
         launch_overhead: Duration::ZERO,
         domain_switch: Duration::ZERO,

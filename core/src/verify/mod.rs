@@ -42,6 +42,7 @@ mod memory;
 mod modes;
 mod moves;
 mod pages;
+mod partitions;
 mod place;
 mod same;
 mod same_task;
@@ -59,6 +60,7 @@ pub use domains::domains_hold;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
 pub use modes::{modes_hold, points_hold, responses_hold, slots_hold};
+pub use partitions::partitions_hold;
 pub use place::{Broken, Place, place};
 pub use sharing::scratch_is_its_own;
 use terms::{Count, arrivals};
@@ -76,6 +78,9 @@ pub enum Violation {
     /// There are too many fault domains, a task or one of its stages lies in none of them or in another one than its first stage,
     /// or a task without a domain would have one fail.
     Domains,
+    /// A lane has SMs that its device cannot give it, two pools are of one device, or a task's model lies in another device's memory
+    /// than its lane's.
+    Partitions,
     /// Two tasks of one lane have the same priority.
     Priorities,
     /// An event of a lane may wait longer for the orchestration thread than the plan says.
@@ -115,6 +120,9 @@ impl Violation {
             }
             Self::Domains => {
                 "a task's fault domain does not exist or is not that of its stages, or an answer asks of it what it cannot do"
+            }
+            Self::Partitions => {
+                "a lane has SMs that its device cannot give it, or a model lies in another device's memory than its lane's"
             }
             Self::Priorities => "two tasks of one lane have the same priority",
             Self::Waits => "an event of a lane may wait longer for the orchestration thread than the plan says",
@@ -158,6 +166,8 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::References)
     } else if !domains_hold(system) {
         Err(Violation::Domains)
+    } else if !partitions_hold(system) {
+        Err(Violation::Partitions)
     } else if !priorities_are_unique(system) {
         Err(Violation::Priorities)
     } else if !thread_waits_hold(system) {

@@ -4,6 +4,7 @@ use super::domains::domain_holds;
 use super::levels::level_holds;
 use super::memory::are_segments;
 use super::modes::alone;
+use super::partitions::runs_where_its_memory_is;
 use super::schedule::response_holds;
 use super::{Violation, is_queue_long_enough, is_unique, refers_well};
 use crate::desc::{SystemDesc, TaskDesc};
@@ -18,8 +19,9 @@ pub enum Place {
     Level(LevelId),
 }
 
-/// The first entry that breaks the rule by itself; of a stage perhaps the one that follows it. `None` where it takes several, or
-/// where the rule is about none of these tables: then the rule alone says what is wrong.
+/// The first entry whose own part of the rule does not hold. What is wrong may be elsewhere: a bound that is too small may be so because of a
+/// longer job of another task, and a stage rests on the one before it. `None` where no entry's own part is broken, or where the rule is
+/// about none of these tables: then the rule alone says what is wrong.
 #[must_use]
 pub fn place(system: &SystemDesc, violation: Violation) -> Option<Place> {
     let tasks = system.tasks;
@@ -30,6 +32,7 @@ pub fn place(system: &SystemDesc, violation: Violation) -> Option<Place> {
     match violation {
         Violation::References => task(&|task| refers_well(system, task)),
         Violation::Domains => task(&|task| domain_holds(system, task)),
+        Violation::Partitions => task(&|task| runs_where_its_memory_is(system, task)),
         Violation::Priorities => {
             let holds = |position| {
                 let split = tasks.split_at_checked(position);
@@ -76,7 +79,7 @@ fn first(count: usize, holds: &dyn Fn(usize) -> bool) -> Option<u16> {
     None
 }
 
-/// A broken rule in words, with the entry that breaks it by itself, where there is one.
+/// A broken rule in words, with the entry whose own part of it does not hold, where there is one.
 #[derive(Clone, Copy, Debug)]
 pub struct Broken<'a> {
     /// The plan.

@@ -39,6 +39,7 @@ pub(super) const fn is_same_lane(lane: &LaneDesc, original: &LaneDesc, tasks: &[
         && is_same_policy(lane.policy, original.policy)
         && is_same_preemption(lane.preemption, original.preemption)
         && lane.core == original.core
+        && super::partitions::is_same_partition(lane, original)
         && lane.dispatch_overhead.as_ns() == original.dispatch_overhead.as_ns()
         && lane.launch_overhead.as_ns() == original.launch_overhead.as_ns()
         && lane.domain_switch.as_ns() == original.domain_switch.as_ns()

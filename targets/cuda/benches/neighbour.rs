@@ -6,15 +6,15 @@
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at whatever it did not expect")]
 
-use aegis_cuda::{Argument, Device, Graph, Partition, Region, Waiting};
+use aegis_cuda::{Argument, Device, Graph, Part, Region, Waiting};
 use cudarc::driver::result::launch_kernel;
 use cudarc::driver::{CudaContext, CudaStream, sys};
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const KERNELS: &[u8] = include_bytes!("../tests/kernels.ptx");
+const PTX: &str = concat!(include_str!("../tests/kernels.ptx"), "\0");
 /// About 0.1 ms on the lab GPU.
 const ITERATIONS: u64 = 5_500;
 /// What the neighbour submits is this much longer.
@@ -83,49 +83,68 @@ fn periodic(mut job: impl FnMut()) -> Vec<Duration> {
     times
 }
 
+/// The kernels of both.
+fn kernels() -> &'static CStr {
+    CStr::from_bytes_with_nul(PTX.as_bytes()).unwrap()
+}
+
+/// Ends the neighbour, also where the job fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn partitioned(device: &Arc<Device>, sizes: &[u32], graph: bool, waiting: Waiting) -> Vec<Duration> {
-    let partitions = Partition::divide(device, sizes).unwrap();
     let region = Region::take(device, 8).unwrap();
+    let mut parts = Part::divide(device, sizes).unwrap().into_iter();
+    let (own, neighbour) = (parts.next().unwrap(), parts.next());
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        if let Some(neighbour) = partitions.get(1) {
+        let ends = Over(&over);
+        if let Some(neighbour) = neighbour {
             let (over, out) = (&over, region.address(4, 4).unwrap());
             scope.spawn(move || {
-                let module = neighbour.load(KERNELS).unwrap();
+                let neighbour = neighbour.enter().unwrap();
+                let module = neighbour.load(kernels()).unwrap();
                 let work = module.kernel(c"work").unwrap();
-                let arguments = [Argument::U64(ITERATIONS * LONGER), Argument::Address(out)];
                 while !over.load(Ordering::Relaxed) {
                     for _ in 0..4 {
-                        // SAFETY: the kernel writes 4 bytes of the region, which nobody reads.
-                        unsafe { neighbour.launch(&work, [neighbour.sms() * 16, 1, 1], [128, 1, 1], &arguments) }
-                            .unwrap();
+                        let arguments = [Argument::U64(ITERATIONS * LONGER), Argument::Address(out)];
+                        // SAFETY: the kernel writes 4 bytes of the region, which lives longer and nobody reads.
+                        unsafe { work.launch([neighbour.sms() * 16, 1, 1], [128, 1, 1], arguments) }.unwrap();
                     }
                     neighbour.wait().unwrap();
                 }
             });
             std::thread::sleep(Duration::from_millis(200));
         }
-        let own = &partitions[0];
-        let module = own.load(KERNELS).unwrap();
+        let own = own.enter().unwrap();
+        let module = own.load(kernels()).unwrap();
         let work = module.kernel(c"work").unwrap();
-        let arguments = [Argument::U64(ITERATIONS), Argument::Address(region.address(0, 4).unwrap())];
-        // SAFETY: as above, its own 4 bytes.
-        let submit = || unsafe { own.launch(&work, [own.sms(), 1, 1], [128, 1, 1], &arguments) };
-        let captured = graph.then(|| Graph::capture(own, submit).unwrap().unwrap());
-        let mut completion = own.completion(waiting).unwrap();
+        let address = region.address(0, 4).unwrap();
+        let submit = || {
+            let arguments = [Argument::U64(ITERATIONS), Argument::Address(address)];
+            // SAFETY: as above, its own 4 bytes.
+            unsafe { work.launch([own.sms(), 1, 1], [128, 1, 1], arguments) }
+        };
+        let captured = graph.then(|| Graph::capture(&own, submit).unwrap());
+        let completion = own.completion(waiting).unwrap();
         let times = periodic(|| {
             match &captured {
                 // SAFETY: as above.
-                Some(graph) => unsafe { graph.launch() }.unwrap(),
+                Some(graph) => unsafe { own.launch(graph) }.unwrap(),
                 None => submit().unwrap(),
             }
-            completion.mark().unwrap();
+            own.mark(&completion).unwrap();
             match waiting {
                 Waiting::Polling => while !completion.is_done().unwrap() {},
                 Waiting::Blocking => completion.wait().unwrap(),
             }
         });
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         times
     })
 }
@@ -145,11 +164,10 @@ fn plain(priorities: Option<(i32, i32)>, blocks: u32, beside: bool) -> Vec<Durat
         use cudarc::driver::DevicePtr as _;
         buffer.device_ptr(&out).0
     };
-    let image: Vec<u8> = KERNELS.iter().copied().chain([0]).collect();
     let (mut module, mut work) = (std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: the context is current, and the image is PTX that ends with a zero.
+    // SAFETY: the context is current, and the text ends with a zero.
     unsafe {
-        sys::cuModuleLoadData(&raw mut module, image.as_ptr().cast()).result().unwrap();
+        sys::cuModuleLoadData(&raw mut module, kernels().as_ptr().cast()).result().unwrap();
         sys::cuModuleGetFunction(&raw mut work, module, c"work".as_ptr()).result().unwrap();
     }
     let (over, work) = (AtomicBool::new(false), Function(work));
@@ -157,6 +175,7 @@ fn plain(priorities: Option<(i32, i32)>, blocks: u32, beside: bool) -> Vec<Durat
         u32::try_from(context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).unwrap())
             .unwrap();
     std::thread::scope(|scope| {
+        let ends = Over(&over);
         if beside {
             let (over, neighbour, context) = (&over, &neighbour, &context);
             let work = &work;
@@ -177,7 +196,7 @@ fn plain(priorities: Option<(i32, i32)>, blocks: u32, beside: bool) -> Vec<Durat
             event.record(&critical).unwrap();
             while !event.is_complete() {}
         });
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         times
     })
 }

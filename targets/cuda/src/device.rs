@@ -5,10 +5,11 @@
 use crate::error::{CudaError, answer, checked};
 use cudarc::driver::CudaContext;
 use cudarc::driver::result::device::get_count;
-use cudarc::driver::sys::{self, CUdevResource, CUdevResourceType, CUdevice_attribute};
+use cudarc::driver::sys::{self, CUdevResource, CUdevResourceType, CUdevice_attribute, cudaError_enum as Code};
 use serde::Serialize;
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::ptr::null_mut;
 use std::sync::Arc;
 
 /// A version of CUDA.
@@ -36,6 +37,13 @@ impl fmt::Display for Version {
 
 /// The first version with green contexts, which are what partitions are made of.
 const PARTITIONS: Version = Version { major: 12, minor: 4 };
+
+/// What drivers with green contexts answer for devices without.
+const NO_PARTITIONS: [Code; 3] = [
+    Code::CUDA_ERROR_NOT_SUPPORTED,
+    Code::CUDA_ERROR_INVALID_RESOURCE_TYPE,
+    Code::CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION,
+];
 
 /// What a device's partitions consist of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -73,7 +81,7 @@ pub struct DeviceFacts {
     pub memory_clock_khz: u32,
 }
 
-/// A device, opened. It keeps the device's primary context, on which nothing of this crate runs.
+/// A device, opened. It keeps the device's primary context, on which no kernel of this crate runs.
 #[derive(Debug)]
 pub struct Device {
     ordinal: u16,
@@ -91,7 +99,16 @@ impl Device {
         if !unsafe { sys::is_culib_present() } {
             return Err(CudaError::NoDriver);
         }
-        checked("cuInit", cudarc::driver::result::init())?;
+        if let Err(error) = checked("cuInit", cudarc::driver::result::init()) {
+            // A driver without a device, and a library that stands for one where programs are linked.
+            return Err(if error.is(Code::CUDA_ERROR_NO_DEVICE) {
+                CudaError::NoSuchDevice { ordinal, count: 0 }
+            } else if error.is(Code::CUDA_ERROR_STUB_LIBRARY) {
+                CudaError::NoDriver
+            } else {
+                error
+            });
+        }
         let count = unsigned(checked("cuDeviceGetCount", get_count())?);
         if u32::from(ordinal) >= count {
             return Err(CudaError::NoSuchDevice { ordinal, count });
@@ -127,6 +144,11 @@ impl Device {
         &self.context
     }
 
+    /// Makes the context of all its SMs the calling thread's: for memory.
+    pub(crate) fn bind(&self) -> Result<(), CudaError> {
+        checked("cuCtxSetCurrent", self.context.bind_to_thread())
+    }
+
     /// The units that partitions consist of. Each call has the same ones.
     ///
     /// # Errors
@@ -143,16 +165,16 @@ fn units(context: &CudaContext, driver: Version) -> Result<Vec<CUdevResource>, C
     }
     // SAFETY: all zeros is a valid value of it.
     let empty = unsafe { MaybeUninit::<CUdevResource>::zeroed().assume_init() };
-    let (mut all, mut rest) = (empty, empty);
+    let mut all = empty;
     let kind = CUdevResourceType::CU_DEV_RESOURCE_TYPE_SM;
     // SAFETY: the device is open, and the driver fills what it is given room for.
     answer("cuDeviceGetDevResource", unsafe { sys::cuDeviceGetDevResource(context.cu_device(), &raw mut all, kind) })?;
     // No more than there are SMs; the driver says how many there are.
     let mut count = sms_of(&all);
     let mut units = vec![empty; usize::try_from(count).unwrap_or(0)];
-    // SAFETY: there is room for as many groups as are asked for, and for the rest; any size does.
+    // SAFETY: there is room for as many groups as are asked for, and the rest is not asked for; any size does.
     answer("cuDevSmResourceSplitByCount", unsafe {
-        sys::cuDevSmResourceSplitByCount(units.as_mut_ptr(), &raw mut count, &raw const all, &raw mut rest, 0, 1)
+        sys::cuDevSmResourceSplitByCount(units.as_mut_ptr(), &raw mut count, &raw const all, null_mut(), 0, 1)
     })?;
     units.truncate(usize::try_from(count).unwrap_or(0));
     Ok(units)
@@ -174,6 +196,8 @@ fn facts(context: &CudaContext) -> Result<DeviceFacts, CudaError> {
     let units = match units(context, driver) {
         Ok(units) => units.first().map(|unit| SmUnits { sms: sms_of(unit), count: unsigned_count(units.len()) }),
         Err(CudaError::DriverTooOld { .. }) => None,
+        // A device that has none: what cannot be divided can be used as a whole.
+        Err(error) if NO_PARTITIONS.iter().any(|answer| error.is(*answer)) => None,
         Err(error) => return Err(error),
     };
     use CUdevice_attribute as Attribute;

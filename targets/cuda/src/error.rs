@@ -43,6 +43,15 @@ pub enum CudaError {
         /// Of which each partition has a whole number.
         unit: u32,
     },
+    /// A graph was launched on another partition than the one it was captured on.
+    #[error("the graph was captured on another partition")]
+    OtherPartition,
+    /// A part is used by one thread at a time.
+    #[error("another thread uses this part of the device")]
+    Taken,
+    /// The system refused a thread, or it panicked.
+    #[error("a thread could not be started, or panicked")]
+    NoThread,
     /// Bytes of a region that it does not have.
     #[error("bytes {at} to {end} lie outside the region of {length} bytes")]
     Outside {
@@ -65,21 +74,56 @@ pub enum CudaError {
     },
 }
 
+/// After these answers the driver serves no call of this process any more: an error of the hardware, a kernel that went wrong, a driver or
+/// server that is gone.
+const FATAL: [Code; 17] = [
+    Code::CUDA_ERROR_DEINITIALIZED,
+    Code::CUDA_ERROR_ECC_UNCORRECTABLE,
+    Code::CUDA_ERROR_NVLINK_UNCORRECTABLE,
+    Code::CUDA_ERROR_CONTAINED,
+    Code::CUDA_ERROR_ILLEGAL_ADDRESS,
+    Code::CUDA_ERROR_LAUNCH_TIMEOUT,
+    Code::CUDA_ERROR_ASSERT,
+    Code::CUDA_ERROR_HARDWARE_STACK_ERROR,
+    Code::CUDA_ERROR_ILLEGAL_INSTRUCTION,
+    Code::CUDA_ERROR_MISALIGNED_ADDRESS,
+    Code::CUDA_ERROR_INVALID_ADDRESS_SPACE,
+    Code::CUDA_ERROR_INVALID_PC,
+    Code::CUDA_ERROR_LAUNCH_FAILED,
+    Code::CUDA_ERROR_TENSOR_MEMORY_LEAK,
+    Code::CUDA_ERROR_MPS_CLIENT_TERMINATED,
+    Code::CUDA_ERROR_EXTERNAL_DEVICE,
+    Code::CUDA_ERROR_UNKNOWN,
+];
+
 impl CudaError {
     /// What the caller can do. After a fatal one no call of this process to any device succeeds.
     #[must_use]
-    pub const fn class(&self) -> ErrorClass {
-        // An illegal address, an illegal instruction, a trap, a failed launch: they end CUDA for the whole process.
+    pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Call { code: 700 | 709 | 710 | 714 | 715 | 716 | 717 | 718 | 719 | 999, .. } => ErrorClass::Fatal,
+            Self::Call { code, .. } if FATAL.iter().any(|fatal| number(*fatal) == *code) => ErrorClass::Fatal,
             Self::NoDriver
             | Self::DriverTooOld { .. }
             | Self::NoSuchDevice { .. }
             | Self::Sms { .. }
+            | Self::OtherPartition
+            | Self::Taken
+            | Self::NoThread
             | Self::Outside { .. }
             | Self::Call { .. } => ErrorClass::Permanent,
         }
     }
+
+    /// Whether the driver gave this answer.
+    pub(crate) fn is(&self, answer: Code) -> bool {
+        matches!(self, Self::Call { code, .. } if *code == number(answer))
+    }
+}
+
+/// A call that succeeded, but with nothing to go on with.
+pub(crate) fn failed(call: &'static str, answer: Code) -> CudaError {
+    let error = DriverError(answer);
+    CudaError::Call { call, code: number(answer), name: name(error) }
 }
 
 /// The answer of one of the driver's functions.
@@ -89,7 +133,7 @@ pub(crate) fn answer(call: &'static str, result: CUresult) -> Result<(), CudaErr
 
 /// The answer of one of cudarc's functions, which call the driver's.
 pub(crate) fn checked<T>(call: &'static str, result: Result<T, DriverError>) -> Result<T, CudaError> {
-    result.map_err(|error| CudaError::Call { call, code: number(error.0), name: name(error) })
+    result.map_err(|error| failed(call, error.0))
 }
 
 fn name(error: DriverError) -> String {
@@ -111,9 +155,13 @@ mod tests {
 
     #[test]
     fn what_ends_cuda_for_the_process_is_fatal_and_nothing_else() {
-        let call = |code| CudaError::Call { call: "cuLaunchKernel", code, name: "CUDA_ERROR".to_owned() };
-        assert_eq!(call(700).class(), ErrorClass::Fatal);
-        assert_eq!(call(2).class(), ErrorClass::Permanent, "out of memory");
+        // The driver's numbers, as its documentation has them.
+        let fatal = [4, 214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 721, 810, 911, 999];
+        for code in 1..1_000 {
+            let class = CudaError::Call { call: "cuLaunchKernel", code, name: "CUDA_ERROR".to_owned() }.class();
+            let expected = if fatal.contains(&code) { ErrorClass::Fatal } else { ErrorClass::Permanent };
+            assert_eq!(class, expected, "{code}");
+        }
         assert_eq!(CudaError::NoDriver.class(), ErrorClass::Permanent);
     }
 

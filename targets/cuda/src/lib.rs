@@ -1,25 +1,28 @@
 //! A CUDA device as AegisRT uses it: cudarc's driver interface with what it lacks, owned and checked.
 //!
 //! ```text
-//!  Device ─▶ Partition (some of its SMs, one stream) ─▶ Module ─▶ Kernel ─┐
-//!     │          ├─▶ launch ◀─────────────────────────────────────────────┘
-//!     │          ├─▶ Graph: launches that were captured once
-//!     │          └─▶ Completion: polled, or waited for
-//!     └────▶ Region: memory that is taken once, and that another process can map
+//!  Device ─▶ Part (some of its SMs, one stream) ─▶ a thread enters it: Partition ─▶ Module ─▶ Kernel ─▶ launch
+//!     │                                               ├─▶ Graph: launches that were captured once
+//!     │                                               └─▶ Completion: polled, or waited for, by any thread
+//!     ├────▶ Region: memory that is taken once, and that can be exported
+//!     └────▶ Pinned: memory of the CPU that the device copies from and to
 //! ```
 //!
-//! Nothing of CUDA is needed to build it: the driver's library is loaded when a device is opened, and where there is none that is
-//! an error. No raw handle leaves. After [`Partition`]s are made, nothing of this crate runs on the primary context, which uses
-//! all SMs.
+//! Nothing of CUDA is needed to build it: the driver's library is loaded when a device is opened, and where there is none that is an
+//! error. No raw handle leaves. No kernel of this crate runs on the primary context, which uses all SMs.
 
 mod device;
 mod error;
 mod graph;
+mod neighbour;
 mod partition;
+mod pinned;
 mod region;
 
 pub use device::{Device, DeviceFacts, SmUnits, Version};
 pub use error::CudaError;
 pub use graph::Graph;
-pub use partition::{Argument, Completion, Kernel, Module, Partition, Waiting};
+pub use neighbour::Neighbour;
+pub use partition::{Argument, Completion, Kernel, Module, Part, Partition, Waiting};
+pub use pinned::Pinned;
 pub use region::Region;

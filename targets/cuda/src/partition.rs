@@ -1,17 +1,20 @@
-//! A part of a device's SMs with its stream: what runs there runs nowhere else, and nothing of another part runs there.
+//! A part of a device's SMs with its stream: kernels of it run on its SMs, and of parts that were made together no two share one.
 //!
 //! ```text
 //!  all SMs ─▶ units, as small as the device has them ─▶ some of them: green context ─▶ context ─▶ stream
 //! ```
 //!
-//! Parts share the device's memory, its bandwidth and its second-level cache.
+//! Parts share the device's memory, its bandwidth and its second-level cache, and queues by which work reaches the device: NVIDIA does not
+//! promise that work of two parts runs at once. Kernels that launch kernels, and a share of threads under MPS, can use other SMs.
 // Green contexts, modules and launches, which cudarc's safe interface does not have.
 #![allow(unsafe_code)]
 
 use crate::device::{Device, sms_of};
 use crate::error::{CudaError, answer, checked};
 use cudarc::driver::result::launch_kernel;
-use cudarc::driver::sys::{self, CUdevResource, CUevent_flags, CUfunction, CUgreenCtx, CUmodule};
+use cudarc::driver::sys::{
+    self, CUdevResource, CUevent_flags, CUfunction, CUgreenCtx, CUgreenCtxCreate_flags, CUmodule,
+};
 use cudarc::driver::{CudaContext, CudaStream};
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
@@ -19,25 +22,40 @@ use std::mem::ManuallyDrop;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
-/// Some of a device's SMs, with one stream.
+/// Some of a device's SMs, with one stream, that no thread uses now.
 #[derive(Debug)]
-pub struct Partition {
+pub struct Part {
+    own: Arc<Own>,
+}
+
+/// What a part consists of. What was made for it keeps it.
+#[derive(Debug)]
+pub(crate) struct Own {
     /// Destroyed by hand, before the context that it belongs to.
     stream: ManuallyDrop<Arc<CudaStream>>,
-    /// Never dropped: cudarc would destroy a context that the green one owns.
+    /// Never dropped where there is a green one: cudarc would destroy a context that the green one owns.
     context: ManuallyDrop<Arc<CudaContext>>,
-    green: CUgreenCtx,
+    /// `None` where the part is the whole device.
+    green: Option<Green>,
     sms: u32,
     device: Arc<Device>,
 }
 
-// SAFETY: the driver's objects may be used from any thread; cudarc binds the context to the calling one before it uses a stream, and
-// so does this module before each call.
-unsafe impl Send for Partition {}
-// SAFETY: as above; calls that take `&self` only submit work to the stream, which the driver orders.
-unsafe impl Sync for Partition {}
+// SAFETY: the driver's objects may be used from any thread, a green context from one at a time: a thread has it as its current one only
+// in `Part::of` and `Drop`, which nobody else knows, and between `Part::enter` and `Partition::leave`, of which there is one at a time.
+unsafe impl Send for Own {}
+// SAFETY: as above; what is done by `&Own` needs a `Partition`, of which there is one.
+unsafe impl Sync for Own {}
 
-impl Partition {
+/// A part that the thread which entered it uses: the driver lets a green context be used by one thread at a time.
+#[derive(Debug)]
+pub struct Partition {
+    part: Part,
+    /// Neither sent to another thread nor shared with one.
+    own: PhantomData<*const ()>,
+}
+
+impl Part {
     /// Divides a device: one partition of each of these sizes, in this order, each a multiple of the device's unit. What is left is
     /// nobody's. Two divisions of one device share SMs.
     ///
@@ -65,6 +83,21 @@ impl Partition {
         Ok(partitions)
     }
 
+    /// A part that is the whole device, with a stream of its own: for devices and drivers that make no partitions. Nothing keeps the work
+    /// of two such parts apart.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn undivided(device: &Arc<Device>) -> Result<Self, CudaError> {
+        device.bind()?;
+        let current = Current;
+        let context = ManuallyDrop::new(Arc::clone(device.context()));
+        let stream = ManuallyDrop::new(checked("cuStreamCreate", context.new_stream())?);
+        drop(current);
+        let own = Own { stream, context, green: None, sms: device.facts().sms, device: Arc::clone(device) };
+        Ok(Self { own: Arc::new(own) })
+    }
+
     fn of(device: &Arc<Device>, units: &[CUdevResource], sms: u32) -> Result<Self, CudaError> {
         let cu_device = device.context().cu_device();
         let (mut desc, mut green, mut context) = (null_mut(), null_mut(), null_mut());
@@ -74,81 +107,109 @@ impl Partition {
         let result = unsafe { sys::cuDevResourceGenerateDesc(&raw mut desc, own.as_mut_ptr(), count) };
         answer("cuDevResourceGenerateDesc", result)?;
         // Required by the driver; its default stream is not used.
-        const FLAGS: u32 = 1;
+        #[allow(clippy::as_conversions)]
+        let flags = CUgreenCtxCreate_flags::CU_GREEN_CTX_DEFAULT_STREAM as u32;
         // SAFETY: the description was made for this device just now.
-        answer("cuGreenCtxCreate", unsafe { sys::cuGreenCtxCreate(&raw mut green, desc, cu_device, FLAGS) })?;
+        answer("cuGreenCtxCreate", unsafe { sys::cuGreenCtxCreate(&raw mut green, desc, cu_device, flags) })?;
         // Destroyed where anything below fails.
         let green = Green(green);
         // SAFETY: the green context is alive.
         answer("cuCtxFromGreenCtx", unsafe { sys::cuCtxFromGreenCtx(&raw mut context, green.0) })?;
-        // SAFETY: the context is alive as long as the green one. cudarc would destroy it when the wrapper is dropped, which it never is.
+        // So that cudarc does not have to: where it failed to, it would destroy the context.
+        // SAFETY: the context is alive as long as the green one.
+        answer("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(context) })?;
+        let current = Current;
+        // SAFETY: as above. cudarc would destroy the context when the wrapper is dropped, which it never is.
         let wrapped = unsafe { CudaContext::from_raw_context(usize::from(device.ordinal()), cu_device, context) };
-        let context = ManuallyDrop::new(checked("cuCtxSetCurrent", wrapped)?);
+        let context = ManuallyDrop::new(checked("cuDeviceGetAttribute", wrapped)?);
         // SAFETY: nothing of cudarc's own memory is used here, which is what its events keep in order.
         unsafe { context.disable_event_tracking() };
         let stream = ManuallyDrop::new(checked("cuStreamCreate", context.new_stream())?);
-        Ok(Self { stream, context, green: green.keep(), sms, device: Arc::clone(device) })
+        drop(current);
+        let own = Own { stream, context, green: Some(green), sms, device: Arc::clone(device) };
+        Ok(Self { own: Arc::new(own) })
     }
 
     /// How many SMs it has.
     #[must_use]
-    pub const fn sms(&self) -> u32 {
-        self.sms
+    pub fn sms(&self) -> u32 {
+        self.own.sms
+    }
+
+    /// The stream's handle, for a library that submits to it. What it is used for is work of this part.
+    ///
+    /// # Safety
+    /// Not used after the last of this part and of what was made for it is dropped, and only by the thread that has entered it, or while
+    /// none has.
+    #[must_use]
+    pub unsafe fn stream_for_library(&self) -> *mut c_void {
+        self.own.stream.cu_stream().cast()
+    }
+
+    /// From now on the calling thread uses it.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn enter(self) -> Result<Partition, CudaError> {
+        let partition = Partition { part: self, own: PhantomData };
+        partition.bind()?;
+        Ok(partition)
+    }
+}
+
+/// Leaves the calling thread without a context.
+struct Current;
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        // SAFETY: no context is a valid one to have.
+        let _ = unsafe { sys::cuCtxSetCurrent(null_mut()) };
+    }
+}
+
+impl Partition {
+    /// How many SMs it has.
+    #[must_use]
+    pub fn sms(&self) -> u32 {
+        self.part.own.sms
+    }
+
+    /// From now on no thread uses it; what was submitted goes on.
+    #[must_use]
+    pub fn leave(self) -> Part {
+        let own = Arc::clone(&self.part.own);
+        // Not dropped, which would wait; the part's own count goes with it.
+        let kept = ManuallyDrop::new(self);
+        drop(Current);
+        // SAFETY: read once, and what it was read from is never used again.
+        drop(unsafe { std::ptr::read(&raw const kept.part) });
+        Part { own }
     }
 
     /// The device that it is a part of.
     #[must_use]
-    pub const fn device(&self) -> &Arc<Device> {
-        &self.device
+    pub fn device(&self) -> &Arc<Device> {
+        &self.part.own.device
     }
 
-    /// Loads a module, PTX as text or a cubin, for kernels that run here.
+    /// Loads a module, given as PTX, for kernels that run here.
     ///
     /// # Errors
-    /// What the driver says: of PTX that is none, or for a newer device.
-    pub fn load(&self, image: &[u8]) -> Result<Module<'_>, CudaError> {
+    /// What the driver says: of text that is no PTX, or PTX for a newer device.
+    pub fn load(&self, ptx: &CStr) -> Result<Module<'_>, CudaError> {
         self.bind()?;
-        // Text must end with a zero; a cubin has its length in its header.
-        let image: Vec<u8> = image.iter().copied().chain([0]).collect();
         let mut module = null_mut();
-        // SAFETY: the context is current, and the image lives until the call returns, which copies it.
-        let result = unsafe { sys::cuModuleLoadData(&raw mut module, image.as_ptr().cast()) };
+        // SAFETY: the context is current, and the text ends with a zero and lives until the call returns, which copies it.
+        let result = unsafe { sys::cuModuleLoadData(&raw mut module, ptx.as_ptr().cast()) };
         answer("cuModuleLoadData", result)?;
         Ok(Module { module, partition: self })
-    }
-
-    /// Submits a kernel to the stream; `grid` blocks of `block` threads. Does not wait.
-    ///
-    /// # Errors
-    /// What the driver says, also of earlier work.
-    ///
-    /// # Safety
-    /// The kernel has these parameters, and reads and writes no memory that anybody else uses until it has completed.
-    pub unsafe fn launch(
-        &self,
-        kernel: &Kernel<'_>,
-        grid: [u32; 3],
-        block: [u32; 3],
-        arguments: &[Argument],
-    ) -> Result<(), CudaError> {
-        self.bind()?;
-        let mut words: Vec<u64> = arguments.iter().map(|argument| argument.word()).collect();
-        let mut pointers: Vec<*mut c_void> = words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
-        let ([x, y, z], [columns, rows, layers]) = (grid, block);
-        // SAFETY: the context is current and the kernel alive. Each parameter is read from its word, which is at least as long as the
-        // parameter; the rest is the caller's.
-        let result = unsafe {
-            let stream = self.stream.cu_stream();
-            launch_kernel(kernel.function, (x, y, z), (columns, rows, layers), 0, stream, &mut pointers)
-        };
-        checked("cuLaunchKernel", result)
     }
 
     /// A completion of work of this stream, which is none yet.
     ///
     /// # Errors
     /// What the driver says.
-    pub fn completion(&self, waiting: Waiting) -> Result<Completion<'_>, CudaError> {
+    pub fn completion(&self, waiting: Waiting) -> Result<Completion, CudaError> {
         let blocking = match waiting {
             Waiting::Polling => 0,
             // The enumeration has the driver's own numbers.
@@ -161,7 +222,47 @@ impl Partition {
         self.bind()?;
         // SAFETY: the context is current, and the flags are the driver's.
         answer("cuEventCreate", unsafe { sys::cuEventCreate(&raw mut event, flags) })?;
-        Ok(Completion { event, partition: self })
+        Ok(Completion { event, _own: Arc::clone(&self.part.own) })
+    }
+
+    /// From now on it is the completion of what has been submitted so far.
+    ///
+    /// # Errors
+    /// What the driver says, where it was made for another partition, too.
+    pub fn mark(&self, completion: &Completion) -> Result<(), CudaError> {
+        self.bind()?;
+        // SAFETY: event and stream are alive, and the driver refuses what it cannot record.
+        answer("cuEventRecord", unsafe { sys::cuEventRecord(completion.event, self.stream().cu_stream()) })
+    }
+
+    /// Submits a copy from the CPU's memory to a region of the same device. Does not wait.
+    ///
+    /// # Errors
+    /// What the driver says.
+    ///
+    /// # Safety
+    /// Until it has completed so many bytes from `from` on can be read, and nobody writes them; and nobody uses the region's. Of a copy
+    /// that is captured all that holds for each launch of the graph. From memory that is not [pinned](crate::Pinned) the driver copies
+    /// before it returns, which cannot be captured.
+    pub unsafe fn upload(&self, to: u64, from: *const u8, bytes: usize) -> Result<(), CudaError> {
+        self.bind()?;
+        let stream = self.stream().cu_stream();
+        // SAFETY: the caller's.
+        answer("cuMemcpyHtoDAsync", unsafe { sys::cuMemcpyHtoDAsync_v2(to, from.cast(), bytes, stream) })
+    }
+
+    /// Likewise from the device to the CPU's memory.
+    ///
+    /// # Errors
+    /// As for [`Partition::upload`].
+    ///
+    /// # Safety
+    /// Likewise: nobody uses the bytes from `to` on, and nobody writes the region's.
+    pub unsafe fn download(&self, to: *mut u8, from: u64, bytes: usize) -> Result<(), CudaError> {
+        self.bind()?;
+        let stream = self.stream().cu_stream();
+        // SAFETY: the caller's.
+        answer("cuMemcpyDtoHAsync", unsafe { sys::cuMemcpyDtoHAsync_v2(to.cast(), from, bytes, stream) })
     }
 
     /// Waits until all that was submitted is done.
@@ -169,16 +270,25 @@ impl Partition {
     /// # Errors
     /// What the driver says, also of that work.
     pub fn wait(&self) -> Result<(), CudaError> {
-        checked("cuStreamSynchronize", self.stream.synchronize())
+        self.bind()?;
+        // SAFETY: the stream is alive, and its context current.
+        answer("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(self.stream().cu_stream()) })
     }
 
-    /// Makes its context the calling thread's.
+    /// Makes its context the calling thread's, where a library has set another one meanwhile.
     pub(crate) fn bind(&self) -> Result<(), CudaError> {
-        checked("cuCtxSetCurrent", self.context.bind_to_thread())
+        // Not by cudarc, which tells of an older error instead.
+        // SAFETY: the context is alive.
+        answer("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(self.part.own.context.cu_ctx()) })
     }
 
     pub(crate) fn stream(&self) -> &Arc<CudaStream> {
-        &self.stream
+        &self.part.own.stream
+    }
+
+    /// What graphs and completions of it keep.
+    pub(crate) fn own(&self) -> &Arc<Own> {
+        &self.part.own
     }
 }
 
@@ -186,21 +296,31 @@ impl Drop for Partition {
     fn drop(&mut self) {
         // What still runs uses the stream. An error is one of that work, and nobody is left to be told.
         let _ = self.wait();
-        // SAFETY: neither is used again; the stream is destroyed while its context is alive, and the wrapper of the context is not
-        // dropped.
+        drop(Current);
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // SAFETY: the context is alive, and no thread has entered it.
+        let _ = unsafe { sys::cuCtxSetCurrent(self.context.cu_ctx()) };
+        let current = Current;
+        // What still runs uses the stream.
+        // SAFETY: the stream is alive, and its context current.
+        let _ = unsafe { sys::cuStreamSynchronize(self.stream.cu_stream()) };
+        // SAFETY: it is not used again, and destroyed while its context is alive; the wrapper of the context is not dropped.
         unsafe { ManuallyDrop::drop(&mut self.stream) };
-        drop(Green(self.green));
+        drop(current);
+        if self.green.take().is_none() {
+            // SAFETY: not used again; the device keeps its own.
+            unsafe { ManuallyDrop::drop(&mut self.context) };
+        }
     }
 }
 
-/// Destroys a green context, unless it is kept.
+/// A green context, destroyed with this.
+#[derive(Debug)]
 struct Green(CUgreenCtx);
-
-impl Green {
-    fn keep(self) -> CUgreenCtx {
-        ManuallyDrop::new(self).0
-    }
-}
 
 impl Drop for Green {
     fn drop(&mut self) {
@@ -250,24 +370,53 @@ impl Module<'_> {
         // SAFETY: the module is alive, and the name is a C string.
         let result = unsafe { sys::cuModuleGetFunction(&raw mut function, self.module, name.as_ptr()) };
         answer("cuModuleGetFunction", result)?;
-        Ok(Kernel { function, module: PhantomData })
+        Ok(Kernel { function, partition: self.partition })
     }
 }
 
 impl Drop for Module<'_> {
     fn drop(&mut self) {
-        // A kernel of it may still run.
+        // A kernel of it may still run. The context is current afterwards, or the driver has failed.
         let _ = self.partition.wait();
-        // SAFETY: the context is current after the wait, and the module is unloaded once.
+        // SAFETY: the module is of the partition, and unloaded once.
         let _ = unsafe { sys::cuModuleUnload(self.module) };
     }
 }
 
-/// A kernel of a module.
+/// A kernel of a module, to run where the module was loaded.
 #[derive(Debug)]
 pub struct Kernel<'a> {
     function: CUfunction,
-    module: PhantomData<&'a Module<'a>>,
+    partition: &'a Partition,
+}
+
+impl Kernel<'_> {
+    /// Submits it to the partition's stream; `grid` blocks of `block` threads. Does not wait.
+    ///
+    /// # Errors
+    /// What the driver says, also of earlier work.
+    ///
+    /// # Safety
+    /// The kernel has these parameters. Until it has completed its module and the regions that it uses live, and it reads and writes no
+    /// memory that anybody else uses. Of a launch that is captured all that holds for each launch of the graph.
+    pub unsafe fn launch<const COUNT: usize>(
+        &self,
+        grid: [u32; 3],
+        block: [u32; 3],
+        arguments: [Argument; COUNT],
+    ) -> Result<(), CudaError> {
+        self.partition.bind()?;
+        let mut words = arguments.map(Argument::word);
+        let mut pointers = words.each_mut().map(|word| std::ptr::from_mut(word).cast::<c_void>());
+        let ([x, y, z], [columns, rows, layers]) = (grid, block);
+        // SAFETY: the context is current and the kernel of it. Each parameter is read from its word, which is at least as long as the
+        // parameter; the rest is the caller's.
+        let result = unsafe {
+            let stream = self.partition.stream().cu_stream();
+            launch_kernel(self.function, (x, y, z), (columns, rows, layers), 0, stream, &mut pointers)
+        };
+        checked("cuLaunchKernel", result)
+    }
 }
 
 /// How a thread waits for a completion.
@@ -279,28 +428,21 @@ pub enum Waiting {
     Blocking,
 }
 
-/// The end of what was submitted to a partition's stream until it was marked.
+/// The end of what was submitted to a partition's stream until it was [marked](Partition::mark). Any thread can ask.
 #[derive(Debug)]
-pub struct Completion<'a> {
+pub struct Completion {
     event: sys::CUevent,
-    partition: &'a Partition,
+    /// Whose context it is of.
+    _own: Arc<Own>,
 }
 
-// SAFETY: an event may be used from any thread.
-unsafe impl Send for Completion<'_> {}
+// SAFETY: asking and waiting by an event's handle needs no context, and the driver lets any thread do so.
+unsafe impl Send for Completion {}
+// SAFETY: as above.
+unsafe impl Sync for Completion {}
 
-impl Completion<'_> {
-    /// From now on it is the completion of what has been submitted so far.
-    ///
-    /// # Errors
-    /// What the driver says.
-    pub fn mark(&mut self) -> Result<(), CudaError> {
-        self.partition.bind()?;
-        // SAFETY: event and stream are alive and of one context.
-        answer("cuEventRecord", unsafe { sys::cuEventRecord(self.event, self.partition.stream.cu_stream()) })
-    }
-
-    /// Whether it is done. Does not wait.
+impl Completion {
+    /// Whether it is done; before it is marked, too. Does not wait.
     ///
     /// # Errors
     /// What the driver says, also of the work.
@@ -322,9 +464,9 @@ impl Completion<'_> {
     }
 }
 
-impl Drop for Completion<'_> {
+impl Drop for Completion {
     fn drop(&mut self) {
-        // SAFETY: destroyed once; the driver waits for what it still marks.
+        // SAFETY: destroyed once; what it still marks goes on without it.
         let _ = unsafe { sys::cuEventDestroy_v2(self.event) };
     }
 }

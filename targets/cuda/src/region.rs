@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use crate::device::Device;
-use crate::error::{CudaError, answer, checked};
+use crate::error::{CudaError, answer};
 use cudarc::driver::sys::{
     self, CUdeviceptr, CUmemAccess_flags, CUmemAccessDesc, CUmemAllocationGranularity_flags, CUmemAllocationHandleType,
     CUmemAllocationProp, CUmemAllocationType, CUmemGenericAllocationHandle, CUmemLocation, CUmemLocationType,
@@ -15,9 +15,10 @@ use cudarc::driver::sys::{
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::ptr::null_mut;
 use std::sync::Arc;
 
-/// One piece of a device's memory, mapped at fixed addresses as long as it lives.
+/// One piece of a device's memory, mapped at fixed addresses as long as it lives. Dropping it waits for all that runs on the device.
 #[derive(Debug)]
 pub struct Region {
     device: Arc<Device>,
@@ -35,7 +36,7 @@ impl Region {
     /// # Errors
     /// What the driver says: the device has not that much memory.
     pub fn take(device: &Arc<Device>, bytes: u64) -> Result<Self, CudaError> {
-        bind(device)?;
+        device.bind()?;
         let (properties, mapped) = (properties(device), whole(device, bytes)?);
         let mut memory = 0;
         // SAFETY: the properties are complete; the driver refuses a length that it does not have.
@@ -48,7 +49,7 @@ impl Region {
     /// # Errors
     /// What the driver says: the descriptor is of no memory of this device, or of less.
     pub fn import(device: &Arc<Device>, exported: BorrowedFd<'_>, bytes: u64) -> Result<Self, CudaError> {
-        bind(device)?;
+        device.bind()?;
         let mapped = whole(device, bytes)?;
         let mut memory = 0;
         // The driver takes the descriptor's number in place of a pointer.
@@ -130,9 +131,12 @@ impl Region {
     /// Nobody reads or writes these bytes meanwhile.
     pub unsafe fn write(&self, at: u64, bytes: &[u8]) -> Result<(), CudaError> {
         let address = self.address(at, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
-        bind(&self.device)?;
+        self.device.bind()?;
         // SAFETY: the range is mapped, checked above, and the caller excludes every other access.
-        answer("cuMemcpyHtoD", unsafe { sys::cuMemcpyHtoD_v2(address, bytes.as_ptr().cast(), bytes.len()) })
+        answer("cuMemcpyHtoD", unsafe { sys::cuMemcpyHtoD_v2(address, bytes.as_ptr().cast(), bytes.len()) })?;
+        // The copy may return once the bytes are staged. It is work of the context's default stream.
+        // SAFETY: the context is current.
+        answer("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(null_mut()) })
     }
 
     /// Copies bytes from the device, and waits; likewise.
@@ -144,7 +148,7 @@ impl Region {
     /// Nobody writes these bytes meanwhile.
     pub unsafe fn read(&self, at: u64, bytes: &mut [u8]) -> Result<(), CudaError> {
         let address = self.address(at, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
-        bind(&self.device)?;
+        self.device.bind()?;
         // SAFETY: as in `write`.
         answer("cuMemcpyDtoH", unsafe { sys::cuMemcpyDtoH_v2(bytes.as_mut_ptr().cast(), address, bytes.len()) })
     }
@@ -152,6 +156,11 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        // Whatever runs on the device may use it, in partitions, too: this waits for all of them. An error is one of that work.
+        if self.device.bind().is_ok() {
+            // SAFETY: the context is current.
+            let _ = unsafe { sys::cuCtxSynchronize() };
+        }
         // SAFETY: made by `map`, and undone once; a region that failed to be mapped is only refused by the first call.
         unsafe {
             let _ = sys::cuMemUnmap(self.base, self.mapped);
@@ -159,10 +168,6 @@ impl Drop for Region {
             let _ = sys::cuMemRelease(self.memory);
         }
     }
-}
-
-fn bind(device: &Device) -> Result<(), CudaError> {
-    checked("cuCtxSetCurrent", device.context().bind_to_thread())
 }
 
 /// So many bytes, at least one, in whole units of the device; the greatest number where that is too many.

@@ -3,12 +3,23 @@
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
-use aegis_cuda::{Argument, CudaError, Device, Graph, Partition, Region, SmUnits, Waiting};
+use aegis_cuda::{Argument, CudaError, Device, Graph, Neighbour, Part, Partition, Pinned, Region, SmUnits, Waiting};
 use std::collections::BTreeSet;
+use std::ffi::CStr;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-const KERNELS: &[u8] = include_bytes!("kernels.ptx");
+const PTX: &str = concat!(include_str!("kernels.ptx"), "\0");
+
+fn kernels() -> &'static CStr {
+    CStr::from_bytes_with_nul(PTX.as_bytes()).unwrap()
+}
+
+/// What one test takes of the device another one would see.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The first device, or `None` with a printed reason.
 fn device() -> Option<Arc<Device>> {
@@ -32,17 +43,30 @@ fn divisible() -> Option<(Arc<Device>, SmUnits)> {
     units.map(|units| (device, units))
 }
 
+/// A partition of one unit.
+fn one(device: &Arc<Device>, units: SmUnits) -> Partition {
+    Part::divide(device, &[units.sms]).unwrap().pop().unwrap().enter().unwrap()
+}
+
+/// What lies in a region from a place on.
+fn words<const COUNT: usize>(region: &Region) -> [u32; COUNT] {
+    let mut bytes = vec![0; 4 * COUNT];
+    // SAFETY: whoever asks has waited for all that writes it.
+    unsafe { region.read(0, &mut bytes) }.unwrap();
+    let words: Vec<u32> = bytes.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
+    words.try_into().unwrap()
+}
+
 /// Notes on which SMs the blocks of a kernel of this partition run.
 fn sms(partition: &Partition, region: &Region, blocks: u32) -> BTreeSet<u32> {
-    let module = partition.load(KERNELS).unwrap();
+    let module = partition.load(kernels()).unwrap();
     let note = module.kernel(c"note").unwrap();
     let bytes = usize::try_from(blocks * 4).unwrap();
     let out = region.address(0, u64::from(blocks * 4)).unwrap();
     // SAFETY: nobody else uses the region, and the kernel writes a word for each block.
     unsafe {
         region.write(0, &vec![0xff; bytes]).unwrap();
-        let arguments = [Argument::Address(out), Argument::U64(20_000)];
-        partition.launch(&note, [blocks, 1, 1], [32, 1, 1], &arguments).unwrap();
+        note.launch([blocks, 1, 1], [32, 1, 1], [Argument::Address(out), Argument::U64(20_000)]).unwrap();
     }
     partition.wait().unwrap();
     let mut noted = vec![0; bytes];
@@ -55,7 +79,7 @@ fn sms(partition: &Partition, region: &Region, blocks: u32) -> BTreeSet<u32> {
 fn a_machine_without_a_driver_or_such_a_device_is_told_so() {
     match Device::open(u16::MAX) {
         Err(CudaError::NoDriver) => println!("skipped in part: there is no driver"),
-        Err(CudaError::NoSuchDevice { ordinal, count }) => assert!(ordinal == u16::MAX && count > 0),
+        Err(CudaError::NoSuchDevice { ordinal, count }) => assert!(ordinal == u16::MAX && count < 1_000),
         other => panic!("{other:?}"),
     }
 }
@@ -74,76 +98,183 @@ fn a_device_tells_of_itself() {
 
 #[test]
 fn a_kernel_runs_on_the_sms_of_its_partition_alone() {
+    let _alone = alone();
     let Some((device, units)) = divisible() else { return };
     let sizes = [units.sms, 3 * units.sms, units.sms];
-    let partitions = Partition::divide(&device, &sizes).unwrap();
+    let parts = Part::divide(&device, &sizes).unwrap();
     let region = Region::take(&device, 1 << 20).unwrap();
     let mut seen = BTreeSet::new();
-    for (partition, size) in partitions.iter().zip(sizes) {
-        let own = sms(partition, &region, 64 * device.facts().sms);
+    for (part, size) in parts.into_iter().zip(sizes) {
+        assert_eq!(part.sms(), size);
+        let partition = part.enter().unwrap();
+        let own = sms(&partition, &region, 64 * device.facts().sms);
         println!("{size} SMs: {own:?}");
         assert_eq!(own.len(), usize::try_from(size).unwrap(), "as many as it has, and no other: {own:?}");
         assert!(own.iter().all(|sm| *sm < device.facts().sms && seen.insert(*sm)), "{own:?} beside {seen:?}");
-        assert_eq!(partition.sms(), size);
+        assert_eq!((partition.sms(), partition.device().ordinal()), (size, 0));
     }
 }
 
 #[test]
 fn what_a_device_cannot_be_divided_into_is_refused_with_what_it_can() {
+    let _alone = alone();
     let Some((device, units)) = divisible() else { return };
     let (unit, left) = (units.sms, units.sms * units.count);
-    let refused = |sizes: &[u32]| Partition::divide(&device, sizes).unwrap_err();
+    let refused = |sizes: &[u32]| Part::divide(&device, sizes).unwrap_err();
     for wanted in [0, unit - 1, unit + 1, left + unit] {
         assert_eq!(refused(&[wanted]), CudaError::Sms { wanted, left, unit });
     }
     let twice = CudaError::Sms { wanted: left, left: left - unit, unit };
     assert_eq!(refused(&[unit, left]), twice);
-    assert_eq!(Partition::divide(&device, &[left]).unwrap()[0].sms(), left);
-    assert_eq!(Partition::divide(&device, &[]).unwrap().len(), 0);
+    assert_eq!(Part::divide(&device, &[left]).unwrap()[0].sms(), left);
+    assert_eq!(Part::divide(&device, &[]).unwrap().len(), 0);
 }
 
 #[test]
-fn a_completion_is_that_of_what_was_submitted_before_it_and_a_graph_runs_all_that_was_captured() {
+fn a_completion_is_that_of_what_was_submitted_before_it_whoever_asks() {
+    let _alone = alone();
     let Some((device, units)) = divisible() else { return };
-    let partitions = Partition::divide(&device, &[units.sms]).unwrap();
-    let [partition] = &partitions[..] else { panic!("one") };
-    let region = Region::take(&device, 4).unwrap();
-    let module = partition.load(KERNELS).unwrap();
+    let partition = one(&device, units);
+    let region = Region::take(&device, 8).unwrap();
+    let module = partition.load(kernels()).unwrap();
     let work = module.kernel(c"work").unwrap();
-    let out = region.address(0, 4).unwrap();
-    // SAFETY: nobody else uses the region; the kernel writes 4 bytes.
-    let submit = |iterations| unsafe {
-        partition.launch(&work, [1, 1, 1], [1, 1, 1], &[Argument::U64(iterations), Argument::Address(out)])
+    let submit = |iterations, at| {
+        let arguments = [Argument::U64(iterations), Argument::Address(region.address(at, 4).unwrap())];
+        // SAFETY: nobody else uses the region; the kernel writes 4 bytes of it.
+        unsafe { work.launch([1, 1, 1], [1, 1, 1], arguments) }.unwrap();
     };
     for waiting in [Waiting::Polling, Waiting::Blocking] {
-        let mut completion = partition.completion(waiting).unwrap();
-        submit(20_000_000).unwrap();
-        completion.mark().unwrap();
-        assert!(!completion.is_done().unwrap(), "it takes some milliseconds");
-        completion.wait().unwrap();
-        assert!(completion.is_done().unwrap());
+        let (first, second) = (partition.completion(waiting).unwrap(), partition.completion(waiting).unwrap());
+        submit(5_000_000, 0);
+        partition.mark(&first).unwrap();
+        submit(100_000_000, 4);
+        partition.mark(&second).unwrap();
+        assert!(!first.is_done().unwrap(), "it takes some milliseconds");
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| match waiting {
+                Waiting::Polling => while !first.is_done().unwrap() {},
+                Waiting::Blocking => first.wait().unwrap(),
+            });
+            asked.join().unwrap();
+        });
+        assert!(!second.is_done().unwrap(), "what follows takes twenty times as long");
+        second.wait().unwrap();
+        assert!(first.is_done().unwrap() && second.is_done().unwrap());
     }
-    let graph = Graph::capture(partition, || (0..3).try_for_each(|_| submit(5_000_000))).unwrap().unwrap();
-    let mut completion = partition.completion(Waiting::Polling).unwrap();
-    // SAFETY: as above.
-    unsafe { region.write(0, &[0; 4]).unwrap() };
-    // SAFETY: as above.
-    unsafe { graph.launch().unwrap() };
-    completion.mark().unwrap();
-    while !completion.is_done().unwrap() {}
-    let mut written = [0; 4];
-    // SAFETY: all has completed.
-    unsafe { region.read(0, &mut written) }.unwrap();
-    assert_ne!(written, [0; 4], "what was captured ran");
-    assert!(Graph::capture(partition, || Ok(())).unwrap().is_none_or(|_| true), "nothing was submitted");
-    let failed = Graph::capture(partition, || Err(CudaError::NoDriver)).unwrap_err();
+}
+
+#[test]
+fn a_graph_runs_all_that_was_captured_and_capturing_leaves_nothing_behind() {
+    let _alone = alone();
+    let Some((device, units)) = divisible() else { return };
+    let partition = one(&device, units);
+    let region = Region::take(&device, 12).unwrap();
+    let module = partition.load(kernels()).unwrap();
+    let work = module.kernel(c"work").unwrap();
+    let submit = |at| {
+        let arguments = [Argument::U64(1_000), Argument::Address(region.address(at, 4)?)];
+        // SAFETY: nobody else uses the region; the kernel writes 4 bytes of it.
+        unsafe { work.launch([1, 1, 1], [1, 1, 1], arguments) }
+    };
+    let graph = Graph::capture(&partition, || [0, 4, 8].into_iter().try_for_each(submit)).unwrap();
+    let completion = partition.completion(Waiting::Polling).unwrap();
+    for _ in 0..2 {
+        // SAFETY: nothing runs.
+        unsafe { region.write(0, &[0; 12]).unwrap() };
+        assert_eq!(words::<3>(&region), [0; 3], "capturing ran nothing");
+        // SAFETY: module and region live, and nobody else uses them.
+        unsafe { partition.launch(&graph).unwrap() };
+        partition.mark(&completion).unwrap();
+        while !completion.is_done().unwrap() {}
+        let written = words::<3>(&region);
+        assert!(written.iter().all(|word| *word != 0 && *word == written[0]), "{written:?}");
+    }
+    let nothing = Graph::capture(&partition, || Ok::<_, CudaError>(())).unwrap();
+    // SAFETY: it has no launch.
+    unsafe { partition.launch(&nothing).unwrap() };
+    partition.wait().unwrap();
+    let failed = Graph::capture(&partition, || Err(CudaError::NoDriver)).unwrap_err();
     assert_eq!(failed, CudaError::NoDriver);
-    submit(1).unwrap();
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        Graph::capture(&partition, || -> Result<(), CudaError> { panic!("while it captures") }).map(|_| ())
+    }));
+    assert!(caught.is_err());
+    submit(0).unwrap();
     partition.wait().unwrap();
 }
 
 #[test]
+fn an_undivided_part_is_the_whole_device() {
+    let _alone = alone();
+    let Some(device) = device() else { return };
+    let (one, two) = (Part::undivided(&device).unwrap(), Part::undivided(&device).unwrap());
+    assert_eq!(one.sms(), device.facts().sms);
+    let region = Region::take(&device, 1 << 16).unwrap();
+    for part in [one, two] {
+        let partition = part.enter().unwrap();
+        let used = sms(&partition, &region, device.facts().sms * 4);
+        assert_eq!(used.len(), usize::try_from(device.facts().sms).unwrap());
+        // It can go before the device and beside it.
+        drop(partition.leave());
+    }
+}
+
+#[test]
+fn a_neighbour_is_busy_until_it_is_stopped() {
+    let _alone = alone();
+    let Some((device, units)) = divisible() else { return };
+    let part = Part::divide(&device, &[units.sms]).unwrap().pop().unwrap();
+    let neighbour = Neighbour::start(part).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(neighbour.stop().unwrap() > 1);
+}
+
+#[test]
+fn copies_are_captured_and_a_part_goes_from_thread_to_thread_with_what_was_made_for_it() {
+    let _alone = alone();
+    let Some((device, units)) = divisible() else { return };
+    let region = Region::take(&device, 8).unwrap();
+    let at = region.address(0, 8).unwrap();
+    let (from, to) = (Pinned::take(&device, 8).unwrap(), Pinned::take(&device, 8).unwrap());
+    let part = Part::divide(&device, &[units.sms]).unwrap().pop().unwrap();
+    let partition = part.enter().unwrap();
+    let copies = || {
+        // SAFETY: only this test uses the memory, and nothing reads or writes it while a launch runs.
+        unsafe {
+            partition.upload(at, from.base().as_ptr(), 8)?;
+            partition.download(to.base().as_ptr(), at, 8)
+        }
+    };
+    let graph = Graph::capture(&partition, copies).unwrap();
+    let completion = partition.completion(Waiting::Polling).unwrap();
+    let mut part = partition.leave();
+    for round in 1..=3_u8 {
+        // SAFETY: no launch runs.
+        unsafe { from.base().as_ptr().write_bytes(round, 8) };
+        // Each time by a thread of its own.
+        part = std::thread::scope(|scope| {
+            let (graph, completion) = (&graph, &completion);
+            let run = move || {
+                let partition = part.enter().unwrap();
+                // SAFETY: as for the capture.
+                unsafe { partition.launch(graph) }.unwrap();
+                partition.mark(completion).unwrap();
+                partition.leave()
+            };
+            scope.spawn(run).join().unwrap()
+        });
+        completion.wait().unwrap();
+        // SAFETY: the launch has completed.
+        assert_eq!(unsafe { to.base().as_ptr().add(7).read() }, round);
+    }
+    let other = one(&device, units);
+    // SAFETY: it is refused.
+    assert_eq!(unsafe { other.launch(&graph) }.unwrap_err(), CudaError::OtherPartition);
+}
+
+#[test]
 fn memory_is_the_same_for_who_imports_it_and_outside_it_there_is_nothing() {
+    let _alone = alone();
     let Some(device) = device() else { return };
     let region = Region::take(&device, 3 << 20).unwrap();
     // SAFETY: nobody else uses the region.
@@ -168,17 +299,37 @@ fn memory_is_the_same_for_who_imports_it_and_outside_it_there_is_nothing() {
 }
 
 #[test]
-fn a_module_that_is_none_and_a_kernel_that_it_does_not_have_are_refused_by_name() {
+fn a_region_outlives_what_runs_and_a_thread_that_leaves_a_partition_leaves_no_context() {
+    let _alone = alone();
     let Some((device, units)) = divisible() else { return };
-    let partitions = Partition::divide(&device, &[units.sms]).unwrap();
-    let refused = |image: &[u8]| match partitions[0].load(image) {
+    for _ in 0..20 {
+        let partition = one(&device, units);
+        let module = partition.load(kernels()).unwrap();
+        let work = module.kernel(c"work").unwrap();
+        let region = Region::take(&device, 4).unwrap();
+        let arguments = [Argument::U64(1_000_000), Argument::Address(region.address(0, 4).unwrap())];
+        // SAFETY: module and region live until it has completed, the region because it waits when it is dropped.
+        unsafe { work.launch([1, 1, 1], [1, 1, 1], arguments) }.unwrap();
+        drop(region);
+        partition.wait().unwrap();
+    }
+    // Memory is taken through another context, which is there whatever this thread used before.
+    Region::take(&device, 4).unwrap();
+}
+
+#[test]
+fn a_module_that_is_none_and_a_kernel_that_it_does_not_have_are_refused_by_name() {
+    let _alone = alone();
+    let Some((device, units)) = divisible() else { return };
+    let partition = one(&device, units);
+    let refused = |ptx: &CStr| match partition.load(ptx) {
         Err(CudaError::Call { call, name, .. }) => (call, name),
         other => panic!("{other:?}"),
     };
-    let (call, name) = refused(b"no kernel");
+    let (call, name) = refused(c"no kernel");
     assert!(call == "cuModuleLoadData" && name.starts_with("CUDA_ERROR_"), "{name}");
-    assert_eq!(refused(b".version 7.0\n.target sm_70\n.address_size 64\nnonsense").1, "CUDA_ERROR_INVALID_PTX");
-    let module = partitions[0].load(KERNELS).unwrap();
+    assert_eq!(refused(c".version 7.0\n.target sm_70\n.address_size 64\nnonsense").1, "CUDA_ERROR_INVALID_PTX");
+    let module = partition.load(kernels()).unwrap();
     let Err(CudaError::Call { call, name, .. }) = module.kernel(c"play") else { panic!("there is no such kernel") };
     assert_eq!((call, name.as_str()), ("cuModuleGetFunction", "CUDA_ERROR_NOT_FOUND"));
 }

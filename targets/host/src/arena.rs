@@ -1,8 +1,9 @@
-//! The planned memory: one mapping per pool, taken once at start, and pieces of it by byte offset.
+//! The planned memory: one mapping or device region per pool, taken once at start, and pieces of it by byte offset.
 // Mapping memory and making slices of it is what this module exists for.
 #![allow(unsafe_code)]
 
 use aegis_core::desc::ElementType;
+use aegis_cuda::{CudaError, Device, Pinned, Region};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munlock, munmap};
 use std::ffi::c_void;
 use std::io;
@@ -14,13 +15,25 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// The address ranges of all arenas that exist, so that a stray pointer can be told from heap memory.
 static RANGES: RwLock<Vec<(usize, usize)>> = RwLock::new(Vec::new());
 
-/// One anonymous mapping, zeroed and page-aligned.
+/// One piece of memory, page-aligned.
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<u8>,
     length: usize,
+    of: Memory,
     /// Whether it is locked into memory, by itself or with the whole process.
     locked: AtomicBool,
+}
+
+/// Whose memory it is.
+#[derive(Debug)]
+enum Memory {
+    /// An anonymous mapping, zeroed.
+    Mapped,
+    /// The CPU's, pinned for a device to copy from and to, zeroed. Kept for what it holds.
+    Pinned { _kept: Pinned },
+    /// A device's: its addresses mean nothing to the CPU. It holds anything. Likewise.
+    Device { _kept: Region },
 }
 
 // SAFETY: an arena is only an address range; every access goes through a `Span`, whose users argue for themselves.
@@ -40,16 +53,52 @@ impl Arena {
         // SAFETY: no address is asked for, so the new mapping overlaps nothing that exists.
         let pointer = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, flags) }?;
         let base = NonNull::new(pointer.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let start = base.as_ptr().addr();
-        RANGES.write().unwrap_or_else(PoisonError::into_inner).push((start, start.saturating_add(length)));
-        Ok(Arc::new(Self { base, length, locked: AtomicBool::new(false) }))
+        Ok(Self::known(base, length, Memory::Mapped))
     }
 
-    /// Locks the mapping into memory, which also touches every page.
+    /// Takes `bytes` of the CPU's memory that the device can copy from and to by itself.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn pinned(device: &Arc<Device>, bytes: u64) -> Result<Arc<Self>, CudaError> {
+        let taken = Pinned::take(device, usize::try_from(bytes).unwrap_or(usize::MAX))?;
+        let (base, length) = (taken.base(), taken.length());
+        Ok(Self::known(base, length, Memory::Pinned { _kept: taken }))
+    }
+
+    /// Takes `bytes` of a device's memory.
+    ///
+    /// # Errors
+    /// What the driver says: the device has not that much.
+    pub fn of_device(device: &Arc<Device>, bytes: u64) -> Result<Arc<Self>, CudaError> {
+        let region = Region::take(device, bytes)?;
+        let address = region.address(0, 1)?;
+        let outside = CudaError::Outside { at: address, end: address, length: region.length() };
+        let address = usize::try_from(address).ok().and_then(std::num::NonZero::new).ok_or(outside)?;
+        let length = usize::try_from(region.length()).unwrap_or(usize::MAX);
+        Ok(Self::known(NonNull::without_provenance(address), length, Memory::Device { _kept: region }))
+    }
+
+    fn known(base: NonNull<u8>, length: usize, of: Memory) -> Arc<Self> {
+        let start = base.as_ptr().addr();
+        RANGES.write().unwrap_or_else(PoisonError::into_inner).push((start, start.saturating_add(length)));
+        Arc::new(Self { base, length, of, locked: AtomicBool::new(false) })
+    }
+
+    /// Whether it is a device's memory, which the CPU cannot read or write.
+    #[must_use]
+    pub const fn is_of_device(&self) -> bool {
+        matches!(self.of, Memory::Device { .. })
+    }
+
+    /// Locks the mapping into memory, which also touches every page. What is not a mapping never leaves memory.
     ///
     /// # Errors
     /// `RLIMIT_MEMLOCK` is too low.
     pub fn lock(&self) -> io::Result<()> {
+        if !matches!(self.of, Memory::Mapped) {
+            return Ok(());
+        }
         // SAFETY: the range is this mapping, which lives as long as `self`; locking changes no contents.
         unsafe { mlock(self.base.as_ptr().cast::<c_void>(), self.length) }?;
         self.locked.store(true, Ordering::Relaxed);
@@ -57,7 +106,7 @@ impl Arena {
     }
 
     /// Notes that it is locked with all memory of the process.
-    pub fn is_locked_with_all(&self) {
+    pub fn note_locked(&self) {
         self.locked.store(true, Ordering::Relaxed);
     }
 
@@ -71,7 +120,7 @@ impl Arena {
     #[must_use]
     pub fn span(self: &Arc<Self>, at: u64, size: u64) -> Option<Span> {
         let (base, length) = self.piece(at, size)?;
-        Some(Span { base, length, _arena: Arc::clone(self) })
+        Some(Span { base, length, arena: Arc::clone(self) })
     }
 
     fn piece(&self, at: u64, size: u64) -> Option<(NonNull<u8>, usize)> {
@@ -80,12 +129,15 @@ impl Arena {
         if at.checked_add(length)? > self.length {
             return None;
         }
-        // SAFETY: `at` is at most the mapping's length, checked above, so the result stays inside or at its end.
-        Some((unsafe { self.base.add(at) }, length))
+        // Inside or at its end; of a device's memory there is nothing here that it could be inside of.
+        Some((NonNull::new(self.base.as_ptr().wrapping_add(at))?, length))
     }
 
-    /// Whole pages, at most those that begin inside: their address and length.
+    /// Whole pages of a mapping, at most those that begin inside: their address and length.
     fn pages(&self, pages: &Range<u64>) -> io::Result<(*mut c_void, usize)> {
+        if !matches!(self.of, Memory::Mapped) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let end = pages.end.min(u64::try_from(self.length).unwrap_or(u64::MAX));
         let piece = self.piece(pages.start, end.saturating_sub(pages.start));
         let (base, length) = piece.filter(|(_, length)| *length > 0).ok_or(io::ErrorKind::InvalidInput)?;
@@ -95,23 +147,22 @@ impl Arena {
     /// Gives whole pages back to the system, by byte offsets. They read as zeros then.
     ///
     /// # Errors
-    /// The system's; they are as before then.
+    /// [`NotGiven`]: the system does not take them.
     ///
     /// # Safety
     /// Nobody reads or writes them until [`Arena::take_back`] has returned.
-    pub unsafe fn give_back(&self, pages: Range<u64>) -> io::Result<()> {
-        let (base, length) = self.pages(&pages)?;
-        if self.locked.load(Ordering::Relaxed) {
-            // SAFETY: the range is of this mapping, which lives as long as `self`; unlocking changes no contents.
-            unsafe { munlock(base, length) }?;
-        }
-        // SAFETY: the range is of this mapping, private and anonymous, so its pages become zeros, which the caller allows.
-        let given = unsafe { madvise(base, length, Advice::LinuxDontNeed) };
-        if let Err(error) = given {
-            self.take_back(pages)?;
-            return Err(error.into());
-        }
-        Ok(())
+    pub unsafe fn give_back(&self, pages: Range<u64>) -> Result<(), NotGiven> {
+        let given = self.pages(&pages).and_then(|(base, length)| {
+            if self.locked.load(Ordering::Relaxed) {
+                // SAFETY: the range is of this mapping, which lives as long as `self`; unlocking changes no contents.
+                unsafe { munlock(base, length) }?;
+            }
+            // SAFETY: the range is of this mapping, private and anonymous, so its pages become zeros, which the caller allows.
+            unsafe { madvise(base, length, Advice::LinuxDontNeed) }?;
+            Ok(())
+        });
+        // A part may be unlocked by now.
+        given.map_err(|error| NotGiven { error, is_there: self.take_back(pages).is_ok() })
     }
 
     /// Takes pages from the system again, so that nobody who uses them meets a page that is not there.
@@ -134,13 +185,24 @@ impl Arena {
     }
 }
 
+/// Pages that were not given back.
+#[derive(Debug)]
+pub struct NotGiven {
+    /// Why.
+    pub error: io::Error,
+    /// Whether they are as before. Otherwise perhaps not all are locked: [`Arena::take_back`] makes them so.
+    pub is_there: bool,
+}
+
 impl Drop for Arena {
     fn drop(&mut self) {
         let start = self.base.as_ptr().addr();
         RANGES.write().unwrap_or_else(PoisonError::into_inner).retain(|range| range.0 != start);
-        // SAFETY: the mapping was made in `map` with this length, and each span of it holds the arena alive, so
-        // nobody refers to it any more.
-        let _ = unsafe { munmap(self.base.as_ptr().cast::<c_void>(), self.length) };
+        if matches!(self.of, Memory::Mapped) {
+            // SAFETY: the mapping was made in `map` with this length, and each span of it holds the arena alive, so
+            // nobody refers to it any more.
+            let _ = unsafe { munmap(self.base.as_ptr().cast::<c_void>(), self.length) };
+        }
     }
 }
 
@@ -156,7 +218,7 @@ pub fn contains(address: usize) -> bool {
 pub struct Span {
     base: NonNull<u8>,
     length: usize,
-    _arena: Arc<Arena>,
+    arena: Arc<Arena>,
 }
 
 // SAFETY: a span is an address range that it keeps mapped; whoever reads or writes it argues for exclusive use.
@@ -174,6 +236,12 @@ impl Span {
     pub const fn length(&self) -> usize {
         self.length
     }
+
+    /// Whether it is a device's memory: then [`Span::base`] is an address of the device.
+    #[must_use]
+    pub fn is_of_device(&self) -> bool {
+        self.arena.is_of_device()
+    }
 }
 
 /// One input or output of a model in planned memory.
@@ -185,8 +253,10 @@ pub struct BoundTensor {
     pub element: ElementType,
     /// The dimensions.
     pub shape: Vec<i64>,
-    /// Where it lies.
+    /// Where the model has it.
     pub span: Span,
+    /// Where the application has it, if not there: it is copied from here before the model runs, or to here afterwards.
+    pub host: Option<Span>,
 }
 
 /// A Rust type that a tensor's bytes can be seen as.
@@ -216,11 +286,22 @@ unsafe impl Element for u8 {
 }
 
 impl BoundTensor {
-    /// The pointer and element count, where the tensor has this element type and is aligned for it.
+    /// Its address where the model has it.
+    pub(crate) fn address(&self) -> u64 {
+        u64::try_from(self.span.base().addr()).unwrap_or(u64::MAX)
+    }
+
+    /// Where the application has it.
+    fn application(&self) -> &Span {
+        self.host.as_ref().unwrap_or(&self.span)
+    }
+
+    /// The pointer and element count, where the tensor has this element type, is aligned for it and is the CPU's.
     fn parts<T: Element>(&self) -> Option<(*mut T, usize)> {
-        let pointer = self.span.base().cast::<T>();
-        let fits = self.element == T::ELEMENT && pointer.is_aligned();
-        fits.then(|| (pointer, self.span.length() / size_of::<T>()))
+        let span = self.application();
+        let pointer = span.base().cast::<T>();
+        let fits = self.element == T::ELEMENT && pointer.is_aligned() && !span.is_of_device();
+        fits.then(|| (pointer, span.length() / size_of::<T>()))
     }
 
     /// The elements, to read.
@@ -246,13 +327,17 @@ impl BoundTensor {
         Some(unsafe { std::slice::from_raw_parts_mut(pointer, count) })
     }
 
-    /// Sets every byte to 0.
+    /// Sets every byte to 0; a device's memory is left as it is.
     ///
     /// # Safety
     /// Nobody else reads or writes this memory meanwhile.
     pub unsafe fn zero(&mut self) {
+        let span = self.application();
+        if span.is_of_device() {
+            return;
+        }
         // SAFETY: the span is mapped and has this length; the caller excludes every other access.
-        unsafe { self.span.base().write_bytes(0, self.span.length()) };
+        unsafe { span.base().write_bytes(0, span.length()) };
     }
 }
 
@@ -301,7 +386,7 @@ mod tests {
         let at = |offset: u64| unsafe { *whole.base().add(usize::try_from(offset).unwrap()) };
         assert_eq!([page - 1, page, 2 * page - 1, 2 * page].map(at), [7, 0, 0, 7]);
         // SAFETY: as above.
-        assert!(unsafe { arena.give_back(5 * page..6 * page) }.is_err(), "outside");
+        assert!(unsafe { arena.give_back(5 * page..6 * page) }.is_err_and(|not| !not.is_there), "outside");
     }
 
     #[test]
@@ -309,7 +394,7 @@ mod tests {
         let arena = Arena::map(4_096, true).unwrap();
         let tensor = |element, at, size| {
             let span = arena.span(at, size).unwrap();
-            BoundTensor { name: "x".into(), element, shape: vec![4], span }
+            BoundTensor { name: "x".into(), element, shape: vec![4], span, host: None }
         };
         let mut floats = tensor(ElementType::F32, 64, 16);
         // SAFETY: nobody else uses this arena.

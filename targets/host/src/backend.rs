@@ -1,7 +1,9 @@
 //! What AegisRT asks of a runtime: load a segment of a model, bind planned memory, run it to its end.
 
 use crate::arena::{Arena, BoundTensor, Span};
-use aegis_core::desc::{MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc};
+use crate::gpu::Seat;
+use aegis_core::desc::{ALIGNMENT, MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc};
+use aegis_cuda::CudaError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,6 +68,9 @@ pub enum BackendError {
     /// A run failed.
     #[error("the model's run failed: {0}")]
     Run(String),
+    /// The device refused or failed.
+    #[error("the device: {0}")]
+    Device(#[from] CudaError),
 }
 
 /// The planned memory of one segment: of a whole model where it is not cut.
@@ -79,15 +84,63 @@ pub struct PlannedMemory {
     pub persistent: Region,
     /// Where everything lies that it takes during a run.
     pub scratch: Region,
+    /// The part of a GPU that it runs on, if it does; then all of this is that device's memory.
+    pub seat: Option<Arc<Seat>>,
+}
+
+/// Where a model's planned memory is.
+#[derive(Debug)]
+pub struct Place<'a> {
+    arena: &'a Arc<Arena>,
+    /// Of a model on a GPU, its lane's part of it, and where the application has its inputs and outputs, one after the other.
+    on: Option<(Arc<Seat>, Arc<Arena>)>,
+}
+
+impl<'a> Place<'a> {
+    /// In the CPU's memory, where the application has the model's inputs and outputs as well.
+    #[must_use]
+    pub const fn of(arena: &'a Arc<Arena>) -> Self {
+        Self { arena, on: None }
+    }
+
+    /// In a device's memory: takes memory of the CPU from and to which inputs and outputs are copied.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn on(seat: &Arc<Seat>, arena: &'a Arc<Arena>, model: &ModelDesc) -> Result<Self, CudaError> {
+        let ends = model.inputs.iter().chain(model.outputs).map(aligned).fold(0, u64::saturating_add);
+        let staging = Arena::pinned(seat.device(), ends)?;
+        Ok(Self { arena, on: Some((Arc::clone(seat), staging)) })
+    }
+
+    /// The model's tensor at a position; `None` where it is not inside.
+    #[must_use]
+    pub fn tensor(&self, model: &ModelDesc, position: usize) -> Option<BoundTensor> {
+        let mut tensor = bound(model.tensor(position)?, self.arena)?;
+        // What one segment hands to another never leaves the device.
+        let ends = model.inputs.len().checked_add(model.outputs.len())?;
+        if let Some((_, staging)) = self.on.as_ref().filter(|_| position < ends) {
+            let before = (0..position).filter_map(|other| model.tensor(other)).map(aligned);
+            let at = before.fold(0, u64::saturating_add);
+            tensor.host = Some(staging.span(at, u64::try_from(tensor.span.length()).ok()?)?);
+        }
+        Some(tensor)
+    }
+}
+
+/// A tensor's length in whole units of planned memory.
+fn aligned(tensor: &TensorDesc) -> u64 {
+    tensor.size.0.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX)
 }
 
 impl PlannedMemory {
-    /// A segment's regions and tensors in its pool's arena; `None` where one is not inside. `owns_scratch` says whether it may
+    /// A segment's regions and tensors; `None` where one is not inside. `owns_scratch` says whether it may
     /// use all of its scratch: [`aegis_core::verify::scratch_is_its_own`].
     #[must_use]
-    pub fn of(model: &ModelDesc, segment: &SegmentDesc, owns_scratch: bool, arena: &Arc<Arena>) -> Option<Self> {
+    pub fn of(model: &ModelDesc, segment: &SegmentDesc, owns_scratch: bool, place: &Place<'_>) -> Option<Self> {
+        let arena = place.arena;
         let tensors = |positions: &[u16]| {
-            let bound = positions.iter().map(|position| bound(model.tensor(usize::from(*position))?, arena));
+            let bound = positions.iter().map(|position| place.tensor(model, usize::from(*position)));
             bound.collect::<Option<Vec<_>>>()
         };
         Some(Self {
@@ -96,6 +149,9 @@ impl PlannedMemory {
             persistent: Region {
                 span: arena.span(segment.persistent_at.0, segment.persistent.0)?,
                 sequence: match segment.memory {
+                    MemoryControl::Planned | MemoryControl::Capped if place.on.is_some() => {
+                        Sequence::LoadInAnyOrder(segment.load)
+                    }
                     MemoryControl::Planned | MemoryControl::Capped => Sequence::Load(segment.load),
                     MemoryControl::Measured => Sequence::Heap,
                 },
@@ -108,6 +164,7 @@ impl PlannedMemory {
                     MemoryControl::Measured => Sequence::Heap,
                 },
             },
+            seat: place.on.as_ref().map(|(seat, _)| Arc::clone(seat)),
         })
     }
 }
@@ -120,6 +177,7 @@ pub fn bound(tensor: &TensorDesc, arena: &Arc<Arena>) -> Option<BoundTensor> {
         element: tensor.element,
         shape: tensor.shape.iter().copied().map(i64::from).collect(),
         span: arena.span(tensor.at.0, tensor.size.0)?,
+        host: None,
     })
 }
 
@@ -147,6 +205,9 @@ pub enum Sequence {
     },
     /// Each as planned, in the one recorded order; others are refused.
     Load(&'static [Step]),
+    /// Each as planned, in any order, and nothing is given back; others are refused. A runtime may load weights to a device in another order
+    /// each time; blocks that all stay may come in any.
+    LoadInAnyOrder(&'static [Step]),
     /// By first fit; what does not fit is refused.
     Free,
     /// Not at all: from the C library's heap.

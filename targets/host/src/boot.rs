@@ -1,17 +1,19 @@
 //! The start of a vehicle: proof, files, memory, models, in this order; nothing runs before all of it holds.
 
 use crate::arena::{Arena, BoundTensor};
-use crate::backend::{Engine, PlannedMemory, RuntimeBackend as _, bound};
+use crate::backend::{Engine, Place, PlannedMemory, RuntimeBackend as _};
 use crate::cache::{Cache, sha256};
 use crate::error::HostError;
+use crate::gpu::{self, Devices, Seat};
 use crate::hooks::TaskHooks;
 use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::OnnxRuntime;
 use crate::reclaim::other_pages;
-use aegis_core::desc::{Backend, SystemDesc, TensorDesc, TensorLife};
+use aegis_core::desc::{Backend, PoolDesc, SystemDesc, TensorLife};
 use aegis_core::trace::VoidReason;
 use aegis_core::verify::{Broken, Violation, scratch_is_its_own};
 use aegis_core::{LaneId, ModelId, TaskId};
+use aegis_cuda::Device;
 use aegis_linux::domains::{Domains, Member};
 use aegis_linux::machine::Void;
 use std::path::PathBuf;
@@ -27,6 +29,12 @@ pub(crate) fn prove(system: &SystemDesc) -> Result<(), HostError> {
         Ok(()) => {}
         Err(Violation::Pieces) => return refuse(format!("{}{}", Violation::Pieces, other_pieces(system))),
         Err(violation) => return refuse(Broken { system, violation }.to_string()),
+    }
+    if let Some(pool) = system.pools.iter().find(|pool| pool.gpu.is_some() && pool.page.0 > 0) {
+        return refuse(format!(
+            "levels of memory pressure give back pages of \"{}\", which is a GPU's memory",
+            pool.name
+        ));
     }
     if let Some((pool, own)) = other_pages(system) {
         return refuse(format!(
@@ -56,8 +64,18 @@ fn other_pieces(system: &SystemDesc) -> String {
 pub(crate) fn open_runtime(
     system: &SystemDesc,
     cache: &Cache,
+    devices: &Devices,
     voids: &mut Vec<Void>,
 ) -> Result<Option<OnnxRuntime>, HostError> {
+    let runtime = open_library(system, cache, voids)?;
+    for (runtime, device) in runtime.iter().flat_map(|runtime| devices.iter().flatten().map(move |one| (runtime, one)))
+    {
+        runtime.serve_device(device.ordinal())?;
+    }
+    Ok(runtime)
+}
+
+fn open_library(system: &SystemDesc, cache: &Cache, voids: &mut Vec<Void>) -> Result<Option<OnnxRuntime>, HostError> {
     let needed = system.models.iter().any(|model| model.backend == Backend::OnnxRuntime);
     let Some(library) = system.libraries.first().filter(|_| needed) else {
         return if needed {
@@ -86,12 +104,15 @@ pub(crate) fn open_runtime(
 }
 
 /// Takes every pool's arena.
-pub(crate) fn take_memory(system: &'static SystemDesc) -> Result<Vec<Arc<Arena>>, HostError> {
-    let take = |pool: &'static aegis_core::desc::PoolDesc| {
+pub(crate) fn take_memory(system: &'static SystemDesc, devices: &Devices) -> Result<Vec<Arc<Arena>>, HostError> {
+    let take = |(pool, device): (&'static PoolDesc, &Option<Arc<Device>>)| {
         let (name, bytes) = (pool.name, pool.height.0);
+        if let Some(device) = device {
+            return gpu::arena(name, device, bytes);
+        }
         Arena::map(bytes, true).map_err(|error| HostError::Memory { pool: name, bytes, error })
     };
-    system.pools.iter().map(take).collect()
+    system.pools.iter().zip(devices).map(take).collect()
 }
 
 /// Loads every lane's models into the planned memory and gives each task its hooks.
@@ -100,7 +121,7 @@ pub(crate) fn build_lane(
     lane: LaneId,
     runtime: Option<&OnnxRuntime>,
     cache: &Cache,
-    arenas: &[Arc<Arena>],
+    (arenas, seat): (&[Arc<Arena>], Option<&Arc<Seat>>),
     hooks: &mut AllHooks,
     domains: &Arc<Domains>,
 ) -> Result<HostLane, HostError> {
@@ -108,7 +129,7 @@ pub(crate) fn build_lane(
     let mut work = HostLane { name, tasks: Vec::new(), failure: None, failed_jobs: Vec::new() };
     for (task, number) in system.tasks.iter().zip(0_u16..) {
         let Some(model) = task.model.filter(|_| task.lane == lane) else { continue };
-        let Loaded { engines, inputs, outputs } = load(system, model, runtime, cache, arenas)?;
+        let Loaded { engines, inputs, outputs } = load(system, model, runtime, cache, (arenas, seat))?;
         let id = TaskId(number);
         let hooks = hooks.get_mut(id.index()).and_then(Option::take);
         let life = system.models.get(model.index()).map(|model| model.tensors);
@@ -132,13 +153,18 @@ fn load(
     id: ModelId,
     runtime: Option<&OnnxRuntime>,
     cache: &Cache,
-    arenas: &[Arc<Arena>],
+    (arenas, seat): (&[Arc<Arena>], Option<&Arc<Seat>>),
 ) -> Result<Loaded, HostError> {
     let missing = || HostError::Refused(format!("model {} or its runtime is not in the plan", id.0));
     let model = system.models.get(id.index()).ok_or_else(missing)?;
     let runtime = runtime.ok_or_else(missing)?;
     let outside = || HostError::Refused(format!("a region of model \"{}\" lies outside its pool", model.name));
     let arena = arenas.get(model.pool.index()).ok_or_else(outside)?;
+    let gpu = |error| HostError::Gpu { pool: system.pools.get(model.pool.index()).map_or("", |pool| pool.name), error };
+    let place = match seat {
+        Some(seat) => Place::on(seat, arena, model).map_err(gpu)?,
+        None => Place::of(arena),
+    };
     let mut engines = Vec::new();
     for (number, segment) in model.segments.iter().enumerate() {
         let what = match model.segments {
@@ -147,12 +173,13 @@ fn load(
         };
         let file = cache.find(&what, &segment.file)?;
         let owns_scratch = scratch_is_its_own(system, id.index(), number);
-        let memory = PlannedMemory::of(model, segment, owns_scratch, arena).ok_or_else(outside)?;
+        let memory = PlannedMemory::of(model, segment, owns_scratch, &place).ok_or_else(outside)?;
         engines.push(runtime.load(&file, memory)?);
     }
-    let tensors = |tensors: &[TensorDesc]| {
-        let bound = tensors.iter().map(|tensor| bound(tensor, arena)).collect::<Option<Vec<_>>>();
-        bound.ok_or_else(outside)
+    let tensors = |from: usize, count: usize| {
+        let positions = from..from.saturating_add(count);
+        positions.map(|position| place.tensor(model, position)).collect::<Option<Vec<_>>>().ok_or_else(outside)
     };
-    Ok(Loaded { engines, inputs: tensors(model.inputs)?, outputs: tensors(model.outputs)? })
+    let inputs = model.inputs.len();
+    Ok(Loaded { engines, inputs: tensors(0, inputs)?, outputs: tensors(inputs, model.outputs.len())? })
 }

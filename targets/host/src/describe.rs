@@ -42,6 +42,13 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
             "\nlane {name}: core {core}, {policy}, dispatch overhead {overhead}, wake-up latency {latency}, busy at most {}",
             ms(lane.busy_period)
         );
+        if let Some(partition) = &lane.partition {
+            let pool = system.pools.get(partition.pool.index());
+            let device = pool.map_or("", |pool| pool.name);
+            let gpu = pool.and_then(|pool| pool.gpu).map_or("", |gpu| gpu.name);
+            let (sms, completion) = (partition.sms, partition.completion.name());
+            let _ = writeln!(text, "  {sms} SMs of {device} ({gpu}), completion by {completion}");
+        }
         for task in system.tasks.iter().filter(|task| task.lane.index() == position) {
             let model =
                 task.model.and_then(|model| system.models.get(model.index())).map_or("no model", |model| model.name);

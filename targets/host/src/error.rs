@@ -1,6 +1,7 @@
 //! Why a vehicle cannot start or cannot go on, each with the exit status it stands for.
 
 use crate::backend::BackendError;
+use aegis_cuda::CudaError;
 use aegis_linux::args::UsageError;
 use aegis_linux::lane::LaneError;
 use std::io;
@@ -72,6 +73,14 @@ pub enum HostError {
         /// What the system said.
         error: io::Error,
     },
+    /// A GPU of the plan.
+    #[error("device \"{pool}\": {error}")]
+    Gpu {
+        /// Its name in the manifest.
+        pool: &'static str,
+        /// Why.
+        error: CudaError,
+    },
     /// The backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -105,8 +114,17 @@ impl HostError {
             | Self::File { .. }
             | Self::Hooks { .. }
             | Self::Watchdog(_)
+            | Self::Gpu {
+                error: CudaError::NoDriver | CudaError::NoSuchDevice { .. } | CudaError::DriverTooOld { .. },
+                ..
+            }
             | Self::Backend(BackendError::Refused(_)) => 2,
-            Self::AlreadyRan | Self::Memory { .. } | Self::Backend(_) | Self::Lane(_) | Self::System { .. } => 3,
+            Self::AlreadyRan
+            | Self::Memory { .. }
+            | Self::Gpu { .. }
+            | Self::Backend(_)
+            | Self::Lane(_)
+            | Self::System { .. } => 3,
         }
     }
 }

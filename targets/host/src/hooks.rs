@@ -161,7 +161,7 @@ mod tests {
         let arena = Arena::map(4_096, true).unwrap();
         let tensor = |name: &str, element, at| {
             let span = arena.span(at, 16).unwrap();
-            BoundTensor { name: name.into(), element, shape: vec![1, 2], span }
+            BoundTensor { name: name.into(), element, shape: vec![1, 2], span, host: None }
         };
         let mut tensors = [tensor("image", ElementType::F32, 0), tensor("count", ElementType::I64, 64)];
         // SAFETY: nobody else uses this arena, and the tensors are disjoint.

@@ -11,7 +11,7 @@ use crate::arena::BoundTensor;
 use crate::backend::{BackendError, Engine, ScratchUse};
 use crate::hooks::{Inputs, Outputs, TaskHooks};
 use aegis_core::desc::MemoryControl;
-use aegis_core::{Instant, ModelId, TaskId};
+use aegis_core::{ErrorClass, Instant, ModelId, TaskId};
 use aegis_linux::clock::monotonic_ns;
 use aegis_linux::domains::Member;
 use aegis_linux::lane::{Fault, JobContext, LaneWork};
@@ -149,6 +149,9 @@ impl LaneTask {
 fn run(engine: &mut Box<dyn Engine>) -> Result<(), Failure> {
     guarded("the engine", || engine.run())?.map_err(|error| match error {
         BackendError::Refused(_) => (Fault::JobFailed, error.to_string()),
+        BackendError::Device(device) if device.class() == ErrorClass::Fatal => {
+            (Fault::DeviceLost, BackendError::Device(device).to_string())
+        }
         other => (Fault::BackendFailed, other.to_string()),
     })
 }
@@ -300,7 +303,7 @@ mod tests {
         let arena = Arena::map(4_096, true).unwrap();
         let tensor = |name: &str, at| {
             let span = arena.span(at, 4).unwrap();
-            BoundTensor { name: name.into(), element: ElementType::F32, shape: vec![1], span }
+            BoundTensor { name: name.into(), element: ElementType::F32, shape: vec![1], span, host: None }
         };
         let tensors = [tensor("in", 0), tensor("between", 128), tensor("out", 64)];
         let chain: &[usize] = if segments == 1 { &[0, 2] } else { &[0, 1, 2] };

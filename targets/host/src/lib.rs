@@ -1,4 +1,4 @@
-//! Runs an AegisRT plan on a Linux machine without a GPU: ONNX Runtime on the CPU.
+//! Runs an AegisRT plan on a Linux machine: ONNX Runtime on its CPU and on CUDA devices.
 //!
 //! A vehicle's whole program is its hooks and three lines:
 //!
@@ -23,6 +23,7 @@ mod describe;
 mod error;
 mod failures;
 pub mod first_fit;
+pub mod gpu;
 pub mod hooks;
 mod lane_work;
 mod memory_use;

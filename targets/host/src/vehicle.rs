@@ -7,6 +7,7 @@ use crate::boot::{AllHooks, build_lane, open_runtime, prove, take_memory};
 use crate::cache::{Assets, Cache};
 use crate::describe::describe;
 use crate::error::HostError;
+use crate::gpu;
 use crate::hooks::TaskHooks;
 use crate::lane_work::HostLane;
 use crate::memory_use::{told, used};
@@ -278,12 +279,15 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         // Before the backend starts any thread, so that none of them takes the signals.
         let signals = Signals::block().map_err(|error| HostError::System { what: "signals", error })?;
         let mut voids = machine.differences(&system.machine);
-        let arenas = take_memory(system)?;
-        let onnx = open_runtime(system, &assets.cache, &mut voids)?;
+        let devices = gpu::open(system, &mut voids)?;
+        let seats = gpu::seats(system, &devices)?;
+        let arenas = take_memory(system, &devices)?;
+        let onnx = open_runtime(system, &assets.cache, &devices, &mut voids)?;
         let mut works = Vec::new();
         for number in 0..LANES {
             let lane = LaneId(u16::try_from(number).unwrap_or(u16::MAX));
-            works.push(build_lane(system, lane, onnx.as_ref(), &assets.cache, &arenas, &mut hooks, &domains)?);
+            let memory = (&*arenas, seats.get(number).and_then(Option::as_ref));
+            works.push(build_lane(system, lane, onnx.as_ref(), &assets.cache, memory, &mut hooks, &domains)?);
         }
         let mut memory_locked = true;
         if let Err(error) = lock_memory() {
@@ -291,7 +295,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             voids.push(Void { reason: VoidReason::MemoryNotLocked, text });
             memory_locked = arenas.iter().filter(|arena| arena.lock().is_err()).count() == 0;
         } else {
-            arenas.iter().for_each(|arena| arena.is_locked_with_all());
+            arenas.iter().for_each(|arena| arena.note_locked());
         }
         voids.extend(throttle_void(Throttle::read(), system));
         let bell = Bell::new().map_err(|error| HostError::System { what: "a bell", error })?;

@@ -48,14 +48,14 @@ const fn planned(runs: &'static [Recording]) -> Sequence {
 
 fn load(runtime: &OnnxRuntime, file: &Path, place: &Place<'_>) -> Result<OnnxEngine, BackendError> {
     let span = place.arena.span(place.at, MIB).unwrap();
-    let model = OnnxModel::load(runtime, file, Region { span, sequence: place.load })?;
+    let model = OnnxModel::load(runtime, file, Region { span, sequence: place.load }, None)?;
     let mut at = place.at + MIB;
     let mut bound = |port: &Port| {
         let shape: Vec<i64> = port.shape.iter().map(|side| (*side).max(1)).collect();
         let port = Port { shape, ..port.clone() };
         let span = place.arena.span(at, bytes(&port)).unwrap();
         at += bytes(&port).next_multiple_of(64);
-        BoundTensor { name: port.name, element: port.element, shape: port.shape, span }
+        BoundTensor { name: port.name, element: port.element, shape: port.shape, span, host: None }
     };
     // The orientation model leaves its sides open; it was trained for 224.
     let inputs = model.inputs().iter().map(|port| {
@@ -67,7 +67,7 @@ fn load(runtime: &OnnxRuntime, file: &Path, place: &Place<'_>) -> Result<OnnxEng
     let outputs = model.outputs().iter().map(&mut bound).collect();
     let persistent = Region { span: place.arena.span(0, 0).unwrap(), sequence: Sequence::Heap };
     let scratch = Region { span: place.arena.span(0, place.scratch).unwrap(), sequence: place.run };
-    OnnxEngine::bind(model, PlannedMemory { inputs, outputs, persistent, scratch })
+    OnnxEngine::bind(model, PlannedMemory { inputs, outputs, persistent, scratch, seat: None })
 }
 
 /// Fills the inputs, runs once and returns all outputs.
@@ -205,9 +205,9 @@ fn what_cannot_be_loaded_or_bound_is_refused_in_words() {
     let broken = folder.path().join("broken.onnx");
     let whole = std::fs::read(&face).unwrap();
     std::fs::write(&broken, &whole[..whole.len() / 2]).unwrap();
-    let error = OnnxModel::load(runtime, &broken, heap()).unwrap_err();
+    let error = OnnxModel::load(runtime, &broken, heap(), None).unwrap_err();
     assert!(matches!(&error, BackendError::Load { path, .. } if *path == broken), "{error}");
-    assert!(OnnxModel::load(runtime, Path::new("/nowhere.onnx"), heap()).is_err());
+    assert!(OnnxModel::load(runtime, Path::new("/nowhere.onnx"), heap(), None).is_err());
 
     let arena = Arena::map(MIB, true).unwrap();
     let nothing = || Region { span: arena.span(0, 0).unwrap(), sequence: Sequence::Heap };
@@ -216,9 +216,16 @@ fn what_cannot_be_loaded_or_bound_is_refused_in_words() {
         element: ElementType::F32,
         shape: shape.into(),
         span: arena.span(0, 64).unwrap(),
+        host: None,
     };
     let bind = |tensor| {
-        let memory = PlannedMemory { inputs: vec![tensor], outputs: vec![], persistent: nothing(), scratch: nothing() };
+        let memory = PlannedMemory {
+            inputs: vec![tensor],
+            outputs: vec![],
+            persistent: nothing(),
+            scratch: nothing(),
+            seat: None,
+        };
         runtime.load(&face, memory).err().unwrap()
     };
     let error = bind(tensor("other", &[16]));

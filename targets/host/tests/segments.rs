@@ -62,7 +62,7 @@ impl Files {
 }
 
 fn probe(library: &Path, models: &Value) -> Vec<Value> {
-    let request = json!({"schema": "aegis.probe/2", "command": "profile", "orchestration_core": 0, "lanes": [],
+    let request = json!({"schema": "aegis.probe/3", "command": "profile", "orchestration_core": 0, "lanes": [],
         "library": {"path": library, "version": "1.32.0"}, "models": models,
         "min_runs": 20, "min_seconds": 0, "warmup_runs": 2});
     let mut child = Command::new(env!("CARGO_BIN_EXE_aegis-host-probe"))
@@ -236,6 +236,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
         policy: Policy::RateMonotonic,
         preemption: Preemption::Segments,
         core: 1,
+        partition: None,
         dispatch_overhead: us(500),
         launch_overhead: us(0),
         domain_switch: us(0),
@@ -254,6 +255,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
         models: Vec::from(models).leak(),
         pools: vec![PoolDesc {
             name: "ram",
+            gpu: None,
             capacity,
             shares: None,
             weights,

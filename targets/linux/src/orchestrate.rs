@@ -274,9 +274,17 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 self.setup.submissions.take_of(task, admits);
                 self.changes.has_admitted(task, admits);
             }
-            None => {}
+            // Perhaps another level is no longer asked for: then no step follows that would give back again.
+            None => self.give_back(),
         }
         Ok(())
+    }
+
+    /// Once the level that holds has settled, what it leaves unused goes back.
+    fn give_back(&self) {
+        if let Some(level) = self.state.settled_level() {
+            self.changes.has_settled(level);
+        }
     }
 
     /// Tells submitters which tasks release jobs, and the application which mode holds.
@@ -444,9 +452,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         if let Event::Pressure { level } = event {
             self.setup.submissions.withhold(system, level);
         }
-        if let Some(level) = self.state.settled_level() {
-            self.changes.has_settled(level);
-        }
+        self.give_back();
         let modes = (self.state.mode(), self.state.next_mode());
         if modes != self.modes {
             self.modes = modes;

@@ -42,9 +42,12 @@ pub struct Reclaim {
     wanted: AtomicU32,
     /// The latest order that was carried out, likewise.
     done: AtomicU32,
+    /// The level whose unused memory was last ordered to be given back, counted from 1. More than that is never given back: before it settled
+    /// all that was given back it leaves unused, too, and an order to keep only takes.
+    given: AtomicU32,
     /// How much is given back.
     bytes: AtomicU64,
-    /// How often memory could not be had again.
+    /// How many orders found that memory could not be had again.
     failures: AtomicU64,
 }
 
@@ -61,9 +64,9 @@ impl Reclaim {
     #[must_use]
     pub fn new(within: Box<[u32]>) -> Arc<Self> {
         // Nothing is given back: as if everything had just been taken back.
-        let (wanted, done) = (AtomicU32::new(0), AtomicU32::new(0));
+        let (wanted, done, given) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
         let (bytes, failures) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { within, wanted, done, bytes, failures })
+        Arc::new(Self { within, wanted, done, given, bytes, failures })
     }
 
     /// Whether any level leaves something unused.
@@ -81,6 +84,7 @@ impl Reclaim {
     /// The orchestration thread: a level has settled, and no other is gone to.
     pub(crate) fn has_settled(&self, level: LevelId) {
         if self.is_within(level, level) {
+            self.given.store(word(Order::Keep(Some(level))), Ordering::Relaxed);
             self.order(Order::Give(level));
         }
     }
@@ -89,11 +93,12 @@ impl Reclaim {
     pub(crate) fn provide(&self, level: Option<LevelId>) -> bool {
         let wanted = self.wanted.load(Ordering::Relaxed);
         let is_done = self.done.load(Ordering::Acquire) == wanted;
-        match (order(wanted), level) {
-            (Order::Keep(None), _) if is_done => return true,
-            // Before a level settled, what was given back is what it leaves unused, too.
-            (Order::Give(given), Some(level)) if self.is_within(given, level) => return true,
-            (Order::Keep(Some(kept)), Some(level)) if is_done && self.is_within(kept, level) => return true,
+        let is_within = |one: Option<LevelId>| one.zip(level).is_some_and(|(one, level)| self.is_within(one, level));
+        let last_given = number(self.given.load(Ordering::Relaxed));
+        match order(wanted) {
+            Order::Keep(None) if is_done => return true,
+            Order::Keep(kept) if is_done && is_within(kept) => return true,
+            _ if is_within(last_given) => return true,
             _ => {}
         }
         // A level that leaves nothing unused is as none.
@@ -115,14 +120,16 @@ impl Reclaim {
         Bytes(self.bytes.load(Ordering::Acquire))
     }
 
-    /// How often memory could not be had again so far.
+    /// How many orders so far found that memory could not be had again, at once or at all.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// The reclaiming thread: memory could not be had again; what is given back is as before.
-    pub fn has_failed(&self) {
+    /// The reclaiming thread: for the first time an order could not be carried out, because memory could not be had again; so much is given
+    /// back still.
+    pub fn has_failed(&self, given_back: Bytes) {
+        self.bytes.store(given_back.0, Ordering::Release);
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -140,8 +147,13 @@ impl Reclaim {
 }
 
 fn order(word: u32) -> Order {
-    let level = (word & LEVEL).checked_sub(1).and_then(|level| u16::try_from(level).ok()).map(LevelId);
+    let level = number(word);
     level.filter(|_| word & GIVE != 0).map_or(Order::Keep(level), Order::Give)
+}
+
+/// The level of a word.
+fn number(word: u32) -> Option<LevelId> {
+    (word & LEVEL).checked_sub(1).and_then(|level| u16::try_from(level).ok()).map(LevelId)
 }
 
 fn word(order: Order) -> u32 {

@@ -87,8 +87,8 @@ pub struct LevelStats {
     pub late: u64,
     /// The most memory that was given back to the system at once.
     pub given_back: Bytes,
-    /// How often memory could not be had again when it was to be; no record tells of that.
-    pub not_had_again: u64,
+    /// How many orders to have memory again failed at first. No record tells of that: who runs the vehicle puts it here.
+    pub reclaim_failures: u64,
 }
 
 /// What changes of the mode came to.
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(tally.tasks(), [expected, TaskStats::default()]);
         assert_eq!(
             tally.levels(),
-            LevelStats { changes: 2, settled: 3, late: 1, given_back: Bytes(8192), not_had_again: 0 }
+            LevelStats { changes: 2, settled: 3, late: 1, given_back: Bytes(8192), reclaim_failures: 0 }
         );
     }
 }

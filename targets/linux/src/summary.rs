@@ -220,7 +220,7 @@ pub struct PressureSummary {
     pub settled: u64,
     pub late: u64,
     pub given_back_bytes: u64,
-    pub not_had_again: u64,
+    pub reclaim_failures: u64,
 }
 
 /// What changes of the mode came to.
@@ -330,7 +330,7 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             settled: parts.levels.settled,
             late: parts.levels.late,
             given_back_bytes: parts.levels.given_back.0,
-            not_had_again: parts.levels.not_had_again,
+            reclaim_failures: parts.levels.reclaim_failures,
         }),
         modes: system.modes.iter().map(|mode| mode.leaves).max().map(|bound| ModeSummary {
             requested: parts.modes.requested,

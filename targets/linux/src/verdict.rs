@@ -29,7 +29,7 @@ pub struct Findings {
     /// The orchestration thread's steps.
     pub steps: StepReport,
     /// How often memory that a level gave back could not be had again.
-    pub not_had_again: u64,
+    pub reclaim_failures: u64,
     /// How often a level of memory pressure settled later than planned.
     pub levels_late: u64,
     /// How often a change of the mode took longer than planned.
@@ -96,8 +96,8 @@ pub fn judge(findings: &Findings) -> Verdict {
             format!("a level of memory pressure settled later than planned, {} times", findings.levels_late),
         );
     }
-    if findings.not_had_again > 0 {
-        let times = findings.not_had_again;
+    if findings.reclaim_failures > 0 {
+        let times = findings.reclaim_failures;
         return verdict(1, format!("memory that a level gave back could not be had again, {times} times"));
     }
     if findings.modes_late > 0 {
@@ -219,7 +219,7 @@ mod tests {
             judge(&Findings { rejected: 1, ..late }).why,
             "1 arrivals were refused because their task's queue was full"
         );
-        let short = Findings { not_had_again: 3, ..findings(1, 0) };
+        let short = Findings { reclaim_failures: 3, ..findings(1, 0) };
         let why = "memory that a level gave back could not be had again, 3 times";
         assert_eq!((judge(&short).status, judge(&short).why.as_str()), (1, why));
         let blind = Findings { unreadable: 2, ..findings(1, 0) };

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
+mod gpu;
 mod meaning;
 
 use aegis_codegen::finding::{Code, Finding, any_error};
@@ -16,7 +17,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The twins that fixtures share.
-const TWINS: [&str; 6] = ["valid", "valid-parts", "valid-memory", "valid-watchdog", "valid-modes", "valid-watch"];
+const TWINS: [&str; 7] =
+    ["valid", "valid-parts", "valid-memory", "valid-watchdog", "valid-modes", "valid-watch", "valid-gpu"];
 
 /// The most lines in which a fixture may differ from its twin.
 const MOST_CHANGED_LINES: usize = 3;
@@ -47,6 +49,10 @@ fn valid_watchdog() -> String {
 
 fn valid_modes() -> String {
     read(&folder().join("valid-modes.toml"))
+}
+
+fn valid_gpu() -> String {
+    read(&folder().join("valid-gpu.toml"))
 }
 
 fn valid_watch() -> String {
@@ -184,6 +190,8 @@ fn every_code_of_the_manifest_is_reached_by_a_fixture() {
     // A lane's overheads may be measured: the test `profiles` reaches these.
     reached.extend([Code::WatchdogTooShort, Code::WaitsForLevels]);
     // A WCET may be measured, too, and what gaps give needs a table: tests of the command reach these.
+    // What a device can give is told by its profile: the test `profiles` reaches these, too.
+    reached.extend([Code::PartSize, Code::PartsExceeded]);
     reached.extend([Code::AbortedInChain, Code::FailsInChain, Code::ShortGaps]);
     let of_the_manifest = |code: &&Code| code.id() < "AEG200";
     let missing: Vec<_> = Code::ALL.iter().filter(of_the_manifest).filter(|c| !reached.contains(c)).collect();
@@ -237,8 +245,8 @@ fn all_syntax_errors_are_reported_at_once_and_nothing_else_is() {
 }
 
 /// The texts that are damaged, and at every how manieth place.
-const DAMAGED: [(fn() -> String, usize); 5] =
-    [(valid, 1), (valid_parts, 5), (valid_memory, 3), (valid_watchdog, 1), (valid_modes, 2)];
+const DAMAGED: [(fn() -> String, usize); 6] =
+    [(valid, 1), (valid_parts, 5), (valid_memory, 3), (valid_watchdog, 1), (valid_modes, 2), (valid_gpu, 2)];
 
 /// Reads and renders a damaged text, which must neither panic nor break what always holds.
 fn survive(text: &str) {

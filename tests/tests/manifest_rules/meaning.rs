@@ -348,10 +348,10 @@ fn what_no_binary_can_be_is_said_all_at_once() {
     assert_eq!(
         of_lanes,
         [
-            "lane `vision` is a GPU, which no target of this version drives",
+            "lane `vision` is a GPU and has no `sms`, so no part of the device is its own",
             "lane `control` has preemption \"full\", but a started model gives way only between its files",
-            "lane `spare` is a GPU, which no target of this version drives",
-            "lane `other` is a GPU, which no target of this version drives",
+            "lane `spare` is a GPU and has no `sms`, so no part of the device is its own",
+            "lane `other` is a GPU and has no `sms`, so no part of the device is its own",
             "the manifest has 2 domains, and a binary is one process",
         ]
     );

@@ -72,6 +72,7 @@ fn record(loaded: &Loaded, files: &Outcome, into: &Path) {
             inputs: inputs
                 .map(|(name, shape)| ShapeRequest { name: name.get_ref().clone(), shape: shape.clone() })
                 .collect(),
+            gpu: None,
         };
         models.push((request, path.get_ref().clone()));
     }
@@ -79,6 +80,7 @@ fn record(loaded: &Loaded, files: &Outcome, into: &Path) {
     let request = Request {
         schema: probe::SCHEMA,
         command: "profile",
+        device: None,
         library: Some(Library {
             path: files.file(Kind::Library, runtime.name.get_ref()).unwrap().path.clone(),
             version: runtime.version.get_ref().clone(),

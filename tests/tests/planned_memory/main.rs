@@ -10,7 +10,7 @@ mod local;
 use aegis_codegen::fetch::Kind;
 use aegis_core::desc::{MemoryControl, ModelDesc, SystemDesc, TensorLife, occupied};
 use aegis_host::arena::{Arena, BoundTensor};
-use aegis_host::backend::{Engine, PlannedMemory, RuntimeBackend as _};
+use aegis_host::backend::{Engine, Place, PlannedMemory, RuntimeBackend as _};
 use aegis_host::onnx::{OnnxRuntime, unattributed};
 use local::Local;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn poison(system: &SystemDesc, arena: &Arc<Arena>, byte: u8) {
 }
 
 fn engine(runtime: &OnnxRuntime, local: &Local, model: &ModelDesc, arena: &Arc<Arena>) -> Box<dyn Engine> {
-    let memory = PlannedMemory::of(model, &model.segments[0], true, arena).unwrap();
+    let memory = PlannedMemory::of(model, &model.segments[0], true, &Place::of(arena)).unwrap();
     runtime.load(&local.file(Kind::Model, model.name), memory).unwrap()
 }
 

@@ -152,6 +152,7 @@ pub(crate) fn random_system(rng: &mut Rng, size: Size) -> System {
         shares,
         copy_per_mib: Some(Duration::from_ns(1_000)),
         page: None,
+        gpu: None,
         span: 0..0,
     };
     let shares = once(rng, 2).then_some(0);

@@ -13,7 +13,7 @@ use aegis_codegen::fetch::Kind;
 use aegis_core::desc::{Life, MemoryControl, ModelDesc, SystemDesc};
 use aegis_core::verify::scratch_is_its_own;
 use aegis_host::arena::{Arena, BoundTensor};
-use aegis_host::backend::{Engine, PlannedMemory, RuntimeBackend as _, bound};
+use aegis_host::backend::{Engine, Place, PlannedMemory, RuntimeBackend as _, bound};
 use aegis_host::onnx::{OnnxRuntime, unattributed};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +39,7 @@ impl Chain {
         assert_eq!(files.len(), desc.segments.len(), "{}", desc.name);
         let engine = |(number, file): (usize, &_)| {
             let (segment, owns) = (&desc.segments[number], scratch_is_its_own(system, model, number));
-            let memory = PlannedMemory::of(desc, segment, owns, arena).unwrap();
+            let memory = PlannedMemory::of(desc, segment, owns, &Place::of(arena)).unwrap();
             runtime.load(AsRef::<Path>::as_ref(file), memory).unwrap()
         };
         let tensors = |tensors: &[_]| tensors.iter().map(|tensor| bound(tensor, arena).unwrap()).collect();

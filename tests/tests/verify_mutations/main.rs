@@ -46,6 +46,7 @@ fn field(path: &values::Path) -> String {
 const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("lane.busy-period-ns", "the other length solves the recurrence, too, and every solution is long enough"),
     ("lane.core", "any core that no other thread has"),
+    ("lane.partition.sms", "fewer whole groups: how long a model takes on how many is measured, not proven"),
     ("lane.points-ns.0", "a point between two deadlines repeats what the one before it says"),
     ("lane.points-ns.1", "a later finish is as true, and still in time for every bound"),
     ("level.model.segment.run.peak", "a witness that shows less, where another one needs more"),
@@ -82,6 +83,11 @@ const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("orchestration-core", "any core that no lane has"),
     ("pool.capacity-bytes", "a device that grants more, or still enough"),
     ("pool.copy-per-mib-ns", "another rate, by which the copies still end before the level has settled"),
+    ("pool.gpu.compute-capability", "what the device is, is compared by the vehicle"),
+    ("pool.gpu.ordinal", "another number that no other device has"),
+    ("pool.gpu.sms", "a device with more multiprocessors, or with as many in groups: compared by the vehicle"),
+    ("pool.gpu.unit", "other groups of which the lanes have whole ones: compared by the vehicle"),
+    ("pool.gpu.units", "fewer or more groups that are there, of which the lanes have theirs: compared by the vehicle"),
     ("pool.height-bytes", "a longer arena inside the capacity"),
     ("pool.private-bytes", "a number for people; nothing rests on it"),
     ("pool.shares", "another memory that has room for it, too"),
@@ -224,6 +230,7 @@ const LISTS_MAY_BE_ACCEPTED: &[(&str, &str)] = &[
     ("model.segment.run", "fewer recordings: a run that keeps to none of them is refused when it happens"),
     ("model.segment.run.steps", "two events in another order, between which nothing overlaps"),
     ("model.segment.writes", "the file's order, which is compared at the start"),
+    ("pool.gpu.compute-capability", "what the device is, is compared by the vehicle"),
     ("task", "the order of the table means nothing where nothing refers to it"),
     ("task.segments-ns", "the same last and longest segment"),
 ];

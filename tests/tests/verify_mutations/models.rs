@@ -1,7 +1,7 @@
 //! The models of the plan that is mutated: planned and capped, kept and not, cut and whole; their devices, of which one shares
 //! another's memory; and two levels of pressure.
 
-use aegis_codegen::system::{Device, File, Level, Model, Segment, Sequence, Tensor};
+use aegis_codegen::system::{Device, File, Gpu, Level, Model, Segment, Sequence, Tensor};
 use aegis_core::desc::{Backend, ElementType, MemoryControl, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
@@ -128,17 +128,27 @@ fn three_parts() -> Model {
     }
 }
 
-/// Three memories, of which the last is the first one's.
+/// Three memories, of which the last is the first one's. The second and the third are those of GPUs, of which the second is divided
+/// whole, but for what is in no group.
 pub(super) fn devices() -> Vec<Device> {
-    let device = |name: &str, memory, shares| Device {
+    let gpu = |ordinal| {
+        let name = "lab".to_owned();
+        Gpu { ordinal, name, driver: "13.0".to_owned(), compute_capability: (9, 0), sms: 28, unit: 8, units: 3 }
+    };
+    let device = |name: &str, memory, shares, ordinal: Option<u16>| Device {
         name: name.to_owned(),
         memory: Bytes(memory),
         shares,
         copy_per_mib: Some(Duration::from_ns(1_000_000)),
         page: None,
+        gpu: ordinal.map(gpu),
         span: 0..0,
     };
-    vec![device("cpu0", 30_000, None), device("cpu1", 9_000, None), device("shared", 30_000, Some(0))]
+    vec![
+        device("cpu0", 30_000, None, None),
+        device("gpu0", 9_000, None, Some(0)),
+        device("shared", 30_000, Some(0), Some(1)),
+    ]
 }
 
 /// One that sheds two tasks and rejects one, and one that sheds what lies low, and compacts.

@@ -260,10 +260,50 @@ fn the_task_or_level_that_breaks_a_rule_by_itself_is_named() {
 #[test]
 fn two_tasks_that_run_one_model_are_refused() {
     // Inputs, outputs and scratch are used in place: on two lanes both tasks would write them at once.
-    for (task, model) in [(1, 0), (3, 1), (5, 0), (6, 3)] {
+    let memory = Violation::Memory;
+    // The second is on a lane of a GPU, in whose memory its model does not lie.
+    for (task, model, refused) in [(1, 0, memory), (3, 1, Violation::Partitions), (5, 0, memory), (6, 3, memory)] {
         let mut plan = good().plan;
         plan.tasks[task].model = Some(model);
         let verdict = verify(descriptors(plan));
-        assert_eq!(verdict, Err(Violation::Memory), "task {task} runs model {model}, which another task runs");
+        assert_eq!(verdict, Err(refused), "task {task} runs model {model}, which another task runs");
     }
+}
+
+#[test]
+fn parts_that_a_device_cannot_give_are_refused() {
+    let of = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = good().plan;
+        change(&mut plan);
+        verify(descriptors(plan))
+    };
+    let part = |lane: usize, change: fn(&mut aegis_codegen::plan::Partition)| {
+        of(&|plan| change(plan.lanes[lane].partition.as_mut().unwrap()))
+    };
+    let gpu = |pool: usize, change: fn(&mut aegis_codegen::plan::Gpu)| {
+        of(&|plan| change(plan.pools[pool].gpu.as_mut().unwrap()))
+    };
+    let refused = Err(Violation::Partitions);
+    for verdict in [
+        part(1, |part| part.sms = 9),
+        part(1, |part| part.sms = 0),
+        part(5, |part| part.sms = 24),
+        part(1, |part| part.pool = 0),
+        part(1, |part| part.pool = 2),
+        part(1, |part| part.pool = 3),
+        gpu(1, |gpu| gpu.unit = 0),
+        gpu(1, |gpu| gpu.unit = 16),
+        gpu(1, |gpu| gpu.sms = 23),
+        gpu(1, |gpu| gpu.units = 2),
+        gpu(1, |gpu| gpu.units = 4),
+        gpu(2, |gpu| gpu.ordinal = 0),
+        of(&|plan| plan.pools[1].gpu = None),
+        of(&|plan| plan.lanes[1].partition = None),
+        of(&|plan| plan.lanes[0].partition = plan.lanes[1].partition.clone()),
+    ] {
+        assert_eq!(verdict, refused);
+    }
+    // How the thread waits is no term of a proof, and fewer SMs are as possible as more.
+    assert_eq!(part(1, |part| part.completion = "blocking".to_owned()), Ok(()));
+    assert_eq!(part(5, |part| part.sms = 8), Ok(()));
 }

@@ -6,6 +6,7 @@
 mod admit;
 mod build;
 mod check;
+mod device;
 mod explain;
 mod measure;
 mod model;
@@ -47,6 +48,9 @@ enum Command {
     /// Measure models and overheads on this machine and write the profiles that the manifest names.
     #[command(after_help = "Example:\n  aegis profile --into profiles/orin-nano-15w")]
     Profile(measure::Arguments),
+    /// Say what GPUs have: that of this machine, or those that are built in.
+    #[command(after_help = "Examples:\n  aegis device list\n  aegis device probe --output profiles/lab/device.toml")]
+    Device(device::Arguments),
     /// Check a manifest, show where its models lie in memory and what forbids sharing more; writes no lock.
     #[command(after_help = "Example:\n  aegis plan --svg memory.svg")]
     Plan(plan::Arguments),
@@ -121,6 +125,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => build::generate(&arguments),
         Command::Fetch(arguments) => measure::fetch(&arguments.manifest),
         Command::Profile(arguments) => measure::run(&arguments),
+        Command::Device(arguments) => device::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Admit(arguments) => admit::run(&arguments),

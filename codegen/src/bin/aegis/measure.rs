@@ -7,8 +7,8 @@ use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, show};
 use aegis_codegen::fetch;
 use aegis_codegen::finding::{Code, Finding};
-use aegis_codegen::manifest::{Execution, Overheads};
-use aegis_codegen::probe::{self, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest};
+use aegis_codegen::manifest::{Execution, Lane, Manifest, Overheads};
+use aegis_codegen::probe::{self, GpuRequest, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest};
 use aegis_codegen::profile::{ModelProfile, Statistics};
 use aegis_codegen::resolve::Loaded;
 use aegis_core::Duration;
@@ -33,15 +33,27 @@ pub(crate) struct Arguments {
     /// Write into this folder instead of the files that the manifest names.
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
+    /// The probe program to ask, `aegis-host-probe`, instead of building it: for a machine without Cargo.
+    #[arg(long, value_name = "PROGRAM")]
+    probe: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let (loaded, findings) = load_sound(&arguments.manifest)?;
     show_findings(&findings, &loaded.file, &loaded.text);
-    let vehicle = Vehicle::find(&loaded)?;
+    let vehicle = arguments.probe.is_none().then(|| Vehicle::find(&loaded)).transpose()?;
     fetch_all(&loaded)?;
-    let program = vehicle.build_probe()?;
+    let program = given_or_built(arguments.probe.as_deref(), vehicle.as_ref())?;
     measure(&loaded, &program, arguments.into.as_deref())
+}
+
+/// The probe program that was given, or that of a vehicle's target library.
+pub(crate) fn given_or_built(given: Option<&Path>, vehicle: Option<&Vehicle>) -> Result<PathBuf, Failure> {
+    match (given, vehicle) {
+        (Some(program), _) => Ok(program.to_owned()),
+        (None, Some(vehicle)) => vehicle.build_probe(),
+        (None, None) => Err(Failure::internal("no probe was given, and no vehicle looked for")),
+    }
 }
 
 pub(crate) fn fetch(manifest: &Path) -> Outcome {
@@ -65,6 +77,7 @@ pub(crate) fn machine_request() -> Request {
     Request {
         schema: SCHEMA,
         command: "machine",
+        device: None,
         library: None,
         orchestration_core: 0,
         lanes: Vec::new(),
@@ -96,7 +109,8 @@ pub(crate) fn is_of(checked: &Checked, answer: &probe::Answer) -> bool {
 }
 
 /// Whether the models, loaded once, request memory as their profiles recorded it. Two processors of one name may differ in their
-/// vector units, and with them in how the runtime lays out weights; a vehicle refuses the other one's recordings.
+/// vector units, and with them in how the runtime lays out weights; a vehicle refuses the other one's recordings. And whether they
+/// were measured on the GPU that is here, with its driver.
 pub(crate) fn loads_as_recorded(loaded: &Loaded, program: &Path) -> Result<bool, Failure> {
     let (request, _, models) = request(loaded, &fetch_all(loaded)?)?;
     let once = Request { lanes: Vec::new(), min_runs: 1, min_seconds: 0, warmup_runs: 0, ..request };
@@ -104,8 +118,20 @@ pub(crate) fn loads_as_recorded(loaded: &Loaded, program: &Path) -> Result<bool,
     Ok(models.iter().all(|(model, path, _)| {
         let recorded = std::fs::read_to_string(loaded.profile_file(path, None)).ok();
         let recorded: Option<ModelProfile> = recorded.and_then(|text| toml::from_str(&text).ok());
-        let loads = |profile: &ModelProfile| profile.segments.iter().map(|part| part.load.clone()).collect::<Vec<_>>();
-        recorded.zip(answer.model_profile(model).ok()).is_some_and(|(recorded, here)| loads(&recorded) == loads(&here))
+        // To a device the runtime loads weights in another order each time, and any will do.
+        let loads = |profile: &ModelProfile| {
+            let load = |mut load: Vec<i64>| {
+                if profile.conditions.gpu.is_some() {
+                    load.sort_unstable();
+                }
+                load
+            };
+            profile.segments.iter().map(|part| load(part.load.clone())).collect::<Vec<_>>()
+        };
+        let is_same = |recorded: &ModelProfile, here: &ModelProfile| {
+            loads(recorded) == loads(here) && recorded.conditions.gpu == here.conditions.gpu
+        };
+        recorded.zip(answer.model_profile(model).ok()).is_some_and(|(recorded, here)| is_same(&recorded, &here))
     }))
 }
 
@@ -215,6 +241,7 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
             backend: "onnxruntime",
             core: *lane.core.get_ref(),
             inputs: inputs.collect(),
+            gpu: gpu(manifest, lane),
         };
         models.push((request, path.get_ref().clone(), model.span.clone()));
     }
@@ -234,6 +261,12 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
         ..machine_request()
     };
     Ok((request, lanes, models))
+}
+
+/// The part of a GPU that a lane has.
+fn gpu(manifest: &Manifest, lane: &Lane) -> Option<GpuRequest> {
+    let (part, device) = (lane.partition.as_ref()?, manifest.devices.get(lane.device?)?);
+    Some(GpuRequest { ordinal: device.ordinal, sms: *part.sms.get_ref(), completion: part.completion.name() })
 }
 
 fn find<'a>(fetched: &'a fetch::Outcome, name: &str, kind: fetch::Kind) -> Result<&'a fetch::Fetched, Failure> {

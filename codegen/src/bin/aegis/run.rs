@@ -70,8 +70,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     } else {
         if is_of_here {
             print(&format!(
-                "the committed profiles are of another processor that is called {}, too: here the runtime requests other memory \
-                 while it loads the models\n",
+                "the committed profiles are of another machine whose processor is called {}, too: here the runtime requests other \
+                 memory while it loads the models, or the GPU or its driver is another one\n",
                 machine.cpu_model
             ));
         } else if committed.resolved.is_some() {

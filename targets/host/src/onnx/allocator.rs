@@ -1,8 +1,10 @@
-//! The allocator that ONNX Runtime asks for all its CPU memory: it serves the planned regions, or refuses.
+//! The allocators that ONNX Runtime asks for all its memory, one for the CPU's and one for each device's: they serve the planned
+//! regions, or refuse.
 //!
-//! One allocator serves the whole environment and is not told which session asks. Loading and running a model set a
+//! An allocator serves the whole environment and is not told which session asks. Loading and running a model set a
 //! thread-local pointer to the model's [`Server`]; with one intra-op thread every request comes on that thread. A request
-//! while none is set belongs to nobody: it is served from the C library's heap and counted.
+//! while none is set belongs to nobody: of the CPU's memory it is served from the C library's heap and counted, of a device's it is
+//! refused. What a model on a device asks of the CPU's memory comes from the heap: its plan is of the device's.
 //!
 //! A refusal is a C++ exception, thrown by `refuse.cpp`: the runtime turns it into an error of the one call, and goes on.
 // These are callbacks that C++ calls with raw pointers.
@@ -18,6 +20,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::LocalKey;
 
 /// Requests that came outside loading and runs.
 static UNATTRIBUTED: AtomicU64 = AtomicU64::new(0);
@@ -31,23 +34,26 @@ pub fn unattributed() -> u64 {
 impl Server {
     /// Serves every request of the calling thread from this server while `body` runs.
     pub(super) fn during<R>(&mut self, body: impl FnOnce() -> R) -> R {
+        let current = if self.is_of_device() { &ON_DEVICE } else { &CURRENT };
         // A panic of the body would leave the pointer set: the guard puts it back in every case.
-        let _guard = Guard(CURRENT.replace(&raw mut *self));
+        let _guard = Guard(current, current.replace(&raw mut *self));
         body()
     }
 }
 
-struct Guard(*mut Server);
+struct Guard(&'static LocalKey<Cell<*mut Server>>, *mut Server);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        CURRENT.set(self.0);
+        self.0.set(self.1);
     }
 }
 
 thread_local! {
     /// What serves this thread, null where nothing is loaded or run.
     static CURRENT: Cell<*mut Server> = const { Cell::new(null_mut()) };
+    /// Likewise for a device's memory.
+    static ON_DEVICE: Cell<*mut Server> = const { Cell::new(null_mut()) };
 }
 
 /// Bytes of the C library's heap that are in use, in all its arenas; small blocks count with their headers.
@@ -62,13 +68,19 @@ pub fn heap_in_use() -> u64 {
 }
 
 unsafe extern "C-unwind" {
-    /// Makes this function answer all requests; null refuses.
-    fn aegis_serve_with(take: extern "C" fn(usize) -> *mut c_void);
+    /// Makes these functions answer all requests, of the CPU's memory and of devices'; null refuses.
+    fn aegis_serve_with(take: Take, take_on_device: Take);
     /// `Alloc` of the table: throws `std::bad_alloc` where the request is refused.
     fn aegis_allocate(this: *mut OrtAllocator, size: usize) -> *mut c_void;
     /// `Reserve` of the table, likewise.
     fn aegis_reserve(this: *const OrtAllocator, size: usize) -> *mut c_void;
+    /// `Alloc` of a device's table, likewise.
+    fn aegis_allocate_on_device(this: *mut OrtAllocator, size: usize) -> *mut c_void;
+    /// `Reserve` of a device's table, likewise.
+    fn aegis_reserve_on_device(this: *const OrtAllocator, size: usize) -> *mut c_void;
 }
+
+type Take = extern "C" fn(usize) -> *mut c_void;
 
 /// The table of callbacks, with what they need beside it.
 #[repr(C)]
@@ -81,13 +93,30 @@ struct Table {
 /// Makes the environment use this allocator for CPU memory of every session that asks for it.
 pub(super) fn register(environment: &Environment) -> ort::Result<()> {
     let information = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
+    // SAFETY: both answer every request from now on.
+    unsafe { aegis_serve_with(take, take_on_device) };
+    register_with(environment, information, aegis_allocate as *const c_void, aegis_reserve as *const c_void)
+}
+
+/// Likewise for the memory of the device of a number. Once for each, after [`register`].
+pub(super) fn register_device(environment: &Environment, ordinal: u16) -> ort::Result<()> {
+    let number = i32::from(ordinal);
+    let information = MemoryInfo::new(AllocationDevice::CUDA, number, AllocatorType::Device, MemoryType::Default)?;
+    let (allocate, reserve) = (aegis_allocate_on_device as *const c_void, aegis_reserve_on_device as *const c_void);
+    register_with(environment, information, allocate, reserve)
+}
+
+fn register_with(
+    environment: &Environment,
+    information: MemoryInfo<'static>,
+    allocate: *const c_void,
+    reserve: *const c_void,
+) -> ort::Result<()> {
     // SAFETY: both are C functions with these parameters. `ort` declares callbacks as ones that never unwind, which only
     // matters to Rust callers: the runtime calls them from C++, and no Rust code of this process does.
     let (allocate, reserve) = unsafe {
-        let allocate = std::mem::transmute::<*const c_void, Allocate>(aegis_allocate as *const c_void);
-        let reserve = std::mem::transmute::<*const c_void, Reserve>(aegis_reserve as *const c_void);
-        aegis_serve_with(take);
-        (allocate, reserve)
+        let allocate = std::mem::transmute::<*const c_void, Allocate>(allocate);
+        (allocate, std::mem::transmute::<*const c_void, Reserve>(reserve))
     };
     let callbacks = OrtAllocator {
         version: ort::sys::ORT_API_VERSION,
@@ -120,19 +149,33 @@ extern "C" fn take(size: usize) -> *mut c_void {
     match unsafe { CURRENT.get().as_mut() } {
         Some(server) => server.take(size).map_or(null_mut(), <*mut u8>::cast),
         None => {
-            UNATTRIBUTED.fetch_add(1, Ordering::Relaxed);
+            if ON_DEVICE.get().is_null() {
+                UNATTRIBUTED.fetch_add(1, Ordering::Relaxed);
+            }
             heap(size)
         }
     }
+}
+
+/// Answers a request of a device's memory; null refuses it.
+extern "C" fn take_on_device(size: usize) -> *mut c_void {
+    // SAFETY: as in `take`.
+    let server = unsafe { ON_DEVICE.get().as_mut() };
+    if server.is_none() {
+        UNATTRIBUTED.fetch_add(1, Ordering::Relaxed);
+    }
+    server.and_then(|server| server.take(size)).map_or(null_mut(), <*mut u8>::cast)
 }
 
 unsafe extern "system" fn free(_this: *mut OrtAllocator, pointer: *mut c_void) {
     if pointer.is_null() {
         return;
     }
-    // SAFETY: as in `take`.
-    if unsafe { CURRENT.get().as_mut() }.is_some_and(|server| server.give(pointer.cast())) {
-        return;
+    for current in [CURRENT.get(), ON_DEVICE.get()] {
+        // SAFETY: as in `take`.
+        if unsafe { current.as_mut() }.is_some_and(|server| server.give(pointer.cast())) {
+            return;
+        }
     }
     // A block of a region that is freed outside its loading or run: that of a session which is taken down.
     if contains(pointer.addr()) {

@@ -5,6 +5,7 @@
 // Binding memory that Rust does not own, through a C interface.
 #![allow(unsafe_code)]
 
+use super::capture::{Capture, Submission};
 use super::model::OnnxModel;
 use super::serve::{Server, replayable};
 use crate::arena::BoundTensor;
@@ -12,6 +13,7 @@ use crate::backend::{BackendError, Engine, PlannedMemory, Region, ScratchUse};
 use aegis_core::desc::{ElementType, MemoryControl, Recording};
 use ort::AsPointer as _;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::RunOptions;
 use ort::sys::{ONNXTensorElementDataType as DataType, OrtIoBinding, OrtSession, OrtStatusPtr, OrtValue};
 use std::ffi::CString;
 use std::ptr::{NonNull, null, null_mut};
@@ -25,6 +27,8 @@ pub struct OnnxEngine {
     memory_inputs: Vec<BoundTensor>,
     memory_outputs: Vec<BoundTensor>,
     scratch: Server,
+    /// Of a model on a GPU: how its runs are submitted.
+    capture: Option<Capture>,
 }
 
 // SAFETY: the runtime's objects may be used from any thread, one at a time; `&mut self` is needed to use them.
@@ -45,7 +49,8 @@ impl OnnxEngine {
         }
         let PlannedMemory { inputs, outputs, scratch, .. } = memory;
         let scratch = Server::new(scratch.span, scratch.sequence);
-        Ok(Self { binding, model, memory_inputs: inputs, memory_outputs: outputs, scratch })
+        let capture = model.seat.clone().map(Capture::new);
+        Ok(Self { binding, model, memory_inputs: inputs, memory_outputs: outputs, scratch, capture })
     }
 
     /// The requests of the runs since the last call, where they are recorded: a size, or −k where the k-th block, from 1,
@@ -79,17 +84,36 @@ impl OnnxEngine {
         }
     }
 
+    /// One run by a recording, or by the first of them that it keeps to.
+    pub(super) fn run_as_recorded(&mut self) -> Result<(), BackendError> {
+        loop {
+            let result = self.run_once();
+            match &result {
+                Ok(()) => self.scratch.settle(),
+                Err(BackendError::Refused(_)) if self.scratch.try_another() => continue,
+                Err(_) => {}
+            }
+            return result;
+        }
+    }
+
     /// Serves later runs from another region; the tensors stay bound. No run may be in progress, and no block of one live: a
     /// run that left some failed with [`BackendError::Run`].
     pub fn serve_from(&mut self, scratch: Region) {
         self.scratch = Server::new(scratch.span, scratch.sequence);
     }
 
+    /// Of a model on a GPU: why its runs are not captured as one graph, once that is known.
+    #[must_use]
+    pub fn why_not_captured(&self) -> Option<&str> {
+        self.capture.as_ref().and_then(Capture::why_not)
+    }
+
     /// Gives the model back, unbound.
     #[must_use]
     pub fn unbind(self) -> OnnxModel {
-        let Self { binding, model, .. } = self;
-        drop(binding);
+        let Self { binding, model, capture, .. } = self;
+        drop((binding, capture));
         model
     }
 
@@ -118,15 +142,11 @@ impl OnnxEngine {
 
 impl Engine for OnnxEngine {
     fn run(&mut self) -> Result<(), BackendError> {
-        loop {
-            let result = self.run_once();
-            match &result {
-                Ok(()) => self.scratch.settle(),
-                Err(BackendError::Refused(_)) if self.scratch.try_another() => continue,
-                Err(_) => {}
-            }
-            return result;
-        }
+        let Some(capture) = self.capture.take() else { return self.run_as_recorded() };
+        let submission = Submission { engine: self };
+        let (capture, result) = capture.run(submission);
+        self.capture = Some(capture);
+        result
     }
 
     fn inputs(&mut self) -> &mut [BoundTensor] {
@@ -161,22 +181,34 @@ enum Side {
 }
 
 /// The runtime's binding object with the tensor values that it refers to.
-#[derive(Debug)]
 struct Binding {
     pointer: NonNull<OrtIoBinding>,
     values: Vec<NonNull<OrtValue>>,
     information: MemoryInfo<'static>,
+    /// On a GPU.
+    options: Option<RunOptions>,
+}
+
+impl std::fmt::Debug for Binding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Binding").field("values", &self.values.len()).finish_non_exhaustive()
+    }
 }
 
 impl Binding {
     fn new(model: &OnnxModel) -> Result<Self, String> {
-        let information = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default);
+        let (device, number) = match &model.seat {
+            Some(seat) => (AllocationDevice::CUDA, i32::from(seat.device().ordinal())),
+            None => (AllocationDevice::CPU, 0),
+        };
+        let information = MemoryInfo::new(device, number, AllocatorType::Device, MemoryType::Default);
         let information = information.map_err(|error| error.to_string())?;
+        let options = model.seat.as_ref().map(|_| without_waiting()).transpose().map_err(|error| error.to_string())?;
         let mut pointer = null_mut();
         // SAFETY: the session is alive, and the result is checked.
         check(unsafe { (ort::api().CreateIoBinding)(session(model), &raw mut pointer) })?;
         let pointer = NonNull::new(pointer).ok_or("no binding was made")?;
-        Ok(Self { pointer, values: Vec::new(), information })
+        Ok(Self { pointer, values: Vec::new(), information, options })
     }
 
     fn tensor(&mut self, tensor: &BoundTensor, side: Side) -> Result<(), String> {
@@ -216,8 +248,9 @@ impl Binding {
     }
 
     fn run(&mut self, model: &OnnxModel) -> Result<(), String> {
-        // SAFETY: session and binding are alive and used by this thread only; no run options are allowed.
-        check(unsafe { (ort::api().RunWithBinding)(session(model), null(), self.pointer.as_ptr()) })
+        let options = self.options.as_ref().map_or(null(), RunOptions::ptr);
+        // SAFETY: session, options and binding are alive and used by this thread only; no options are allowed.
+        check(unsafe { (ort::api().RunWithBinding)(session(model), options, self.pointer.as_ptr()) })
     }
 
     fn output_shapes(&self) -> Result<Vec<Vec<i64>>, String> {
@@ -254,6 +287,13 @@ impl Drop for Binding {
             }
         }
     }
+}
+
+/// The runtime does not wait for what it submitted: the seat does.
+fn without_waiting() -> ort::Result<RunOptions> {
+    let mut options = RunOptions::new()?;
+    options.set("disable_synchronize_execution_providers", "1")?;
+    Ok(options)
 }
 
 fn session(model: &OnnxModel) -> *mut OrtSession {

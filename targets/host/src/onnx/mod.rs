@@ -1,4 +1,4 @@
-//! ONNX Runtime on the CPU, loaded at run time, with inputs, outputs and scratch in planned memory.
+//! ONNX Runtime on the CPU and on CUDA devices, loaded at run time, with inputs, outputs and scratch in planned memory.
 //!
 //! One intra-op thread, operators in sequence, no spinning: a segment runs on the lane's thread and nowhere else,
 //! and its allocation sequence is the same in every run.
@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod allocator;
+mod capture;
 mod engine;
 mod library;
 mod model;
@@ -20,13 +21,14 @@ pub use model::{OnnxModel, Port};
 use crate::backend::{BackendError, CancelPoint, Description, Engine, PlannedMemory, RuntimeBackend};
 use aegis_core::desc::MemoryControl;
 use ort::environment::Environment;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The runtime: one loaded library with its one environment.
 #[derive(Debug)]
 pub struct OnnxRuntime {
     environment: Environment,
     version: String,
+    library: PathBuf,
 }
 
 impl OnnxRuntime {
@@ -47,7 +49,27 @@ impl OnnxRuntime {
         let builder = builder.with_name("aegis").with_telemetry(false);
         let environment = builder.build().map_err(|error| failed(error.to_string()))?;
         allocator::register(&environment).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { environment, version })
+        Ok(Self { environment, version, library: library.to_owned() })
+    }
+
+    /// Serves the memory of the device of a number, too. Once for each device, before a model is loaded for it.
+    ///
+    /// # Errors
+    /// The runtime's, or that a library of the provider for CUDA is not beside the runtime's own, where it looks for it: without it the
+    /// runtime would go on with the CPU.
+    pub fn serve_device(&self, ordinal: u16) -> Result<(), BackendError> {
+        for name in ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"] {
+            if !self.library.with_file_name(name).exists() {
+                let text = format!(
+                    "{name} is not beside it, which it needs for CUDA: unpack pip's onnxruntime-gpu and let ORT_DYLIB_PATH name its \
+                     library"
+                );
+                return Err(BackendError::Library { path: self.library.clone(), text });
+            }
+        }
+        let failed =
+            |error: ort::Error| BackendError::Run(format!("memory of device {ordinal} cannot be served: {error}"));
+        allocator::register_device(&self.environment, ordinal).map_err(failed)
     }
 
     /// The library's version, as in `1.32.0`.
@@ -63,7 +85,7 @@ impl RuntimeBackend for OnnxRuntime {
     }
 
     fn load(&self, file: &Path, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError> {
-        let model = OnnxModel::load(self, file, memory.persistent.clone())?;
+        let model = OnnxModel::load(self, file, memory.persistent.clone(), memory.seat.clone())?;
         Ok(Box::new(OnnxEngine::bind(model, memory)?))
     }
 }

@@ -1,14 +1,20 @@
 //! A loaded model that is not bound to memory yet, and the true form of its inputs and outputs.
+// A session is given a stream that it uses as long as it lives.
+#![allow(unsafe_code)]
 
 use super::OnnxRuntime;
 use super::serve::Server;
 use crate::backend::{BackendError, Region, ScratchUse};
+use crate::gpu::Seat;
 use aegis_core::desc::ElementType;
+use ort::ep::CUDA;
+use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, ValueType};
 use std::path::Path;
+use std::sync::Arc;
 
 /// One input or output as the model's file declares it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,20 +35,28 @@ pub struct OnnxModel {
     load: Server,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    /// The part of a GPU that it runs on. After the session, which submits to its stream.
+    pub(super) seat: Option<Arc<Seat>>,
 }
 
 impl OnnxModel {
-    /// Loads a model: one thread, operators in sequence, the environment's allocator. What it takes and keeps lies in the
-    /// region.
+    /// Loads a model: one thread, operators in sequence, the environment's allocators. What it takes and keeps lies in the
+    /// region: of the CPU, or of the device whose part it runs on.
     ///
     /// # Errors
     /// [`BackendError::Load`] with the runtime's words, [`BackendError::Refused`] where its requests are not the region's
     /// planned ones, [`BackendError::Tensor`] for an element type that plans
     /// do not know.
-    pub fn load(runtime: &OnnxRuntime, path: &Path, region: Region) -> Result<Self, BackendError> {
+    pub fn load(
+        runtime: &OnnxRuntime,
+        path: &Path,
+        region: Region,
+        seat: Option<Arc<Seat>>,
+    ) -> Result<Self, BackendError> {
         let failed = |text: String| BackendError::Load { path: path.to_owned(), text };
         let mut load = Server::new(region.span, region.sequence);
-        let session = load.during(|| options(runtime).and_then(|mut builder| builder.commit_from_file(path)));
+        let session =
+            load.during(|| options(runtime, seat.as_deref()).and_then(|mut builder| builder.commit_from_file(path)));
         load.end();
         if let Some(refusal) = load.take_refusal() {
             let path = path.display();
@@ -52,7 +66,7 @@ impl OnnxModel {
         let session = session.map_err(|error| failed(error.to_string()))?;
         let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Result<Vec<_>, _>>();
         let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
-        Ok(Self { session, load, inputs, outputs })
+        Ok(Self { session, load, inputs, outputs, seat })
     }
 
     /// The requests of loading it, where they were recorded: a size, or −k where the k-th block, from 1, was given back.
@@ -87,7 +101,7 @@ impl OnnxModel {
     }
 }
 
-fn options(runtime: &OnnxRuntime) -> ort::Result<SessionBuilder> {
+fn options(runtime: &OnnxRuntime, seat: Option<&Seat>) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(&runtime.environment)?;
     let builder = builder.with_intra_threads(1)?.with_inter_threads(1)?.with_parallel_execution(false)?;
     let builder = builder.with_intra_op_spinning(false)?.with_inter_op_spinning(false)?;
@@ -96,7 +110,16 @@ fn options(runtime: &OnnxRuntime) -> ort::Result<SessionBuilder> {
     // A refused request comes back as an error, with its reason; the runtime would print it besides, also while an order of
     // execution is only being tried.
     let builder = builder.with_log_level(LogLevel::Fatal)?;
-    Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?)
+    let builder = builder.with_optimization_level(GraphOptimizationLevel::All)?;
+    let Some(seat) = seat else { return Ok(builder) };
+    // An exhaustive search would time algorithms, and choose others from one loading to the next.
+    let provider = CUDA::default()
+        .with_device_id(i32::from(seat.device().ordinal()))
+        .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic);
+    // SAFETY: the model keeps the seat, and with it the stream, longer than its session.
+    let provider = unsafe { provider.with_compute_stream(seat.stream().cast()) };
+    // Without the provider nothing would run on the device.
+    Ok(builder.with_execution_providers([provider.build().error_on_failure()])?)
 }
 
 fn port(outlet: &Outlet) -> Result<Port, BackendError> {

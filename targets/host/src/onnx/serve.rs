@@ -4,6 +4,7 @@
 //!  probe    Recorder  first fit in a large address range, every event noted
 //!  vehicle  Planned   the k-th event must be the recorded one; its block gets its planned offset
 //!                     (until a first run has kept to one recording, the others are tried)
+//!           Loaded    any planned block of the requested size that nobody has; nothing is given back
 //!           Region    first fit in the planned region; what does not fit is refused
 //!           Heap      the C library's heap, for a model whose memory was only measured
 //! ```
@@ -101,6 +102,11 @@ enum Kind {
         live: usize,
         offsets: Box<[u64; MOST_LIVE]>,
     },
+    /// Which blocks are taken.
+    Loaded {
+        steps: &'static [Step],
+        taken: Vec<bool>,
+    },
     Region(FirstFit),
     Heap,
 }
@@ -127,10 +133,16 @@ impl Server {
             }
             Sequence::Planned { runs: [], owns_region: true } => Kind::Region(FirstFit::new(length)),
             Sequence::Planned { runs: [], owns_region: false } => Kind::planned(&[], &[], false),
+            Sequence::LoadInAnyOrder(steps) => Kind::Loaded { steps, taken: vec![false; steps.len()] },
             Sequence::Free => Kind::Region(FirstFit::new(length)),
             Sequence::Heap => Kind::Heap,
         };
         Self { span, kind, usage: ScratchUse::default(), refusal: None, settled: false }
+    }
+
+    /// Whether it serves a device's memory.
+    pub(super) fn is_of_device(&self) -> bool {
+        self.span.is_of_device()
     }
 
     pub(super) const fn usage(&self) -> ScratchUse {
@@ -154,6 +166,7 @@ impl Server {
         match &self.kind {
             Kind::Recorder { fit, .. } | Kind::Region(fit) => fit.live(),
             Kind::Planned { live, .. } => *live,
+            Kind::Loaded { taken, .. } => taken.iter().filter(|taken| **taken).count(),
             Kind::Heap => 0,
         }
     }
@@ -166,6 +179,12 @@ impl Server {
                 self.refusal = Some(short);
             }
             *next = 0;
+        }
+        if let Kind::Loaded { steps, taken } = &self.kind {
+            let events = taken.iter().filter(|taken| **taken).count();
+            if events < steps.len() {
+                self.refusal.get_or_insert(Refusal::Short { events, recorded: steps.len() });
+            }
         }
     }
 
@@ -205,7 +224,7 @@ impl Server {
     /// How far requests are planned.
     pub(super) const fn control(&self) -> MemoryControl {
         match self.kind {
-            Kind::Planned { .. } => MemoryControl::Planned,
+            Kind::Planned { .. } | Kind::Loaded { .. } => MemoryControl::Planned,
             Kind::Region(_) | Kind::Recorder { .. } => MemoryControl::Capped,
             Kind::Heap => MemoryControl::Measured,
         }
@@ -223,6 +242,23 @@ impl Server {
                 blocks.insert(*at, *taken);
             }),
             Kind::Region(fit) => fit.take(bytes),
+            Kind::Loaded { steps, taken } => {
+                let event = taken.iter().filter(|taken| **taken).count().saturating_add(1);
+                let free = steps
+                    .iter()
+                    .zip(taken)
+                    .find(|(step, taken)| !**taken && matches!(step, Step::Take { size, .. } if size.0 == bytes));
+                match free {
+                    Some((Step::Take { at, .. }, taken)) => {
+                        *taken = true;
+                        Some(at.0)
+                    }
+                    _ => {
+                        self.refusal.get_or_insert(Refusal::Other { event, recorded: None, requested: bytes });
+                        None
+                    }
+                }
+            }
             // After a refusal nothing is where the plan has it: the run only winds up.
             Kind::Planned { .. } if self.refusal.is_some() => None,
             Kind::Planned { steps, next, live, offsets, .. } => {
@@ -269,6 +305,16 @@ impl Server {
                 given
             }
             Kind::Region(fit) => fit.give(at),
+            Kind::Loaded { steps, taken } => {
+                let event = taken.iter().filter(|taken| **taken).count().saturating_add(1);
+                self.refusal.get_or_insert(Refusal::Given { event, recorded: None });
+                let block =
+                    steps.iter().zip(taken).find(|(step, _)| matches!(step, Step::Take { at: own, .. } if own.0 == at));
+                if let Some((_, taken)) = block {
+                    *taken = false;
+                }
+                true
+            }
             Kind::Planned { steps, next, live, offsets, .. } => {
                 let recorded = steps.get(*next).copied();
                 if let Some(Step::Give { slot }) = recorded
@@ -386,6 +432,27 @@ mod tests {
         server.end();
         assert_eq!(server.take_refusal(), Some(Refusal::Short { events: 1, recorded: 6 }));
         assert!(server.give(first));
+    }
+
+    #[test]
+    fn blocks_that_all_stay_come_in_any_order_each_once() {
+        const BLOCKS: &[Step] = &[Step::lowest(64, 0, 0), Step::lowest(60, 64, 1), Step::lowest(64, 128, 2)];
+        let mut server = server(Sequence::LoadInAnyOrder(BLOCKS));
+        let base = server.take(60).unwrap().addr() - 64;
+        let offsets = [server.take(64).unwrap().addr() - base, server.take(64).unwrap().addr() - base];
+        assert_eq!((offsets, server.live()), ([0, 128], 3));
+        server.end();
+        assert_eq!((server.take_refusal(), server.control()), (None, MemoryControl::Planned));
+        assert!(server.take(64).is_none(), "there are two of this size");
+        assert_eq!(server.take_refusal().unwrap().to_string(), "event 4 requests 64 bytes, recorded is nothing more");
+        // One that comes back is none that stays; one that does not come is missing.
+        let mut server = self::server(Sequence::LoadInAnyOrder(BLOCKS));
+        let block = server.take(60).unwrap();
+        assert!(server.give(block));
+        server.end();
+        assert!(matches!(server.take_refusal(), Some(Refusal::Given { event: 2, .. })));
+        server.end();
+        assert_eq!(server.take_refusal(), Some(Refusal::Short { events: 0, recorded: 3 }));
     }
 
     /// One block and back, of this size; `true` where it was served and kept to the record.

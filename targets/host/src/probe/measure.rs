@@ -5,12 +5,14 @@
 //!           └ measured           └ measured                          └ measured
 //! ```
 //!
-//! The segments are bound to the same tensors, so that each reads what the earlier ones wrote.
+//! The segments are bound to the same tensors, so that each reads what the earlier ones wrote. A model on a part of a GPU is measured
+//! twice: alone, and beside a neighbour that keeps all other SMs of the device busy, which is what its WCET is of.
 
 use super::ProbeError;
+use super::bench::Bench;
 use super::models::{Sized, SizedSegment, fill, lay_out};
 use super::protocol::{Measured, ModelAnswer, ModelRequest, Request, SegmentAnswer, TensorAnswer};
-use super::record::{self, Record};
+use super::record::Record;
 use super::statistics::Stats;
 use super::wiring::{Tensor, Wired, Wires};
 use crate::arena::BoundTensor;
@@ -38,6 +40,8 @@ struct Segment {
     runs: u64,
     /// The length of each measured run, in nanoseconds.
     series: Vec<u64>,
+    /// Of a model on a GPU with a neighbour: those without it.
+    alone: Vec<u64>,
 }
 
 /// Measures every model that could be sized, each on a thread set up like its lane's.
@@ -75,21 +79,50 @@ fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<Mode
     for void in set_up_thread(&format!("model \"{}\"", asked.name), asked.core, LANE_PRIORITY) {
         eprintln!("{}", void.text);
     }
-    let Sized { wired, segments } = sized;
-    let mut segments = bind(&wired, segments)?;
+    let Sized { bench, wired, segments } = sized;
+    let mut segments = bind(&bench, &wired, segments)?;
     for _ in 0..request.warmup_runs {
-        segments.iter_mut().try_for_each(Segment::run)?;
+        segments.iter_mut().try_for_each(|segment| segment.run(&bench))?;
     }
+    if bench.seat().is_some() {
+        series(request, asked, &bench, &mut segments)?;
+        if let Some(neighbour) = bench.neighbour()? {
+            for segment in &mut segments {
+                segment.alone = std::mem::take(&mut segment.series);
+            }
+            let measured = series(request, asked, &bench, &mut segments);
+            // Whatever went wrong: it does not go on beside the next model.
+            let launches = neighbour.stop().map_err(|error| format!("the neighbour: {error}"))?;
+            measured?;
+            eprintln!("the neighbour of model \"{}\" was launched {launches} times", asked.name);
+        }
+    } else {
+        series(request, asked, &bench, &mut segments)?;
+    }
+    let Wired { inputs, outputs, carried, segments: wires } = wired;
+    let told = |tensors: Vec<Tensor>| tensors.into_iter().map(told_tensor).collect();
+    Ok(ModelAnswer::Measured(Box::new(Measured {
+        name: asked.name.clone(),
+        threads: 1,
+        inputs: told(inputs),
+        outputs: told(outputs),
+        carried: told(carried),
+        segments: segments.into_iter().zip(wires).map(|(segment, wires)| segment.answer(wires)).collect(),
+    })))
+}
+
+/// One series of each segment.
+fn series(request: &Request, asked: &ModelRequest, bench: &Bench, segments: &mut [Segment]) -> Result<(), String> {
     // Written once, so that every page of it is memory of its own.
     let eviction = vec![1_u8; EVICTION_BYTES];
     let min_ns = request.min_seconds.saturating_mul(1_000_000_000);
     let (started, mut told) = (monotonic_ns(), 0_u64);
     for number in 1_u64.. {
         let evicting = monotonic_ns();
-        for segment in &mut segments {
+        for segment in &mut *segments {
             evict(&eviction);
             let began = monotonic_ns();
-            segment.run()?;
+            segment.run(bench)?;
             segment.series.push(monotonic_ns().saturating_sub(began));
         }
         let ended = monotonic_ns();
@@ -108,24 +141,17 @@ fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<Mode
         let busy = ended.saturating_sub(evicting);
         std::thread::sleep(Duration::from_nanos(busy / 4) + Duration::from_micros(50));
     }
-    let Wired { inputs, outputs, carried, segments: wires } = wired;
-    let told = |tensors: Vec<Tensor>| tensors.into_iter().map(told_tensor).collect();
-    Ok(ModelAnswer::Measured(Box::new(Measured {
-        name: asked.name.clone(),
-        threads: 1,
-        inputs: told(inputs),
-        outputs: told(outputs),
-        carried: told(carried),
-        segments: segments.into_iter().zip(wires).map(|(segment, wires)| segment.answer(wires)).collect(),
-    })))
+    Ok(())
 }
 
 /// Binds all segments to the model's tensors: what one writes is what a later one reads.
-fn bind(wired: &Wired, sized: Vec<SizedSegment>) -> Result<Vec<Segment>, String> {
+fn bind(bench: &Bench, wired: &Wired, sized: Vec<SizedSegment>) -> Result<Vec<Segment>, String> {
     let Wired { inputs, outputs, carried, segments } = wired;
-    let mut inputs = lay_out(inputs, true)?;
+    let mut inputs = lay_out(bench, inputs, true)?;
     inputs.iter_mut().for_each(|input| fill(input, 0));
-    let (outputs, carried) = (lay_out(outputs, true)?, lay_out(carried, true)?);
+    let (outputs, mut carried) = (lay_out(bench, outputs, true)?, lay_out(bench, carried, true)?);
+    // It never leaves the device.
+    carried.iter_mut().for_each(|tensor| tensor.host = None);
     // A name that only one segment has can be an input and an output; what is carried has a name of its own.
     let tensors = |names: &[String], ends: &[BoundTensor]| {
         let tensor = |name: &String| {
@@ -137,23 +163,24 @@ fn bind(wired: &Wired, sized: Vec<SizedSegment>) -> Result<Vec<Segment>, String>
     let bind = |(segment, wires): (SizedSegment, &Wires)| {
         let SizedSegment { model, sha256, record, weights } = segment;
         let (inputs, outputs) = (tensors(&wires.reads, &inputs)?, tensors(&wires.writes, &outputs)?);
-        let (persistent, scratch) = (record::nothing()?, record.run_region()?);
-        let engine = OnnxEngine::bind(model, PlannedMemory { inputs, outputs, persistent, scratch });
+        let (persistent, scratch, seat) = (bench.nothing()?, record.run_region(bench)?, bench.seat());
+        let engine = OnnxEngine::bind(model, PlannedMemory { inputs, outputs, persistent, scratch, seat });
         let engine = engine.map_err(|error| error.to_string())?;
-        Ok(Segment { engine, sha256, record, weights, runs: 0, series: Vec::with_capacity(100_000) })
+        let series = Vec::with_capacity(100_000);
+        Ok(Segment { engine, sha256, record, weights, runs: 0, series, alone: Vec::new() })
     };
     sized.into_iter().zip(segments).map(bind).collect()
 }
 
 impl Segment {
     /// Runs it once. Each run replays a recording; one that differs grades the segment down, and is run again without.
-    fn run(&mut self) -> Result<(), String> {
+    fn run(&mut self, bench: &Bench) -> Result<(), String> {
         let text = |error: BackendError| error.to_string();
         self.runs = self.runs.saturating_add(1);
         match self.engine.run() {
             Err(BackendError::Refused(why)) if self.record.control() == MemoryControl::Planned => {
                 self.record.grade_down(format!("run {} of the measurement differed: {why}", self.runs));
-                self.engine.serve_from(self.record.run_region()?);
+                self.engine.serve_from(self.record.run_region(bench)?);
                 self.engine.run().map_err(text)
             }
             result => result.map_err(text),
@@ -161,7 +188,7 @@ impl Segment {
     }
 
     fn answer(self, wires: Wires) -> SegmentAnswer {
-        let Self { engine, sha256, mut record, weights, series, .. } = self;
+        let Self { engine, sha256, mut record, weights, series, alone, .. } = self;
         record.reached(engine.scratch_use().height);
         SegmentAnswer {
             sha256,
@@ -175,6 +202,8 @@ impl Segment {
             reads: wires.reads,
             writes: wires.writes,
             execution: Stats::of(series),
+            alone: (!alone.is_empty()).then(|| Stats::of(alone)),
+            not_captured: engine.why_not_captured().map(str::to_owned),
         }
     }
 }

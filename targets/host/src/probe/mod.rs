@@ -3,6 +3,8 @@
 //! It uses the very threads, mailboxes, allocator and engine of a vehicle, so that what it measures is what a
 //! vehicle will spend.
 
+mod bench;
+mod devices;
 mod lanes;
 mod measure;
 mod models;
@@ -18,6 +20,7 @@ use crate::backend::BackendError;
 use crate::onnx::OnnxRuntime;
 use aegis_linux::machine::Machine;
 use aegis_linux::realtime::{LANE_PRIORITY, Throttle, fifo, lock_memory};
+use devices::Devices;
 use protocol::{RealTime, RuntimeInfo, SCHEMA};
 
 /// Why the probe gives no answer.
@@ -29,6 +32,9 @@ pub enum ProbeError {
     /// The probe cannot work at all: exit status 3.
     #[error("{0}")]
     Backend(#[from] BackendError),
+    /// The GPU that is asked for cannot be opened: exit status 3.
+    #[error("{0}")]
+    Device(String),
     /// The system refused a thread or a timer: exit status 3.
     #[error("{what}: {error}")]
     System {
@@ -45,7 +51,7 @@ impl ProbeError {
     pub const fn status(&self) -> u8 {
         match self {
             Self::Request(_) => 2,
-            Self::Backend(_) | Self::System { .. } => 3,
+            Self::Backend(_) | Self::Device(_) | Self::System { .. } => 3,
         }
     }
 }
@@ -62,12 +68,21 @@ pub fn answer(request: &str) -> Result<String, ProbeError> {
 }
 
 fn measure(request: &Request) -> Result<Answer, ProbeError> {
+    let devices = Devices::open(request);
+    if let Some(ordinal) = request.device {
+        devices.get(ordinal).map_err(ProbeError::Device)?;
+    }
     let runtime = request.library.as_ref().map(|library| OnnxRuntime::open(&library.path)).transpose()?;
+    for (runtime, ordinal) in
+        runtime.iter().flat_map(|runtime| devices.ordinals().map(move |ordinal| (runtime, ordinal)))
+    {
+        runtime.serve_device(ordinal)?;
+    }
     let info =
         runtime.as_ref().map(|runtime| RuntimeInfo { name: "onnxruntime", version: runtime.version().to_owned() });
     let profile = request.command == "profile";
     // Sizes first: they need a large address range, which locked memory would have to back with real pages.
-    let sized = if profile { models::size_all(request, runtime.as_ref()) } else { Vec::new() };
+    let sized = if profile { models::size_all(request, runtime.as_ref(), &devices) } else { Vec::new() };
     let throttle = Throttle::read();
     let memory_locked = lock_memory().is_ok();
     let realtime = RealTime {
@@ -81,6 +96,7 @@ fn measure(request: &Request) -> Result<Answer, ProbeError> {
         machine: Machine::read(),
         realtime,
         runtime: info,
+        devices: devices.answers(),
         lanes: if profile { lanes::measure_all(request)? } else { Vec::new() },
         models: measure::measure_all(request, sized)?,
     })

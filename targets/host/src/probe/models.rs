@@ -1,5 +1,7 @@
 //! Loads each model's segments: their tensors, what loading and runs request, and what they hold outside the arena.
 
+use super::bench::Bench;
+use super::devices::Devices;
 use super::protocol::{ModelRequest, Request};
 use super::record::{self, Record};
 use super::wiring::{Declared, Tensor, Wired, Wiring};
@@ -9,9 +11,11 @@ use crate::cache::sha256;
 use crate::onnx::{OnnxEngine, OnnxModel, OnnxRuntime, heap_in_use};
 use aegis_core::desc::{ALIGNMENT, MemoryControl};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A model whose memory needs are known.
 pub(super) struct Sized {
+    pub(super) bench: Bench,
     pub(super) wired: Wired,
     /// In order.
     pub(super) segments: Vec<SizedSegment>,
@@ -26,29 +30,39 @@ pub(super) struct SizedSegment {
 }
 
 /// Loads and sizes every model; each has its own result.
-pub(super) fn size_all(request: &Request, runtime: Option<&OnnxRuntime>) -> Vec<Result<Sized, String>> {
-    let size = |asked: &ModelRequest| size(asked, runtime).map_err(|text| format!("model \"{}\": {text}", asked.name));
+pub(super) fn size_all(
+    request: &Request,
+    runtime: Option<&OnnxRuntime>,
+    devices: &Devices,
+) -> Vec<Result<Sized, String>> {
+    let size = |asked: &ModelRequest| {
+        size(asked, runtime, devices).map_err(|text| format!("model \"{}\": {text}", asked.name))
+    };
     request.models.iter().map(size).collect()
 }
 
-fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>) -> Result<Sized, String> {
+fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>, devices: &Devices) -> Result<Sized, String> {
     if asked.backend != "onnxruntime" {
         return Err(format!("this target has no backend \"{}\"", asked.backend));
     }
     let runtime = runtime.ok_or("no runtime library was given")?;
     let last = asked.files.len().checked_sub(1).ok_or("no file was given")?;
+    let bench = match &asked.gpu {
+        Some(gpu) => Bench::on(&devices.get(gpu.ordinal)?, gpu)?,
+        None => Bench::default(),
+    };
     let mut wiring = Wiring::new(&asked.inputs);
     let mut segments = Vec::new();
     for (number, file) in asked.files.iter().enumerate() {
-        let sized = size_segment(runtime, file, &mut wiring, number == last);
+        let sized = size_segment((runtime, &bench), file, &mut wiring, number == last);
         let which = || if last > 0 { format!("segment {}: ", number.saturating_add(1)) } else { String::new() };
         segments.push(sized.map_err(|text| which() + &text)?);
     }
-    Ok(Sized { wired: wiring.close(), segments })
+    Ok(Sized { bench, wired: wiring.close(), segments })
 }
 
 fn size_segment(
-    runtime: &OnnxRuntime,
+    (runtime, bench): (&OnnxRuntime, &Bench),
     path: &Path,
     wiring: &mut Wiring<'_>,
     is_last: bool,
@@ -56,62 +70,71 @@ fn size_segment(
     let file = path.display().to_string();
     let sha256 = sha256(path).map_err(|error| format!("{file} cannot be read: {error}"))?;
     let text = |error: BackendError| error.to_string();
-    let mut record = Record::default();
-    let mut model = OnnxModel::load(runtime, path, record::recorder()?).map_err(text)?;
+    let mut record = Record::new(bench.seat().is_some());
+    let mut model = OnnxModel::load(runtime, path, bench.load_recorder()?, bench.seat()).map_err(text)?;
     record.add_load(model.recorded_load(), model.persistent_use().height);
     let inputs = wiring.read(&file, model.inputs())?;
     wiring.declare(Declared { inputs: model.names("aegis.inputs"), outputs: model.names("aegis.outputs") });
     if is_last {
         wiring.check_asked()?;
     }
-    let shapes = OnnxEngine::output_shapes(&model, &filled(&inputs)?, record::recorder()?).map_err(text)?;
+    let shapes = OnnxEngine::output_shapes(&model, &filled(bench, &inputs)?, bench.run_recorder()?).map_err(text)?;
     let outputs = model.outputs().iter().zip(shapes).map(|(port, shape)| Tensor::of(port, shape));
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
     wiring.write(&file, &outputs)?;
     // Only the first run of a model that was never run before shows what its first job in a vehicle requests.
     drop(model);
     let memory = |scratch: Region| {
-        let (inputs, outputs) = (filled(&inputs)?, lay_out(&outputs, false)?);
-        Ok::<_, String>(PlannedMemory { inputs, outputs, persistent: record::nothing()?, scratch })
+        let (inputs, outputs) = (filled(bench, &inputs)?, lay_out(bench, &outputs, false)?);
+        let (persistent, seat) = (bench.nothing()?, bench.seat());
+        Ok::<_, String>(PlannedMemory { inputs, outputs, persistent, scratch, seat })
     };
     for load in 0..record::LOADS {
         let _between = record::stir(load);
-        let mut model = OnnxModel::load(runtime, path, record::recorder()?).map_err(text)?;
+        let mut model = OnnxModel::load(runtime, path, bench.load_recorder()?, bench.seat()).map_err(text)?;
         record.add_load(model.recorded_load(), model.persistent_use().height);
-        let mut engine = OnnxEngine::bind(model, memory(record::recorder()?)?).map_err(text)?;
+        let mut engine = OnnxEngine::bind(model, memory(bench.run_recorder()?)?).map_err(text)?;
         record.add_runs(&mut engine, |engine, run| {
             engine.inputs().iter_mut().for_each(|input| fill(input, run));
             engine.run().map_err(text)
         })?;
     }
     record.close();
-    let before = heap_in_use();
-    let model = OnnxModel::load(runtime, path, record.load_region()?).map_err(text)?;
-    let mut engine = OnnxEngine::bind(model, memory(record.run_region()?)?).map_err(text)?;
+    let (load, scratch) = (record.load_region(bench)?, record.run_region(bench)?);
+    let planned = memory(scratch)?;
+    let before = (heap_in_use(), bench.free_bytes()?);
+    let model = OnnxModel::load(runtime, path, load, bench.seat()).map_err(text)?;
+    let mut engine = OnnxEngine::bind(model, planned).map_err(text)?;
     engine.run().map_err(text)?;
     if record.control() == MemoryControl::Planned && engine.control() != MemoryControl::Planned {
         record.grade_down("loaded once more, it ran in an order that was not recorded".to_owned());
     }
     // Taken after a run, so that what the first run keeps is included.
-    let weights = heap_in_use().saturating_sub(before);
+    let weights = match before.1.zip(bench.free_bytes()?) {
+        // The driver's: of kernels that were loaded, and of libraries.
+        Some((before, after)) => before.saturating_sub(after),
+        None => heap_in_use().saturating_sub(before.0),
+    };
     Ok(SizedSegment { model: engine.unbind(), sha256, record, weights })
 }
 
-/// Tensors behind each other in an arena of their own; `reserved` as in [`Arena::map`].
-pub(super) fn lay_out(tensors: &[Tensor], reserved: bool) -> Result<Vec<BoundTensor>, String> {
+/// Tensors behind each other in an arena of their own; `reserved` as in [`crate::arena::Arena::map`].
+pub(super) fn lay_out(bench: &Bench, tensors: &[Tensor], reserved: bool) -> Result<Vec<BoundTensor>, String> {
     let total = tensors.iter().map(|tensor| aligned(tensor.bytes)).fold(0, u64::saturating_add);
-    let arena = Arena::map(total, reserved).map_err(|error| format!("{total} bytes of memory: {error}"))?;
+    let (arena, host) = bench.tensors(total, reserved)?;
     let mut at = 0_u64;
     let place = |tensor: &Tensor| {
-        let span = arena.span(at, tensor.bytes).ok_or("the layout is inconsistent")?;
+        let place = |arena: &Arc<Arena>| arena.span(at, tensor.bytes).ok_or("the layout is inconsistent");
+        let (span, host) = (place(&arena)?, host.as_ref().map(place).transpose()?);
         at = at.saturating_add(aligned(tensor.bytes));
-        Ok(BoundTensor { name: tensor.name.clone(), element: tensor.element, shape: tensor.shape.clone(), span })
+        let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+        Ok(BoundTensor { name, element: tensor.element, shape, span, host })
     };
     tensors.iter().map(place).collect()
 }
 
-fn filled(inputs: &[Tensor]) -> Result<Vec<BoundTensor>, String> {
-    let mut inputs = lay_out(inputs, false)?;
+fn filled(bench: &Bench, inputs: &[Tensor]) -> Result<Vec<BoundTensor>, String> {
+    let mut inputs = lay_out(bench, inputs, false)?;
     inputs.iter_mut().for_each(|input| fill(input, 0));
     Ok(inputs)
 }

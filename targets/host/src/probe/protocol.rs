@@ -1,4 +1,4 @@
-//! The probe's request and answer: `aegis.probe/2`.
+//! The probe's request and answer: `aegis.probe/3`.
 
 use super::statistics::Stats;
 use aegis_linux::machine::Machine;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The name and version of the protocol.
-pub(super) const SCHEMA: &str = "aegis.probe/2";
+pub(super) const SCHEMA: &str = "aegis.probe/3";
 
 /// What is asked.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Request {
     pub(super) command: String,
     #[serde(default)]
     pub(super) library: Option<LibraryRequest>,
+    /// Of the command `device`: the number of the GPU.
+    #[serde(default)]
+    pub(super) device: Option<u16>,
     #[serde(default)]
     pub(super) orchestration_core: u16,
     #[serde(default)]
@@ -52,6 +55,16 @@ pub(super) struct ModelRequest {
     pub(super) core: u16,
     #[serde(default)]
     pub(super) inputs: Vec<InputRequest>,
+    /// The part of a GPU that it runs on; none on the CPU.
+    #[serde(default)]
+    pub(super) gpu: Option<GpuRequest>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct GpuRequest {
+    pub(super) ordinal: u16,
+    pub(super) sms: u32,
+    pub(super) completion: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -66,7 +79,7 @@ impl Request {
         if self.schema != SCHEMA {
             return Err(format!("schema \"{}\", this program speaks \"{SCHEMA}\"", self.schema));
         }
-        if !matches!(self.command.as_str(), "machine" | "profile") {
+        if !matches!(self.command.as_str(), "machine" | "profile" | "device") {
             return Err(format!("unknown command \"{}\"", self.command));
         }
         Ok(())
@@ -80,8 +93,27 @@ pub struct Answer {
     pub(super) machine: Machine,
     pub(super) realtime: RealTime,
     pub(super) runtime: Option<RuntimeInfo>,
+    pub(super) devices: Vec<DeviceAnswer>,
     pub(super) lanes: Vec<LaneAnswer>,
     pub(super) models: Vec<ModelAnswer>,
+}
+
+/// What is known of a GPU.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DeviceAnswer {
+    pub(super) ordinal: u16,
+    pub(super) name: String,
+    pub(super) driver: String,
+    pub(super) compute_capability: String,
+    pub(super) sms: u32,
+    pub(super) unit: Option<u32>,
+    pub(super) units: u32,
+    pub(super) memory_bytes: u64,
+    pub(super) integrated: bool,
+    pub(super) exports: bool,
+    pub(super) l2_bytes: u64,
+    pub(super) clock_khz: u32,
+    pub(super) memory_clock_khz: u32,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -146,7 +178,12 @@ pub(super) struct SegmentAnswer {
     pub(super) reads: Vec<String>,
     /// The names of the outputs and carried tensors that it writes, likewise.
     pub(super) writes: Vec<String>,
+    /// Of a model on a part of a GPU beside a neighbour that keeps all its other SMs busy.
     pub(super) execution: Stats,
+    /// There, without the neighbour.
+    pub(super) alone: Option<Stats>,
+    /// There, why each run is submitted kernel by kernel instead of as one graph.
+    pub(super) not_captured: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -5,35 +5,17 @@
 //! pointers. So the model is loaded several times, with a heap that looks different each time, and every order that is
 //! seen is a recording of its own.
 
-use crate::arena::Arena;
+use super::bench::Bench;
 use crate::backend::{Engine as _, Region, Sequence};
 use crate::onnx::OnnxEngine;
 use aegis_core::desc::{MemoryControl, Recording};
 
-/// The address range in which requests are recorded; no page of it exists until it is touched.
-const RECORDING_BYTES: u64 = 1 << 31;
 /// How often a model is loaded for its recordings.
 pub(super) const LOADS: u32 = 12;
 /// How many runs are recorded after each loading, each with other inputs.
 pub(super) const RUNS: u32 = 3;
 /// More orders of execution than this are not planned.
 const MOST_RECORDINGS: usize = 8;
-
-/// A region that records.
-pub(super) fn recorder() -> Result<Region, String> {
-    region(RECORDING_BYTES, false, Sequence::Recorded)
-}
-
-/// A region that serves nothing: runs of a bound segment never ask what its loading lies in.
-pub(super) fn nothing() -> Result<Region, String> {
-    region(0, false, Sequence::Heap)
-}
-
-fn region(bytes: u64, locked: bool, sequence: Sequence) -> Result<Region, String> {
-    let arena = Arena::map(bytes, locked).map_err(|error| format!("{bytes} bytes of memory: {error}"))?;
-    let span = arena.span(0, bytes).ok_or("the layout is inconsistent")?;
-    Ok(Region { span, sequence })
-}
 
 /// Heap blocks that lie between what is loaded before and after: addresses differ from those of other loads.
 pub(super) fn stir(load: u32) -> Vec<Vec<u8>> {
@@ -66,6 +48,12 @@ fn difference(first: &[i64], other: &[i64]) -> Option<String> {
     Some(format!("event {} is {other}, in the first recording {first}", at.saturating_add(1)))
 }
 
+fn sorted(events: &[i64]) -> Vec<i64> {
+    let mut events = events.to_vec();
+    events.sort_unstable();
+    events
+}
+
 /// What loading and runs of a model request.
 #[derive(Debug, Default)]
 pub(super) struct Record {
@@ -73,6 +61,8 @@ pub(super) struct Record {
     load: Vec<i64>,
     load_height: u64,
     load_differs: Option<String>,
+    /// Whether blocks of a loading that all stay may come in any order: those of a device.
+    any_order: bool,
     /// Each order of execution with how often it was seen.
     runs: Vec<(Vec<i64>, u32)>,
     height: u64,
@@ -80,13 +70,23 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Nothing is recorded yet; of a model on a device, or on the CPU.
+    pub(super) fn new(on_device: bool) -> Self {
+        Self { any_order: on_device, ..Self::default() }
+    }
+
     /// Adds one loading.
     pub(super) fn add_load(&mut self, events: Vec<i64>, height: u64) {
         self.loads = self.loads.saturating_add(1);
         self.load_height = self.load_height.max(height);
+        let (first, other) = if self.any_order && events.iter().all(|event| *event >= 0) {
+            (sorted(&self.load), sorted(&events))
+        } else {
+            (self.load.clone(), events.clone())
+        };
         if self.loads == 1 {
             self.load = events;
-        } else if let Some(what) = difference(&self.load, &events) {
+        } else if let Some(what) = difference(&first, &other) {
             let loads = self.loads;
             self.load_differs.get_or_insert_with(|| format!("loading number {loads} differed: {what}"));
         }
@@ -166,22 +166,29 @@ impl Record {
     }
 
     /// A region for loading it as in a vehicle.
-    pub(super) fn load_region(&self) -> Result<Region, String> {
+    pub(super) fn load_region(&self, bench: &Bench) -> Result<Region, String> {
         match self.replayed_load().filter(|_| self.load_differs.is_none()) {
-            Some(recording) => region(self.load_height.max(1), false, Sequence::Load(recording.steps)),
-            None => region(1, false, Sequence::Heap),
+            Some(recording) => {
+                let steps = recording.steps;
+                let sequence = if self.any_order { Sequence::LoadInAnyOrder(steps) } else { Sequence::Load(steps) };
+                bench.region(self.load_height.max(1), false, sequence)
+            }
+            // A device has no heap.
+            None if self.any_order => Err(self.why().unwrap_or_default()),
+            None => bench.region(1, false, Sequence::Heap),
         }
     }
 
     /// A locked region in which runs lie as in a vehicle: replayed where they are planned.
-    pub(super) fn run_region(&self) -> Result<Region, String> {
+    pub(super) fn run_region(&self, bench: &Bench) -> Result<Region, String> {
         let recordings = self.recordings().filter(|_| self.run_differs.is_none());
         match recordings {
             Some(recordings) => {
-                region(self.height.max(1), true, Sequence::Planned { runs: recordings.leak(), owns_region: true })
+                let sequence = Sequence::Planned { runs: recordings.leak(), owns_region: true };
+                bench.region(self.height.max(1), true, sequence)
             }
-            // Room for runs that differ; how high they reach is not known before.
-            None => region(RECORDING_BYTES, false, Sequence::Free),
+            // Room for runs that differ.
+            None => bench.room(),
         }
     }
 

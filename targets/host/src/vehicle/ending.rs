@@ -36,7 +36,7 @@ pub(super) fn findings<const LANES: usize>(
         failed: sum(|task| task.failed),
         aborted: sum(|task| task.aborted),
         steps: ran.report.steps,
-        not_had_again: ran.levels.not_had_again,
+        reclaim_failures: ran.levels.reclaim_failures,
         levels_late: ran.levels.late,
         modes_late: ran.modes.late,
         unreadable: ran.sources.iter().flatten().map(|source| source.unreadable).fold(0, u64::saturating_add),

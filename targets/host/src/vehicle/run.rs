@@ -169,7 +169,7 @@ impl<const LANES: usize> Run<'_, LANES> {
         });
         let ((report, counts, trace, voids), (watched, sources, reclaimed)) = result.map_err(thread_error)?;
         let (stats, levels, modes, domains, admissions) = counts;
-        let levels = LevelStats { not_had_again: self.reclaim.failures(), ..levels };
+        let levels = LevelStats { reclaim_failures: self.reclaim.failures(), ..levels };
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
         Ok(Ran {
             report,

@@ -31,7 +31,7 @@ pub fn probe(request: &Value) -> (Option<i32>, Value) {
 }
 
 pub fn request(command: &str, library: &Value, models: &Value) -> Value {
-    json!({"schema": "aegis.probe/2", "command": command, "library": library, "orchestration_core": 0,
+    json!({"schema": "aegis.probe/3", "command": command, "library": library, "orchestration_core": 0,
         "lanes": [{"name": "main", "core": 1}], "models": models,
         "min_runs": 20, "min_seconds": 0, "warmup_runs": 2})
 }
@@ -146,6 +146,7 @@ pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'
         models: Vec::from(models).leak(),
         pools: vec![PoolDesc {
             name: "ram",
+            gpu: None,
             capacity: Bytes(1 << 30),
             shares: None,
             weights,

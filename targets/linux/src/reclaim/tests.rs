@@ -24,6 +24,7 @@ fn a_level_is_left_once_what_the_next_one_uses_is_there() {
     reclaim.has_settled(HIGH);
     assert_eq!((carry_out(&reclaim, 8192), reclaim.given_back()), (Order::Give(HIGH), Bytes(8192)));
     assert!(!reclaim.provide(None), "the answer to an older order of the same kind is none to this one");
+    assert!(reclaim.provide(Some(HIGH)), "all that may be missing it leaves unused");
     assert!(!reclaim.provide(None));
     assert_eq!(carry_out(&reclaim, 0), Order::Keep(None));
     assert!(reclaim.provide(None) && reclaim.next().is_none());

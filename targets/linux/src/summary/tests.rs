@@ -55,7 +55,7 @@ fn the_summary_has_the_published_fields() {
             voids: &voids,
             stats: &[stats],
             report: &report,
-            levels: LevelStats { changes: 3, settled: 2, late: 1, given_back: Bytes(4096), not_had_again: 5 },
+            levels: LevelStats { changes: 3, settled: 2, late: 1, given_back: Bytes(4096), reclaim_failures: 5 },
             domains: &[
                 None,
                 Some(Failure {
@@ -89,7 +89,7 @@ fn the_summary_has_the_published_fields() {
     let value = serde_json::to_value(&summary).unwrap();
     assert_eq!(
         value["pressure"],
-        serde_json::json!({"changes": 3, "settled": 2, "late": 1, "given_back_bytes": 4096, "not_had_again": 5})
+        serde_json::json!({"changes": 3, "settled": 2, "late": 1, "given_back_bytes": 4096, "reclaim_failures": 5})
     );
     let expected = serde_json::json!([{"source": "io-full", "asked": 2, "worst": 345, "unreadable": 1}]);
     assert_eq!(value["watched"], expected);

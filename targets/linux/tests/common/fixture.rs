@@ -118,6 +118,7 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
         models: &[MODEL],
         pools: &[PoolDesc {
             name: "ram",
+            gpu: None,
             capacity: Bytes(1 << 20),
             shares: None,
             weights: Bytes(1_000),

@@ -1,0 +1,69 @@
+//! The keys of a GPU, and of the part of one that a lane has.
+
+use aegis_core::desc::Completion;
+use toml::Spanned;
+
+use crate::finding::{Code, Finding};
+use crate::manifest::model::{Partition, Span};
+use crate::manifest::reader::Section;
+
+/// The ways to wait for a device by their names in manifests.
+const COMPLETIONS: &[(&str, Completion)] =
+    &[(Completion::Polling.name(), Completion::Polling), (Completion::Blocking.name(), Completion::Blocking)];
+
+/// What `[device.NAME]` says of a GPU.
+pub(crate) struct DeviceGpu {
+    /// Where `ordinal` is given, be it readable or not.
+    pub(crate) ordinal_key: Option<Span>,
+    /// 0 where it is not given.
+    pub(crate) ordinal: Option<u16>,
+    /// Where `profile` is given, be it readable or not.
+    pub(crate) profile_key: Option<Span>,
+    pub(crate) profile: Option<Spanned<String>>,
+}
+
+/// What `[lane.NAME]` says of its part of a GPU.
+pub(crate) struct LaneGpu {
+    /// Where `sms` is given, be it readable or not.
+    pub(crate) sms_key: Option<Span>,
+    pub(crate) sms: Option<Spanned<u16>>,
+    /// Where `completion` is given, be it readable or not.
+    pub(crate) completion_key: Option<Span>,
+    pub(crate) completion: Option<Completion>,
+}
+
+impl LaneGpu {
+    /// The lane's part, where it has one; the outer one is `None` where some of it cannot be read.
+    pub(crate) fn partition(self) -> Option<Option<Partition>> {
+        if self.sms_key.is_none() {
+            return Some(None);
+        }
+        Some(Some(Partition { sms: self.sms?, completion: self.completion? }))
+    }
+}
+
+pub(super) fn device(section: &mut Section<'_>) -> DeviceGpu {
+    let ordinal_key = section.key_span("ordinal");
+    let ordinal = match ordinal_key {
+        Some(_) => section.small("ordinal").map(Spanned::into_inner),
+        None => Some(0),
+    };
+    DeviceGpu { ordinal_key, ordinal, profile_key: section.key_span("profile"), profile: section.text("profile") }
+}
+
+pub(super) fn lane(name: &str, section: &mut Section<'_>) -> LaneGpu {
+    let sms = section.small("sms");
+    if let Some(none) = sms.as_ref().filter(|sms| *sms.get_ref() == 0) {
+        let finding = Finding::error(Code::NumberOutOfRange, format!("`sms` of [lane.{name}] must be more than zero"));
+        let finding = finding.at(section.sink.file, none.span(), "this is zero");
+        section
+            .sink
+            .push(finding.help("a part of a device is at least one group of its SMs: `aegis device list` tells them"));
+    }
+    let completion_key = section.key_span("completion");
+    let completion = match completion_key {
+        Some(_) => section.choice("completion", COMPLETIONS, &[]).map(Spanned::into_inner),
+        None => Some(Completion::Polling),
+    };
+    LaneGpu { sms_key: section.key_span("sms"), sms, completion_key, completion }
+}

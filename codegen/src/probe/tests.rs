@@ -1,0 +1,108 @@
+//! What is asked and answered of GPUs, by its names in JSON.
+
+use super::{Answer, GpuRequest, ModelRequest, Request, SCHEMA};
+use serde_json::{Value, json};
+
+fn model(gpu: Option<GpuRequest>) -> ModelRequest {
+    ModelRequest {
+        name: "face".to_owned(),
+        files: vec!["face.onnx".into()],
+        backend: "onnxruntime",
+        core: 1,
+        inputs: Vec::new(),
+        gpu,
+    }
+}
+
+fn part(ordinal: u16) -> GpuRequest {
+    GpuRequest { ordinal, sms: 32, completion: "blocking" }
+}
+
+fn answer() -> Value {
+    let times = json!({ "runs": 5, "min_ns": 1, "mean_ns": 2, "p50_ns": 2, "p99_ns": 3, "p999_ns": 3, "max_ns": 4 });
+    json!({
+        "schema": SCHEMA,
+        "machine": { "arch": "x86_64", "cpu_model": "Lab", "cores": 4, "governor": "", "kernel": "6" },
+        "realtime": { "fifo": true, "memory_locked": true },
+        "runtime": { "name": "onnxruntime", "version": "1.32.0" },
+        "devices": [{
+            "ordinal": 2, "name": "NVIDIA H200", "driver": "13.0", "compute_capability": "9.0", "sms": 132, "unit": 8,
+            "units": 15, "memory_bytes": 1_000, "integrated": false, "exports": true, "l2_bytes": 100,
+            "clock_khz": 10, "memory_clock_khz": 20,
+        }],
+        "models": [{
+            "name": "face", "error": null, "threads": 1, "inputs": [], "outputs": [],
+            "segments": [{
+                "sha256": "0", "weights_bytes": 0, "scratch_bytes": 0, "memory": "planned", "graded_down": null,
+                "load": [], "runs": [[]], "reads": [], "writes": [], "execution": times, "alone": times,
+                "not_captured": "it waits for the CPU",
+            }],
+        }],
+    })
+}
+
+#[test]
+fn a_part_of_a_gpu_is_asked_with_its_device_and_how_it_is_waited_for() {
+    let request = Request {
+        schema: SCHEMA,
+        command: "device",
+        device: Some(2),
+        library: None,
+        orchestration_core: 0,
+        lanes: Vec::new(),
+        models: vec![model(Some(part(2))), model(None)],
+        min_runs: 1,
+        min_seconds: 0,
+        warmup_runs: 0,
+    };
+    let asked = serde_json::to_value(&request).unwrap();
+    assert_eq!((&asked["schema"], &asked["command"], &asked["device"]), (&json!(SCHEMA), &json!("device"), &json!(2)));
+    assert_eq!(asked["models"][0]["gpu"], json!({ "ordinal": 2, "sms": 32, "completion": "blocking" }));
+    assert!(asked["models"][1].get("gpu").is_none());
+}
+
+#[test]
+fn a_measured_part_is_in_the_profiles_conditions_with_its_device() {
+    let answer: Answer = serde_json::from_value(answer()).unwrap();
+    let profile = answer.model_profile(&model(Some(part(2)))).unwrap();
+    let text = toml::to_string(&profile).unwrap();
+    for part in [
+        "[conditions.gpu]\nname = \"NVIDIA H200\"\ndriver = \"13.0\"\ncompute-capability = \"9.0\"\nsms = 32\ncompletion = \"blocking\"\n",
+        "not-captured = \"it waits for the CPU\"\n",
+        "[segment.alone]\nruns = 5\n",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(toml::from_str::<crate::profile::ModelProfile>(&text).unwrap(), profile);
+    assert_eq!(answer.model_profile(&model(None)).unwrap().conditions.gpu, None);
+    let error = answer.model_profile(&model(Some(part(0)))).unwrap_err();
+    assert!(error.contains("device 0"), "{error}");
+}
+
+#[test]
+fn a_device_that_was_asked_has_a_profile() {
+    let read: Answer = serde_json::from_value(answer()).unwrap();
+    let profile = read.device_profile(2).unwrap();
+    assert_eq!(crate::device::parse(&toml::to_string(&profile).unwrap()).unwrap(), profile);
+    assert_eq!((profile.unit, profile.units, profile.facts().unwrap().divisible), (Some(8), Some(15), 120));
+    assert!(read.device_profile(0).unwrap_err().contains("device 0"));
+    let mut undivided = answer();
+    undivided["devices"][0]["unit"] = Value::Null;
+    undivided["devices"][0]["units"] = json!(0);
+    let read: Answer = serde_json::from_value(undivided).unwrap();
+    let profile = read.device_profile(2).unwrap();
+    assert_eq!((profile.unit, profile.units), (None, None));
+}
+
+#[test]
+fn an_answer_without_gpus_is_as_it_was() {
+    let mut without = answer();
+    without.as_object_mut().unwrap().remove("devices");
+    let segment = without["models"][0]["segments"][0].as_object_mut().unwrap();
+    segment.remove("alone");
+    segment.remove("not_captured");
+    let read: Answer = serde_json::from_value(without).unwrap();
+    let profile = read.model_profile(&model(None)).unwrap();
+    let text = toml::to_string(&profile).unwrap();
+    assert!(!text.contains("alone") && !text.contains("not-captured") && !text.contains("gpu"), "{text}");
+}

@@ -1,0 +1,32 @@
+//! A GPU that lanes divide among them, and what one of them has of it.
+
+use aegis_core::desc::Completion;
+
+/// A GPU, as its profile tells it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gpu {
+    /// Its number among the machine's devices, from 0.
+    pub ordinal: u16,
+    /// Its name, as its driver tells it; empty where the profile is a built-in one, which is of no single device.
+    pub name: String,
+    /// The version of CUDA that its driver had when models were measured on it, or else when its profile was written; empty where
+    /// neither was.
+    pub driver: String,
+    /// Its compute capability, major and minor.
+    pub compute_capability: (u16, u16),
+    /// Its streaming multiprocessors.
+    pub sms: u16,
+    /// The SMs of the smallest group that its driver makes; at least 1.
+    pub unit: u16,
+    /// How many such groups it makes.
+    pub units: u16,
+}
+
+/// The part of a device that a lane alone has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Partition {
+    /// How many SMs: a whole number of the device's units.
+    pub sms: u16,
+    /// How the lane's thread learns that a segment is complete.
+    pub completion: Completion,
+}

@@ -1,0 +1,68 @@
+//! A GPU as a plan assumes it, and the parts of it that lanes have.
+
+use crate::units::PoolId;
+
+/// The device whose memory a pool is. A vehicle refuses to run on another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GpuDesc {
+    /// Its number among the machine's devices, from 0.
+    pub ordinal: u16,
+    /// Its name, as its driver tells it.
+    pub name: &'static str,
+    /// The version of CUDA that its driver had when it was measured; empty where it was not.
+    pub driver: &'static str,
+    /// Its compute capability, major and minor.
+    pub compute_capability: (u16, u16),
+    /// Its streaming multiprocessors.
+    pub sms: u16,
+    /// The SMs of the smallest group that its driver makes: every partition is a whole number of them. At least 1.
+    pub unit: u16,
+    /// How many such groups it makes: SMs that make up no whole one are in no partition.
+    pub units: u16,
+}
+
+impl GpuDesc {
+    /// How many SMs can be in partitions at most; `None` where the numbers contradict each other.
+    #[must_use]
+    pub const fn divisible(&self) -> Option<u16> {
+        match self.unit.checked_mul(self.units) {
+            Some(all) if all <= self.sms => Some(all),
+            _ => None,
+        }
+    }
+}
+
+/// How a lane's thread learns that its device has completed a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Completion {
+    /// It looks again and again: the least delay, and a core that does nothing else.
+    Polling,
+    /// The driver wakes it.
+    Blocking,
+}
+
+impl Completion {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Polling, Self::Blocking];
+
+    /// The name in manifests and locks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::Blocking => "blocking",
+        }
+    }
+}
+
+/// The part of a GPU that a lane alone has: its segments run on these SMs. Partitions of one device share no SM; they share its memory
+/// bandwidth, its second-level cache and its copy engines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartitionDesc {
+    /// The pool of the device's memory.
+    pub pool: PoolId,
+    /// How many SMs: a whole number of the device's units.
+    pub sms: u16,
+    /// How the lane's thread waits for it.
+    pub completion: Completion,
+}

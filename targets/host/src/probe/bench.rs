@@ -1,0 +1,126 @@
+//! Where the probe puts models: the CPU's memory, or that of a device, of which a model has a part as its lane will.
+
+use super::protocol::GpuRequest;
+use crate::arena::{Arena, Span};
+use crate::backend::{Region, Sequence};
+use crate::gpu::Seat;
+use aegis_core::desc::Completion;
+use aegis_cuda::{CudaError, Device, Neighbour, Part};
+use std::sync::Arc;
+
+/// The address range in which requests are recorded; of the CPU's memory no page of it exists until it is touched.
+pub(super) const RECORDING_BYTES: u64 = 1 << 31;
+
+/// Where one model is.
+#[derive(Debug, Default)]
+pub(super) struct Bench {
+    on: Option<OnDevice>,
+}
+
+#[derive(Debug)]
+struct OnDevice {
+    seat: Arc<Seat>,
+    /// The SMs that are not the model's; none where it has all.
+    rest: Option<u32>,
+    sms: u32,
+    /// In which requests are recorded: of loading, and of runs.
+    recorders: [Arc<Arena>; 2],
+}
+
+impl Bench {
+    /// A bench on a part of a device.
+    pub(super) fn on(device: &Arc<Device>, asked: &GpuRequest) -> Result<Self, String> {
+        let text = |error: CudaError| error.to_string();
+        let unknown = || format!("there is no completion \"{}\"", asked.completion);
+        let completion = Completion::ALL.into_iter().find(|one| one.name() == asked.completion).ok_or_else(unknown)?;
+        let units = device.facts().units.ok_or("this device cannot be divided")?;
+        let rest = units.sms.saturating_mul(units.count).saturating_sub(asked.sms);
+        let part = Part::divide(device, &[asked.sms]).map_err(text)?.pop().ok_or("there is no part")?;
+        let seat = Seat::new(part, completion).map_err(text)?;
+        let bytes = RECORDING_BYTES.min(device.free_bytes().map_err(text)? / 4);
+        let recorder = || Arena::of_device(device, bytes).map_err(text);
+        let recorders = [recorder()?, recorder()?];
+        Ok(Self { on: Some(OnDevice { seat, rest: (rest > 0).then_some(rest), sms: asked.sms, recorders }) })
+    }
+
+    /// The part of a device that the model runs on.
+    pub(super) fn seat(&self) -> Option<Arc<Seat>> {
+        self.on.as_ref().map(|on| Arc::clone(&on.seat))
+    }
+
+    /// A region that records what loading requests.
+    pub(super) fn load_recorder(&self) -> Result<Region, String> {
+        self.recorder(0)
+    }
+
+    /// A region that records what runs request.
+    pub(super) fn run_recorder(&self) -> Result<Region, String> {
+        self.recorder(1)
+    }
+
+    fn recorder(&self, which: usize) -> Result<Region, String> {
+        match self.on.as_ref().and_then(|on| on.recorders.get(which)) {
+            Some(arena) => whole(arena, Sequence::Recorded),
+            None => self.region(RECORDING_BYTES, false, Sequence::Recorded),
+        }
+    }
+
+    /// Room for runs whose height is not known before.
+    pub(super) fn room(&self) -> Result<Region, String> {
+        match self.on.as_ref().and_then(|on| on.recorders.get(1)) {
+            Some(arena) => whole(arena, Sequence::Free),
+            None => self.region(RECORDING_BYTES, false, Sequence::Free),
+        }
+    }
+
+    /// A region that serves nothing: runs of a bound segment never ask what its loading lies in.
+    pub(super) fn nothing(&self) -> Result<Region, String> {
+        self.region(0, false, Sequence::Heap)
+    }
+
+    /// So many bytes of their own; `reserved` as in [`Arena::map`].
+    pub(super) fn region(&self, bytes: u64, reserved: bool, sequence: Sequence) -> Result<Region, String> {
+        let span = self.memory(bytes, reserved)?;
+        Ok(Region { span, sequence })
+    }
+
+    fn memory(&self, bytes: u64, reserved: bool) -> Result<Span, String> {
+        let arena = match &self.on {
+            Some(on) => Arena::of_device(on.seat.device(), bytes).map_err(|error| error.to_string()),
+            None => Arena::map(bytes, reserved).map_err(|error| error.to_string()),
+        };
+        let arena = arena.map_err(|error| format!("{bytes} bytes of memory: {error}"))?;
+        arena.span(0, bytes).ok_or_else(|| "the layout is inconsistent".to_owned())
+    }
+
+    /// Two arenas of so many bytes: where models have tensors, and where the application has them, if not there.
+    pub(super) fn tensors(&self, bytes: u64, reserved: bool) -> Result<(Arc<Arena>, Option<Arc<Arena>>), String> {
+        let failed = |error: String| format!("{bytes} bytes of memory: {error}");
+        let Some(on) = &self.on else {
+            return Ok((Arena::map(bytes, reserved).map_err(|error| failed(error.to_string()))?, None));
+        };
+        let failed = |error: CudaError| failed(error.to_string());
+        let own = Arena::of_device(on.seat.device(), bytes).map_err(failed)?;
+        Ok((own, Some(Arena::pinned(on.seat.device(), bytes).map_err(failed)?)))
+    }
+
+    /// Bytes of the device's memory that nobody has; `None` on the CPU.
+    pub(super) fn free_bytes(&self) -> Result<Option<u64>, String> {
+        let free = self.on.as_ref().map(|on| on.seat.device().free_bytes()).transpose();
+        free.map_err(|error| error.to_string())
+    }
+
+    /// A neighbour on all SMs that the model has not; `None` on the CPU, and where it has all.
+    pub(super) fn neighbour(&self) -> Result<Option<Neighbour>, String> {
+        let Some((on, rest)) = self.on.as_ref().and_then(|on| Some((on, on.rest?))) else { return Ok(None) };
+        let parts = Part::divide(on.seat.device(), &[on.sms, rest]).map_err(|error| error.to_string())?;
+        // The first is the model's own SMs once more, and goes.
+        let part = parts.into_iter().nth(1).ok_or("there is no part")?;
+        Neighbour::start(part).map(Some).map_err(|error| error.to_string())
+    }
+}
+
+fn whole(arena: &Arc<Arena>, sequence: Sequence) -> Result<Region, String> {
+    let span = arena.span(0, arena.length()).ok_or("the layout is inconsistent")?;
+    Ok(Region { span, sequence })
+}

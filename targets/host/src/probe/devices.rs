@@ -1,0 +1,56 @@
+//! The devices that a request names, each opened once.
+
+use super::protocol::{DeviceAnswer, Request};
+use aegis_cuda::{Device, DeviceFacts};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Each by its number; where it could not be opened, why.
+#[derive(Debug, Default)]
+pub(super) struct Devices(BTreeMap<u16, Result<Arc<Device>, String>>);
+
+impl Devices {
+    /// Opens all that models run on, and the one that is asked for.
+    pub(super) fn open(request: &Request) -> Self {
+        let used = request.models.iter().filter_map(|model| model.gpu.as_ref()).map(|gpu| gpu.ordinal);
+        let all = used.chain(request.device);
+        let open = |ordinal| (ordinal, Device::open(ordinal).map_err(|error| error.to_string()));
+        Self(all.map(open).collect())
+    }
+
+    /// The device of a number.
+    pub(super) fn get(&self, ordinal: u16) -> Result<Arc<Device>, String> {
+        let unknown = || Err(format!("device {ordinal} was not asked for"));
+        self.0.get(&ordinal).map_or_else(unknown, |device| device.as_ref().map(Arc::clone).map_err(Clone::clone))
+    }
+
+    /// The numbers of those that could be opened.
+    pub(super) fn ordinals(&self) -> impl Iterator<Item = u16> + '_ {
+        self.0.iter().filter(|(_, device)| device.is_ok()).map(|(ordinal, _)| *ordinal)
+    }
+
+    /// What is known of those that could be opened.
+    pub(super) fn answers(&self) -> Vec<DeviceAnswer> {
+        let opened = self.0.iter().filter_map(|(ordinal, device)| Some((*ordinal, device.as_ref().ok()?)));
+        opened.map(|(ordinal, device)| answer(ordinal, device.facts())).collect()
+    }
+}
+
+fn answer(ordinal: u16, facts: &DeviceFacts) -> DeviceAnswer {
+    let (major, minor) = facts.compute_capability;
+    DeviceAnswer {
+        ordinal,
+        name: facts.name.clone(),
+        driver: facts.driver.to_string(),
+        compute_capability: format!("{major}.{minor}"),
+        sms: facts.sms,
+        unit: facts.units.map(|units| units.sms),
+        units: facts.units.map_or(0, |units| units.count),
+        memory_bytes: facts.memory_bytes,
+        integrated: facts.integrated,
+        exports: facts.exports,
+        l2_bytes: facts.l2_bytes,
+        clock_khz: facts.clock_khz,
+        memory_clock_khz: facts.memory_clock_khz,
+    }
+}

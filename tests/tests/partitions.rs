@@ -1,0 +1,320 @@
+//! Lanes that divide a GPU: a vehicle that passes, whose plan the checker re-proves, and one change each that does not hold, with
+//! the findings as people see them.
+//!
+//! `AEGIS_BLESS=1 cargo test -p aegis-tests --test partitions` rewrites the expected findings.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at whatever it did not expect"
+)]
+
+use aegis_codegen::check::{Checked, Options, check};
+use aegis_codegen::finding::{Code, Severity};
+use aegis_codegen::lock::Lock;
+use aegis_codegen::plan::Plan;
+use aegis_codegen::report::terminal::render;
+use aegis_codegen::report::{json, table};
+use aegis_codegen::{emit, tables};
+use aegis_core::desc::{Completion, GpuDesc, PartitionDesc, SystemDesc};
+use aegis_core::units::PoolId;
+use aegis_core::verify::{Violation, verify};
+use aegis_tests::golden::Goldens;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/partitions")
+}
+
+/// One change: a file, what is replaced (empty: the file is removed), and by what.
+type Edit = (&'static str, &'static str, &'static str);
+
+const MANIFEST: &str = "system.toml";
+const DEVICE: &str = "profiles/device.toml";
+const FACE: &str = "profiles/face.toml";
+const SIGN: &str = "profiles/sign.toml";
+const VOICE: &str = "profiles/voice.toml";
+
+/// What a profile says of the part that it was measured on.
+const PART: &str = "[conditions.gpu]
+name = \"NVIDIA H200\"
+driver = \"13.0\"
+compute-capability = \"9.0\"
+sms = 40
+completion = \"polling\"
+";
+
+/// What a profile says of a segment alone on its device.
+const ALONE: &str = "
+[segment.alone]
+runs = 500
+min-ns = 3600000
+mean-ns = 3780000
+p50-ns = 3690000
+p99-ns = 4410000
+p999-ns = 4500000
+max-ns = 4680000
+";
+
+/// The name, the changes, the codes that they lead to, and whether these are errors.
+const CASES: &[(&str, &[Edit], &[Code], Severity)] = &[
+    (
+        "part-of-no-whole-units",
+        &[(MANIFEST, "sms = 40", "sms = 36")],
+        &[Code::PartSize, Code::ProfileOfMoreSms],
+        Severity::Error,
+    ),
+    (
+        "part-below-a-unit",
+        &[(MANIFEST, "sms = 40", "sms = 4")],
+        &[Code::PartSize, Code::ProfileOfMoreSms],
+        Severity::Error,
+    ),
+    (
+        "parts-exceed-the-device",
+        &[(MANIFEST, "sms = 80", "sms = 88"), (SIGN, "sms = 80", "sms = 88")],
+        &[Code::PartsExceeded],
+        Severity::Error,
+    ),
+    (
+        "parts-exceed-a-built-in-device",
+        &[(MANIFEST, "\"profiles/device.toml\"", "\"agx-orin-64gb\"")],
+        &[Code::PartsExceeded, Code::ProfileConditions],
+        Severity::Error,
+    ),
+    ("device-that-cannot-be-divided", &[(DEVICE, "unit = 8\nunits = 15\n", "")], &[Code::PartSize], Severity::Error),
+    (
+        "device-profile-unknown",
+        &[(MANIFEST, "\"profiles/device.toml\"", "\"h201\"")],
+        &[Code::UnknownValue],
+        Severity::Error,
+    ),
+    ("device-profile-missing", &[(DEVICE, "", "")], &[Code::ProfileUnreadable], Severity::Error),
+    (
+        "device-profile-of-another-version",
+        &[(DEVICE, "profile/1", "profile/2")],
+        &[Code::ProfileUnreadable],
+        Severity::Error,
+    ),
+    (
+        "device-profile-contradicts-itself",
+        &[(DEVICE, "units = 15", "units = 17")],
+        &[Code::ProfileUnreadable],
+        Severity::Error,
+    ),
+    (
+        "device-grants-more-than-it-has",
+        &[(MANIFEST, "memory = \"1GiB\"", "memory = \"140GiB\"")],
+        &[Code::DeviceMemory],
+        Severity::Error,
+    ),
+    ("profile-of-a-cpu-on-a-part", &[(FACE, PART, "")], &[Code::ProfileOfAnotherPart], Severity::Error),
+    (
+        "profile-of-a-part-on-a-cpu",
+        &[(
+            VOICE,
+            "[model]",
+            "[conditions.gpu]\nname = \"NVIDIA H200\"\ndriver = \"13.0\"\ncompute-capability = \"9.0\"\nsms = 8\ncompletion = \"polling\"\n\n[model]",
+        )],
+        &[Code::ProfileOfAnotherPart],
+        Severity::Error,
+    ),
+    ("profile-of-more-sms", &[(FACE, "sms = 40", "sms = 48")], &[Code::ProfileOfMoreSms], Severity::Error),
+    ("profile-of-fewer-sms", &[(FACE, "sms = 40", "sms = 32")], &[Code::ProfileConditions], Severity::Warning),
+    (
+        "profile-of-another-completion",
+        &[(FACE, "\"polling\"", "\"blocking\"")],
+        &[Code::ProfileConditions],
+        Severity::Warning,
+    ),
+    (
+        "profile-of-another-device",
+        &[(FACE, "NVIDIA H200", "NVIDIA H100"), (FACE, "driver = \"13.0\"", "driver = \"12.8\"")],
+        &[Code::ProfileConditions],
+        Severity::Warning,
+    ),
+    (
+        "profiles-of-two-drivers-of-a-built-in-device",
+        &[(MANIFEST, "\"profiles/device.toml\"", "\"h200\""), (SIGN, "driver = \"13.0\"", "driver = \"12.8\"")],
+        &[Code::ProfileConditions],
+        Severity::Warning,
+    ),
+    ("profile-that-was-measured-alone", &[(FACE, ALONE, "")], &[Code::MeasuredAlone], Severity::Warning),
+    (
+        "segment-that-is-not-captured",
+        &[(
+            SIGN,
+            "memory = \"planned\"",
+            "memory = \"planned\"\nnot-captured = \"the node `Where_12` runs on the CPU\"",
+        )],
+        &[Code::NotCaptured],
+        Severity::Warning,
+    ),
+];
+
+/// A copy of the vehicle that passes, with the changes made.
+fn vehicle(edits: &[Edit]) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("profiles")).unwrap();
+    for file in [MANIFEST, DEVICE, FACE, SIGN, VOICE] {
+        std::fs::copy(folder().join("valid").join(file), copy.path().join(file)).unwrap();
+    }
+    for (file, from, to) in edits {
+        let path = copy.path().join(file);
+        if from.is_empty() {
+            std::fs::remove_file(&path).unwrap();
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    }
+    copy
+}
+
+/// Checks a changed vehicle; the findings' text names files relative to the vehicle's folder.
+fn checked(edits: &[Edit]) -> (Checked, String) {
+    let vehicle = vehicle(edits);
+    let file = vehicle.path().join(MANIFEST);
+    let file = file.to_str().unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    let checked = check(file, text.clone(), Options::default()).unwrap();
+    let shown = render(&checked.findings, |asked| (asked == file).then_some(text.as_str()), false);
+    (checked, shown.replace(&format!("{}/", vehicle.path().display()), ""))
+}
+
+#[test]
+fn each_change_is_found_and_told_as_expected() {
+    let mut goldens = Goldens::default();
+    for (name, edits, codes, severity) in CASES {
+        let (checked, shown) = checked(edits);
+        let found: BTreeSet<Code> = checked.findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(found, codes.iter().copied().collect(), "{name}: {shown}");
+        let passes = *severity == Severity::Warning;
+        assert_eq!((checked.passes(), checked.lock.is_some()), (passes, passes), "{name}: {shown}");
+        assert!(checked.findings.iter().any(|finding| finding.severity == *severity), "{name}");
+        goldens.compare(&folder().join(format!("{name}.stderr.txt")), &shown);
+    }
+    goldens.finish();
+}
+
+#[test]
+fn no_expected_finding_is_without_its_case() {
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let case = name.strip_suffix(".stderr.txt");
+        assert!(case.is_none_or(|case| CASES.iter().any(|(name, ..)| *name == case)), "{name} belongs to no case");
+    }
+}
+
+/// The lock of the vehicle that passes.
+fn good() -> Lock {
+    let (checked, shown) = checked(&[]);
+    assert_eq!(checked.findings, [], "{shown}");
+    checked.lock.unwrap()
+}
+
+#[test]
+fn parts_that_fit_exactly_go_from_the_manifest_to_the_tables_and_are_proven() {
+    let lock = good();
+    let paths: Vec<&str> = lock.lock.inputs.iter().map(|input| input.path.as_str()).collect();
+    assert_eq!(paths, [MANIFEST, DEVICE, FACE, SIGN, VOICE], "a changed device's profile makes the lock stale");
+    let text = lock.text().unwrap();
+    assert_eq!(Lock::parse(Path::new("system.lock"), &text).unwrap(), lock);
+    let part = "[plan.lane.partition]\npool = 1\nsms = 80\ncompletion = \"blocking\"\n";
+    assert!(text.contains(part), "{text}");
+    let system = tables::leak(&lock).unwrap();
+    assert_eq!(verify(system), Ok(()));
+    let gpu = GpuDesc {
+        ordinal: 1,
+        name: "NVIDIA H200",
+        driver: "13.0",
+        compute_capability: (9, 0),
+        sms: 132,
+        unit: 8,
+        units: 15,
+    };
+    assert_eq!(system.pools.iter().map(|pool| pool.gpu).collect::<Vec<_>>(), [None, Some(gpu)]);
+    let part = |sms, completion| Some(PartitionDesc { pool: PoolId(1), sms, completion });
+    let expected = [None, part(40, Completion::Polling), part(80, Completion::Blocking)];
+    assert_eq!(system.lanes.iter().map(|lane| lane.partition).collect::<Vec<_>>(), expected);
+    let tables = emit::tables(&lock).unwrap();
+    assert!(tables.contains("GpuDesc") && tables.contains("Completion::Blocking"), "{tables}");
+}
+
+#[test]
+fn a_device_of_which_no_lane_has_a_part_is_not_in_the_plan() {
+    let edits =
+        [(MANIFEST, "sms = 40\n", ""), (MANIFEST, "sms = 80\ncompletion = \"blocking\"\n", ""), (FACE, PART, "")];
+    let (checked, shown) = checked(&edits);
+    let lock = checked.lock.unwrap_or_else(|| panic!("{shown}"));
+    assert!(lock.plan.pools.iter().all(|pool| pool.gpu.is_none()), "{shown}");
+    assert!(lock.plan.lanes.iter().all(|lane| lane.partition.is_none()), "{shown}");
+}
+
+/// The descriptors of the plan with one change.
+fn changed(change: impl FnOnce(&mut Plan)) -> &'static SystemDesc {
+    let mut lock = good();
+    change(&mut lock.plan);
+    tables::leak(&lock).unwrap()
+}
+
+#[test]
+fn the_checker_refuses_parts_that_the_device_cannot_give() {
+    let of = |lane: usize, change: fn(&mut aegis_codegen::plan::Partition)| {
+        verify(changed(|plan| change(plan.lanes[lane].partition.as_mut().unwrap())))
+    };
+    let refused = Err(Violation::Partitions);
+    assert_eq!(of(1, |part| part.sms = 41), refused, "no whole groups");
+    assert_eq!(of(1, |part| part.sms = 0), refused, "nothing");
+    assert_eq!(of(1, |part| part.sms = 56), refused, "together more than there are");
+    assert_eq!(of(1, |part| part.pool = 0), refused, "of a CPU");
+    assert_eq!(of(1, |part| part.pool = 2), refused, "of no device");
+    let gpu =
+        |change: fn(&mut aegis_codegen::plan::Gpu)| verify(changed(|plan| change(plan.pools[1].gpu.as_mut().unwrap())));
+    assert_eq!(gpu(|gpu| gpu.unit = 16), refused, "40 is no multiple of 16");
+    assert_eq!(gpu(|gpu| gpu.unit = 0), refused);
+    assert_eq!(gpu(|gpu| gpu.units = 14), refused, "together more than there are");
+    assert_eq!(gpu(|gpu| gpu.sms = 119), refused, "together more than there are");
+    assert_eq!(verify(changed(|plan| plan.pools[0].gpu = plan.pools[1].gpu.clone())), refused, "one device twice");
+    assert_eq!(verify(changed(|plan| plan.pools[1].gpu = None)), refused, "a part of no GPU");
+    assert_eq!(verify(changed(|plan| plan.lanes[1].partition = None)), refused, "a model in a GPU's memory on a CPU");
+    let on_cpu = |plan: &mut Plan| plan.models.iter_mut().for_each(|model| model.pool = 1);
+    assert_ne!(verify(changed(on_cpu)), Ok(()), "a CPU's model in a GPU's memory");
+}
+
+#[test]
+fn a_completion_that_is_not_known_is_no_table() {
+    let mut lock = good();
+    lock.plan.lanes[1].partition.as_mut().unwrap().completion = "waiting".to_owned();
+    let refused = tables::leak(&lock).unwrap_err();
+    assert!(refused.to_string().contains("completion `waiting`"), "{refused}");
+}
+
+#[test]
+fn reports_name_the_sms_of_lanes_that_have_some() {
+    let (checked, _) = checked(&[]);
+    let shown = table::render(&checked);
+    assert!(shown.contains("lane vision: deadline-monotonic, preemption none, core 2, 40 SMs, utilization"), "{shown}");
+    assert!(shown.contains("lane main: deadline-monotonic, preemption none, core 1, utilization"), "{shown}");
+    let report = json::render(&checked, "lab", "", true, None).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let sms: Vec<_> = report["lanes"].as_array().unwrap().iter().map(|lane| lane.get("sms").cloned()).collect();
+    assert_eq!(sms, [None, Some(40.into()), Some(80.into())]);
+}
+
+#[test]
+fn the_plan_names_the_driver_that_models_were_measured_with() {
+    let gpu = |edits: &[Edit]| {
+        let (checked, shown) = checked(edits);
+        let lock = checked.lock.unwrap_or_else(|| panic!("{shown}"));
+        lock.plan.pools[1].gpu.clone().unwrap()
+    };
+    let (kind, old) = ((MANIFEST, "\"profiles/device.toml\"", "\"h200\""), ("driver = \"13.0\"", "driver = \"12.8\""));
+    let of_kind = gpu(&[kind]);
+    assert_eq!((of_kind.name.as_str(), of_kind.driver.as_str(), of_kind.units), ("", "13.0", 15));
+    let all_old = gpu(&[(FACE, old.0, old.1), (SIGN, old.0, old.1)]);
+    assert_eq!((all_old.name.as_str(), all_old.driver.as_str(), all_old.units), ("NVIDIA H200", "12.8", 15));
+}
