@@ -332,6 +332,10 @@ impl Resolver<'_> {
             let arch = if machine.arch.is_empty() { std::env::consts::ARCH } else { &machine.arch };
             let source = runtime.source_for(arch);
             libraries.extend(self.file(&runtime.name, source, runtime.version.get_ref()));
+            for beside in runtime.beside_for(arch) {
+                let file = self.file(&runtime.name, beside, "");
+                libraries.extend(file.map(|file| File { name: beside.file_name().to_owned(), ..file }));
+            }
         }
         libraries
     }

@@ -47,7 +47,7 @@ pub struct SystemDesc {
     pub watchdog: Option<WatchdogDesc>,
     /// What it watches of its operating system to ask for a level or a mode; `None`: only the application and answers ask.
     pub watch: Option<WatchDesc>,
-    /// The runtime libraries to load, at most one per backend.
+    /// The runtime's library, then those that it looks for in its own folder, by their file names.
     pub libraries: &'static [FileDesc],
     /// The data files that the application's hooks may open.
     pub assets: &'static [FileDesc],

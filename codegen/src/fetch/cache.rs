@@ -73,6 +73,43 @@ pub fn entry(cache: &Path, sha256: &str) -> PathBuf {
     cache.join("sha256").join(sha256)
 }
 
+/// The folder of files that lie together by their names: a name and a checksum of each, in an order that the manifest gives.
+#[must_use]
+pub fn together(cache: &Path, files: &[(&str, &str)]) -> PathBuf {
+    let lines: String = files.iter().map(|(name, sha256)| format!("{sha256} {name}\n")).collect();
+    cache.join("together").join(hexadecimal(&Sha256::digest(lines.as_bytes())))
+}
+
+/// Makes that folder, of links to the entries, where it is not there. It appears as a whole.
+pub(super) fn put_together(cache: &Path, files: &[(&str, &str)]) -> io::Result<PathBuf> {
+    let folder = together(cache, files);
+    if files.iter().all(|(name, sha256)| fs::read_link(folder.join(name)).is_ok_and(|link| link == relative(sha256))) {
+        return Ok(folder);
+    }
+    let parent = cache.join("together");
+    fs::create_dir_all(&parent)?;
+    let made = tempfile::Builder::new().prefix("partial-").tempdir_in(&parent)?;
+    for (name, sha256) in files {
+        std::os::unix::fs::symlink(relative(sha256), made.path().join(name))?;
+    }
+    // What is there and not this was damaged.
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    match fs::rename(made.path(), &folder) {
+        Ok(()) => drop(made.keep()),
+        // Another fetch was first.
+        Err(_) if folder.is_dir() => {}
+        Err(error) => return Err(error),
+    }
+    Ok(folder)
+}
+
+/// From a folder of files that lie together to an entry.
+fn relative(sha256: &str) -> PathBuf {
+    Path::new("../../sha256").join(sha256)
+}
+
 /// What is found at an entry's place.
 #[derive(Debug)]
 pub(super) enum Entry {

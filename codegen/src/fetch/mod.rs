@@ -169,6 +169,8 @@ struct Wanted<'a> {
     name: &'a Spanned<String>,
     /// The model that it is a segment of, with the segment's position.
     segment: Option<(&'a Model, usize)>,
+    /// Of a library beside a runtime's, its file name.
+    beside: Option<&'a str>,
     kind: Kind,
     source: &'a Source,
 }
@@ -176,9 +178,10 @@ struct Wanted<'a> {
 impl Wanted<'_> {
     /// What reports call it.
     fn called(&self) -> String {
-        match self.segment {
-            Some((model, position)) => model.segment_name(position),
-            None => self.name.get_ref().clone(),
+        match (self.segment, self.beside) {
+            (Some((model, position)), _) => model.segment_name(position),
+            (None, Some(file)) => file.to_owned(),
+            (None, None) => self.name.get_ref().clone(),
         }
     }
 }
@@ -187,16 +190,21 @@ impl Wanted<'_> {
 fn wanted<'a>(manifest: &'a Manifest, arch: &str) -> Vec<Wanted<'a>> {
     let used: BTreeSet<usize> = manifest.tasks.iter().filter_map(|task| task.model).collect();
     let runtimes = manifest.runtimes.iter();
-    let libraries = runtimes.map(|runtime| (&runtime.name, Kind::Library, runtime.source_for(arch)));
+    let libraries = runtimes.flat_map(|runtime| {
+        let library =
+            |source, beside| Wanted { name: &runtime.name, segment: None, beside, kind: Kind::Library, source };
+        let beside = runtime.beside_for(arch).iter().map(move |source| library(source, Some(source.file_name())));
+        std::iter::once(library(runtime.source_for(arch), None)).chain(beside)
+    });
     let models = used.iter().filter_map(|&model| manifest.models.get(model));
     let models = models.flat_map(|model| {
         let segments = model.sources.iter().enumerate();
         segments.map(move |(position, source)| (&model.name, Kind::Model, source, Some((model, position))))
     });
-    let libraries = libraries.map(|(name, kind, source)| (name, kind, source, None));
     let assets = manifest.assets.iter().map(|asset| (&asset.name, Kind::Asset, &asset.source, None));
-    let all = libraries.chain(models).chain(assets);
-    all.map(|(name, kind, source, segment)| Wanted { name, segment, kind, source }).collect()
+    let others = models.chain(assets);
+    let others = others.map(|(name, kind, source, segment)| Wanted { name, segment, beside: None, kind, source });
+    libraries.chain(others).collect()
 }
 
 /// A file that has to come from a package.
@@ -248,13 +256,37 @@ impl<'a> Run<'a> {
                 None => packages.push((pending.package, vec![pending])),
             }
         }
-        packages.iter().try_for_each(|(package, files)| self.package(*package, files))
+        packages.iter().try_for_each(|(package, files)| self.package(*package, files))?;
+        self.put_together(wanted)
+    }
+
+    /// A runtime that looks for libraries in its own folder gets one where they all are, by their names.
+    fn put_together(&mut self, wanted: &[Wanted<'a>]) -> io::Result<()> {
+        for runtime in &self.loaded.manifest.runtimes {
+            if self.context.library.is_some() || runtime.beside_for(self.arch).is_empty() {
+                continue;
+            }
+            let is_own = |wanted: &Wanted<'_>| wanted.kind == Kind::Library && std::ptr::eq(wanted.name, &runtime.name);
+            let files =
+                wanted.iter().zip(&self.files).filter(|(wanted, _)| is_own(wanted)).map(|(_, file)| file.clone());
+            // Where one is missing that is a finding already.
+            let Some(files) = files.collect::<Option<Vec<Fetched>>>() else { continue };
+            let links: Vec<(&str, &str)> =
+                files.iter().map(|file| (file.name.as_str(), file.sha256.as_str())).collect();
+            let folder = cache::put_together(&self.context.cache, &links)?;
+            let library = wanted.iter().position(|wanted| is_own(wanted) && wanted.beside.is_none());
+            if let Some(Some(file)) = library.and_then(|position| self.files.get_mut(position)) {
+                file.path = folder.join(&file.name);
+            }
+        }
+        Ok(())
     }
 
     /// Settles what needs no download: given, refused, present and copied files.
     fn settle(&mut self, position: usize, wanted: Wanted<'a>) -> io::Result<Option<Pending<'a>>> {
         if let (Kind::Library, Some(given)) = (wanted.kind, &self.context.library) {
-            self.given(position, wanted, given);
+            let beside = wanted.beside.map(|name| given.with_file_name(name));
+            self.given(position, wanted, beside.as_ref().unwrap_or(given));
             return Ok(None);
         }
         match wanted.source {

@@ -167,6 +167,7 @@ fn build_runtime(raw: raw::Runtime) -> Option<Runtime> {
         version: raw.version?,
         source: raw.source?,
         source_aarch64: raw.source_aarch64,
+        beside: raw.beside?,
         span: raw.span,
     })
 }

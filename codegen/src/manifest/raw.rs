@@ -87,6 +87,7 @@ pub(crate) struct Runtime {
     pub(crate) version: Option<Spanned<String>>,
     pub(crate) source: Option<Source>,
     pub(crate) source_aarch64: Option<Source>,
+    pub(crate) beside: Option<Vec<Source>>,
 }
 
 /// `[device.NAME]`.
@@ -304,6 +305,7 @@ fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
         version: section.required("version", "version = \"1.24.0\"", Section::text),
         source: source::one(section),
         source_aarch64: source::package(section, "source-aarch64"),
+        beside: source::beside(section),
     }
 }
 

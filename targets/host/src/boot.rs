@@ -16,7 +16,7 @@ use aegis_core::{LaneId, ModelId, TaskId};
 use aegis_cuda::Device;
 use aegis_linux::domains::{Domains, Member};
 use aegis_linux::machine::Void;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The hooks of each task, in the plan's order.
@@ -60,7 +60,7 @@ fn other_pieces(system: &SystemDesc) -> String {
     text.collect()
 }
 
-/// Loads the one library of the plan, if a model needs it; `ORT_DYLIB_PATH` goes before the cache.
+/// Loads the library of the plan, if a model needs it, with those that it finds beside itself; `ORT_DYLIB_PATH` goes before the cache.
 pub(crate) fn open_runtime(
     system: &SystemDesc,
     cache: &Cache,
@@ -77,29 +77,43 @@ pub(crate) fn open_runtime(
 
 fn open_library(system: &SystemDesc, cache: &Cache, voids: &mut Vec<Void>) -> Result<Option<OnnxRuntime>, HostError> {
     let needed = system.models.iter().any(|model| model.backend == Backend::OnnxRuntime);
-    let Some(library) = system.libraries.first().filter(|_| needed) else {
-        return if needed {
-            Err(HostError::Refused("the plan names no ONNX Runtime library".to_owned()))
-        } else {
-            Ok(None)
-        };
+    if !needed {
+        return Ok(None);
+    }
+    let given = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let unnamed = || HostError::Refused("the plan names no ONNX Runtime library".to_owned());
+    let (library, beside) = system.libraries.split_first().ok_or_else(unnamed)?;
+    let Some(path) = given else {
+        let path = cache.together(system.libraries).ok_or_else(unnamed)??;
+        return Ok(Some(OnnxRuntime::open(&path)?));
+    };
+    let hash = |what: &str, path: &Path| {
+        let failed = |error| HostError::File { what: what.to_owned(), path: path.to_owned(), error };
+        sha256(path).map_err(failed)
     };
     let what = format!("library \"{}\"", library.name);
-    let given = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let Some(path) = given else {
-        return Ok(Some(OnnxRuntime::open(&cache.find(&what, library)?)?));
-    };
-    let found = sha256(&path).map_err(|error| HostError::File { what: what.clone(), path: path.clone(), error })?;
+    let found = hash(&what, &path)?;
+    let mut texts = Vec::new();
+    for file in beside {
+        let what = format!("library \"{}\"", file.name);
+        let found = hash(&what, &path.with_file_name(file.name))?;
+        if found != file.sha256 {
+            texts.push(format!(
+                "{what} beside ORT_DYLIB_PATH has SHA-256 {found}, the plan was made for {}",
+                file.sha256
+            ));
+        }
+    }
     let runtime = OnnxRuntime::open(&path)?;
     if found != library.sha256 {
-        let text = format!(
+        texts.push(format!(
             "{what} from ORT_DYLIB_PATH is version {} with SHA-256 {found}, the plan was made for version {} with {}",
             runtime.version(),
             library.version,
             library.sha256
-        );
-        voids.push(Void { reason: VoidReason::OtherLibrary, text });
+        ));
     }
+    voids.extend(texts.into_iter().map(|text| Void { reason: VoidReason::OtherLibrary, text }));
     Ok(Some(runtime))
 }
 

@@ -43,6 +43,28 @@ impl Cache {
         Self { folder }
     }
 
+    /// The first of files that lie together by their names, as `aegis fetch` put them, all their contents verified. One alone lies under its
+    /// checksum.
+    ///
+    /// # Errors
+    /// As for [`Cache::find`], of each; `None` where there is no file at all.
+    pub fn together(&self, files: &[FileDesc]) -> Option<Result<PathBuf, HostError>> {
+        let first = files.first()?;
+        let what = |file: &FileDesc| format!("library \"{}\"", file.name);
+        let folder = self.folder.join("together").join(digest(files));
+        let find = |file: &FileDesc| {
+            let (path, link) = (self.find(&what(file), file)?, folder.join(file.name));
+            let is_it =
+                std::fs::canonicalize(&link).is_ok_and(|end| std::fs::canonicalize(&path).is_ok_and(|own| own == end));
+            if files.len() == 1 || is_it { Ok(path) } else { Err(HostError::Missing { what: what(file), path: link }) }
+        };
+        let all = files.iter().map(find).collect::<Result<Vec<_>, _>>();
+        Some(all.map(|paths| match paths.as_slice() {
+            [alone] => alone.clone(),
+            _ => folder.join(first.name),
+        }))
+    }
+
     /// Where a file with this checksum lies.
     #[must_use]
     pub fn path(&self, sha256: &str) -> PathBuf {
@@ -101,6 +123,12 @@ pub fn sha256(path: &Path) -> io::Result<String> {
     }
 }
 
+/// The name of the folder of files that lie together.
+fn digest(files: &[FileDesc]) -> String {
+    let lines: String = files.iter().map(|file| format!("{} {}\n", file.sha256, file.name)).collect();
+    aegis_linux::summary::hex(&Sha256::digest(lines.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Cache, sha256};
@@ -126,6 +154,29 @@ mod tests {
         assert_eq!(folder(&odd).unwrap(), Path::new("/h/.cache/aegis"));
         assert_eq!(folder(&[("AEGIS_CACHE", "here")]).unwrap(), std::env::current_dir().unwrap().join("here"));
         assert!(matches!(folder(&[]), Err(HostError::NoCache(_))));
+    }
+
+    #[test]
+    fn files_that_lie_together_are_found_where_fetch_links_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        let own = FileDesc { name: "onnxruntime", sha256: ABC, version: "1" };
+        assert!(cache.together(&[]).is_none());
+        std::fs::create_dir(folder.path().join("sha256")).unwrap();
+        std::fs::write(folder.path().join("sha256").join(ABC), "abc").unwrap();
+        assert_eq!(cache.together(&[own]).unwrap().unwrap(), cache.path(ABC), "one alone");
+        let pair = [own, FileDesc { name: "libprovider.so", sha256: ABC, version: "" }];
+        let missing = cache.together(&pair).unwrap().unwrap_err().to_string();
+        assert!(missing.contains("library \"onnxruntime\"") && missing.contains("run `aegis fetch`"), "{missing}");
+        let links = pair.map(|file| (file.name, file.sha256));
+        let together = folder.path().join("together").join(super::digest(&pair));
+        std::fs::create_dir_all(&together).unwrap();
+        for (name, sha256) in links {
+            std::os::unix::fs::symlink(format!("../../sha256/{sha256}"), together.join(name)).unwrap();
+        }
+        assert_eq!(cache.together(&pair).unwrap().unwrap(), together.join("onnxruntime"));
+        std::fs::write(folder.path().join("sha256").join(ABC), "abd").unwrap();
+        assert!(cache.together(&pair).unwrap().is_err());
     }
 
     #[test]

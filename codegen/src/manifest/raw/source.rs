@@ -33,7 +33,22 @@ fn either(section: &mut Section<'_>) -> Option<Source> {
 /// The published package that `key` gives.
 pub(super) fn package(section: &mut Section<'_>, key: &'static str) -> Option<Source> {
     let expected = "a table { pip, version, path, sha256 } or { npm, version, path, sha256 }";
-    let mut section = section.section(key, expected)?;
+    of_package(section.section(key, expected)?)
+}
+
+/// The published packages that `beside` gives; none where it does not stand.
+pub(super) fn beside(section: &mut Section<'_>) -> Option<Vec<Source>> {
+    if !section.has("beside") {
+        return Some(Vec::new());
+    }
+    let sections = section
+        .sections("beside", 1, Manifest::MAX_BESIDE, |runtime, number| format!("library {number} beside {runtime}"))?;
+    // All are read, so that all that is wrong with them is reported now.
+    let sources: Vec<Option<Source>> = sections.into_iter().map(of_package).collect();
+    sources.into_iter().collect()
+}
+
+fn of_package(mut section: Section<'_>) -> Option<Source> {
     section.exactly_one(&["pip", "npm"], "the key says which registry has the package");
     let pip = section.text("pip").map(|package| (Client::Pip, package));
     let npm = section.text("npm").map(|package| (Client::Npm, package));

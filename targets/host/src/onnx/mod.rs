@@ -61,8 +61,8 @@ impl OnnxRuntime {
         for name in ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"] {
             if !self.library.with_file_name(name).exists() {
                 let text = format!(
-                    "{name} is not beside it, which it needs for CUDA: unpack pip's onnxruntime-gpu and let ORT_DYLIB_PATH name its \
-                     library"
+                    "{name} is not beside it, which it needs for CUDA: name it by `beside` in [runtime.onnxruntime], or put it where \
+                     ORT_DYLIB_PATH points"
                 );
                 return Err(BackendError::Library { path: self.library.clone(), text });
             }

@@ -1,0 +1,47 @@
+//! The rules of a runtime's libraries.
+
+use std::collections::BTreeMap;
+
+use crate::finding::{Code, Finding};
+use crate::manifest::model::{Source, Span};
+use crate::manifest::raw::Raw;
+use crate::manifest::reader::Sink;
+
+/// Libraries beside a runtime's lie in one folder, so their file names differ.
+pub(super) fn check(raw: &Raw, sink: &Sink<'_>) {
+    for runtime in &raw.runtimes {
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+        // The runtime's own library lies there by the runtime's name.
+        seen.insert(runtime.name.get_ref(), runtime.name.span());
+        for source in runtime.beside.iter().flatten() {
+            let (name, span) = (source.file_name(), source.path().span());
+            match seen.get(name) {
+                Some(first) => {
+                    let message = format!(
+                        "two libraries of the runtime `{}` would have the file name `{name}` in one folder",
+                        runtime.name.get_ref()
+                    );
+                    let finding = Finding::error(Code::RepeatedFile, message)
+                        .at(sink.file, span, "given again here")
+                        .also(sink.file, first.clone(), "first here");
+                    sink.push(finding.help("name each library once, and none as the runtime"));
+                }
+                None => {
+                    seen.insert(name, span);
+                }
+            }
+        }
+        if let (Some(Source::File { path }), [first, ..]) =
+            (&runtime.source, runtime.beside.as_deref().unwrap_or_default())
+        {
+            let message = format!(
+                "the runtime `{}` is a file beside the manifest, where it finds its libraries itself",
+                runtime.name.get_ref()
+            );
+            let finding = Finding::error(Code::KeyConflict, message)
+                .at(sink.file, first.path().span(), "no effect here")
+                .also(sink.file, path.span(), "the runtime's library");
+            sink.push(finding.help("remove `beside`, or take the library from the package, too"));
+        }
+    }
+}
