@@ -84,6 +84,8 @@ pub struct ModelRequest {
 pub struct GpuRequest {
     /// The device's number.
     pub ordinal: u16,
+    /// The SMs of the device's lanes before this one, whose parts are made before.
+    pub before: u16,
     /// The part's SMs.
     pub sms: u16,
     /// How its thread waits: `polling` or `blocking`.

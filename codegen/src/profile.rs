@@ -148,6 +148,16 @@ pub struct SegmentFacts {
     pub alone: Option<Statistics>,
 }
 
+impl SegmentFacts {
+    /// The longest run times a margin in millionths, rounded up: of one that was measured alone and beside a neighbour the longer one.
+    /// `None` where it leaves the range of 2⁶⁴ ns.
+    #[must_use]
+    pub fn with_margin(&self, margin_ppm: u64) -> Option<u64> {
+        let alone = self.alone.map_or(Some(0), |alone| alone.with_margin(margin_ppm))?;
+        Some(self.execution.with_margin(margin_ppm)?.max(alone))
+    }
+}
+
 /// One tensor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

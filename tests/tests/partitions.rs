@@ -81,7 +81,7 @@ const CASES: &[(&str, &[Edit], &[Code], Severity)] = &[
     (
         "parts-exceed-a-built-in-device",
         &[(MANIFEST, "\"profiles/device.toml\"", "\"agx-orin-64gb\"")],
-        &[Code::PartsExceeded, Code::ProfileConditions],
+        &[Code::PartsExceeded, Code::ProfileOfAnotherPart],
         Severity::Error,
     ),
     ("device-that-cannot-be-divided", &[(DEVICE, "unit = 8\nunits = 15\n", "")], &[Code::PartSize], Severity::Error),
@@ -130,10 +130,28 @@ const CASES: &[(&str, &[Edit], &[Code], Severity)] = &[
         Severity::Warning,
     ),
     (
-        "profile-of-another-device",
-        &[(FACE, "NVIDIA H200", "NVIDIA H100"), (FACE, "driver = \"13.0\"", "driver = \"12.8\"")],
+        "profile-of-looking-where-the-lane-is-woken",
+        &[(MANIFEST, "sms = 40\n", "sms = 40\ncompletion = \"blocking\"\n")],
+        &[Code::ProfileOfAnotherPart],
+        Severity::Error,
+    ),
+    (
+        "memory-that-is-only-measured",
+        &[(FACE, "memory = \"planned\"", "memory = \"measured\"")],
+        &[Code::MemoryGrade, Code::ProfileUnreadable],
+        Severity::Error,
+    ),
+    (
+        "profile-of-another-driver",
+        &[(FACE, "driver = \"13.0\"", "driver = \"12.8\"")],
         &[Code::ProfileConditions],
         Severity::Warning,
+    ),
+    (
+        "profile-of-another-device",
+        &[(FACE, "NVIDIA H200", "NVIDIA H100")],
+        &[Code::ProfileOfAnotherPart],
+        Severity::Error,
     ),
     (
         "profiles-of-two-drivers-of-a-built-in-device",
@@ -306,7 +324,7 @@ fn reports_name_the_sms_of_lanes_that_have_some() {
 }
 
 #[test]
-fn the_plan_names_the_driver_that_models_were_measured_with() {
+fn the_plan_names_the_device_and_the_driver_that_models_were_measured_on() {
     let gpu = |edits: &[Edit]| {
         let (checked, shown) = checked(edits);
         let lock = checked.lock.unwrap_or_else(|| panic!("{shown}"));
@@ -314,7 +332,7 @@ fn the_plan_names_the_driver_that_models_were_measured_with() {
     };
     let (kind, old) = ((MANIFEST, "\"profiles/device.toml\"", "\"h200\""), ("driver = \"13.0\"", "driver = \"12.8\""));
     let of_kind = gpu(&[kind]);
-    assert_eq!((of_kind.name.as_str(), of_kind.driver.as_str(), of_kind.units), ("", "13.0", 15));
+    assert_eq!((of_kind.name.as_str(), of_kind.driver.as_str(), of_kind.units), ("NVIDIA H200", "13.0", 15));
     let all_old = gpu(&[(FACE, old.0, old.1), (SIGN, old.0, old.1)]);
     assert_eq!((all_old.name.as_str(), all_old.driver.as_str(), all_old.units), ("NVIDIA H200", "12.8", 15));
 }

@@ -402,8 +402,9 @@ codes! {
         "A lane is one thread with real-time priority and locked memory. A measurement of an ordinary thread, or of \
          several, contains what the vehicle does not have and lacks what it has. `--deny warnings` makes this an error.";
     ProfileOfAnotherPart = "AEG407", "a profile was measured on a CPU where its lane is a GPU's, or the other way round",
-        "Times of a model on a CPU's core say nothing of those on a part of a GPU. A profile says in [conditions.gpu] on how many \
-         SMs of which device it was measured; one of a lane with `sms` has it, and one of a CPU's lane does not.";
+        "Times of a model on a CPU's core say nothing of those on a part of a GPU, and those of one GPU nothing of another's; and being woken \
+         takes longer than looking. A profile says in [conditions.gpu] on how many SMs of which device it was measured, and how its \
+         thread waited; one of a lane with `sms` has it, and one of a CPU's lane does not.";
     ProfileOfMoreSms = "AEG408", "a profile was measured on more multiprocessors than its lane has",
         "On fewer multiprocessors a model takes longer, so the bounds would be too small. Measure it again with `aegis profile`, \
          which uses as many as the lane has, or give the lane those that were measured.";

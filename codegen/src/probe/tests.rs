@@ -15,7 +15,7 @@ fn model(gpu: Option<GpuRequest>) -> ModelRequest {
 }
 
 fn part(ordinal: u16) -> GpuRequest {
-    GpuRequest { ordinal, sms: 32, completion: "blocking" }
+    GpuRequest { ordinal, before: 8, sms: 32, completion: "blocking" }
 }
 
 fn answer() -> Value {
@@ -57,7 +57,7 @@ fn a_part_of_a_gpu_is_asked_with_its_device_and_how_it_is_waited_for() {
     };
     let asked = serde_json::to_value(&request).unwrap();
     assert_eq!((&asked["schema"], &asked["command"], &asked["device"]), (&json!(SCHEMA), &json!("device"), &json!(2)));
-    assert_eq!(asked["models"][0]["gpu"], json!({ "ordinal": 2, "sms": 32, "completion": "blocking" }));
+    assert_eq!(asked["models"][0]["gpu"], json!({ "ordinal": 2, "sms": 32, "completion": "blocking", "before": 8 }));
     assert!(asked["models"][1].get("gpu").is_none());
 }
 

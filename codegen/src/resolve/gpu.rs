@@ -7,7 +7,11 @@ use crate::lock::{Input, sha256};
 use crate::manifest::{self, LaneKind, Partition, is_path};
 use crate::profile::{GpuConditions, ModelProfile};
 use crate::system;
+use aegis_core::desc::{Completion, MemoryControl};
 use toml::Spanned;
+
+/// The grade of memory that no device serves.
+const MEASURED: &str = MemoryControl::Measured.name();
 
 impl Resolver<'_> {
     /// What is known of each device of the manifest. Findings say what is wrong with their profiles, their memory, and the parts of
@@ -151,12 +155,15 @@ impl Resolver<'_> {
         let manifest = &self.loaded.manifest;
         let is_part = |lane: &manifest::Lane| lane.device == Some(device) && lane.partition.is_some();
         let facts = facts.filter(|_| manifest.lanes.iter().any(is_part))?;
-        // Bounds rest on the driver with which models were measured.
-        let measured = self.measured_gpus.get(&device).map(|(_, gpu)| gpu.driver.clone());
+        // Bounds rest on the device and the driver with which models were measured: also where the profile is a built-in one, which is of
+        // no single device.
+        let measured = self.measured_gpus.get(&device).map(|(_, gpu)| gpu);
+        let name = measured.map_or_else(|| facts.name.clone(), |gpu| gpu.name.clone());
+        let driver = measured.map(|gpu| gpu.driver.clone()).or_else(|| facts.driver.clone());
         Some(system::Gpu {
             ordinal: manifest.devices.get(device)?.ordinal,
-            name: facts.name.clone(),
-            driver: measured.or_else(|| facts.driver.clone()).unwrap_or_default(),
+            name,
+            driver: driver.unwrap_or_default(),
             compute_capability: facts.compute_capability,
             sms: facts.sms,
             unit: facts.unit?,
@@ -191,7 +198,27 @@ impl Resolver<'_> {
                         "profile `{given}` was taken with completion \"{}\", lane `{name}` has \"{completion}\"",
                         gpu.completion
                     );
-                    self.warn_of(Code::ProfileConditions, path, message, "measure it as the lane waits");
+                    let help = "measure it as the lane waits";
+                    if part.completion == Completion::Blocking {
+                        // Being woken takes longer than looking.
+                        let text = "its times are too short for the lane";
+                        self.error(Code::ProfileOfAnotherPart, &path.span(), message, text, help);
+                    } else {
+                        self.warn_of(Code::ProfileConditions, path, message, help);
+                    }
+                }
+                if let Some(number) = profile.segments.iter().position(|segment| segment.memory == MEASURED) {
+                    let number = number.saturating_add(1);
+                    let message =
+                        format!("profile `{given}` has a segment, number {number}, whose memory is only measured");
+                    let text = "a device has no memory besides what is planned";
+                    self.error(
+                        Code::ProfileUnreadable,
+                        &path.span(),
+                        message,
+                        text,
+                        "measure it again with `aegis profile`",
+                    );
                 }
                 self.beside_no_one(path, profile, lane);
                 self.compare_gpus(path, gpu, lane);
@@ -266,17 +293,18 @@ impl Resolver<'_> {
             ["device", "driver", "compute capability"].into_iter().zip(measured).zip(expected.into_iter().flatten())
         {
             if let Some(expected) = expected.filter(|expected| expected != measured) {
-                messages.push(format!(
+                let message = format!(
                     "profile `{}` was taken with the {what} `{measured}`, the profile of device `{name}` says `{expected}`",
                     path.get_ref()
-                ));
+                );
+                messages.push((what == "driver", message));
             }
         }
         // A built-in profile is of no single device, so that its measurements can only be compared with each other.
         let is_kind = facts.is_none_or(|facts| facts.driver.is_none());
         let first = self.measured_gpus.entry(device).or_insert_with(|| (path.get_ref().clone(), gpu.clone()));
         if is_kind && (&first.1.name, &first.1.driver) != (&gpu.name, &gpu.driver) {
-            messages.push(format!(
+            let message = format!(
                 "profile `{}` was taken on {} with driver {}, but `{}` on {} with driver {}",
                 path.get_ref(),
                 gpu.name,
@@ -284,15 +312,18 @@ impl Resolver<'_> {
                 first.0,
                 first.1.name,
                 first.1.driver
-            ));
-        }
-        for message in messages {
-            self.warn_of(
-                Code::ProfileConditions,
-                path,
-                message,
-                "measure all profiles of a device on it, with its driver",
             );
+            messages.push((first.1.name == gpu.name, message));
+        }
+        let help = "measure all profiles of a device on it, with its driver";
+        for (is_driver, message) in messages {
+            if is_driver {
+                self.warn_of(Code::ProfileConditions, path, message, help);
+            } else {
+                // Times of one GPU bound nothing on another.
+                let text = "its times are another device's";
+                self.error(Code::ProfileOfAnotherPart, &path.span(), message, text, help);
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ impl Resolver<'_> {
         self.compare_device(path, &profile.conditions, lane.device);
         self.compare_runtime(path, &profile.conditions);
         self.compare_part(path, &profile, lane);
-        let execution = |segment: &SegmentFacts| segment.execution.with_margin(task.margin_ppm);
+        let execution = |segment: &SegmentFacts| segment.with_margin(task.margin_ppm);
         let executions: Vec<_> = profile.segments.iter().map(execution).collect();
         let executions: Vec<_> = executions.into_iter().map(|time| self.with_margin(path, time)).collect();
         let executions = executions.into_iter().collect::<Option<Vec<Duration>>>()?;

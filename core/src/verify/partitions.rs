@@ -1,6 +1,6 @@
 //! Whether lanes divide their devices as these can be divided, and run models only where their memory is.
 
-use crate::desc::{GpuDesc, LaneDesc, SystemDesc, TaskDesc};
+use crate::desc::{GpuDesc, LaneDesc, MemoryControl, SegmentDesc, SystemDesc, TaskDesc};
 use crate::units::PoolId;
 
 /// Whether each partition is a whole number of its device's units, those of one device are together no more than it has, two pools are
@@ -76,8 +76,8 @@ const fn partition_holds(system: &SystemDesc, lane: &LaneDesc) -> bool {
     partition.sms > 0 && rest == 0 && sum <= divisible
 }
 
-/// Whether a task's model, if it has one, lies in the memory of the device that its lane is a part of; that of a CPU's lane in none of
-/// a GPU.
+/// Whether a task's model, if it has one, lies in the memory of the device that its lane is a part of, served from it; that of a CPU's
+/// lane in none of a GPU.
 pub(super) const fn runs_where_its_memory_is(system: &SystemDesc, task: &TaskDesc) -> bool {
     let Some(model) = task.model else {
         return true;
@@ -89,9 +89,21 @@ pub(super) const fn runs_where_its_memory_is(system: &SystemDesc, task: &TaskDes
         return false;
     };
     match &lane.partition {
-        Some(partition) => partition.pool.0 == model.pool.0,
+        Some(partition) => partition.pool.0 == model.pool.0 && is_served(model.segments),
         None => gpu_of(system, model.pool).is_none(),
     }
+}
+
+/// Whether each segment's memory is planned or at least in a planned region: a device has no other that a target serves.
+const fn is_served(segments: &[SegmentDesc]) -> bool {
+    let mut segments = segments;
+    while let [segment, rest @ ..] = segments {
+        if matches!(segment.memory, MemoryControl::Measured) {
+            return false;
+        }
+        segments = rest;
+    }
+    true
 }
 
 /// Whether two lanes have the same partition.

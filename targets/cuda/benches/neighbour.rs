@@ -130,7 +130,7 @@ fn partitioned(device: &Arc<Device>, sizes: &[u32], graph: bool, waiting: Waitin
             // SAFETY: as above, its own 4 bytes.
             unsafe { work.launch([own.sms(), 1, 1], [128, 1, 1], arguments) }
         };
-        let captured = graph.then(|| Graph::capture(&own, submit).unwrap());
+        let captured = graph.then(|| Graph::capture(&own, |_| false, submit).unwrap());
         let completion = own.completion(waiting).unwrap();
         let times = periodic(|| {
             match &captured {

@@ -46,6 +46,12 @@ pub enum CudaError {
     /// A graph was launched on another partition than the one it was captured on.
     #[error("the graph was captured on another partition")]
     OtherPartition,
+    /// What was captured cannot be launched again and again.
+    #[error("{what} was captured, which cannot be repeated")]
+    NotRepeatable {
+        /// What it is.
+        what: &'static str,
+    },
     /// A part is used by one thread at a time.
     #[error("another thread uses this part of the device")]
     Taken,
@@ -107,6 +113,7 @@ impl CudaError {
             | Self::NoSuchDevice { .. }
             | Self::Sms { .. }
             | Self::OtherPartition
+            | Self::NotRepeatable { .. }
             | Self::Taken
             | Self::NoThread
             | Self::Outside { .. }

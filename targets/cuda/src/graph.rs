@@ -6,6 +6,7 @@ use crate::error::{CudaError, answer, checked, failed};
 use crate::partition::{Own, Partition};
 use cudarc::driver::result::{graph, stream};
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUstreamCaptureMode, cudaError_enum};
+use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
@@ -26,11 +27,15 @@ impl Graph {
     /// runs meanwhile.
     ///
     /// `submit` must not do what capturing forbids, such as allocating or waiting: a vehicle captures before its first release.
+    /// `is_kept` says of an address whether its memory lives as long as the graph and is nobody else's: each launch copies from and to the
+    /// addresses that were captured.
     ///
     /// # Errors
-    /// What `submit` or the driver says; nothing is captured then.
+    /// What `submit` or the driver says; [`CudaError::NotRepeatable`] where it submitted what a library does once for each run, such as a
+    /// function of the CPU that frees memory, or a copy from or to memory that is not kept. Nothing is captured then.
     pub fn capture<E: From<CudaError>>(
         partition: &Partition,
+        is_kept: impl Fn(u64) -> bool,
         submit: impl FnOnce() -> Result<(), E>,
     ) -> Result<Self, E> {
         let own = partition.stream().cu_stream();
@@ -50,6 +55,7 @@ impl Graph {
         if captured.0.is_null() {
             return Err(failed("cuStreamEndCapture", cudaError_enum::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED).into());
         }
+        repeatable(&captured, is_kept)?;
         let mut exec = null_mut();
         // SAFETY: the graph is alive; the driver writes the handle.
         answer("cuGraphInstantiate", unsafe { sys::cuGraphInstantiateWithFlags(&raw mut exec, captured.0, 0) })?;
@@ -85,6 +91,77 @@ impl Drop for Graph {
         // SAFETY: made by `capture`, destroyed once.
         let _ = unsafe { sys::cuGraphExecDestroy(self.exec) };
     }
+}
+
+/// Whether all of a graph can be launched again and again: kernels, memory that is set, and copies of memory that is kept.
+fn repeatable(graph: &Captured, is_kept: impl Fn(u64) -> bool) -> Result<(), CudaError> {
+    let mut count = 0;
+    // SAFETY: the graph is alive; without room for nodes the driver writes how many there are.
+    answer("cuGraphGetNodes", unsafe { sys::cuGraphGetNodes(graph.0, null_mut(), &raw mut count) })?;
+    let mut nodes = vec![null_mut(); count];
+    // SAFETY: there is room for so many.
+    answer("cuGraphGetNodes", unsafe { sys::cuGraphGetNodes(graph.0, nodes.as_mut_ptr(), &raw mut count) })?;
+    for node in nodes.into_iter().take(count) {
+        // As a number, because a newer driver has kinds that the enumeration has not.
+        let mut kind = u32::MAX;
+        // SAFETY: the node is the graph's; an enumeration of the driver is as large as a number.
+        answer("cuGraphNodeGetType", unsafe { sys::cuGraphNodeGetType(node, (&raw mut kind).cast()) })?;
+        match kind {
+            KERNEL | SET | EMPTY => {}
+            COPY => {
+                let kept = ends(node)?.is_some_and(|ends| ends.into_iter().all(&is_kept));
+                if !kept {
+                    return Err(CudaError::NotRepeatable { what: "a copy from or to memory that is not planned" });
+                }
+            }
+            HOST => return Err(CudaError::NotRepeatable { what: "a function of the CPU" }),
+            TAKES | GIVES => return Err(CudaError::NotRepeatable { what: "a request for memory" }),
+            _ => {
+                return Err(CudaError::NotRepeatable {
+                    what: "a step of another kind than kernels, copies and set memory",
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+// The driver's numbers of the kinds of nodes, CUgraphNodeType.
+const KERNEL: u32 = 0;
+const COPY: u32 = 1;
+const SET: u32 = 2;
+const HOST: u32 = 3;
+const EMPTY: u32 = 5;
+const TAKES: u32 = 10;
+const GIVES: u32 = 11;
+// Those of the kinds of memory, CUmemorytype.
+const OF_HOST: u32 = 1;
+const OF_DEVICE: u32 = 2;
+const OF_EITHER: u32 = 4;
+
+/// Where a copy begins and where it goes; `None` for arrays, which no plan has.
+fn ends(node: sys::CUgraphNode) -> Result<Option<[u64; 2]>, CudaError> {
+    let mut copy = MaybeUninit::<sys::CUDA_MEMCPY3D>::zeroed();
+    // SAFETY: the node is a copy; the driver fills what it is given room for.
+    answer("cuGraphMemcpyNodeGetParams", unsafe { sys::cuGraphMemcpyNodeGetParams(node, copy.as_mut_ptr()) })?;
+    let copy = copy.as_ptr();
+    // SAFETY: each field was zero or written by the driver; the kinds are read as numbers, of which any will do.
+    let (kinds, hosts, devices) = unsafe {
+        let kinds = [
+            (&raw const (*copy).srcMemoryType).cast::<u32>().read(),
+            (&raw const (*copy).dstMemoryType).cast::<u32>().read(),
+        ];
+        let hosts = [(&raw const (*copy).srcHost).read().addr(), (&raw const (*copy).dstHost).read().addr()];
+        let devices = [(&raw const (*copy).srcDevice).read(), (&raw const (*copy).dstDevice).read()];
+        (kinds, hosts, devices)
+    };
+    let end = |kind, host: usize, device: u64| match kind {
+        OF_HOST => u64::try_from(host).ok(),
+        OF_DEVICE | OF_EITHER => Some(device),
+        _ => None,
+    };
+    let ([from, to], [host_from, host_to], [device_from, device_to]) = (kinds, hosts, devices);
+    Ok(end(from, host_from, device_from).zip(end(to, host_to, device_to)).map(|(from, to)| [from, to]))
 }
 
 /// What was captured, until it is made executable.

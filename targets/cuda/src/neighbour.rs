@@ -15,13 +15,15 @@ const PTX: &str = concat!(include_str!("neighbour.ptx"), "\0");
 /// Threads of a block, and blocks for each SM: as many as an SM of compute capability 7.0 and later holds.
 const THREADS: u32 = 1_024;
 const BLOCKS: u32 = 2;
+/// How many launches are submitted at a time: the thread may be that late.
+const WAITING: usize = 4;
 /// How often a launch goes through its memory.
 const ROUNDS: u64 = 4;
 
 /// A thread that submits one launch after the other to a part, so that there is always one waiting, until it is stopped.
 ///
 /// Each launch reads and writes a region of several times the second-level cache with all threads that the SMs hold: of what partitions
-/// share it takes as much as it can.
+/// share it takes as much as it can. Its thread inherits core and priority of the one that starts it: start it from an ordinary one.
 #[derive(Debug)]
 pub struct Neighbour {
     stop: Arc<AtomicBool>,
@@ -68,9 +70,10 @@ fn keep_busy(partition: &Partition, stop: &AtomicBool, begun: &AtomicBool) -> Re
     let stream = module.kernel(c"stream")?;
     let arguments = [Argument::Address(region.address(0, bytes)?), Argument::U64(bytes / 8), Argument::U64(ROUNDS)];
     let grid = [partition.sms().saturating_mul(BLOCKS), 1, 1];
-    let ends = [partition.completion(Waiting::Blocking)?, partition.completion(Waiting::Blocking)?];
+    let end = |_| partition.completion(Waiting::Blocking);
+    let ends = (0..WAITING).map(end).collect::<Result<Vec<_>, _>>()?;
     let mut launches = 0_u64;
-    // One runs and one waits; the older one's end is waited for.
+    // One runs and the others wait; the oldest one's end is waited for.
     for end in ends.iter().cycle() {
         end.wait()?;
         if stop.load(Ordering::Acquire) {

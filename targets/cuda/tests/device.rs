@@ -176,7 +176,7 @@ fn a_graph_runs_all_that_was_captured_and_capturing_leaves_nothing_behind() {
         // SAFETY: nobody else uses the region; the kernel writes 4 bytes of it.
         unsafe { work.launch([1, 1, 1], [1, 1, 1], arguments) }
     };
-    let graph = Graph::capture(&partition, || [0, 4, 8].into_iter().try_for_each(submit)).unwrap();
+    let graph = Graph::capture(&partition, |_| false, || [0, 4, 8].into_iter().try_for_each(submit)).unwrap();
     let completion = partition.completion(Waiting::Polling).unwrap();
     for _ in 0..2 {
         // SAFETY: nothing runs.
@@ -189,14 +189,14 @@ fn a_graph_runs_all_that_was_captured_and_capturing_leaves_nothing_behind() {
         let written = words::<3>(&region);
         assert!(written.iter().all(|word| *word != 0 && *word == written[0]), "{written:?}");
     }
-    let nothing = Graph::capture(&partition, || Ok::<_, CudaError>(())).unwrap();
+    let nothing = Graph::capture(&partition, |_| false, || Ok::<_, CudaError>(())).unwrap();
     // SAFETY: it has no launch.
     unsafe { partition.launch(&nothing).unwrap() };
     partition.wait().unwrap();
-    let failed = Graph::capture(&partition, || Err(CudaError::NoDriver)).unwrap_err();
+    let failed = Graph::capture(&partition, |_| false, || Err(CudaError::NoDriver)).unwrap_err();
     assert_eq!(failed, CudaError::NoDriver);
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        Graph::capture(&partition, || -> Result<(), CudaError> { panic!("while it captures") }).map(|_| ())
+        Graph::capture(&partition, |_| false, || -> Result<(), CudaError> { panic!("while it captures") }).map(|_| ())
     }));
     assert!(caught.is_err());
     submit(0).unwrap();
@@ -226,7 +226,8 @@ fn a_neighbour_is_busy_until_it_is_stopped() {
     let part = Part::divide(&device, &[units.sms]).unwrap().pop().unwrap();
     let neighbour = Neighbour::start(part).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(200));
-    assert!(neighbour.stop().unwrap() > 1);
+    // More than are submitted before the first one's end is waited for.
+    assert!(neighbour.stop().unwrap() > 8);
 }
 
 #[test]
@@ -245,7 +246,12 @@ fn copies_are_captured_and_a_part_goes_from_thread_to_thread_with_what_was_made_
             partition.download(to.base().as_ptr(), at, 8)
         }
     };
-    let graph = Graph::capture(&partition, copies).unwrap();
+    let ends = [at, u64::try_from(from.base().addr().get()).unwrap(), u64::try_from(to.base().addr().get()).unwrap()];
+    let graph = Graph::capture(&partition, |address| ends.contains(&address), copies).unwrap();
+    // A launch would copy again from where the memory of somebody else is by then.
+    let kept = |address| address == at;
+    let refused = Graph::capture(&partition, kept, copies).unwrap_err();
+    assert_eq!(refused, CudaError::NotRepeatable { what: "a copy from or to memory that is not planned" });
     let completion = partition.completion(Waiting::Polling).unwrap();
     let mut part = partition.leave();
     for round in 1..=3_u8 {

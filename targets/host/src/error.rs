@@ -1,9 +1,10 @@
 //! Why a vehicle cannot start or cannot go on, each with the exit status it stands for.
 
 use crate::backend::BackendError;
+use aegis_core::ErrorClass;
 use aegis_cuda::CudaError;
 use aegis_linux::args::UsageError;
-use aegis_linux::lane::LaneError;
+use aegis_linux::lane::{Fault, LaneError};
 use std::io;
 use std::path::PathBuf;
 
@@ -81,6 +82,18 @@ pub enum HostError {
         /// Why.
         error: CudaError,
     },
+    /// A GPU's memory could not be taken.
+    #[error("device \"{pool}\": {bytes} bytes of its memory could not be taken, {free} are free: {error}")]
+    GpuMemory {
+        /// Its name in the manifest.
+        pool: &'static str,
+        /// The arena's length.
+        bytes: u64,
+        /// What nobody has; 0 where the driver does not say.
+        free: u64,
+        /// What the driver said.
+        error: CudaError,
+    },
     /// The backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -101,10 +114,16 @@ pub enum HostError {
 }
 
 impl HostError {
-    /// The exit status: 2 for what the user can change, 3 for the rest.
+    /// The exit status: 2 for what the user can change, 5 for a device that is lost, 3 for the rest.
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
+            Self::Lane(LaneError::Prepare { fault: Fault::DeviceLost, .. }) => 5,
+            Self::Gpu { error, .. } | Self::GpuMemory { error, .. } | Self::Backend(BackendError::Device(error))
+                if error.class() == ErrorClass::Fatal =>
+            {
+                5
+            }
             Self::Usage(_)
             | Self::Refused(_)
             | Self::NoCache(_)
@@ -115,16 +134,54 @@ impl HostError {
             | Self::Hooks { .. }
             | Self::Watchdog(_)
             | Self::Gpu {
-                error: CudaError::NoDriver | CudaError::NoSuchDevice { .. } | CudaError::DriverTooOld { .. },
+                error:
+                    CudaError::NoDriver
+                    | CudaError::NoSuchDevice { .. }
+                    | CudaError::DriverTooOld { .. }
+                    | CudaError::Sms { .. },
                 ..
             }
             | Self::Backend(BackendError::Refused(_)) => 2,
             Self::AlreadyRan
             | Self::Memory { .. }
             | Self::Gpu { .. }
+            | Self::GpuMemory { .. }
             | Self::Backend(_)
             | Self::Lane(_)
             | Self::System { .. } => 3,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HostError;
+    use crate::backend::BackendError;
+    use aegis_cuda::CudaError;
+    use aegis_linux::lane::{Fault, LaneError};
+
+    #[test]
+    fn what_a_device_says_has_the_status_of_what_follows() {
+        let call = |code| CudaError::Call { call: "cuLaunchKernel", code, name: "CUDA_ERROR".to_owned() };
+        let gpu = |error| HostError::Gpu { pool: "gpu0", error };
+        let prepare =
+            |fault| HostError::Lane(LaneError::Prepare { lane: "near", fault, reason: "it broke".to_owned() });
+        let memory = |error| HostError::GpuMemory { pool: "gpu0", bytes: 512, free: 100, error };
+        for (error, status) in [
+            (gpu(CudaError::NoDriver), 2),
+            (gpu(CudaError::Sms { wanted: 128, left: 120, unit: 8 }), 2),
+            (gpu(call(2)), 3),
+            (memory(call(2)), 3),
+            (prepare(Fault::BackendFailed), 3),
+            (gpu(call(700)), 5),
+            (memory(call(700)), 5),
+            (prepare(Fault::DeviceLost), 5),
+            (HostError::Backend(BackendError::Device(call(700))), 5),
+            (HostError::Backend(BackendError::Device(call(2))), 3),
+        ] {
+            assert_eq!(error.status(), status, "{error}");
+        }
+        let text = "device \"gpu0\": 512 bytes of its memory could not be taken, 100 are free: cuLaunchKernel failed with CUDA_ERROR (2)";
+        assert_eq!(memory(call(2)).to_string(), text);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Seat {
     device: Arc<Device>,
-    /// None while a thread uses it.
+    /// None while a thread uses it, and once that thread has panicked.
     part: Mutex<Option<Part>>,
     done: aegis_cuda::Completion,
     completion: Completion,
@@ -54,12 +54,12 @@ impl Seat {
     /// Does something on the partition.
     ///
     /// # Errors
-    /// What the driver or `work` says. [`CudaError::Taken`] where a thread uses it already.
+    /// What the driver or `work` says. [`CudaError::Taken`] where a thread uses it already, or panicked while it did.
     pub fn with<R, E: From<CudaError>>(&self, work: impl FnOnce(&Partition) -> Result<R, E>) -> Result<R, E> {
-        let mut slot = self.part.lock().unwrap_or_else(PoisonError::into_inner);
-        let partition = slot.take().ok_or(CudaError::Taken)?.enter()?;
+        let slot = || self.part.lock().unwrap_or_else(PoisonError::into_inner);
+        let partition = slot().take().ok_or(CudaError::Taken)?.enter()?;
         let result = work(&partition);
-        *slot = Some(partition.leave());
+        *slot() = Some(partition.leave());
         result
     }
 
@@ -133,16 +133,11 @@ fn other(planned: &GpuDesc, found: &DeviceFacts) -> Option<String> {
     if u32::from(planned.sms) != found.sms {
         differences.push(format!("it has {} SMs, planned were {}", found.sms, planned.sms));
     }
-    // Of a kind of device it is not known surely how many units there are: what lanes cannot have is refused as they get it.
-    let same = |units: &SmUnits| {
-        number(units.sms) == planned.unit && (planned.name.is_empty() || number(units.count) == planned.units)
-    };
-    if let Some(units) = found.units.filter(|units| !same(units)) {
-        let (count, sms) = (units.count, units.sms);
-        differences.push(format!(
-            "its driver makes {count} units of {sms} SMs, planned were {} of {}",
-            planned.units, planned.unit
-        ));
+    // How many there are is seen as they are divided. Smaller ones make up what was planned.
+    let fits = |units: &SmUnits| planned.unit.checked_rem(number(units.sms)) == Some(0);
+    if let Some(units) = found.units.filter(|units| !fits(units)) {
+        let (own, sms) = (planned.unit, units.sms);
+        differences.push(format!("its driver makes units of {sms} SMs, planned were parts of multiples of {own}"));
     }
     (!differences.is_empty()).then(|| differences.join("; "))
 }
@@ -196,7 +191,8 @@ pub(crate) fn seats(system: &SystemDesc, devices: &Devices) -> Result<Vec<Option
 
 /// A pool's arena in its device's memory.
 pub(crate) fn arena(pool: &'static str, device: &Arc<Device>, bytes: u64) -> Result<Arc<Arena>, HostError> {
-    Arena::of_device(device, bytes).map_err(|error| HostError::Gpu { pool, error })
+    let free = || device.free_bytes().unwrap_or(0);
+    Arena::of_device(device, bytes).map_err(|error| HostError::GpuMemory { pool, bytes, free: free(), error })
 }
 
 #[cfg(test)]
@@ -240,11 +236,13 @@ mod tests {
         assert_eq!((other(&planned, &facts()), void("gpu0", &planned, &facts())), (None, vec![]));
         let builtin = GpuDesc { name: "", driver: "", ..planned };
         assert_eq!((other(&builtin, &facts()), void("gpu0", &builtin, &facts())), (None, vec![]), "it knows neither");
+        let finer = DeviceFacts { units: Some(SmUnits { sms: 4, count: 33 }), ..facts() };
+        assert_eq!(other(&planned, &finer), None, "of units of 4 parts of multiples of 8 are made as well");
         let orin = GpuDesc { name: "Orin", compute_capability: (8, 7), sms: 16, unit: 4, units: 4, ..planned };
         assert_eq!(
             other(&orin, &facts()).unwrap(),
             "its name is \"NVIDIA H200\", planned was \"Orin\"; its compute capability is 9.0, planned was 8.7; it has 132 SMs, \
-             planned were 16; its driver makes 15 units of 8 SMs, planned were 4 of 4"
+             planned were 16; its driver makes units of 8 SMs, planned were parts of multiples of 4"
         );
     }
 

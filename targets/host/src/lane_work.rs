@@ -178,14 +178,14 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
 }
 
 impl LaneWork for HostLane {
-    fn prepare(&mut self) -> Result<(), String> {
+    fn prepare(&mut self) -> Result<(), Failure> {
         for task in &mut self.tasks {
             for _ in 0..WARM_UP_RUNS {
                 // Each time: a later segment may use an input's bytes.
                 zero(&mut task.inputs);
                 let began = monotonic_ns();
                 let result = task.engines.iter_mut().try_for_each(run);
-                result.map_err(|(_, text)| format!("task \"{}\": {text}", task.name))?;
+                result.map_err(|(fault, text)| (fault, format!("task \"{}\": {text}", task.name)))?;
                 let length = monotonic_ns().saturating_sub(began);
                 // As the probe does: the first arrivals shall not meet a throttle that the warm-up has used up.
                 std::thread::sleep(Duration::from_nanos(length / 4) + Duration::from_micros(50));
@@ -464,7 +464,9 @@ mod tests {
     #[test]
     fn a_model_that_fails_before_the_first_job_names_its_task() {
         let prepared = |act| lane(act, true).0.prepare();
-        assert_eq!(prepared(Act::EngineFails), Err("task \"face\": the model's run failed: broken".to_owned()));
-        assert_eq!(prepared(Act::EnginePanics), Err("task \"face\": the engine panicked: out of order".to_owned()));
+        let failed = (Fault::BackendFailed, "task \"face\": the model's run failed: broken".to_owned());
+        assert_eq!(prepared(Act::EngineFails), Err(failed));
+        let panicked = (Fault::Panicked, "task \"face\": the engine panicked: out of order".to_owned());
+        assert_eq!(prepared(Act::EnginePanics), Err(panicked));
     }
 }

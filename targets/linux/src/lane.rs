@@ -84,8 +84,8 @@ pub trait LaneWork: Send + 'static {
     /// Called once on the lane's thread, after its real-time set-up and before the first job: warms up.
     ///
     /// # Errors
-    /// A sentence that says why the lane cannot run.
-    fn prepare(&mut self) -> Result<(), String>;
+    /// What is wrong, with a sentence that says why the lane cannot run.
+    fn prepare(&mut self) -> Result<(), (Fault, String)>;
 
     /// Runs one piece of a job to its end. Other tasks' pieces may run between two of one job; none of the same task do.
     ///
@@ -115,6 +115,8 @@ pub enum LaneError {
     Prepare {
         /// The lane.
         lane: &'static str,
+        /// What is wrong.
+        fault: Fault,
         /// Why.
         reason: String,
     },
@@ -189,7 +191,7 @@ impl<W: LaneWork> Lane<W> {
         let body = move || {
             let voids = set_up_thread(&format!("lane \"{lane}\""), core, LANE_PRIORITY);
             let result = catch_unwind(AssertUnwindSafe(|| work.prepare()));
-            let result = result.unwrap_or_else(|_| Err("it panicked".to_owned()));
+            let result = result.unwrap_or_else(|_| Err((Fault::Panicked, "it panicked".to_owned())));
             let go_on = result.is_ok();
             // The receiver only goes away together with the whole start-up.
             let _ = ready.send(result.map(|()| voids));
@@ -200,11 +202,11 @@ impl<W: LaneWork> Lane<W> {
         };
         let thread = Builder::new().name(format!("lane-{lane}")).spawn(body);
         let thread = thread.map_err(|error| LaneError::Thread { lane, error })?;
-        let failed = |reason| LaneError::Prepare { lane, reason };
+        let failed = |(fault, reason)| LaneError::Prepare { lane, fault, reason };
         match prepared.recv() {
             Ok(Ok(voids)) => Ok(Self { link, thread, voids }),
-            Ok(Err(reason)) => Err(failed(reason)),
-            Err(_) => Err(failed("its thread ended".to_owned())),
+            Ok(Err(wrong)) => Err(failed(wrong)),
+            Err(_) => Err(failed((Fault::Panicked, "its thread ended".to_owned()))),
         }
     }
 

@@ -266,7 +266,11 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
 /// The part of a GPU that a lane has.
 fn gpu(manifest: &Manifest, lane: &Lane) -> Option<GpuRequest> {
     let (part, device) = (lane.partition.as_ref()?, manifest.devices.get(lane.device?)?);
-    Some(GpuRequest { ordinal: device.ordinal, sms: *part.sms.get_ref(), completion: part.completion.name() })
+    let earlier = manifest.lanes.iter().take_while(|other| !std::ptr::eq(*other, lane));
+    let earlier = earlier.filter(|other| other.device == lane.device).filter_map(|other| other.partition.as_ref());
+    let before = earlier.map(|part| *part.sms.get_ref()).fold(0, u16::saturating_add);
+    let (sms, completion) = (*part.sms.get_ref(), part.completion.name());
+    Some(GpuRequest { ordinal: device.ordinal, before, sms, completion })
 }
 
 fn find<'a>(fetched: &'a fetch::Outcome, name: &str, kind: fetch::Kind) -> Result<&'a fetch::Fetched, Failure> {

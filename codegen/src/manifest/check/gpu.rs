@@ -10,8 +10,9 @@ use crate::manifest::reader::Sink;
 
 /// Applies them.
 pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
-    for device in &raw.devices {
+    for (index, device) in raw.devices.iter().enumerate() {
         only_of_gpus(device, sink);
+        not_of_gpus(raw, links, (index, device), sink);
     }
     ordinals(raw, sink);
     for (index, lane) in raw.lanes.iter().enumerate() {
@@ -35,6 +36,19 @@ fn only_of_gpus(device: &Device, sink: &Sink<'_>) {
         let finding = finding.also(sink.file, device.span.clone(), "this device is a CPU");
         sink.push(finding.help(format!("remove `{key}`, or let the device be of kind \"gpu\"")));
     }
+}
+
+/// The memory of a GPU that a vehicle drives is not given back page by page.
+fn not_of_gpus(raw: &Raw, links: &Links, (index, device): (usize, &Device), sink: &Sink<'_>) {
+    let is_part = |(lane, link): (&Lane, &Option<usize>)| *link == Some(index) && lane.gpu.sms_key.is_some();
+    let (Some(LaneKind::Gpu), Some(size)) = (device.kind, &device.page_size) else { return };
+    if !raw.lanes.iter().zip(&links.devices).any(is_part) {
+        return;
+    }
+    let message = format!("the device `{}` is a GPU and has `page-size`", device.name.get_ref());
+    let finding = Finding::error(Code::Unsupported, message);
+    let finding = finding.at(sink.file, size.span(), "nothing of its memory can be given back");
+    sink.push(finding.help("remove it: this version gives back pages of the CPU's memory only"));
 }
 
 /// Two devices are never one. One of which nothing is said but its kind is for analysis, and none of the machine's.

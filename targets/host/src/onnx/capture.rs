@@ -11,10 +11,11 @@
 #![allow(unsafe_code)]
 
 use super::engine::OnnxEngine;
-use crate::arena::BoundTensor;
+use crate::arena::{BoundTensor, contains};
 use crate::backend::{BackendError, Engine as _};
 use crate::gpu::Seat;
-use aegis_cuda::{Graph, Partition};
+use aegis_core::ErrorClass;
+use aegis_cuda::{CudaError, Graph, Partition};
 use std::sync::Arc;
 
 /// Runs before the capture: in the first ones libraries load kernels and choose algorithms.
@@ -24,16 +25,63 @@ const WARM_UP: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Capture {
     seat: Arc<Seat>,
-    state: State,
+    state: State<Graph>,
 }
 
-#[derive(Debug)]
-enum State {
+#[derive(PartialEq, Eq, Debug)]
+enum State<G> {
     /// So many runs were submitted by the runtime.
     WarmingUp(u32),
-    Captured(Graph),
+    Captured(G),
     /// By the runtime for good, because of this.
     Submitted(String),
+}
+
+/// What can be done with a run.
+trait Run<G> {
+    /// Submits it kernel by kernel, to its end.
+    fn submit(&mut self) -> Result<(), BackendError>;
+    /// Captures it; nothing of it runs.
+    fn capture(&mut self) -> Result<G, BackendError>;
+    /// Launches what was captured, to its end.
+    fn launch(&mut self, graph: &G) -> Result<(), BackendError>;
+}
+
+impl<G> State<G> {
+    /// One run.
+    fn run(self, run: &mut impl Run<G>) -> (Self, Result<(), BackendError>) {
+        let state = match self {
+            Self::WarmingUp(runs) if runs >= WARM_UP => match run.capture() {
+                Ok(graph) => Self::Captured(graph),
+                Err(error) => Self::Submitted(error.to_string()),
+            },
+            other => other,
+        };
+        match state {
+            Self::Captured(graph) => {
+                let result = run.launch(&graph);
+                (Self::Captured(graph), result)
+            }
+            Self::WarmingUp(runs) => {
+                let result = run.submit();
+                // One that was refused is no warm-up.
+                (Self::WarmingUp(if result.is_ok() { runs.saturating_add(1) } else { runs }), result)
+            }
+            Self::Submitted(why) => (Self::Submitted(why), run.submit()),
+        }
+    }
+}
+
+/// What comes of a run: of what was submitted, and of its end on the device, which is waited for in any case, because what was submitted
+/// uses memory that is the next run's.
+fn outcome(submitted: Result<(), BackendError>, ended: Result<(), CudaError>) -> Result<(), BackendError> {
+    match (submitted, ended) {
+        // A request that was refused is why, unless the device is lost.
+        (Err(refused @ BackendError::Refused(_)), Err(error)) if error.class() != ErrorClass::Fatal => Err(refused),
+        // What the device says is why; what the runtime says comes of it.
+        (_, Err(error)) => Err(error.into()),
+        (submitted, Ok(())) => submitted,
+    }
 }
 
 /// What is submitted: an engine's copies and kernels.
@@ -75,39 +123,130 @@ impl Capture {
     }
 
     /// One run, to its end on the device.
-    pub(super) fn run(mut self, mut submission: Submission<'_>) -> (Self, Result<(), BackendError>) {
-        if matches!(self.state, State::WarmingUp(runs) if runs >= WARM_UP) {
-            self.state = self.capture(&mut submission);
-        }
-        if let State::Captured(graph) = &self.state {
-            // SAFETY: as for each of its copies; its kernels use the memory that was planned for them, which is nobody else's while
-            // the run lasts.
-            let result = unsafe { self.seat.run(graph) };
-            return (self, result.map_err(BackendError::from));
-        }
-        let seat = &self.seat;
-        let result = seat.with(|partition| {
-            let submitted = submission.submit(partition);
-            // In any case: what was submitted uses memory that is the next run's.
-            let ended = seat.wait(partition);
-            match submitted {
-                // What the device says is why; what the runtime says comes of it.
-                Err(BackendError::Run(_)) if ended.is_err() => Ok(ended?),
-                Ok(()) => Ok(ended?),
-                refused => refused,
-            }
-        });
-        if let (State::WarmingUp(runs), Ok(())) = (&mut self.state, &result) {
-            *runs = runs.saturating_add(1);
-        }
-        (self, result)
+    pub(super) fn run(self, submission: Submission<'_>) -> (Self, Result<(), BackendError>) {
+        let Self { seat, state } = self;
+        let (state, result) = state.run(&mut OnSeat { seat: &seat, submission });
+        (Self { seat, state }, result)
+    }
+}
+
+/// A run on a seat.
+struct OnSeat<'a> {
+    seat: &'a Seat,
+    submission: Submission<'a>,
+}
+
+impl Run<Graph> for OnSeat<'_> {
+    fn submit(&mut self) -> Result<(), BackendError> {
+        let Self { seat, submission } = self;
+        seat.with(|partition| outcome(submission.submit(partition), seat.wait(partition)))
     }
 
-    fn capture(&self, submission: &mut Submission<'_>) -> State {
-        let captured = self.seat.with(|partition| Graph::capture(partition, || submission.submit(partition)));
-        match captured {
-            Ok(graph) => State::Captured(graph),
-            Err(error) => State::Submitted(error.to_string()),
+    fn capture(&mut self) -> Result<Graph, BackendError> {
+        let Self { seat, submission } = self;
+        // Arenas, planned and pinned, live as long as the engine, which keeps the graph.
+        let is_kept = |address| usize::try_from(address).is_ok_and(contains);
+        seat.with(|partition| Graph::capture(partition, is_kept, || submission.submit(partition)))
+    }
+
+    fn launch(&mut self, graph: &Graph) -> Result<(), BackendError> {
+        // SAFETY: as for each of its copies; its kernels use the memory that was planned for them, which is nobody else's while
+        // the run lasts, and it has no other steps, which capturing refuses.
+        unsafe { self.seat.run(graph) }.map_err(BackendError::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Run, State, WARM_UP, outcome};
+    use crate::backend::BackendError;
+    use aegis_cuda::CudaError;
+
+    /// A device that is none: what it was asked for, and what it answers.
+    #[derive(Default)]
+    struct Fake {
+        log: Vec<&'static str>,
+        refuses: bool,
+        captures: bool,
+        launches: bool,
+    }
+
+    impl Run<u8> for Fake {
+        fn submit(&mut self) -> Result<(), BackendError> {
+            self.log.push("submit");
+            if self.refuses { Err(BackendError::Refused("event 2 requests 9 bytes".to_owned())) } else { Ok(()) }
+        }
+
+        fn capture(&mut self) -> Result<u8, BackendError> {
+            self.log.push("capture");
+            let not = CudaError::NotRepeatable { what: "a function of the CPU" };
+            if self.captures { Ok(7) } else { Err(not.into()) }
+        }
+
+        fn launch(&mut self, graph: &u8) -> Result<(), BackendError> {
+            assert_eq!(*graph, 7);
+            self.log.push("launch");
+            if self.launches { Ok(()) } else { Err(lost().into()) }
+        }
+    }
+
+    fn lost() -> CudaError {
+        CudaError::Call { call: "cuGraphLaunch", code: 700, name: "CUDA_ERROR_ILLEGAL_ADDRESS".to_owned() }
+    }
+
+    /// So many runs; the state after them, and what the last one came to.
+    fn runs(mut state: State<u8>, fake: &mut Fake, count: u32) -> (State<u8>, Result<(), BackendError>) {
+        let mut result = Ok(());
+        for _ in 0..count {
+            (state, result) = state.run(fake);
+        }
+        (state, result)
+    }
+
+    #[test]
+    fn a_run_is_submitted_until_it_is_warm_then_captured_once_and_launched_from_then_on() {
+        let mut fake = Fake { captures: true, launches: true, ..Fake::default() };
+        let (state, result) = runs(State::WarmingUp(0), &mut fake, WARM_UP + 2);
+        assert_eq!((state, result), (State::Captured(7), Ok(())));
+        assert_eq!(fake.log, ["submit", "submit", "submit", "capture", "launch", "launch"]);
+        // A launch that fails is no reason to go back.
+        fake.launches = false;
+        let (state, result) = runs(State::Captured(7), &mut fake, 1);
+        assert_eq!((state, result), (State::Captured(7), Err(lost().into())));
+    }
+
+    #[test]
+    fn what_cannot_be_captured_is_submitted_in_the_same_run_and_says_why() {
+        let mut fake = Fake::default();
+        let (state, result) = runs(State::WarmingUp(WARM_UP), &mut fake, 2);
+        let why = "the device: a function of the CPU was captured, which cannot be repeated";
+        assert_eq!((state, result), (State::Submitted(why.to_owned()), Ok(())));
+        assert_eq!(fake.log, ["capture", "submit", "submit"], "it is tried once");
+    }
+
+    #[test]
+    fn a_refused_run_does_not_warm_up() {
+        let mut fake = Fake { refuses: true, captures: true, ..Fake::default() };
+        let (state, result) = runs(State::WarmingUp(1), &mut fake, 5);
+        assert_eq!(state, State::WarmingUp(1));
+        assert!(matches!(result, Err(BackendError::Refused(_))) && !fake.log.contains(&"capture"));
+    }
+
+    #[test]
+    fn the_device_says_why_unless_a_request_was_refused_on_one_that_goes_on() {
+        let refused = || Err(BackendError::Refused("event 2".to_owned()));
+        let failed = || Err(BackendError::Run("CUDA failure 700".to_owned()));
+        let small = CudaError::Call { call: "cuEventQuery", code: 1, name: "CUDA_ERROR_INVALID_VALUE".to_owned() };
+        for (submitted, ended, expected) in [
+            (Ok(()), Ok(()), Ok(())),
+            (refused(), Ok(()), refused()),
+            (failed(), Ok(()), failed()),
+            (Ok(()), Err(lost()), Err(lost().into())),
+            (failed(), Err(lost()), Err(lost().into())),
+            (refused(), Err(lost()), Err(lost().into())),
+            (refused(), Err(small.clone()), refused()),
+        ] {
+            assert_eq!(outcome(submitted, ended), expected);
         }
     }
 }

@@ -135,7 +135,18 @@ impl OnnxEngine {
         for output in model.outputs() {
             binding.output_on_heap(&output.name).map_err(|text| bind_error(&output.name, text))?;
         }
-        scratch.during(|| binding.run(model)).map_err(BackendError::Run)?;
+        match &model.seat {
+            Some(seat) => seat.with(|partition| {
+                for (to, from) in inputs.iter().filter_map(|input| Some((input.address(), input.host.as_ref()?))) {
+                    // SAFETY: both are this input's memory, as long, and nobody else uses it until the wait below has ended.
+                    unsafe { partition.upload(to, from.base(), from.length()) }?;
+                }
+                let result = scratch.during(|| binding.run(model)).map_err(BackendError::Run);
+                seat.wait(partition)?;
+                result
+            }),
+            None => scratch.during(|| binding.run(model)).map_err(BackendError::Run),
+        }?;
         binding.output_shapes().map_err(BackendError::Run)
     }
 }

@@ -55,8 +55,16 @@ impl OnnxModel {
     ) -> Result<Self, BackendError> {
         let failed = |text: String| BackendError::Load { path: path.to_owned(), text };
         let mut load = Server::new(region.span, region.sequence);
-        let session =
-            load.during(|| options(runtime, seat.as_deref()).and_then(|mut builder| builder.commit_from_file(path)));
+        let commit = || options(runtime, seat.as_deref()).and_then(|mut builder| builder.commit_from_file(path));
+        let session = match &seat {
+            // It submits to the seat's stream, if anything.
+            Some(seat) => seat.with(|partition| {
+                let session = load.during(commit);
+                seat.wait(partition)?;
+                Ok::<_, BackendError>(session)
+            })?,
+            None => load.during(commit),
+        };
         load.end();
         if let Some(refusal) = load.take_refusal() {
             let path = path.display();

@@ -6,7 +6,7 @@ use crate::backend::{Region, Sequence};
 use crate::gpu::Seat;
 use aegis_core::desc::Completion;
 use aegis_cuda::{CudaError, Device, Neighbour, Part};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The address range in which requests are recorded; of the CPU's memory no page of it exists until it is touched.
 pub(super) const RECORDING_BYTES: u64 = 1 << 31;
@@ -20,11 +20,10 @@ pub(super) struct Bench {
 #[derive(Debug)]
 struct OnDevice {
     seat: Arc<Seat>,
-    /// The SMs that are not the model's; none where it has all.
-    rest: Option<u32>,
-    sms: u32,
-    /// In which requests are recorded: of loading, and of runs.
-    recorders: [Arc<Arena>; 2],
+    /// How the device is divided: the SMs of the lanes before the model's, its own, and the rest.
+    sizes: [u32; 3],
+    /// In which requests are recorded: of loading, and of runs. Taken where they are needed, since it is real memory.
+    recorders: Mutex<[Option<Arc<Arena>>; 2]>,
 }
 
 impl Bench {
@@ -34,13 +33,18 @@ impl Bench {
         let unknown = || format!("there is no completion \"{}\"", asked.completion);
         let completion = Completion::ALL.into_iter().find(|one| one.name() == asked.completion).ok_or_else(unknown)?;
         let units = device.facts().units.ok_or("this device cannot be divided")?;
-        let rest = units.sms.saturating_mul(units.count).saturating_sub(asked.sms);
-        let part = Part::divide(device, &[asked.sms]).map_err(text)?.pop().ok_or("there is no part")?;
-        let seat = Seat::new(part, completion).map_err(text)?;
-        let bytes = RECORDING_BYTES.min(device.free_bytes().map_err(text)? / 4);
-        let recorder = || Arena::of_device(device, bytes).map_err(text);
-        let recorders = [recorder()?, recorder()?];
-        Ok(Self { on: Some(OnDevice { seat, rest: (rest > 0).then_some(rest), sms: asked.sms, recorders }) })
+        let rest = units.sms.saturating_mul(units.count).saturating_sub(asked.sms).saturating_sub(asked.before);
+        let sizes = [asked.before, asked.sms, rest];
+        let [_, own, _] = divide(device, sizes).map_err(text)?;
+        let seat = Seat::new(own.ok_or("there is no part")?, completion).map_err(text)?;
+        Ok(Self { on: Some(OnDevice { seat, sizes, recorders: Mutex::default() }) })
+    }
+
+    /// Gives the memory back in which requests were recorded.
+    pub(super) fn release(&self) {
+        if let Some(on) = &self.on {
+            *on.recorders.lock().unwrap_or_else(PoisonError::into_inner) = [None, None];
+        }
     }
 
     /// The part of a device that the model runs on.
@@ -59,18 +63,29 @@ impl Bench {
     }
 
     fn recorder(&self, which: usize) -> Result<Region, String> {
-        match self.on.as_ref().and_then(|on| on.recorders.get(which)) {
-            Some(arena) => whole(arena, Sequence::Recorded),
-            None => self.region(RECORDING_BYTES, false, Sequence::Recorded),
-        }
+        self.large(which, Sequence::Recorded)
+    }
+
+    /// A region larger than what is known to be needed: on a device the one of this number, as long as it is not released.
+    fn large(&self, which: usize, sequence: Sequence) -> Result<Region, String> {
+        let Some(on) = &self.on else { return self.region(RECORDING_BYTES, false, sequence) };
+        let mut recorders = on.recorders.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = recorders.get_mut(which).ok_or("there is no such recorder")?;
+        let arena = match slot {
+            Some(arena) => Arc::clone(arena),
+            None => {
+                let text = |error: CudaError| error.to_string();
+                let bytes = RECORDING_BYTES.min(on.seat.device().free_bytes().map_err(text)? / 4);
+                Arc::clone(slot.insert(Arena::of_device(on.seat.device(), bytes).map_err(text)?))
+            }
+        };
+        let span = arena.span(0, arena.length()).ok_or("the layout is inconsistent")?;
+        Ok(Region { span, sequence })
     }
 
     /// Room for runs whose height is not known before.
     pub(super) fn room(&self) -> Result<Region, String> {
-        match self.on.as_ref().and_then(|on| on.recorders.get(1)) {
-            Some(arena) => whole(arena, Sequence::Free),
-            None => self.region(RECORDING_BYTES, false, Sequence::Free),
-        }
+        self.large(1, Sequence::Free)
     }
 
     /// A region that serves nothing: runs of a bound segment never ask what its loading lies in.
@@ -110,17 +125,19 @@ impl Bench {
         free.map_err(|error| error.to_string())
     }
 
-    /// A neighbour on all SMs that the model has not; `None` on the CPU, and where it has all.
-    pub(super) fn neighbour(&self) -> Result<Option<Neighbour>, String> {
-        let Some((on, rest)) = self.on.as_ref().and_then(|on| Some((on, on.rest?))) else { return Ok(None) };
-        let parts = Part::divide(on.seat.device(), &[on.sms, rest]).map_err(|error| error.to_string())?;
-        // The first is the model's own SMs once more, and goes.
-        let part = parts.into_iter().nth(1).ok_or("there is no part")?;
-        Neighbour::start(part).map(Some).map_err(|error| error.to_string())
+    /// Neighbours on all SMs that the model has not; none on the CPU, and where it has all.
+    pub(super) fn neighbours(&self) -> Result<Vec<Neighbour>, String> {
+        let Some(on) = &self.on else { return Ok(Vec::new()) };
+        let text = |error: CudaError| error.to_string();
+        // The one between them is the model's own SMs once more, and goes.
+        let [before, _, rest] = divide(on.seat.device(), on.sizes).map_err(text)?;
+        [before, rest].into_iter().flatten().map(|part| Neighbour::start(part).map_err(text)).collect()
     }
 }
 
-fn whole(arena: &Arc<Arena>, sequence: Sequence) -> Result<Region, String> {
-    let span = arena.span(0, arena.length()).ok_or("the layout is inconsistent")?;
-    Ok(Region { span, sequence })
+/// A device's parts of these sizes, as a vehicle divides it: those of no SMs are none.
+fn divide(device: &Arc<Device>, sizes: [u32; 3]) -> Result<[Option<Part>; 3], CudaError> {
+    let wanted: Vec<u32> = sizes.into_iter().filter(|size| *size > 0).collect();
+    let mut parts = Part::divide(device, &wanted)?.into_iter();
+    Ok(sizes.map(|size| if size > 0 { parts.next() } else { None }))
 }

@@ -35,7 +35,7 @@ const PAUSES: [Duration; 5] = [
 struct Nothing;
 
 impl LaneWork for Nothing {
-    fn prepare(&mut self) -> Result<(), String> {
+    fn prepare(&mut self) -> Result<(), (Fault, String)> {
         Ok(())
     }
 

@@ -52,7 +52,7 @@ pub(super) fn measure_all(
     let mut answers = Vec::new();
     for (asked, sized) in request.models.iter().zip(sized) {
         let measured = match sized {
-            Ok(sized) => on_lane_thread(request, asked, sized)?,
+            Ok(sized) => measure(request, asked, sized)?,
             Err(error) => Err(error),
         };
         let name = asked.name.clone();
@@ -61,54 +61,71 @@ pub(super) fn measure_all(
     Ok(answers)
 }
 
-fn on_lane_thread(
-    request: &Request,
-    asked: &ModelRequest,
-    sized: Sized,
-) -> Result<Result<ModelAnswer, String>, ProbeError> {
-    let refused = |error: io::Error| ProbeError::System { what: "a lane thread", error };
-    let measure = || measure(request, asked, sized).map_err(|text| format!("model \"{}\": {text}", asked.name));
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name(format!("model-{}", asked.name));
-        let thread = thread.spawn_scoped(scope, measure).map_err(refused)?;
-        thread.join().map_err(|_| refused(io::Error::other("it panicked")))
-    })
-}
-
-fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<ModelAnswer, String> {
-    for void in set_up_thread(&format!("model \"{}\"", asked.name), asked.core, LANE_PRIORITY) {
-        eprintln!("{}", void.text);
-    }
+/// Measures one model; the inner error is the model's own. A neighbour is started from this ordinary thread, so that it has neither the
+/// core nor the priority of the one that is measured.
+fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<Result<ModelAnswer, String>, ProbeError> {
     let Sized { bench, wired, segments } = sized;
-    let mut segments = bind(&bench, &wired, segments)?;
-    for _ in 0..request.warmup_runs {
-        segments.iter_mut().try_for_each(|segment| segment.run(&bench))?;
-    }
-    if bench.seat().is_some() {
-        series(request, asked, &bench, &mut segments)?;
-        if let Some(neighbour) = bench.neighbour()? {
-            for segment in &mut segments {
-                segment.alone = std::mem::take(&mut segment.series);
-            }
-            let measured = series(request, asked, &bench, &mut segments);
-            // Whatever went wrong: it does not go on beside the next model.
-            let launches = neighbour.stop().map_err(|error| format!("the neighbour: {error}"))?;
-            measured?;
-            eprintln!("the neighbour of model \"{}\" was launched {launches} times", asked.name);
+    let first = || {
+        let mut segments = bind(&bench, &wired, segments)?;
+        for _ in 0..request.warmup_runs {
+            segments.iter_mut().try_for_each(|segment| segment.run(&bench))?;
         }
-    } else {
         series(request, asked, &bench, &mut segments)?;
+        Ok(segments)
+    };
+    let mut segments = match on_lane_thread(asked, first)? {
+        Ok(segments) => segments,
+        Err(error) => return Ok(Err(error)),
+    };
+    let neighbours = match bench.neighbours() {
+        Ok(neighbours) => neighbours,
+        Err(error) => return Ok(Err(error)),
+    };
+    if !neighbours.is_empty() {
+        for segment in &mut segments {
+            segment.alone = std::mem::take(&mut segment.series);
+        }
+        let measured = on_lane_thread(asked, || series(request, asked, &bench, &mut segments))?;
+        // Whatever went wrong: they do not go on beside the next model.
+        for neighbour in neighbours {
+            match neighbour.stop() {
+                Ok(launches) => eprintln!("a neighbour of model \"{}\" was launched {launches} times", asked.name),
+                Err(error) => return Ok(Err(format!("the neighbour: {error}"))),
+            }
+        }
+        if let Err(error) = measured {
+            return Ok(Err(error));
+        }
     }
     let Wired { inputs, outputs, carried, segments: wires } = wired;
     let told = |tensors: Vec<Tensor>| tensors.into_iter().map(told_tensor).collect();
-    Ok(ModelAnswer::Measured(Box::new(Measured {
+    Ok(Ok(ModelAnswer::Measured(Box::new(Measured {
         name: asked.name.clone(),
         threads: 1,
         inputs: told(inputs),
         outputs: told(outputs),
         carried: told(carried),
         segments: segments.into_iter().zip(wires).map(|(segment, wires)| segment.answer(wires)).collect(),
-    })))
+    }))))
+}
+
+/// Does a part of a measurement on a thread that is set up like the model's lane's.
+fn on_lane_thread<R: Send>(
+    asked: &ModelRequest,
+    body: impl FnOnce() -> Result<R, String> + Send,
+) -> Result<Result<R, String>, ProbeError> {
+    let refused = |error: io::Error| ProbeError::System { what: "a lane thread", error };
+    let set_up = || {
+        for void in set_up_thread(&format!("model \"{}\"", asked.name), asked.core, LANE_PRIORITY) {
+            eprintln!("{}", void.text);
+        }
+        body().map_err(|text| format!("model \"{}\": {text}", asked.name))
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(format!("model-{}", asked.name));
+        let thread = thread.spawn_scoped(scope, set_up).map_err(refused)?;
+        thread.join().map_err(|_| refused(io::Error::other("it panicked")))
+    })
 }
 
 /// One series of each segment.

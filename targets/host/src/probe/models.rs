@@ -58,6 +58,7 @@ fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>, devices: &Devices) 
         let which = || if last > 0 { format!("segment {}: ", number.saturating_add(1)) } else { String::new() };
         segments.push(sized.map_err(|text| which() + &text)?);
     }
+    bench.release();
     Ok(Sized { bench, wired: wiring.close(), segments })
 }
 
@@ -71,6 +72,10 @@ fn size_segment(
     let sha256 = sha256(path).map_err(|error| format!("{file} cannot be read: {error}"))?;
     let text = |error: BackendError| error.to_string();
     let mut record = Record::new(bench.seat().is_some());
+    // Taken before the first loading, so that what the driver keeps from there on is in the difference, too.
+    bench.load_recorder()?;
+    bench.run_recorder()?;
+    let untouched = bench.free_bytes()?;
     let mut model = OnnxModel::load(runtime, path, bench.load_recorder()?, bench.seat()).map_err(text)?;
     record.add_load(model.recorded_load(), model.persistent_use().height);
     let inputs = wiring.read(&file, model.inputs())?;
@@ -100,9 +105,12 @@ fn size_segment(
         })?;
     }
     record.close();
+    let without_own = bench.free_bytes()?;
     let (load, scratch) = (record.load_region(bench)?, record.run_region(bench)?);
     let planned = memory(scratch)?;
-    let before = (heap_in_use(), bench.free_bytes()?);
+    // What the regions just taken are of the difference is no backend's.
+    let own = without_own.zip(bench.free_bytes()?).map_or(0, |(before, after)| before.saturating_sub(after));
+    let before = (heap_in_use(), untouched.map(|untouched| untouched.saturating_sub(own)));
     let model = OnnxModel::load(runtime, path, load, bench.seat()).map_err(text)?;
     let mut engine = OnnxEngine::bind(model, planned).map_err(text)?;
     engine.run().map_err(text)?;

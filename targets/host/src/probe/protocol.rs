@@ -63,6 +63,9 @@ pub(super) struct ModelRequest {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct GpuRequest {
     pub(super) ordinal: u16,
+    /// The SMs of the lanes that have their parts before this one.
+    #[serde(default)]
+    pub(super) before: u32,
     pub(super) sms: u32,
     pub(super) completion: String,
 }

@@ -63,6 +63,7 @@ pub(super) struct Record {
     load_differs: Option<String>,
     /// Whether blocks of a loading that all stay may come in any order: those of a device.
     any_order: bool,
+    on_device: bool,
     /// Each order of execution with how often it was seen.
     runs: Vec<(Vec<i64>, u32)>,
     height: u64,
@@ -72,18 +73,17 @@ pub(super) struct Record {
 impl Record {
     /// Nothing is recorded yet; of a model on a device, or on the CPU.
     pub(super) fn new(on_device: bool) -> Self {
-        Self { any_order: on_device, ..Self::default() }
+        Self { any_order: on_device, on_device, ..Self::default() }
     }
 
     /// Adds one loading.
     pub(super) fn add_load(&mut self, events: Vec<i64>, height: u64) {
         self.loads = self.loads.saturating_add(1);
         self.load_height = self.load_height.max(height);
-        let (first, other) = if self.any_order && events.iter().all(|event| *event >= 0) {
-            (sorted(&self.load), sorted(&events))
-        } else {
-            (self.load.clone(), events.clone())
-        };
+        // Where a block comes back the order counts.
+        self.any_order &= events.iter().all(|event| *event >= 0);
+        let (first, other) =
+            if self.any_order { (sorted(&self.load), sorted(&events)) } else { (self.load.clone(), events.clone()) };
         if self.loads == 1 {
             self.load = events;
         } else if let Some(what) = difference(&first, &other) {
@@ -174,7 +174,10 @@ impl Record {
                 bench.region(self.load_height.max(1), false, sequence)
             }
             // A device has no heap.
-            None if self.any_order => Err(self.why().unwrap_or_default()),
+            None if self.on_device => {
+                let why = self.why().unwrap_or_default();
+                Err(format!("its memory on the device cannot be planned: {why}"))
+            }
             None => bench.region(1, false, Sequence::Heap),
         }
     }

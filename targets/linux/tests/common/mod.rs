@@ -52,7 +52,7 @@ pub struct Synthetic {
 }
 
 impl LaneWork for Synthetic {
-    fn prepare(&mut self) -> Result<(), String> {
+    fn prepare(&mut self) -> Result<(), (Fault, String)> {
         self.ran.reserve(10_000);
         Ok(())
     }
