@@ -62,8 +62,17 @@ thread_local! {
 /// state. It must not be taken while another thread loads a model.
 #[must_use]
 pub fn heap_in_use() -> u64 {
-    // SAFETY: `mallinfo2` only reads the allocator's counters, under the allocator's own locks.
-    let counters = unsafe { libc::mallinfo2() };
+    // Asked for by its name: it came with version 2.33 of the library, and vehicles are built for 2.31, too.
+    // SAFETY: the name is a C string, and no library is named.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"mallinfo2".as_ptr()) };
+    if found.is_null() {
+        // SAFETY: it only reads the allocator's counters, under the allocator's own locks.
+        let counters = unsafe { libc::mallinfo() };
+        // Whose 32 bits wrap: below 4 GiB the number is right.
+        return u64::from(counters.uordblks.cast_unsigned()).saturating_add(counters.hblkhd.cast_unsigned().into());
+    }
+    // SAFETY: the function of this name has this type, and reads as above.
+    let counters = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> libc::mallinfo2>(found)() };
     u64::try_from(counters.uordblks.saturating_add(counters.hblkhd)).unwrap_or(u64::MAX)
 }
 
