@@ -39,3 +39,5 @@ pub mod resolve;
 pub mod simulate;
 pub mod system;
 pub mod tables;
+#[cfg(feature = "cli")]
+pub mod tail;

@@ -8,6 +8,7 @@ use crate::profile::{
     Conditions, GpuConditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelFacts, ModelProfile, SegmentFacts,
     Statistics, TensorFacts,
 };
+use crate::tail::{self, Sample};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -249,6 +250,9 @@ pub struct SegmentAnswer {
     pub writes: Vec<String>,
     /// Execution times; on a part of a GPU beside a busy neighbour, where there are those alone, too.
     pub execution: Statistics,
+    /// The largest of them, where the probe tells.
+    #[serde(default)]
+    pub upper: Option<Sample>,
     /// Execution times alone on the device.
     #[serde(default)]
     pub alone: Option<Statistics>,
@@ -329,6 +333,12 @@ fn parse_progress(line: &str) -> Option<(&str, u64, u64)> {
 }
 
 impl SegmentAnswer {
+    /// Whether a sample is of the same series as the statistics.
+    fn fits(&self, sample: &Sample) -> bool {
+        let Statistics { runs, max_ns, .. } = self.execution;
+        sample.is_consistent() && sample.observations == runs && sample.times_ns.first() == Some(&max_ns)
+    }
+
     fn facts(&self) -> SegmentFacts {
         SegmentFacts {
             sha256: self.sha256.clone(),
@@ -343,6 +353,7 @@ impl SegmentAnswer {
             not_captured: self.not_captured.clone(),
             execution: self.execution,
             alone: self.alone,
+            tail: self.upper.as_ref().filter(|sample| self.fits(sample)).map(tail::of),
         }
     }
 }
@@ -412,6 +423,14 @@ impl Answer {
             dispatch: answer.dispatch,
             wakeup: answer.wakeup,
         })
+    }
+
+    /// The largest observations of each segment of a model, where the probe told of them.
+    #[must_use]
+    pub fn samples(&self, model: &str) -> Vec<Option<&Sample>> {
+        let answer = self.models.iter().find(|answer| answer.name == model);
+        let measured = answer.and_then(|answer| answer.measured.as_ref());
+        measured.map_or_else(Vec::new, |measured| measured.segments.iter().map(|one| one.upper.as_ref()).collect())
     }
 
     /// A model's profile, or why there is none.

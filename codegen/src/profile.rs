@@ -3,8 +3,12 @@
 //! `aegis profile` writes them from the probe's answer; the manifest names them; [`crate::resolve`] reads them. A profile
 //! always states the conditions of its measurement, because a number without them bounds nothing.
 
+mod tail;
+
 use crate::system::Machine;
 use serde::{Deserialize, Serialize};
+
+pub use tail::{TAIL_EXPONENTS, Tail, TailFit};
 
 /// The format of a model's profile.
 pub const MODEL_SCHEMA: &str = "aegis.profile/3";
@@ -146,11 +150,19 @@ pub struct SegmentFacts {
     /// Its execution times with the whole device to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone: Option<Statistics>,
+    /// The upper tail of `execution`; absent where the probe did not tell of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Tail>,
 }
 
 impl SegmentFacts {
-    /// The longest run times a margin in millionths, rounded up: of one that was measured alone and beside a neighbour the longer one.
-    /// `None` where it leaves the range of 2⁶⁴ ns.
+    /// The longest run, in nanoseconds: of a segment that was measured alone and beside a neighbour that of both.
+    #[must_use]
+    pub fn longest_ns(&self) -> u64 {
+        self.execution.max_ns.max(self.alone.map_or(0, |alone| alone.max_ns))
+    }
+
+    /// That times a margin in millionths, rounded up; `None` where it leaves the range of 2⁶⁴ ns.
     #[must_use]
     pub fn with_margin(&self, margin_ppm: u64) -> Option<u64> {
         let alone = self.alone.map_or(Some(0), |alone| alone.with_margin(margin_ppm))?;
@@ -216,7 +228,7 @@ impl Statistics {
 
 #[cfg(test)]
 mod tests {
-    use super::Statistics;
+    use super::{SegmentFacts, Statistics};
 
     fn statistics() -> Statistics {
         Statistics { runs: 500, min_ns: 8, mean_ns: 9, p50_ns: 9, p99_ns: 10, p999_ns: 10, max_ns: 11 }
@@ -226,6 +238,30 @@ mod tests {
     fn the_margin_rounds_up_and_overflow_is_none() {
         assert_eq!(statistics().with_margin(1_250_000), Some(14));
         assert_eq!(Statistics { max_ns: u64::MAX, ..statistics() }.with_margin(1_250_000), None);
+    }
+
+    #[test]
+    fn of_a_segment_that_was_measured_alone_and_beside_a_neighbour_the_longer_run_counts() {
+        let facts = |alone: Option<u64>| SegmentFacts {
+            sha256: String::new(),
+            weights_bytes: 0,
+            scratch_bytes: 0,
+            memory: "planned".to_owned(),
+            graded_down: None,
+            load: Vec::new(),
+            runs: Vec::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+            execution: statistics(),
+            alone: alone.map(|max_ns| Statistics { max_ns, ..statistics() }),
+            not_captured: None,
+            tail: None,
+        };
+        for (alone, longest, with_margin) in [(None, 11, 14), (Some(10), 11, 14), (Some(20), 20, 25)] {
+            let facts = facts(alone);
+            assert_eq!((facts.longest_ns(), facts.with_margin(1_250_000)), (longest, Some(with_margin)), "{alone:?}");
+        }
+        assert_eq!(facts(Some(u64::MAX)).with_margin(1_250_000), None);
     }
 
     #[test]

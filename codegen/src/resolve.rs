@@ -5,6 +5,7 @@
 mod facts;
 mod gpu;
 mod models;
+mod wcet;
 
 use crate::device::Facts;
 use crate::finding::{Code, Finding};
@@ -12,7 +13,8 @@ use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
 use crate::profile::{Conditions, GpuConditions, LANE_SCHEMA, LaneProfile};
 use crate::system::{
-    Chain, Device, File, Lane, Level, Machine, Mode, Model, System, Task, Watch, Watchdog, changes, thread_waits,
+    Chain, Device, File, Lane, Level, Machine, Mode, Model, Origin, System, Task, Watch, Watchdog, changes,
+    thread_waits,
 };
 use aegis_core::desc::{Policy, Preemption};
 use aegis_core::time::Duration;
@@ -65,6 +67,8 @@ pub struct Resolved {
     pub system: System,
     /// The manifest first, then the devices' profiles that are files, then each other profile, once and in the manifest's order.
     pub inputs: Vec<Input>,
+    /// Where the WCETs of tasks with profiles come from, in the order of the tasks.
+    pub origins: Vec<Origin>,
 }
 
 /// Resolves a manifest. `substitute` is a folder whose profiles stand in for the ones that the manifest names: those of
@@ -81,13 +85,14 @@ pub fn resolve(loaded: &Loaded, substitute: Option<&Path>) -> (Option<Resolved>,
         gpus: Vec::new(),
         measured_gpus: BTreeMap::new(),
         findings: Vec::new(),
+        origins: Vec::new(),
     };
     let system = resolver.system();
-    let Resolver { inputs, findings, .. } = resolver;
+    let Resolver { inputs, findings, origins, .. } = resolver;
     if findings.iter().any(Finding::is_error) {
         return (None, findings);
     }
-    (system.map(|system| Resolved { system, inputs }), findings)
+    (system.map(|system| Resolved { system, inputs, origins }), findings)
 }
 
 struct Resolver<'a> {
@@ -101,6 +106,7 @@ struct Resolver<'a> {
     /// By device the first profile that was measured on it: all others must agree.
     measured_gpus: BTreeMap<usize, (String, GpuConditions)>,
     findings: Vec<Finding>,
+    origins: Vec<Origin>,
 }
 
 impl Resolver<'_> {

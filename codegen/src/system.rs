@@ -4,9 +4,11 @@
 //! optional that need not be, and no later room validates again.
 
 mod gpu;
+mod origin;
 mod sequence;
 
 pub use gpu::{Gpu, Partition};
+pub use origin::Origin;
 pub use sequence::{Block, Sequence, SequenceError};
 
 use aegis_core::desc::{
@@ -251,7 +253,7 @@ pub struct Task {
     pub after: Option<usize>,
     /// The shortest execution.
     pub bcet: Duration,
-    /// The longest execution: declared, or measured maximum times margin plus hooks.
+    /// The longest execution: declared, or what its [`Origin`] says plus hooks.
     pub wcet: Duration,
     /// The longest executions of its segments, which sum to `wcet`; empty where a job is one segment.
     pub segments: Vec<Duration>,

@@ -306,6 +306,11 @@ codes! {
         "Parts share none, so all lanes of a device together have at most those that its driver puts into groups. Some are left over \
          where their number is not a multiple of the group's.";
 
+    BadExceedance = "AEG186", "a probability of exceedance cannot be read",
+        "`exceedance` is a power of ten as a string, \"1e-3\" to \"1e-12\": how likely one execution may be to exceed a bound from a tail.";
+    TailWithoutEffect = "AEG187", "a key about WCETs from tails that has no effect",
+        "A declared wcet is taken as it is, `exceedance` is of tails alone, and the margin is not applied to bounds from tails.";
+
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
          period exceeds 1. No order of jobs meets the deadlines in the long run. Move a task to another lane, \
@@ -415,6 +420,10 @@ codes! {
     MeasuredAlone = "AEG410", "a profile was taken alone on a device that several lanes divide",
         "Parts of a GPU share no multiprocessor, but its memory's bandwidth and its cache. `aegis profile` measures beside a neighbour \
          that keeps all other multiprocessors busy, and alone; a time that was only taken alone may be too short.";
+
+    NoTail = "AEG411", "a WCET is to come from a tail that its profile does not have",
+        "`aegis profile` gives a tail no bound where there are too few independent peaks, which a longer measurement helps against, or where \
+         the series drifts, is too heavy or fits no such distribution. `wcet-from = \"max\"` takes the longest observation times the margin.";
 
     FileUnreadable = "AEG501", "a file cannot be read",
         "The file that the manifest names does not exist or cannot be opened. Paths are relative to the \

@@ -9,9 +9,10 @@ use toml::Spanned;
 
 use super::check::{Links, is_optimal, kind_of, policy_of};
 use super::model::{
-    Asset, Chain, Device, Domain, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watch, Watchdog,
+    Asset, Chain, Device, Domain, Exceedance, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watch, Watchdog,
+    WcetFrom,
 };
-use super::raw::{self, Member, Raw, RawAnswer, RawStall, Thresholds};
+use super::raw::{self, Member, Raw, RawAnswer, RawStall, Thresholds, WcetKeys};
 
 /// The validated manifest; `None` where something was reported as an error.
 pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
@@ -84,7 +85,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
     let mut tasks = Vec::new();
     let all = raw.tasks.into_iter().zip(&links.lanes).zip(&links.models).zip(&links.domains).zip(&links.answers);
     for ((((task, lane), model), domain), answers) in all {
-        tasks.push(build_task(task, (*lane)?, (*model, *domain), *answers, system.margin_ppm)?);
+        tasks.push(build_task(task, (*lane)?, (*model, *domain), *answers, (system.margin_ppm, &system.wcet))?);
     }
     let mut models = Vec::new();
     for (model, domain) in raw.models.into_iter().zip(&links.model_domains) {
@@ -210,7 +211,7 @@ fn build_task(
     lane: usize,
     (model, domain): (Option<usize>, Option<usize>),
     modes: [Option<usize>; 3],
-    system_margin_ppm: u64,
+    (system_margin_ppm, system_wcet): (u64, &WcetKeys),
 ) -> Option<Task> {
     let [overrun, miss, failure] = modes;
     let priority = raw.number().map(|(number, span)| Spanned::new(span, Priority(number)));
@@ -234,6 +235,7 @@ fn build_task(
         bcet: raw.bcet,
         hooks: raw.hooks.map_or(Duration::ZERO, Spanned::into_inner),
         margin_ppm: raw.margin_ppm.map_or(system_margin_ppm, Spanned::into_inner),
+        wcet_from: wcet_from(&raw.wcet, system_wcet)?,
         budget: raw.budget,
         on_overrun: answer(raw.on_overrun, overrun)?,
         on_miss: answer(raw.on_miss, miss)?,
@@ -241,6 +243,14 @@ fn build_task(
         miss_window: raw.miss_window,
         span: raw.span,
     })
+}
+
+/// What becomes a task's WCET: its own keys, or else the system's.
+fn wcet_from(own: &WcetKeys, system: &WcetKeys) -> Option<WcetFrom> {
+    let is_tail = own.is_tail(Some(system))?;
+    let given = |keys: &WcetKeys| keys.exceedance.as_ref().map(|exceedance| *exceedance.get_ref());
+    let exceedance = given(own).or_else(|| given(system)).unwrap_or(Exceedance::DEFAULT);
+    Some(if is_tail { WcetFrom::Tail(exceedance) } else { WcetFrom::Maximum })
 }
 
 /// An answer, with the position of the mode that it names.

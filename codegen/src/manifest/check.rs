@@ -12,6 +12,7 @@ mod pressure;
 mod runtimes;
 mod tasks;
 mod watch;
+mod wcet;
 
 use std::collections::BTreeMap;
 
@@ -103,6 +104,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     modes::check(raw, &links, sink);
     watch::check(raw, &links, sink);
     optional::check(raw, &links, sink);
+    wcet::check(raw, sink);
     links
 }
 

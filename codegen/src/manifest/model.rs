@@ -5,6 +5,7 @@
 
 mod files;
 mod gpu;
+mod wcet;
 
 use std::ops::{Range, RangeInclusive};
 
@@ -16,6 +17,7 @@ use toml::Spanned;
 
 pub use files::{Client, Runtime, Source};
 pub use gpu::{Partition, is_path};
+pub use wcet::{Exceedance, WcetFrom};
 
 /// A place in the manifest's text, in bytes.
 pub type Span = Range<usize>;
@@ -323,6 +325,8 @@ pub struct Task {
     pub hooks: Duration,
     /// What the profile's longest execution is multiplied by: the task's own margin, or else the system's.
     pub margin_ppm: u64,
+    /// What of the profile is its WCET: as the task says, or else the system.
+    pub wcet_from: WcetFrom,
     /// What its jobs may use.
     pub budget: Budget,
     /// The answer to an overrun.

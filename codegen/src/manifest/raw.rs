@@ -10,6 +10,7 @@ mod source;
 mod task;
 mod watch;
 mod watchdog;
+mod wcet;
 
 use aegis_core::desc::{Backend, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) use pressure::Pressure;
 pub(crate) use task::{Member, RawAnswer, Task};
 pub(crate) use watch::{Threshold, Thresholds, Watch};
 pub(crate) use watchdog::{RawStall, Watchdog};
+pub(crate) use wcet::WcetKeys;
 
 /// The margin where the manifest gives none.
 const DEFAULT_MARGIN_PPM: u64 = 1_250_000;
@@ -78,6 +80,7 @@ pub(crate) struct System {
     /// The core and where it is given; without a place it is the default.
     pub(crate) orchestration_core: Option<(u16, Option<Span>)>,
     pub(crate) margin_ppm: u64,
+    pub(crate) wcet: WcetKeys,
 }
 
 /// `[runtime.NAME]`.
@@ -273,6 +276,7 @@ fn system(root: &mut Section<'_>) -> Option<System> {
         policy: section.required("policy", "policy = \"rate-monotonic\"", policy),
         orchestration_core,
         margin_ppm: section.margin("margin").map_or(DEFAULT_MARGIN_PPM, Spanned::into_inner),
+        wcet: wcet::keys(&mut section),
     };
     section.finish();
     Some(system)

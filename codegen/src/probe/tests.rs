@@ -80,6 +80,27 @@ fn a_measured_part_is_in_the_profiles_conditions_with_its_device() {
 }
 
 #[test]
+fn the_largest_of_a_series_become_its_tail_where_they_are_of_it() {
+    let mut told = answer();
+    let segment = &mut told["models"][0]["segments"][0];
+    segment["upper"] = json!({ "observations": 5, "at": [3, 1], "times_ns": [4, 3] });
+    let read: Answer = serde_json::from_value(told.clone()).unwrap();
+    let profile = read.model_profile(&model(Some(part(2)))).unwrap();
+    let tail = profile.segments[0].tail.clone().unwrap();
+    assert!(!tail.accepted && tail.is_consistent(5) && tail.exceedances == 1, "{tail:?}");
+    let text = toml::to_string(&profile).unwrap();
+    assert!(text.contains("[segment.tail]\naccepted = false\nwhy = \"1 observations"), "{text}");
+    assert_eq!(toml::from_str::<crate::profile::ModelProfile>(&text).unwrap(), profile);
+    assert_eq!(read.samples("face").len(), 1);
+    for (key, value) in [("observations", json!(6)), ("at", json!([1, 1])), ("times_ns", json!([3, 3]))] {
+        let mut other = told.clone();
+        other["models"][0]["segments"][0]["upper"][key] = value;
+        let read: Answer = serde_json::from_value(other).unwrap();
+        assert_eq!(read.model_profile(&model(Some(part(2)))).unwrap().segments[0].tail, None, "{key}");
+    }
+}
+
+#[test]
 fn a_device_that_was_asked_has_a_profile() {
     let read: Answer = serde_json::from_value(answer()).unwrap();
     let profile = read.device_profile(2).unwrap();

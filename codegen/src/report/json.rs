@@ -7,6 +7,7 @@ use crate::memory::Layout;
 use crate::plan::{self, Certificate, Plan};
 use crate::report::explain::{self, Explanation};
 use crate::report::sensitivity::Sensitivity;
+use crate::report::wcet::{self, WcetView};
 use crate::system::System;
 use serde::Serialize;
 
@@ -25,6 +26,9 @@ struct Report<'a> {
     /// Only where there are some: then `lanes` and `tasks` have the greatest bounds of all modes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     modes: Vec<Mode<'a>>,
+    /// Only where a WCET comes from a tail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    wcets: Vec<WcetView<'a>>,
     /// Only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     sensitivity: Option<Sensitivity>,
@@ -193,6 +197,7 @@ pub fn render(
         },
         chains: system.map_or_else(Vec::new, |system| chains(system, checked)),
         modes: system.map_or_else(Vec::new, |system| modes_of(system, &of_modes, checked)),
+        wcets: checked.resolved.as_ref().map_or_else(Vec::new, |resolved| wcet::views(&resolved.origins)),
         sensitivity,
         findings: findings(&checked.findings, text),
     };

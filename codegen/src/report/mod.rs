@@ -3,6 +3,8 @@
 #[cfg(feature = "cli")]
 pub mod explain;
 #[cfg(feature = "cli")]
+mod ink;
+#[cfg(feature = "cli")]
 pub mod json;
 #[cfg(feature = "cli")]
 pub mod memory;
@@ -15,4 +17,8 @@ pub mod run;
 pub mod sensitivity;
 #[cfg(feature = "cli")]
 pub mod table;
+#[cfg(feature = "cli")]
+pub mod tail;
 pub mod terminal;
+#[cfg(feature = "cli")]
+pub mod wcet;

@@ -3,7 +3,7 @@
 use crate::analysis::modes::{self, ModeResult};
 use crate::analysis::{Analysis, Holds, is_schedulable};
 use crate::check::{Checked, show, show_down};
-use crate::report::explain;
+use crate::report::{explain, wcet};
 use crate::system::System;
 use aegis_core::Duration;
 use aegis_core::dispatch::state_bytes;
@@ -72,6 +72,7 @@ pub fn render(checked: &Checked) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let _ = writeln!(text, "{tasks}");
+    text.push_str(&wcet::of_tails(&resolved.origins));
     for (lane, result) in system.lanes.iter().zip(&analysis.lanes) {
         let busy = match result.busy_period {
             Ok(hyperperiod) if result.table.is_some() => format!("a table of {}", show(hyperperiod)),

@@ -14,7 +14,7 @@ use toml::Spanned;
 const AGAIN: &str = "measure it again with `aegis profile`";
 
 impl Resolver<'_> {
-    /// The executions of a task's segments with margin, and its model where the profile fits it.
+    /// The longest executions of a task's segments, and its model where the profile fits it.
     pub(super) fn profiled(
         &mut self,
         task: &manifest::Task,
@@ -30,10 +30,7 @@ impl Resolver<'_> {
         self.compare_device(path, &profile.conditions, lane.device);
         self.compare_runtime(path, &profile.conditions);
         self.compare_part(path, &profile, lane);
-        let execution = |segment: &SegmentFacts| segment.with_margin(task.margin_ppm);
-        let executions: Vec<_> = profile.segments.iter().map(execution).collect();
-        let executions: Vec<_> = executions.into_iter().map(|time| self.with_margin(path, time)).collect();
-        let executions = executions.into_iter().collect::<Option<Vec<Duration>>>()?;
+        let executions = self.executions(task, path, &profile)?;
         let Some(model) = task.model.and_then(|model| manifest.models.get(model)) else {
             return Some((executions, None));
         };

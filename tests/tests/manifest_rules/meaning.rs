@@ -3,7 +3,7 @@
 use crate::{crowd, parse_checked, valid, valid_memory, valid_modes, valid_parts, valid_watch, valid_watchdog};
 use aegis_codegen::finding::Code;
 use aegis_codegen::manifest::{
-    Client, Communication, Execution, LaneKind, Manifest, Model, Overheads, Source, unbuildable,
+    Client, Communication, Exceedance, Execution, LaneKind, Manifest, Model, Overheads, Source, WcetFrom, unbuildable,
 };
 use aegis_core::desc::{Answer, Asks, OnStall, Policy, Preemption, ThresholdDesc, WatchedSource};
 use aegis_core::{LevelId, ModeId};
@@ -36,6 +36,26 @@ fn a_valid_manifest_means_what_it_says_and_defaults_are_filled_in() {
     assert_eq!(steer.priority.as_ref().map(|priority| priority.get_ref().0), Some(1));
     assert_eq!(&valid()[steer.span.clone()], "[task.steer]");
     assert_eq!(manifest.tasks.iter().filter(|task| task.lane == 1).count(), 2);
+}
+
+#[test]
+fn a_wcet_is_the_longest_with_margin_or_from_a_tail_by_the_tasks_word_before_the_systems() {
+    let profile = "profile = \"profiles/lab/voice.toml\"";
+    let from = |system: &str, task: &str| {
+        let text = valid().replace("name = \"twin\"", &format!("name = \"twin\"\n{system}"));
+        let text = text.replace(profile, &format!("{profile}\n{task}"));
+        let manifest = parse_checked("valid.toml", &text).0.unwrap();
+        assert_eq!(manifest.tasks[0].wcet_from, manifest.tasks[2].wcet_from, "of declared ones it says nothing");
+        manifest.tasks[1].wcet_from
+    };
+    let tail = |text| WcetFrom::Tail(Exceedance::parse(text).unwrap());
+    assert_eq!(from("", ""), WcetFrom::Maximum);
+    assert_eq!(from("", "wcet-from = \"max\"\nmargin = 2"), WcetFrom::Maximum);
+    assert_eq!(from("", "wcet-from = \"tail\""), tail("1e-9"));
+    assert_eq!(from("", "wcet-from = \"tail\"\nexceedance = \"1e-12\""), tail("1e-12"));
+    assert_eq!(from("wcet-from = \"tail\"\nexceedance = \"1e-6\"", ""), tail("1e-6"));
+    assert_eq!(from("wcet-from = \"tail\"", "exceedance = \"1e-3\""), tail("1e-3"));
+    assert_eq!(from("exceedance = \"1e-6\"", "wcet-from = \"tail\""), tail("1e-6"));
 }
 
 #[test]

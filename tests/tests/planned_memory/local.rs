@@ -100,7 +100,10 @@ fn record(loaded: &Loaded, files: &Outcome, into: &Path) {
         let mut own = measured;
         own.conditions = committed.conditions;
         for (segment, committed) in own.segments.iter_mut().zip(&committed.segments) {
+            // All that is of the series of times: a tail of another one would contradict it.
             segment.execution = committed.execution;
+            segment.alone = committed.alone;
+            segment.tail.clone_from(&committed.tail);
         }
         std::fs::write(loaded.profile_file(path, Some(into)), toml::to_string(&own).unwrap()).unwrap();
     }

@@ -74,6 +74,9 @@ fn explain_task(name: &str, arguments: &Arguments) -> Outcome {
     };
     for position in &positions {
         print(&report::explain::render(system, analysis, *position));
+        let task = system.tasks.get(*position).map(|task| task.name.as_str());
+        let origin = resolved.origins.iter().find(|origin| Some(origin.task.as_str()) == task);
+        print(&origin.map(report::wcet::render).unwrap_or_default());
     }
     let holds = is_schedulable(system, analysis, *last);
     if holds && arguments.witness.is_none() {

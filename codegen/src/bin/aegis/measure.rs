@@ -7,10 +7,12 @@ use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, show};
 use aegis_codegen::fetch;
 use aegis_codegen::finding::{Code, Finding};
-use aegis_codegen::manifest::{Execution, Lane, Manifest, Overheads};
+use aegis_codegen::manifest::{Exceedance, Execution, Lane, Manifest, Overheads, WcetFrom};
 use aegis_codegen::probe::{self, GpuRequest, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest};
 use aegis_codegen::profile::{ModelProfile, Statistics};
+use aegis_codegen::report;
 use aegis_codegen::resolve::Loaded;
+use aegis_codegen::system::Origin;
 use aegis_core::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -36,6 +38,30 @@ pub(crate) struct Arguments {
     /// The probe program to ask, `aegis-host-probe`, instead of building it: for a machine without Cargo.
     #[arg(long, value_name = "PROGRAM")]
     probe: Option<PathBuf>,
+    /// Measure each model for at least so many seconds: the longer, the more is known of the tail.
+    #[arg(long, value_name = "SECONDS", default_value_t = MIN_SECONDS)]
+    seconds: u64,
+    /// Also draw how often each segment's times are exceeded, with the fitted tail: an SVG file each in this folder.
+    #[arg(long, value_name = "FOLDER")]
+    plot: Option<PathBuf>,
+}
+
+/// How to measure.
+#[derive(Clone, Copy)]
+pub(crate) struct Measuring<'a> {
+    /// The folder of the profiles, where it is not the manifest's.
+    pub(crate) into: Option<&'a Path>,
+    /// The least seconds of each model.
+    pub(crate) seconds: u64,
+    /// The folder of the plots, if there are any.
+    pub(crate) plot: Option<&'a Path>,
+}
+
+impl<'a> Measuring<'a> {
+    /// What is written into a folder by a command that only needs profiles.
+    pub(crate) fn into(folder: &'a Path) -> Self {
+        Self { into: Some(folder), seconds: MIN_SECONDS, plot: None }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
@@ -44,7 +70,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let vehicle = arguments.probe.is_none().then(|| Vehicle::find(&loaded)).transpose()?;
     fetch_all(&loaded)?;
     let program = given_or_built(arguments.probe.as_deref(), vehicle.as_ref())?;
-    measure(&loaded, &program, arguments.into.as_deref())
+    let Arguments { into, seconds, plot, .. } = arguments;
+    measure(&loaded, &program, Measuring { into: into.as_deref(), seconds: *seconds, plot: plot.as_deref() })
 }
 
 /// The probe program that was given, or that of a vehicle's target library.
@@ -115,8 +142,8 @@ pub(crate) fn loads_as_recorded(loaded: &Loaded, program: &Path) -> Result<bool,
     let (request, _, models) = request(loaded, &fetch_all(loaded)?)?;
     let once = Request { lanes: Vec::new(), min_runs: 1, min_seconds: 0, warmup_runs: 0, ..request };
     let answer = probe::ask(program, &once, |_, _, _| {}).map_err(Failure::input)?;
-    Ok(models.iter().all(|(model, path, _)| {
-        let recorded = std::fs::read_to_string(loaded.profile_file(path, None)).ok();
+    Ok(models.iter().all(|model| {
+        let recorded = std::fs::read_to_string(loaded.profile_file(&model.profile, None)).ok();
         let recorded: Option<ModelProfile> = recorded.and_then(|text| toml::from_str(&text).ok());
         // To a device the runtime loads weights in another order each time, and any will do.
         let loads = |profile: &ModelProfile| {
@@ -131,16 +158,20 @@ pub(crate) fn loads_as_recorded(loaded: &Loaded, program: &Path) -> Result<bool,
         let is_same = |recorded: &ModelProfile, here: &ModelProfile| {
             loads(recorded) == loads(here) && recorded.conditions.gpu == here.conditions.gpu
         };
-        recorded.zip(answer.model_profile(model).ok()).is_some_and(|(recorded, here)| is_same(&recorded, &here))
+        recorded
+            .zip(answer.model_profile(&model.request).ok())
+            .is_some_and(|(recorded, here)| is_same(&recorded, &here))
     }))
 }
 
 /// Measures every model and lane whose profile the manifest names, and writes the profiles.
-pub(crate) fn measure(loaded: &Loaded, program: &Path, into: Option<&Path>) -> Outcome {
+pub(crate) fn measure(loaded: &Loaded, program: &Path, measuring: Measuring<'_>) -> Outcome {
+    let Measuring { into, seconds, .. } = measuring;
     let fetched = fetch_all(loaded)?;
     let (request, lanes, models) = request(loaded, &fetched)?;
+    let request = Request { min_seconds: seconds, ..request };
     print(&format!(
-        "profiling {} models and {} lanes: at least {MIN_RUNS} runs and {MIN_SECONDS} s each\n",
+        "profiling {} models and {} lanes: at least {MIN_RUNS} runs and {seconds} s each\n",
         models.len(),
         lanes.len()
     ));
@@ -171,24 +202,17 @@ pub(crate) fn measure(loaded: &Loaded, program: &Path, into: Option<&Path>) -> O
         describe(&format!("{} wake-up", lane.name), &profile.wakeup);
         write(&file, &profile)?;
     }
-    for (model, path, span) in &models {
-        match answer.model_profile(model) {
+    for model in &models {
+        match answer.model_profile(&model.request) {
             Ok(profile) => {
-                for (number, segment) in (1..).zip(&profile.segments) {
-                    let name = if profile.segments.len() > 1 {
-                        format!("{}.{number}", model.name)
-                    } else {
-                        model.name.clone()
-                    };
-                    describe(&name, &segment.execution);
-                }
-                write(&loaded.profile_file(path, into), &profile)?;
+                model.tell(&profile, &answer, measuring.plot)?;
+                write(&loaded.profile_file(&model.profile, into), &profile)?;
             }
             Err(words) => {
-                let message = format!("the runtime cannot run model `{}`: {words}", model.name);
+                let message = format!("the runtime cannot run model `{}`: {words}", model.request.name);
                 let finding = Finding::error(Code::ModelUnreadable, message);
                 let help = "fetch it again, name its `inputs` with fixed dimensions, or use another file";
-                findings.push(finding.at(&loaded.file, span.clone(), "this model").help(help));
+                findings.push(finding.at(&loaded.file, model.span.clone(), "this model").help(help));
             }
         }
     }
@@ -204,7 +228,19 @@ pub(crate) fn measure(loaded: &Loaded, program: &Path, into: Option<&Path>) -> O
 }
 
 type Lanes = Vec<(LaneRequest, String)>;
-type Models = Vec<(ModelRequest, String, std::ops::Range<usize>)>;
+type Models = Vec<Wanted>;
+
+/// A model that is measured, and what for.
+struct Wanted {
+    request: ModelRequest,
+    /// The path of its profile.
+    profile: String,
+    /// The model's place in the manifest.
+    span: std::ops::Range<usize>,
+    /// What its task's WCET is made with.
+    margin_ppm: u64,
+    wcet_from: WcetFrom,
+}
 
 /// What to ask the probe, with the profile that each answer belongs to.
 fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes, Models), Failure> {
@@ -243,7 +279,13 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
             inputs: inputs.collect(),
             gpu: gpu(manifest, lane),
         };
-        models.push((request, path.get_ref().clone(), model.span.clone()));
+        models.push(Wanted {
+            request,
+            profile: path.get_ref().clone(),
+            span: model.span.clone(),
+            margin_ppm: task.margin_ppm,
+            wcet_from: task.wcet_from,
+        });
     }
     let library = match manifest.runtimes.first() {
         Some(runtime) => Some(Library {
@@ -257,10 +299,45 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
         library,
         orchestration_core: manifest.orchestration_core,
         lanes: lanes.iter().map(|(lane, _)| lane.clone()).collect(),
-        models: models.iter().map(|(model, _, _)| model.clone()).collect(),
+        models: models.iter().map(|model| model.request.clone()).collect(),
         ..machine_request()
     };
     Ok((request, lanes, models))
+}
+
+impl Wanted {
+    /// Prints what each segment's times are and what WCETs follow from them, and draws their tails into the folder `plot`.
+    fn tell(&self, profile: &ModelProfile, answer: &probe::Answer, plot: Option<&Path>) -> Outcome {
+        let Self { request: ModelRequest { name: model, .. }, margin_ppm, wcet_from, .. } = self;
+        let exponent = match wcet_from {
+            WcetFrom::Maximum => Exceedance::DEFAULT.exponent(),
+            WcetFrom::Tail(exceedance) => exceedance.exponent(),
+        };
+        let samples = answer.samples(model);
+        for ((number, segment), sample) in (1..).zip(&profile.segments).zip(samples) {
+            let name = if profile.segments.len() > 1 { format!("{model}.{number}") } else { model.clone() };
+            describe(&name, &segment.execution);
+            let by_maximum = segment.with_margin(*margin_ppm);
+            let Some(tail) = &segment.tail else { continue };
+            print(&format!("{:>16}  {}\n", "", report::tail::summary(tail)));
+            let origin = Origin {
+                task: name.clone(),
+                is_tail: *wcet_from != WcetFrom::Maximum,
+                longest: Some(Duration::from_ns(segment.execution.max_ns)),
+                margin_ppm: *margin_ppm,
+                by_maximum: by_maximum.map(Duration::from_ns),
+                exponent,
+                by_tail: segment.tail_bound(exponent).map(|bound| Some(Duration::from_ns(bound))),
+            };
+            print(&format!("{:>16}  {}", "", report::wcet::render(&origin)));
+            if let (Some(folder), Some(sample)) = (plot, sample) {
+                let execution = &segment.execution;
+                let drawn = report::tail::Plot { name: &name, execution, sample, tail, by_maximum, exponent };
+                place(&folder.join(format!("{name}.svg")), &report::tail::render(&drawn))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The part of a GPU that a lane has.
@@ -291,11 +368,16 @@ fn describe(what: &str, times: &Statistics) {
 fn write(file: &Path, profile: &impl Serialize) -> Outcome {
     let body = toml::to_string(profile).map_err(Failure::internal)?;
     let text = format!("# Measured by `aegis profile` on the machine that [conditions] describes.\n\n{body}");
+    place(file, &text)
+}
+
+/// Writes a file, with its folder.
+fn place(file: &Path, text: &str) -> Outcome {
     let place = || {
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        write_atomically(file, &text)
+        write_atomically(file, text)
     };
     place().map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", file.display())))
 }

@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         }
         let mut checked = check_loaded(&loaded, findings.clone(), locally).map_err(Failure::internal)?;
         if !measure::is_of(&checked, &answer) {
-            measure::measure(&loaded, &program, Some(&local))?;
+            measure::measure(&loaded, &program, measure::Measuring::into(&local))?;
             checked = check_loaded(&loaded, findings.clone(), locally).map_err(Failure::internal)?;
         }
         (true, checked)

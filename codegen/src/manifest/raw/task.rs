@@ -6,6 +6,7 @@ use aegis_core::desc::{Answer, LONGEST_MISS_WINDOW};
 use aegis_core::time::Duration;
 use toml::Spanned;
 
+use super::wcet::{self, WcetKeys};
 use crate::manifest::model::{Budget, Execution, Manifest, Span};
 use crate::manifest::reader::{Order, Section};
 
@@ -46,6 +47,7 @@ pub(crate) struct Task {
     pub(crate) bcet: Option<Spanned<Duration>>,
     pub(crate) hooks: Option<Spanned<Duration>>,
     pub(crate) margin_ppm: Option<Spanned<u64>>,
+    pub(crate) wcet: WcetKeys,
     pub(crate) budget: Budget,
     pub(crate) on_overrun: RawAnswer,
     pub(crate) on_miss: RawAnswer,
@@ -118,7 +120,8 @@ pub(crate) struct Declared {
 }
 
 /// What must not stand beside `stages`: each stage has its own, or there is none.
-const OF_A_STAGE: [&str; 8] = ["lane", "model", "bcet", "priority", "non-preemptive", "suspension", "hooks", "margin"];
+const OF_A_STAGE: [&str; 10] =
+    ["lane", "model", "bcet", "priority", "non-preemptive", "suspension", "hooks", "margin", "wcet-from", "exceedance"];
 
 /// Lines up the tasks of all tables, and says where each table's are.
 pub(crate) fn line_up(declared: Vec<Declared>, incomplete: &mut Vec<&'static str>) -> (Vec<Task>, Vec<Member>) {
@@ -212,6 +215,7 @@ fn whole(name: Spanned<String>, section: &mut Section<'_>) -> Task {
         bcet: time(section, "bcet", true),
         hooks: time(section, "hooks", true),
         margin_ppm: section.margin("margin"),
+        wcet: wcet::keys(section),
         budget: budget(section, staged),
         on_overrun: on_overrun.unwrap_or(RawAnswer::Default),
         on_miss: on_miss.unwrap_or(RawAnswer::Default),
@@ -256,6 +260,7 @@ fn stage(number: usize, mut section: Section<'_>, whole: &Task) -> Task {
         bcet: section.duration("bcet", true),
         hooks: section.duration("hooks", true),
         margin_ppm: section.margin("margin"),
+        wcet: wcet::keys(&mut section),
         // What the whole task may use is said once.
         budget: if number == 1 { whole.budget.clone() } else { Budget::default() },
         on_overrun: whole.on_overrun.clone(),

@@ -5,6 +5,7 @@ use toml::de::DeValue;
 
 use super::Section;
 use crate::finding::{Code, Finding};
+use crate::manifest::model::Exceedance;
 use crate::manifest::suggest::nearest;
 
 impl Section<'_> {
@@ -37,6 +38,20 @@ impl Section<'_> {
         let message = format!("{} must be 64 lower-case hexadecimal digits", self.call(key));
         let finding = Finding::error(Code::BadText, message).at(self.sink.file, text.span(), fault);
         self.sink.push(finding.help("`sha256sum FILE` prints it"));
+        None
+    }
+
+    /// A probability of exceedance.
+    pub(crate) fn exceedance(&mut self, key: &'static str) -> Option<Spanned<Exceedance>> {
+        let text = self.string(key, "a string such as \"1e-9\"")?;
+        if let Some(found) = Exceedance::parse(text.get_ref()) {
+            return Some(Spanned::new(text.span(), found));
+        }
+        let message =
+            format!("{} must be a power of ten from \"1e-3\" to \"1e-12\", not {:?}", self.call(key), text.get_ref());
+        let finding =
+            Finding::error(Code::BadExceedance, message).at(self.sink.file, text.span(), "no such probability");
+        self.sink.push(finding.help("it is that of one execution: one in a thousand to one in a million millions"));
         None
     }
 

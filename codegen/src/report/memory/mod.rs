@@ -2,7 +2,6 @@
 //!
 //! [`of`] gathers the figures, schema `aegis.plan/2`; [`text`] prints them, [`svg`] draws the map.
 
-mod ink;
 mod levels;
 pub mod svg;
 pub mod text;

@@ -3,8 +3,8 @@
 //! Columns stand beside each other over one axis of offsets, so what lies at one height shares bytes. What is kept runs
 //! through all columns. Lengths are integers, in thousandths of a pixel until they are printed.
 
-use super::ink::{COLORS, Px, STYLE, Xml, number, share};
 use super::{ModelView, Pool, Region, Report, SegmentView, TensorView};
+use crate::report::ink::{COLORS, Px, STYLE, Xml, number, share};
 use crate::report::table::{beside, bytes};
 use std::fmt::{self, Write as _};
 

@@ -13,7 +13,7 @@ use super::bench::Bench;
 use super::models::{Sized, SizedSegment, fill, lay_out};
 use super::protocol::{Measured, ModelAnswer, ModelRequest, Request, SegmentAnswer, TensorAnswer};
 use super::record::Record;
-use super::statistics::Stats;
+use super::statistics::{Stats, Upper};
 use super::wiring::{Tensor, Wired, Wires};
 use crate::arena::BoundTensor;
 use crate::backend::{BackendError, Engine as _, PlannedMemory};
@@ -218,6 +218,7 @@ impl Segment {
             runs: record.runs(),
             reads: wires.reads,
             writes: wires.writes,
+            upper: Upper::of(&series),
             execution: Stats::of(series),
             alone: (!alone.is_empty()).then(|| Stats::of(alone)),
             not_captured: engine.why_not_captured().map(str::to_owned),

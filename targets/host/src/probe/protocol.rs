@@ -1,6 +1,6 @@
 //! The probe's request and answer: `aegis.probe/3`.
 
-use super::statistics::Stats;
+use super::statistics::{Stats, Upper};
 use aegis_linux::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -183,6 +183,8 @@ pub(super) struct SegmentAnswer {
     pub(super) writes: Vec<String>,
     /// Of a model on a part of a GPU beside a neighbour that keeps all its other SMs busy.
     pub(super) execution: Stats,
+    /// The largest of the same series.
+    pub(super) upper: Upper,
     /// There, without the neighbour.
     pub(super) alone: Option<Stats>,
     /// There, why each run is submitted kernel by kernel instead of as one graph.

@@ -45,9 +45,45 @@ impl Stats {
     }
 }
 
+/// The largest of a series, from which the generator fits its tail.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(super) struct Upper {
+    /// How long the whole series is.
+    pub observations: u64,
+    /// Where in the series each of them is, from 0: what follows each other is not independent.
+    pub at: Vec<u64>,
+    /// The largest tenth, at most 1,000, and one more, longest first.
+    pub times_ns: Vec<u64>,
+}
+
+impl Upper {
+    /// The largest of a series, which is in the order of its measurement.
+    #[must_use]
+    pub(super) fn of(series: &[u64]) -> Self {
+        let most = series.len().div_ceil(10).min(1_000).saturating_add(1);
+        let mut ranked: Vec<(u64, u64)> = (0..).zip(series.iter().copied()).collect();
+        ranked.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+        ranked.truncate(most);
+        Self {
+            observations: u64::try_from(series.len()).unwrap_or(u64::MAX),
+            at: ranked.iter().map(|(at, _)| *at).collect(),
+            times_ns: ranked.iter().map(|(_, time)| *time).collect(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Stats;
+    use super::{Stats, Upper};
+
+    #[test]
+    fn the_largest_tenth_keeps_its_places() {
+        let upper = Upper::of(&(0..30).map(|n| n * 7 % 30).collect::<Vec<u64>>());
+        assert_eq!((upper.observations, upper.times_ns, upper.at), (30, vec![29, 28, 27, 26], vec![17, 4, 21, 8]));
+        assert_eq!(Upper::of(&(0..50_000).collect::<Vec<u64>>()).times_ns.len(), 1_001);
+        assert_eq!(Upper::of(&[5, 9, 5]).times_ns, [9, 5]);
+        assert!(Upper::of(&[]).times_ns.is_empty());
+    }
 
     #[test]
     fn percentiles_are_members_of_the_series() {

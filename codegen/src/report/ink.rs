@@ -1,4 +1,4 @@
-//! What the memory map is drawn with: colours, looks, lengths, and text that XML takes.
+//! What drawings are made with: colours, looks, lengths, and text that XML takes.
 
 use std::fmt::{self, Write as _};
 

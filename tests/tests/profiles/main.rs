@@ -9,6 +9,8 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+mod tail;
+
 use aegis_codegen::check::{Checked, Internal, Options, check};
 use aegis_codegen::finding::{Code, Severity};
 use aegis_codegen::lock::Lock;
@@ -17,6 +19,7 @@ use aegis_core::desc::OnStall;
 use aegis_tests::golden::Goldens;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use tail::{FROM_TAIL, REFUSED_TAIL, TAIL};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/profiles")
@@ -250,6 +253,17 @@ const CASES: &[Case] = &[
             (FACE, "max-ns = 5200000", Some("max-ns = 9223372036854775807")),
             (MANIFEST, "[task.see]", Some("[task.see]\nmargin = 3")),
         ],
+        &[Code::ProfileUnreadable],
+    ),
+    ("tail-that-was-not-measured", &[(MANIFEST, "[task.see]", Some(FROM_TAIL))], &[Code::NoTail]),
+    (
+        "tail-that-is-too-heavy",
+        &[(MANIFEST, "[task.see]", Some(FROM_TAIL)), (FACE, "max-ns = 5200000", Some(REFUSED_TAIL))],
+        &[Code::NoTail],
+    ),
+    (
+        "tail-of-another-series",
+        &[(FACE, "max-ns = 5200000", Some(TAIL)), (FACE, "observations = 500", Some("observations = 400"))],
         &[Code::ProfileUnreadable],
     ),
     (
