@@ -9,7 +9,7 @@ mod modes;
 use crate::analysis::{Analysis, LaneResult, Proof, TaskResult};
 use crate::memory::Layout;
 use crate::plan;
-use crate::system::{Gpu, Lane, Partition, System, Task};
+use crate::system::{Lane, Partition, System, Task};
 use aegis_core::desc::{Answer, Asks, OnStall};
 use aegis_core::time::Duration;
 
@@ -72,7 +72,7 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
             private_bytes: pool.private.0,
             copy_per_mib_ns: device.copy_per_mib.unwrap_or(Duration::ZERO).as_ns(),
             page_bytes: device.page.map_or(0, |page| page.0),
-            gpu: device.gpu.as_ref().map(gpu),
+            gpu: device.gpu.clone(),
         })
     });
     let modes = system
@@ -153,11 +153,6 @@ fn lane(lane: &Lane, result: &LaneResult, places: &[usize], claim: Claim) -> Res
         slots: table.map_or(Ok(Vec::new()), |table| table.slots.iter().map(slot).collect())?,
         partition: lane.partition.map(|own| partition(lane, own)).transpose()?,
     })
-}
-
-fn gpu(gpu: &Gpu) -> plan::Gpu {
-    let Gpu { ordinal, name, driver, compute_capability, sms, unit, units } = gpu.clone();
-    plan::Gpu { ordinal, name, driver, compute_capability, sms, unit, units }
 }
 
 /// A lane's part of its device, whose pool has the device's place.

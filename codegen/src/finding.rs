@@ -4,6 +4,7 @@
 //! How they look is decided in [`crate::report`].
 
 mod codes;
+mod declare;
 
 use std::ops::Range;
 

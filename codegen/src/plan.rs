@@ -5,8 +5,8 @@
 
 mod gpu;
 
-use crate::system::{File, Machine};
-pub use gpu::{Gpu, Partition};
+use crate::system::{File, Gpu, Machine};
+pub use gpu::Partition;
 use serde::{Deserialize, Serialize};
 
 /// One vehicle's whole plan.

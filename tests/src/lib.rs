@@ -17,6 +17,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+pub mod changed;
 pub mod copies;
 pub mod fetched;
 pub mod golden;

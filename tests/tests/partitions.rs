@@ -10,16 +10,16 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
-use aegis_codegen::check::{Checked, Options, check};
+use aegis_codegen::check::Checked;
 use aegis_codegen::finding::{Code, Severity};
 use aegis_codegen::lock::Lock;
 use aegis_codegen::plan::Plan;
-use aegis_codegen::report::terminal::render;
 use aegis_codegen::report::{json, table};
 use aegis_codegen::{emit, tables};
 use aegis_core::desc::{Completion, GpuDesc, PartitionDesc, SystemDesc};
 use aegis_core::units::PoolId;
 use aegis_core::verify::{Violation, verify};
+use aegis_tests::changed;
 use aegis_tests::golden::Goldens;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -172,35 +172,11 @@ const CASES: &[(&str, &[Edit], &[Code], Severity)] = &[
     ),
 ];
 
-/// A copy of the vehicle that passes, with the changes made.
-fn vehicle(edits: &[Edit]) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    std::fs::create_dir(copy.path().join("profiles")).unwrap();
-    for file in [MANIFEST, DEVICE, FACE, SIGN, VOICE] {
-        std::fs::copy(folder().join("valid").join(file), copy.path().join(file)).unwrap();
-    }
-    for (file, from, to) in edits {
-        let path = copy.path().join(file);
-        if from.is_empty() {
-            std::fs::remove_file(&path).unwrap();
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{file} has no {from}");
-        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
-    }
-    copy
-}
-
-/// Checks a changed vehicle; the findings' text names files relative to the vehicle's folder.
+/// Checks the vehicle that passes with changes.
 fn checked(edits: &[Edit]) -> (Checked, String) {
-    let vehicle = vehicle(edits);
-    let file = vehicle.path().join(MANIFEST);
-    let file = file.to_str().unwrap();
-    let text = std::fs::read_to_string(file).unwrap();
-    let checked = check(file, text.clone(), Options::default()).unwrap();
-    let shown = render(&checked.findings, |asked| (asked == file).then_some(text.as_str()), false);
-    (checked, shown.replace(&format!("{}/", vehicle.path().display()), ""))
+    let edits = edits.iter().map(|(file, from, to)| (*file, *from, Some(*to).filter(|_| !from.is_empty())));
+    let (checked, shown) = changed::checked(&folder(), &[MANIFEST, DEVICE, FACE, SIGN, VOICE], edits);
+    (checked.unwrap(), shown)
 }
 
 #[test]
@@ -290,8 +266,9 @@ fn the_checker_refuses_parts_that_the_device_cannot_give() {
     assert_eq!(of(1, |part| part.sms = 56), refused, "together more than there are");
     assert_eq!(of(1, |part| part.pool = 0), refused, "of a CPU");
     assert_eq!(of(1, |part| part.pool = 2), refused, "of no device");
-    let gpu =
-        |change: fn(&mut aegis_codegen::plan::Gpu)| verify(changed(|plan| change(plan.pools[1].gpu.as_mut().unwrap())));
+    let gpu = |change: fn(&mut aegis_codegen::system::Gpu)| {
+        verify(changed(|plan| change(plan.pools[1].gpu.as_mut().unwrap())))
+    };
     assert_eq!(gpu(|gpu| gpu.unit = 16), refused, "40 is no multiple of 16");
     assert_eq!(gpu(|gpu| gpu.unit = 0), refused);
     assert_eq!(gpu(|gpu| gpu.units = 14), refused, "together more than there are");

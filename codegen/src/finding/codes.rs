@@ -4,42 +4,7 @@
 //! AEG0xx text and keys, AEG1xx names, references and values, AEG2xx schedulability, AEG3xx memory,
 //! AEG4xx profiles, AEG5xx assets and runtimes, AEG6xx the lock.
 
-/// Declares [`Code`] from its table.
-macro_rules! codes {
-    ($($name:ident = $id:literal, $title:literal, $explanation:literal;)*) => {
-        /// A rule that a finding reports as broken.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum Code {
-            $(
-                #[doc = concat!($id, ": ", $title, ".")]
-                $name,
-            )*
-        }
-
-        impl Code {
-            /// Every code, in the order of their identifiers.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            /// The stable identifier, such as `AEG001`.
-            #[must_use]
-            pub const fn id(self) -> &'static str {
-                match self { $(Self::$name => $id,)* }
-            }
-
-            /// What is wrong, in a few words.
-            #[must_use]
-            pub const fn title(self) -> &'static str {
-                match self { $(Self::$name => $title,)* }
-            }
-
-            /// Why it is a fault and how it is mended, in a paragraph.
-            #[must_use]
-            pub const fn explain(self) -> &'static str {
-                match self { $(Self::$name => $explanation,)* }
-            }
-        }
-    };
-}
+use super::declare::codes;
 
 codes! {
     Syntax = "AEG001", "the file is not TOML",

@@ -1,9 +1,11 @@
 //! A GPU that lanes divide among them, and what one of them has of it.
 
 use aegis_core::desc::Completion;
+use serde::{Deserialize, Serialize};
 
-/// A GPU, as its profile tells it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A GPU, as its profile tells it and the plan has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Gpu {
     /// Its number among the machine's devices, from 0.
     pub ordinal: u16,

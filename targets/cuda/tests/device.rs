@@ -225,7 +225,8 @@ fn a_neighbour_is_busy_until_it_is_stopped() {
     let Some((device, units)) = divisible() else { return };
     let part = Part::divide(&device, &[units.sms]).unwrap().pop().unwrap();
     let neighbour = Neighbour::start(part).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    // A small device needs some 50 ms for a launch.
+    std::thread::sleep(std::time::Duration::from_secs(2));
     // More than are submitted before the first one's end is waited for.
     assert!(neighbour.stop().unwrap() > 8);
 }

@@ -11,11 +11,11 @@
 
 mod tail;
 
-use aegis_codegen::check::{Checked, Internal, Options, check};
+use aegis_codegen::check::{Checked, Internal};
 use aegis_codegen::finding::{Code, Severity};
 use aegis_codegen::lock::Lock;
-use aegis_codegen::report::terminal::render;
 use aegis_core::desc::OnStall;
+use aegis_tests::changed;
 use aegis_tests::golden::Goldens;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/profiles")
 }
 
-/// One change: a file, what is replaced (empty: the whole file), and by what (`None`: the file is removed).
-type Edit = (&'static str, &'static str, Option<&'static str>);
+type Edit = changed::Edit<'static>;
 
 /// The name, the changes, and the codes that they lead to.
 type Case = (&'static str, &'static [Edit], &'static [Code]);
@@ -36,6 +35,7 @@ const FACE: &str = "profiles/face.toml";
 const SIGN: &str = "profiles/sign.toml";
 const VOICE: &str = "profiles/voice.toml";
 const LANE: &str = "profiles/lane-main.toml";
+const FILES: &[&str] = &[MANIFEST, FACE, SIGN, VOICE, LANE];
 
 /// An event of lane `a` waits for a step of each other lane and for one that changes the level: 400 + 200 + 400 ms.
 const LEVELS: &str = r#"[system]
@@ -300,38 +300,9 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// A copy of the vehicle that passes, with the changes made.
-fn vehicle(edits: &[Edit]) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    std::fs::create_dir(copy.path().join("profiles")).unwrap();
-    for file in [MANIFEST, FACE, SIGN, VOICE, LANE] {
-        std::fs::copy(folder().join("valid").join(file), copy.path().join(file)).unwrap();
-    }
-    for (file, from, to) in edits {
-        let path = copy.path().join(file);
-        let Some(to) = to else {
-            std::fs::remove_file(&path).unwrap();
-            continue;
-        };
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{file} has no {from}");
-        let text = if from.is_empty() { (*to).to_owned() } else { text.replacen(from, to, 1) };
-        std::fs::write(&path, text).unwrap();
-    }
-    copy
-}
-
-/// Checks a changed vehicle; the findings' text names files relative to the vehicle's folder.
+/// Checks the vehicle that passes with changes.
 fn checked(edits: &[Edit]) -> (Result<Checked, Internal>, String) {
-    let vehicle = vehicle(edits);
-    let file = vehicle.path().join(MANIFEST);
-    let file = file.to_str().unwrap();
-    let text = std::fs::read_to_string(file).unwrap();
-    let result = check(file, text.clone(), Options::default());
-    let shown = result.as_ref().map_or_else(ToString::to_string, |checked| {
-        render(&checked.findings, |asked| (asked == file).then_some(text.as_str()), false)
-    });
-    (result, shown.replace(&format!("{}/", vehicle.path().display()), ""))
+    changed::checked(&folder(), FILES, edits.iter().copied())
 }
 
 #[test]
@@ -355,9 +326,8 @@ fn an_event_that_waits_for_one_change_of_level_at_most_is_no_finding() {
     let just_below = LEVELS.replace("140ms", "139999999ns");
     let (none, _) = LEVELS.split_once("[pressure").unwrap();
     for (text, longest) in [(just_below.as_str(), 999_999_998), (none, 760_000_000)] {
-        let vehicle = vehicle(&[]);
-        let file = vehicle.path().join(MANIFEST);
-        let checked = check(file.to_str().unwrap(), text.to_owned(), Options::default()).unwrap();
+        let (checked, _) = changed::checked(&folder(), FILES, [(MANIFEST, "", Some(text))]);
+        let checked = checked.unwrap();
         assert!(checked.passes() && checked.findings.is_empty(), "{:#?}", checked.findings);
         let system = &checked.resolved.unwrap().system;
         assert_eq!(system.lanes.iter().map(|lane| lane.thread_wait.as_ns()).max(), Some(longest));

@@ -280,7 +280,7 @@ fn parts_that_a_device_cannot_give_are_refused() {
     let part = |lane: usize, change: fn(&mut aegis_codegen::plan::Partition)| {
         of(&|plan| change(plan.lanes[lane].partition.as_mut().unwrap()))
     };
-    let gpu = |pool: usize, change: fn(&mut aegis_codegen::plan::Gpu)| {
+    let gpu = |pool: usize, change: fn(&mut aegis_codegen::system::Gpu)| {
         of(&|plan| change(plan.pools[pool].gpu.as_mut().unwrap()))
     };
     let refused = Err(Violation::Partitions);
