@@ -7,6 +7,7 @@ use crate::partition::{Own, Partition};
 use cudarc::driver::result::{graph, stream};
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUstreamCaptureMode, cudaError_enum};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
@@ -93,29 +94,27 @@ impl Drop for Graph {
     }
 }
 
-/// Whether all of a graph can be launched again and again: kernels, memory that is set, and copies of memory that is kept.
+/// Whether all of a graph can be launched again and again: kernels, memory that is set, copies of memory that is kept, and memory that the
+/// graph takes and gives back itself, which then has the same addresses in each launch.
 fn repeatable(graph: &Captured, is_kept: impl Fn(u64) -> bool) -> Result<(), CudaError> {
-    let mut count = 0;
-    // SAFETY: the graph is alive; without room for nodes the driver writes how many there are.
-    answer("cuGraphGetNodes", unsafe { sys::cuGraphGetNodes(graph.0, null_mut(), &raw mut count) })?;
-    let mut nodes = vec![null_mut(); count];
-    // SAFETY: there is room for so many.
-    answer("cuGraphGetNodes", unsafe { sys::cuGraphGetNodes(graph.0, nodes.as_mut_ptr(), &raw mut count) })?;
-    for node in nodes.into_iter().take(count) {
+    let (mut taken, mut given, mut copied) = (Vec::new(), Vec::new(), Vec::new());
+    for node in nodes(graph)? {
         // As a number, because a newer driver has kinds that the enumeration has not.
         let mut kind = u32::MAX;
         // SAFETY: the node is the graph's; an enumeration of the driver is as large as a number.
         answer("cuGraphNodeGetType", unsafe { sys::cuGraphNodeGetType(node, (&raw mut kind).cast()) })?;
         match kind {
             KERNEL | SET | EMPTY => {}
-            COPY => {
-                let kept = ends(node)?.is_some_and(|ends| ends.into_iter().all(&is_kept));
-                if !kept {
-                    return Err(CudaError::NotRepeatable { what: "a copy from or to memory that is not planned" });
-                }
+            COPY => copied.push(ends(node)?),
+            TAKES => taken.push(taken_by(node)?),
+            GIVES => {
+                let mut address = 0;
+                // SAFETY: the node is the graph's and gives memory back; the driver writes its address.
+                let asked = unsafe { sys::cuGraphMemFreeNodeGetParams(node, &raw mut address) };
+                answer("cuGraphMemFreeNodeGetParams", asked)?;
+                given.push(address);
             }
             HOST => return Err(CudaError::NotRepeatable { what: "a function of the CPU" }),
-            TAKES | GIVES => return Err(CudaError::NotRepeatable { what: "a request for memory" }),
             _ => {
                 return Err(CudaError::NotRepeatable {
                     what: "a step of another kind than kernels, copies and set memory",
@@ -123,7 +122,46 @@ fn repeatable(graph: &Captured, is_kept: impl Fn(u64) -> bool) -> Result<(), Cud
             }
         }
     }
+    let is_own = |address: u64| taken.iter().any(|range| range.contains(&address));
+    let is_known = |ends: Option<[u64; 2]>| {
+        ends.is_some_and(|ends| ends.into_iter().all(|address| is_own(address) || is_kept(address)))
+    };
+    if !copied.into_iter().all(is_known) {
+        return Err(CudaError::NotRepeatable { what: "a copy from or to memory that is not planned" });
+    }
+    // What a launch keeps the next one would take again.
+    given.sort_unstable();
+    let mut own: Vec<u64> = taken.iter().map(|range| range.start).collect();
+    own.sort_unstable();
+    if own != given {
+        return Err(CudaError::NotRepeatable { what: "a request for memory that is not given back in the same run" });
+    }
     Ok(())
+}
+
+fn nodes(graph: &Captured) -> Result<Vec<sys::CUgraphNode>, CudaError> {
+    let mut count = 0;
+    // SAFETY: the graph is alive; without room for nodes the driver writes how many there are.
+    answer("cuGraphGetNodes", unsafe { sys::cuGraphGetNodes(graph.0, null_mut(), &raw mut count) })?;
+    let mut nodes = vec![null_mut(); count];
+    // The driver refuses to be asked for none.
+    if count > 0 {
+        // SAFETY: there is room for so many.
+        answer("cuGraphGetNodes", unsafe { sys::cuGraphGetNodes(graph.0, nodes.as_mut_ptr(), &raw mut count) })?;
+    }
+    nodes.truncate(count);
+    Ok(nodes)
+}
+
+/// The addresses that a node takes when its graph is launched.
+fn taken_by(node: sys::CUgraphNode) -> Result<Range<u64>, CudaError> {
+    let mut taken = MaybeUninit::<sys::CUDA_MEM_ALLOC_NODE_PARAMS>::zeroed();
+    // SAFETY: the node is the graph's and takes memory; the driver fills what it is given room for.
+    answer("cuGraphMemAllocNodeGetParams", unsafe { sys::cuGraphMemAllocNodeGetParams(node, taken.as_mut_ptr()) })?;
+    let taken = taken.as_ptr();
+    // SAFETY: both fields were zero or written by the driver.
+    let (from, bytes) = unsafe { ((&raw const (*taken).dptr).read(), (&raw const (*taken).bytesize).read()) };
+    Ok(from..from.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX)))
 }
 
 // The driver's numbers of the kinds of nodes, CUgraphNodeType.
