@@ -85,6 +85,7 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
     Ok(plan::Plan {
         name: system.name.clone(),
         orchestration_core: system.orchestration_core,
+        waiting: system.waiting.name().to_owned(),
         domains: system.domains.clone(),
         watchdog: system.watchdog.as_ref().map(|watchdog| plan::Watchdog {
             timeout_ns: watchdog.timeout.as_ns(),

@@ -17,6 +17,8 @@ pub struct Plan {
     pub name: String,
     /// The core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How its threads wait: `blocking` or `polling`.
+    pub waiting: String,
     /// The fault domains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<String>,

@@ -1,7 +1,7 @@
 //! The target's plan-free probe program: what only the target can tell.
 //!
 //! It gets one JSON request on its standard input and answers with one JSON object; progress comes on its standard
-//! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/3`.
+//! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/4`.
 
 use crate::device::{self, DeviceProfile};
 use crate::profile::{
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The protocol's version.
-pub const SCHEMA: &str = "aegis.probe/3";
+pub const SCHEMA: &str = "aegis.probe/4";
 
 /// What the probe is asked.
 #[derive(Clone, Debug, Serialize)]
@@ -60,6 +60,8 @@ pub struct LaneRequest {
     pub core: u16,
     /// How many tasks the vehicle has on all lanes: each step of its dispatcher looks at every one.
     pub tasks: usize,
+    /// How its thread and the orchestration thread wait: `blocking` or `polling`.
+    pub waiting: &'static str,
 }
 
 /// A model that is measured.
@@ -420,6 +422,7 @@ impl Answer {
         Some(LaneProfile {
             schema: LANE_SCHEMA.to_owned(),
             conditions: self.conditions(lane.core, 1, String::new()),
+            waiting: lane.waiting.to_owned(),
             dispatch: answer.dispatch,
             wakeup: answer.wakeup,
         })

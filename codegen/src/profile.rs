@@ -6,6 +6,7 @@
 mod tail;
 
 use crate::system::Machine;
+use aegis_core::desc::Waiting;
 use serde::{Deserialize, Serialize};
 
 pub use tail::{TAIL_EXPONENTS, Tail, TailFit};
@@ -38,10 +39,17 @@ pub struct LaneProfile {
     pub schema: String,
     /// Under what it was measured.
     pub conditions: Conditions,
+    /// How the threads waited: `blocking` or `polling`. Where a profile does not say it, it is of threads that blocked.
+    #[serde(default = "blocking")]
+    pub waiting: String,
     /// A decision, handing an empty job to the lane's thread, and the step that notes its end.
     pub dispatch: Statistics,
     /// How late the orchestration thread's absolute timer wakes it, with a step that releases every task at once.
     pub wakeup: Statistics,
+}
+
+fn blocking() -> String {
+    Waiting::Blocking.name().to_owned()
 }
 
 /// Under what a profile was measured.

@@ -152,6 +152,7 @@ impl Resolver<'_> {
             name: manifest.name.get_ref().clone(),
             file: self.loaded.file.clone(),
             orchestration_core: manifest.orchestration_core,
+            waiting: manifest.waiting,
             watchdog: manifest.watchdog.as_ref().map(|watchdog| Watchdog {
                 timeout: *watchdog.timeout.get_ref(),
                 device: watchdog.device.as_ref().map(|device| device.get_ref().clone()),
@@ -198,6 +199,7 @@ impl Resolver<'_> {
                 })?;
                 self.compare_core(path, &profile.conditions, lane);
                 self.compare_device(path, &profile.conditions, lane.device);
+                self.compare_waiting(path, &profile.waiting);
                 let margin = self.loaded.manifest.margin_ppm;
                 let dispatch = self.with_margin(path, profile.dispatch.with_margin(margin))?;
                 (dispatch, self.with_margin(path, profile.wakeup.with_margin(margin))?)

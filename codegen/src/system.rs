@@ -12,7 +12,8 @@ pub use origin::Origin;
 pub use sequence::{Block, Sequence, SequenceError};
 
 use aegis_core::desc::{
-    Answer, BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnStall, Policy, Preemption, TensorLife, ThresholdDesc,
+    Answer, BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnStall, Policy, Preemption, TensorLife,
+    ThresholdDesc, Waiting,
 };
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -32,6 +33,8 @@ pub struct System {
     pub file: String,
     /// The core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How the orchestration thread and those of the lanes wait for what comes.
+    pub waiting: Waiting,
     /// How the vehicle watches itself, if it does.
     pub watchdog: Option<Watchdog>,
     /// What it watches of its operating system, if anything.

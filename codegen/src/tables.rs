@@ -3,10 +3,10 @@
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Answer, Asks, Backend, Certificate as CertificateDesc, Completion, DomainDesc, ElementType, FileDesc, GpuDesc,
-    LaneDesc, LevelDesc, LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc,
+    Answer, Asks, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, GpuDesc, LaneDesc,
+    LevelDesc, LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc,
     PartitionDesc, Point, Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step,
-    SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, WatchDesc, WatchdogDesc, WatchedSource,
+    SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, Waiting, WatchDesc, WatchdogDesc, WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -38,6 +38,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         manifest_hash: bytes(&lock.manifest_hash()),
         machine: machine(plan),
         orchestration_core: plan.orchestration_core,
+        waiting: waiting("waiting", &plan.waiting)?,
         watchdog: plan.watchdog.as_ref().map(watchdog).transpose()?,
         watch: plan.watch.as_ref().map(watch).transpose()?,
         libraries: files(&plan.libraries),
@@ -181,9 +182,13 @@ fn lane(lane: &crate::plan::Lane) -> Result<LaneDesc, Unknown> {
 }
 
 fn partition(partition: &crate::plan::Partition) -> Result<PartitionDesc, Unknown> {
-    let known = Completion::ALL.into_iter().find(|completion| completion.name() == partition.completion);
-    let unknown = || Unknown { what: "completion", value: partition.completion.clone() };
-    Ok(PartitionDesc { pool: PoolId(partition.pool), sms: partition.sms, completion: known.ok_or_else(unknown)? })
+    let completion = waiting("completion", &partition.completion)?;
+    Ok(PartitionDesc { pool: PoolId(partition.pool), sms: partition.sms, completion })
+}
+
+fn waiting(what: &'static str, word: &str) -> Result<Waiting, Unknown> {
+    let known = Waiting::ALL.into_iter().find(|waiting| waiting.name() == word);
+    known.ok_or_else(|| Unknown { what, value: word.to_owned() })
 }
 
 fn points(points: &[(u64, u64)]) -> &'static [Point] {

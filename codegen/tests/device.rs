@@ -43,7 +43,7 @@ fn aegis(folder: &Path, arguments: &[&str]) -> Output {
 
 fn answer() -> Value {
     json!({
-        "schema": "aegis.probe/3",
+        "schema": "aegis.probe/4",
         "machine": { "arch": "x86_64", "cpu_model": "Lab", "cores": 4, "governor": "", "kernel": "6" },
         "realtime": { "fifo": true, "memory_locked": true },
         "runtime": null,

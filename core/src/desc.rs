@@ -11,6 +11,7 @@ mod level;
 mod memory;
 mod mode;
 mod model;
+mod waiting;
 mod watch;
 mod watchdog;
 
@@ -18,11 +19,12 @@ use crate::time::Duration;
 use crate::units::{Bytes, DomainId, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use answer::Answer;
 pub use domain::{DomainDesc, MOST_DOMAINS};
-pub use gpu::{Completion, GpuDesc, PartitionDesc};
+pub use gpu::{GpuDesc, PartitionDesc};
 pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc, PagesDesc};
 pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use mode::{MOST_MODES, ModeDesc};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
+pub use waiting::Waiting;
 pub use watch::{Asks, ThresholdDesc, WatchDesc, WatchedSource};
 pub use watchdog::{OnStall, WatchdogDesc};
 
@@ -43,6 +45,8 @@ pub struct SystemDesc {
     pub machine: MachineDesc,
     /// The CPU core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How the orchestration thread waits for time and for lanes, and each lane's thread for its next job.
+    pub waiting: Waiting,
     /// How the vehicle watches itself; `None`: it does not.
     pub watchdog: Option<WatchdogDesc>,
     /// What it watches of its operating system to ask for a level or a mode; `None`: only the application and answers ask.

@@ -5,7 +5,7 @@ use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
 use aegis_codegen::system::{Lane, Machine, Mode, System, Task, thread_waits};
 use aegis_codegen::{memory, tables};
-use aegis_core::desc::{Answer, LaneDesc, Policy, Preemption, Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{Answer, LaneDesc, Policy, Preemption, Release, SystemDesc, TaskDesc, Waiting};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
 
@@ -73,6 +73,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         name: "numbers".to_owned(),
         file: "system.toml".to_owned(),
         orchestration_core: 0,
+        waiting: Waiting::Blocking,
         watchdog: None,
         watch: None,
         machine: Machine::default(),

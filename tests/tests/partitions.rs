@@ -16,7 +16,7 @@ use aegis_codegen::lock::Lock;
 use aegis_codegen::plan::Plan;
 use aegis_codegen::report::{json, table};
 use aegis_codegen::{emit, tables};
-use aegis_core::desc::{Completion, GpuDesc, PartitionDesc, SystemDesc};
+use aegis_core::desc::{GpuDesc, PartitionDesc, SystemDesc, Waiting};
 use aegis_core::units::PoolId;
 use aegis_core::verify::{Violation, verify};
 use aegis_tests::changed;
@@ -232,10 +232,10 @@ fn parts_that_fit_exactly_go_from_the_manifest_to_the_tables_and_are_proven() {
     };
     assert_eq!(system.pools.iter().map(|pool| pool.gpu).collect::<Vec<_>>(), [None, Some(gpu)]);
     let part = |sms, completion| Some(PartitionDesc { pool: PoolId(1), sms, completion });
-    let expected = [None, part(40, Completion::Polling), part(80, Completion::Blocking)];
+    let expected = [None, part(40, Waiting::Polling), part(80, Waiting::Blocking)];
     assert_eq!(system.lanes.iter().map(|lane| lane.partition).collect::<Vec<_>>(), expected);
     let tables = emit::tables(&lock).unwrap();
-    assert!(tables.contains("GpuDesc") && tables.contains("Completion::Blocking"), "{tables}");
+    assert!(tables.contains("GpuDesc") && tables.contains("Waiting::Blocking"), "{tables}");
 }
 
 #[test]

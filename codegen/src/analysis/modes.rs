@@ -31,6 +31,7 @@ pub fn alone(system: &System, mode: &Mode) -> System {
         name: system.name.clone(),
         file: system.file.clone(),
         orchestration_core: system.orchestration_core,
+        waiting: system.waiting,
         watchdog: None,
         watch: None,
         machine: system.machine.clone(),

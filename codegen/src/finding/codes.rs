@@ -390,6 +390,11 @@ codes! {
         "`aegis profile` gives a tail no bound where there are too few independent peaks, which a longer measurement helps against, or where \
          the series drifts, is too heavy or fits no such distribution. `wcet-from = \"max\"` takes the longest observation times the margin.";
 
+    ProfileOfOtherWaiting = "AEG420", "a lane's profile was measured with another way of waiting than the vehicle's",
+        "Under `waiting = \"polling\"` in [system] the orchestration thread and those of the lanes look again and again for what comes; \
+         under `\"blocking\"` the system wakes them, which takes longer. Overheads of threads that looked are too small for threads that are \
+         woken.";
+
     FileUnreadable = "AEG501", "a file cannot be read",
         "The file that the manifest names does not exist or cannot be opened. Paths are relative to the \
          manifest's folder.";

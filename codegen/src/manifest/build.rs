@@ -97,6 +97,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         crate_dir: system.crate_dir?,
         policy: system.policy?.into_inner(),
         orchestration_core: system.orchestration_core?.0,
+        waiting: system.waiting?,
         watchdog,
         watch,
         margin_ppm: system.margin_ppm,

@@ -9,7 +9,9 @@ mod wcet;
 
 use std::ops::{Range, RangeInclusive};
 
-use aegis_core::desc::{Answer, Backend, MOST_DOMAINS, OnStall, Policy, Preemption, TensorLife, ThresholdDesc};
+use aegis_core::desc::{
+    Answer, Backend, MOST_DOMAINS, OnStall, Policy, Preemption, TensorLife, ThresholdDesc, Waiting,
+};
 use aegis_core::dispatch::MOST_TASKS;
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -33,6 +35,8 @@ pub struct Manifest {
     pub policy: Policy,
     /// The CPU core of the orchestration thread.
     pub orchestration_core: u16,
+    /// How the orchestration thread and those of the lanes wait for what comes.
+    pub waiting: Waiting,
     /// How many times as long as the file says its periods, phases, deadlines and limits of chains are: 1, or what
     /// [`Manifest::slowed`] was asked for.
     pub pace: u64,

@@ -12,7 +12,7 @@ mod watch;
 mod watchdog;
 mod wcet;
 
-use aegis_core::desc::{Backend, Policy, Preemption, TensorLife};
+use aegis_core::desc::{Backend, Policy, Preemption, TensorLife, Waiting};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use toml::Spanned;
@@ -79,6 +79,7 @@ pub(crate) struct System {
     pub(crate) policy: Option<Spanned<Policy>>,
     /// The core and where it is given; without a place it is the default.
     pub(crate) orchestration_core: Option<(u16, Option<Span>)>,
+    pub(crate) waiting: Option<Waiting>,
     pub(crate) margin_ppm: u64,
     pub(crate) wcet: WcetKeys,
 }
@@ -275,6 +276,7 @@ fn system(root: &mut Section<'_>) -> Option<System> {
         crate_dir: text_or(&mut section, "crate", "."),
         policy: section.required("policy", "policy = \"rate-monotonic\"", policy),
         orchestration_core,
+        waiting: gpu::waiting(&mut section, "waiting", Waiting::Blocking),
         margin_ppm: section.margin("margin").map_or(DEFAULT_MARGIN_PPM, Spanned::into_inner),
         wcet: wcet::keys(&mut section),
     };

@@ -5,10 +5,30 @@ use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest;
 use crate::profile::{Conditions, Statistics};
+use aegis_core::desc::Waiting;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
 impl Resolver<'_> {
+    /// Threads that looked for what came were quicker than threads that are woken are.
+    pub(super) fn compare_waiting(&mut self, path: &Spanned<String>, measured: &str) {
+        let own = self.loaded.manifest.waiting;
+        if measured == own.name() {
+            return;
+        }
+        let given = path.get_ref();
+        let message =
+            format!("profile `{given}` was taken with waiting \"{measured}\", the vehicle has \"{}\"", own.name());
+        let help = "measure it as the vehicle waits, with `aegis profile`";
+        match own {
+            Waiting::Blocking => {
+                let text = "its times are too short for the vehicle";
+                self.error(Code::ProfileOfOtherWaiting, &path.span(), message, text, help);
+            }
+            Waiting::Polling => self.warn_of(Code::ProfileConditions, path, message, help),
+        }
+    }
+
     /// Reads a profile of the format `expected`, lists it as an input, and compares its conditions with those of the
     /// profiles before it.
     pub(super) fn read_profile<T: DeserializeOwned>(

@@ -7,7 +7,7 @@ use crate::lock::{Input, sha256};
 use crate::manifest::{self, LaneKind, Partition, is_path};
 use crate::profile::{GpuConditions, ModelProfile};
 use crate::system;
-use aegis_core::desc::{Completion, MemoryControl};
+use aegis_core::desc::{MemoryControl, Waiting};
 use toml::Spanned;
 
 /// The grade of memory that no device serves.
@@ -199,7 +199,7 @@ impl Resolver<'_> {
                         gpu.completion
                     );
                     let help = "measure it as the lane waits";
-                    if part.completion == Completion::Blocking {
+                    if part.completion == Waiting::Blocking {
                         // Being woken takes longer than looking.
                         let text = "its times are too short for the lane";
                         self.error(Code::ProfileOfAnotherPart, &path.span(), message, text, help);

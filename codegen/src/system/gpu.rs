@@ -1,6 +1,6 @@
 //! A GPU that lanes divide among them, and what one of them has of it.
 
-use aegis_core::desc::Completion;
+use aegis_core::desc::Waiting;
 use serde::{Deserialize, Serialize};
 
 /// A GPU, as its profile tells it and the plan has it.
@@ -30,5 +30,5 @@ pub struct Partition {
     /// How many SMs: a whole number of the device's units.
     pub sms: u16,
     /// How the lane's thread learns that a segment is complete.
-    pub completion: Completion,
+    pub completion: Waiting,
 }

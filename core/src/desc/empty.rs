@@ -1,6 +1,6 @@
 //! Descriptors of nothing, to say only what matters: `LaneDesc { name: "main", ..LaneDesc::EMPTY }`. A plan spells all of it out.
 
-use super::{Answer, Certificate, LaneDesc, MachineDesc, Policy, Preemption, Release, SystemDesc, TaskDesc};
+use super::{Answer, Certificate, LaneDesc, MachineDesc, Policy, Preemption, Release, SystemDesc, TaskDesc, Waiting};
 use crate::layout::TABLE_LAYOUT;
 use crate::time::Duration;
 use crate::units::{LaneId, Priority};
@@ -15,6 +15,7 @@ impl SystemDesc {
         manifest_hash: [0; 32],
         machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
         orchestration_core: 0,
+        waiting: Waiting::Blocking,
         watchdog: None,
         watch: None,
         libraries: &[],

@@ -1,5 +1,6 @@
 //! A GPU as a plan assumes it, and the parts of it that lanes have.
 
+use super::Waiting;
 use crate::units::PoolId;
 
 /// The device whose memory a pool is. A vehicle refuses to run on another one.
@@ -32,29 +33,6 @@ impl GpuDesc {
     }
 }
 
-/// How a lane's thread learns that its device has completed a segment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Completion {
-    /// It looks again and again: the least delay, and a core that does nothing else.
-    Polling,
-    /// The driver wakes it.
-    Blocking,
-}
-
-impl Completion {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Polling, Self::Blocking];
-
-    /// The name in manifests and locks.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Polling => "polling",
-            Self::Blocking => "blocking",
-        }
-    }
-}
-
 /// The part of a GPU that a lane alone has: its segments run on these SMs. Partitions of one device share no SM; they share its memory
 /// bandwidth, its second-level cache and its copy engines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +41,6 @@ pub struct PartitionDesc {
     pub pool: PoolId,
     /// How many SMs: a whole number of the device's units.
     pub sms: u16,
-    /// How the lane's thread waits for it.
-    pub completion: Completion,
+    /// How the lane's thread learns that the device has completed a segment.
+    pub completion: Waiting,
 }

@@ -114,8 +114,8 @@ pub(super) const fn is_same_partition(one: &LaneDesc, other: &LaneDesc) -> bool 
                 && one.sms == other.sms
                 && matches!(
                     (one.completion, other.completion),
-                    (crate::desc::Completion::Polling, crate::desc::Completion::Polling)
-                        | (crate::desc::Completion::Blocking, crate::desc::Completion::Blocking)
+                    (crate::desc::Waiting::Polling, crate::desc::Waiting::Polling)
+                        | (crate::desc::Waiting::Blocking, crate::desc::Waiting::Blocking)
                 )
         }
         (None, None) => true,

@@ -24,7 +24,8 @@ pub(crate) fn describe(system: &SystemDesc) -> String {
     for library in system.libraries {
         let _ = writeln!(text, "library      {} {}, sha256 {}", library.name, library.version, library.sha256);
     }
-    let _ = writeln!(text, "orchestration on core {}", system.orchestration_core);
+    let (core, waiting) = (system.orchestration_core, system.waiting.name());
+    let _ = writeln!(text, "orchestration on core {core}, threads wait {waiting}");
     if let Some(watchdog) = &system.watchdog {
         let device = watchdog.device.unwrap_or("no device");
         let answer = match watchdog.on_stall {

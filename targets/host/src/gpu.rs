@@ -3,9 +3,9 @@
 use crate::arena::Arena;
 use crate::error::HostError;
 use aegis_core::LaneId;
-use aegis_core::desc::{Completion, GpuDesc, SystemDesc};
+use aegis_core::desc::{GpuDesc, SystemDesc, Waiting};
 use aegis_core::trace::VoidReason;
-use aegis_cuda::{CudaError, Device, DeviceFacts, Graph, Part, Partition, SmUnits, Waiting};
+use aegis_cuda::{CudaError, Device, DeviceFacts, Graph, Part, Partition, SmUnits};
 use aegis_linux::machine::Void;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ pub struct Seat {
     /// None while a thread uses it, and once that thread has panicked.
     part: Mutex<Option<Part>>,
     done: aegis_cuda::Completion,
-    completion: Completion,
+    completion: Waiting,
     stream: usize,
 }
 
@@ -27,13 +27,13 @@ impl Seat {
     /// # Errors
     /// What the driver says.
     #[allow(unsafe_code)]
-    pub fn new(part: Part, completion: Completion) -> Result<Arc<Self>, CudaError> {
+    pub fn new(part: Part, completion: Waiting) -> Result<Arc<Self>, CudaError> {
         // SAFETY: given to sessions only, which keep this seat and so the part, and which run while it is taken.
         let stream = unsafe { part.stream_for_library() }.expose_provenance();
         let partition = part.enter()?;
         let done = partition.completion(match completion {
-            Completion::Polling => Waiting::Polling,
-            Completion::Blocking => Waiting::Blocking,
+            Waiting::Polling => aegis_cuda::Waiting::Polling,
+            Waiting::Blocking => aegis_cuda::Waiting::Blocking,
         })?;
         let device = Arc::clone(partition.device());
         let part = Mutex::new(Some(partition.leave()));
@@ -70,8 +70,8 @@ impl Seat {
     pub fn wait(&self, partition: &Partition) -> Result<(), CudaError> {
         partition.mark(&self.done)?;
         match self.completion {
-            Completion::Blocking => self.done.wait(),
-            Completion::Polling => {
+            Waiting::Blocking => self.done.wait(),
+            Waiting::Polling => {
                 while !self.done.is_done()? {
                     std::hint::spin_loop();
                 }

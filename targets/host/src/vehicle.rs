@@ -298,7 +298,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             arenas.iter().for_each(|arena| arena.note_locked());
         }
         voids.extend(throttle_void(Throttle::read(), system));
-        let bell = Bell::new().map_err(|error| HostError::System { what: "a bell", error })?;
+        let bell = Bell::new(system.waiting).map_err(|error| HostError::System { what: "a bell", error })?;
         let bell = Arc::new(bell);
         let mut lanes = Vec::new();
         for (work, number) in works.into_iter().zip(0_u16..) {

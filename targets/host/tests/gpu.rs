@@ -6,7 +6,7 @@
 
 mod common;
 
-use aegis_core::desc::{Completion, FileDesc, MemoryControl};
+use aegis_core::desc::{FileDesc, MemoryControl, Waiting};
 use aegis_cuda::{CudaError, Device, Neighbour, Part};
 use aegis_host::arena::{Arena, BoundTensor};
 use aegis_host::backend::{Engine as _, PlannedMemory, Region, Sequence};
@@ -98,7 +98,7 @@ fn a_captured_model_says_what_it_says_on_the_cpu_also_beside_a_neighbour() {
         let mut on_cpu = engine(&runtime, file, None);
         let mut parts = Part::divide(&device, &[units.sms, rest]).unwrap();
         let neighbour = Neighbour::start(parts.pop().unwrap()).unwrap();
-        let seat = Seat::new(parts.pop().unwrap(), Completion::Polling).unwrap();
+        let seat = Seat::new(parts.pop().unwrap(), Waiting::Polling).unwrap();
         let mut on_gpu = engine(&runtime, file, Some(&seat));
         let mut before: Option<Vec<f32>> = None;
         // Warmed up, captured, and launched as a graph.

@@ -62,7 +62,7 @@ impl Files {
 }
 
 fn probe(library: &Path, models: &Value) -> Vec<Value> {
-    let request = json!({"schema": "aegis.probe/3", "command": "profile", "orchestration_core": 0, "lanes": [],
+    let request = json!({"schema": "aegis.probe/4", "command": "profile", "orchestration_core": 0, "lanes": [],
         "library": {"path": library, "version": "1.32.0"}, "models": models,
         "min_runs": 20, "min_seconds": 0, "warmup_runs": 2});
     let mut child = Command::new(env!("CARGO_BIN_EXE_aegis-host-probe"))

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[test]
 fn the_probe_tells_the_machine_and_refuses_what_it_does_not_understand() {
     let (status, answer) = probe(&request("machine", &Value::Null, &json!([])));
-    assert_eq!((status, &answer["schema"]), (Some(0), &json!("aegis.probe/3")));
+    assert_eq!((status, &answer["schema"]), (Some(0), &json!("aegis.probe/4")));
     assert_eq!(answer["machine"]["cpu_model"], json!(Machine::read().cpu_model));
     assert_eq!((&answer["lanes"], &answer["runtime"]), (&json!([]), &Value::Null));
     assert!(answer["realtime"]["fifo"].is_boolean() && answer["realtime"]["throttle_period_us"].is_i64());

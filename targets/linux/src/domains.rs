@@ -120,7 +120,7 @@ mod tests {
     use crate::bell::Bell;
     use crate::fixture;
     use aegis_core::DomainId;
-    use aegis_core::desc::{DomainDesc, SystemDesc, TaskDesc};
+    use aegis_core::desc::{DomainDesc, SystemDesc, TaskDesc, Waiting};
     use std::sync::Arc;
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(domains.fail(DomainId(2)), Err(DomainError::Unknown(DomainId(2))));
         assert_eq!(domains.fail(DomainId(64)), Err(DomainError::Unknown(DomainId(64))));
         assert_eq!(domains.fail(DomainId(1)), Err(DomainError::NotRunning));
-        let bell = Arc::new(Bell::new().unwrap());
+        let bell = Arc::new(Bell::new(Waiting::Blocking).unwrap());
         domains.open(Arc::clone(&bell));
         assert_eq!(domains.fail(DomainId(1)), Ok(()));
         assert!(bell.hear());

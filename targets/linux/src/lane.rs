@@ -10,7 +10,7 @@ use crate::evidence::{Execution, ThreadCounters};
 use crate::machine::Void;
 use crate::mailbox::{Full, Mailbox};
 use crate::realtime::{LANE_PRIORITY, set_up_thread};
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{SystemDesc, Waiting};
 use aegis_core::dispatch::Job;
 use aegis_core::{ErrorClass, Instant, LaneId, TaskId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -147,9 +147,9 @@ pub struct LaneLink {
 }
 
 impl LaneLink {
-    /// Two empty mailboxes.
-    pub(crate) fn new() -> Self {
-        Self { jobs: Mailbox::new(), done: Mailbox::new() }
+    /// Two empty mailboxes, and how the lane's thread waits for a job.
+    pub(crate) fn new(waiting: Waiting) -> Self {
+        Self { jobs: Mailbox::new(waiting), done: Mailbox::new(waiting) }
     }
 
     /// Hands a piece of a job over. No heap; wakes the lane's thread.
@@ -185,7 +185,7 @@ impl<W: LaneWork> Lane<W> {
     pub fn spawn(system: &SystemDesc, id: LaneId, bell: Arc<Bell>, mut work: W) -> Result<Self, LaneError> {
         let desc = system.lanes.get(id.index()).ok_or(LaneError::NoSuchLane(id.0))?;
         let (lane, core) = (desc.name, desc.core);
-        let link = Arc::new(LaneLink::new());
+        let link = Arc::new(LaneLink::new(system.waiting));
         let (ready, prepared) = mpsc::channel();
         let own = Arc::clone(&link);
         let body = move || {

@@ -6,6 +6,8 @@
 //!        └──────────── arm the timer ◀── hand chosen jobs to their lanes ◀──┘
 //! ```
 //!
+//! Under [`aegis_core::desc::Waiting::Polling`] it looks at clock and bell again and again instead, and makes no system call to wait.
+//!
 //! Where the end is known, the first turn begins with step(Stop, end): whatever event comes first once the end has
 //! passed, it releases no arrival from then on, and every one before.
 //!
@@ -107,7 +109,7 @@ pub fn run<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     state: &mut State<TASKS, LANES, QUEUE>,
     sink: &mut impl Sink,
 ) -> io::Result<Report<LANES>> {
-    Ok(run_with(Timer::new()?, setup, state, sink))
+    Ok(run_with(Timer::new(setup.bell.waiting())?, setup, state, sink))
 }
 
 fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(

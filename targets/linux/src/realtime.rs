@@ -10,7 +10,7 @@
 
 use crate::machine::Void;
 use aegis_core::Duration;
-use aegis_core::desc::{SystemDesc, TaskDesc};
+use aegis_core::desc::{SystemDesc, TaskDesc, Waiting};
 use aegis_core::trace::VoidReason;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -117,12 +117,21 @@ impl Throttle {
 /// end, where R is the task's response bound. There are at most ⌈(P + R) / T⌉ of them, each occupying the core for
 /// at most its WCET and the lane's dispatch overhead. Where the sum over all lanes of a core stays below the
 /// granted runtime, the throttle never acts; where it does not, it may. One short busy period is not enough:
-/// two of them with a short gap can use up one throttle period together.
+/// two of them with a short gap can use up one throttle period together. Threads that look again and again for what comes always need
+/// all of it.
 #[must_use]
 pub fn throttle_void(throttle: Throttle, system: &SystemDesc) -> Option<Void> {
     let runtime_us = u64::try_from(throttle.runtime_us).ok()?;
     let period_ns = u64::try_from(throttle.period_us).ok()?.saturating_mul(1_000);
     let runtime_ns = runtime_us.saturating_mul(1_000);
+    if system.waiting == Waiting::Polling && runtime_ns < period_ns {
+        let text = format!(
+            "the vehicle's threads look for what comes and never leave their cores (`waiting = \"polling\"`), but the system stops \
+             real-time threads after {runtime_us} µs of each {} µs: sysctl kernel.sched_rt_runtime_us=-1, or wait \"blocking\"",
+            period_ns / 1_000
+        );
+        return Some(Void { reason: VoidReason::RealTimeThrottle, text });
+    }
     for lane in system.lanes {
         let core_tasks = system.tasks.iter().filter_map(|task| {
             let own = system.lanes.get(task.lane.index())?;
@@ -159,6 +168,7 @@ mod tests {
     use super::{Throttle, pin, set_up_thread, throttle_void};
     use crate::fixture;
     use aegis_core::Duration;
+    use aegis_core::desc::{SystemDesc, Waiting};
     use aegis_core::trace::VoidReason;
 
     #[test]
@@ -184,5 +194,10 @@ mod tests {
         assert!(void.text.contains("950000 µs") && void.text.contains("sched/fair_server"), "{}", void.text);
         assert_eq!(throttle_void(Throttle { runtime_us: -1, ..throttle }, heavy), None);
         assert_eq!(heavy.tasks[0].wcet, Duration::from_ns(9_000_000));
+        let polling = SystemDesc { waiting: Waiting::Polling, ..*light };
+        let void = throttle_void(throttle, &polling).unwrap();
+        assert!(void.text.contains("never leave their cores") && void.text.contains("950000 µs of each 1000000 µs"));
+        assert_eq!(throttle_void(Throttle { runtime_us: 1_000_000, ..throttle }, &polling), None);
+        assert_eq!(throttle_void(Throttle { runtime_us: -1, ..throttle }, &polling), None);
     }
 }

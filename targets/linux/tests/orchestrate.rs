@@ -2,7 +2,7 @@
 
 mod common;
 
-use aegis_core::desc::{LevelDesc, ModeDesc, SystemDesc, TaskDesc};
+use aegis_core::desc::{LevelDesc, ModeDesc, SystemDesc, TaskDesc, Waiting};
 use aegis_core::trace::{Kind, Limit, Record};
 use aegis_core::{Duration, LaneId, LevelId, ModeId, TaskId};
 use aegis_linux::lane::Fault;
@@ -27,6 +27,22 @@ fn jobs_arrive_on_time_and_all_complete() {
     for (position, record) in ran.records.iter().enumerate() {
         assert_eq!(record.sequence, u64::try_from(position).unwrap());
     }
+}
+
+#[test]
+fn threads_that_look_do_what_threads_that_are_woken_do() {
+    let base = fixture::system(&[(10, 2), (20, 3)]);
+    let system = Box::leak(Box::new(SystemDesc { waiting: Waiting::Polling, ..*base }));
+    let ran = drive::<2>(system, Act::Spin(1_000), Some(100), None);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!((ran.stats[0].jobs + ran.stats[0].rejected, ran.stats[1].jobs + ran.stats[1].rejected), (10, 5));
+    assert_eq!(u64::try_from(ran.ran.len()), Ok(ran.report.lanes[0].jobs));
+    assert_eq!(arrivals_ms(&ran, 10), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+    // A stop is seen by who looks, too, and so is a fault.
+    let ran = drive::<2>(system, Act::Spin(1_000), None, Some(50));
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    let broken = drive::<2>(system, Act::Panic, Some(100), None).report.broken;
+    assert_eq!(broken, Some(Broken::Lane { lane: LaneId(0), fault: Fault::Panicked }));
 }
 
 /// The planned arrivals of the first task in milliseconds, released or refused.

@@ -2,7 +2,7 @@
 
 use crate::{parse_checked, valid_gpu};
 use aegis_codegen::manifest::{is_path, unbuildable};
-use aegis_core::desc::Completion;
+use aegis_core::desc::Waiting;
 
 #[test]
 fn a_device_has_a_number_and_a_profile_and_a_lane_a_part() {
@@ -17,7 +17,7 @@ fn a_device_has_a_number_and_a_profile_and_a_lane_a_part() {
         let part = lane.partition.as_ref();
         part.map(|part| (*part.sms.get_ref(), part.completion))
     });
-    let (polling, blocking) = (Completion::Polling, Completion::Blocking);
+    let (polling, blocking) = (Waiting::Polling, Waiting::Blocking);
     let expected = [Some((32, blocking)), Some((88, polling)), Some((8, polling)), None, None];
     assert_eq!(lanes.collect::<Vec<_>>(), expected);
 }

@@ -79,7 +79,14 @@ wcet = "1s"
 reject = ["log"]
 "#;
 
+const SCHEMA: &str = "schema = \"aegis.lane-profile/1\"\n";
+const POLLED: &str = "schema = \"aegis.lane-profile/1\"\nwaiting = \"polling\"\n";
+const POLICY: &str = "policy = \"deadline-monotonic\"\n";
+const POLLING: &str = "policy = \"deadline-monotonic\"\nwaiting = \"polling\"\n";
+
 const CASES: &[Case] = &[
+    ("profile-of-threads-that-look", &[(LANE, SCHEMA, Some(POLLED))], &[Code::ProfileOfOtherWaiting]),
+    ("profile-of-threads-that-are-woken", &[(MANIFEST, POLICY, Some(POLLING))], &[Code::ProfileConditions]),
     ("profile-missing", &[(FACE, "", None)], &[Code::ProfileUnreadable]),
     ("lane-profile-missing", &[(LANE, "", None)], &[Code::ProfileUnreadable]),
     ("profile-not-toml", &[(FACE, "runs = 500", Some("runs = five hundred"))], &[Code::ProfileUnreadable]),

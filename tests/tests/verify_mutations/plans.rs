@@ -7,7 +7,7 @@ use aegis_codegen::lock::Lock;
 use aegis_codegen::plan::{Certificate, Plan};
 use aegis_codegen::system::{Lane, Partition, System, Task};
 use aegis_codegen::tables;
-use aegis_core::desc::{Completion, Policy, Preemption, SystemDesc};
+use aegis_core::desc::{Policy, Preemption, SystemDesc, Waiting};
 use aegis_core::time::Duration;
 use aegis_core::units::Priority;
 use aegis_tests::planned::{lane, lock, system, task};
@@ -58,9 +58,7 @@ fn lanes() -> Vec<Lane> {
     for (lane, device) in [(0, 0), (1, 1), (2, 0), (3, 2), (5, 1)] {
         lanes[lane].device = Some(device);
     }
-    for (lane, sms, completion) in
-        [(1, 8, Completion::Polling), (5, 16, Completion::Blocking), (3, 8, Completion::Polling)]
-    {
+    for (lane, sms, completion) in [(1, 8, Waiting::Polling), (5, 16, Waiting::Blocking), (3, 8, Waiting::Polling)] {
         lanes[lane].partition = Some(Partition { sms, completion });
     }
     lanes

@@ -252,6 +252,7 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
                 name: lane.name.get_ref().clone(),
                 core: *lane.core.get_ref(),
                 tasks: manifest.tasks.len(),
+                waiting: manifest.waiting.name(),
             };
             lanes.push((request, path.get_ref().clone()));
         }

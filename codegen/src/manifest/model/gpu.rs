@@ -1,6 +1,6 @@
 //! The parts of a GPU that lanes have.
 
-use aegis_core::desc::Completion;
+use aegis_core::desc::Waiting;
 use toml::Spanned;
 
 /// The part of a device of kind `gpu` that a lane alone has. The device has a [`Device::profile`](super::Device::profile), and
@@ -10,7 +10,7 @@ pub struct Partition {
     /// How many of the device's streaming multiprocessors; more than zero.
     pub sms: Spanned<u16>,
     /// How the lane's thread learns that a segment is complete.
-    pub completion: Completion,
+    pub completion: Waiting,
 }
 
 /// Whether what a device's `profile` says is a path, relative to the manifest, and not the name of a built-in profile.

@@ -1,15 +1,15 @@
 //! The keys of a GPU, and of the part of one that a lane has.
 
-use aegis_core::desc::Completion;
+use aegis_core::desc::Waiting;
 use toml::Spanned;
 
 use crate::finding::{Code, Finding};
 use crate::manifest::model::{Partition, Span};
 use crate::manifest::reader::Section;
 
-/// The ways to wait for a device by their names in manifests.
-const COMPLETIONS: &[(&str, Completion)] =
-    &[(Completion::Polling.name(), Completion::Polling), (Completion::Blocking.name(), Completion::Blocking)];
+/// The ways to wait by their names in manifests.
+const WAYS_TO_WAIT: &[(&str, Waiting)] =
+    &[(Waiting::Polling.name(), Waiting::Polling), (Waiting::Blocking.name(), Waiting::Blocking)];
 
 /// What `[device.NAME]` says of a GPU.
 pub(crate) struct DeviceGpu {
@@ -29,7 +29,7 @@ pub(crate) struct LaneGpu {
     pub(crate) sms: Option<Spanned<u16>>,
     /// Where `completion` is given, be it readable or not.
     pub(crate) completion_key: Option<Span>,
-    pub(crate) completion: Option<Completion>,
+    pub(crate) completion: Option<Waiting>,
 }
 
 impl LaneGpu {
@@ -61,9 +61,11 @@ pub(super) fn lane(name: &str, section: &mut Section<'_>) -> LaneGpu {
             .push(finding.help("a part of a device is at least one group of its SMs: `aegis device list` tells them"));
     }
     let completion_key = section.key_span("completion");
-    let completion = match completion_key {
-        Some(_) => section.choice("completion", COMPLETIONS, &[]).map(Spanned::into_inner),
-        None => Some(Completion::Polling),
-    };
+    let completion = waiting(section, "completion", Waiting::Polling);
     LaneGpu { sms_key: section.key_span("sms"), sms, completion_key, completion }
+}
+
+/// How a thread waits, as `key` says, or else as usual.
+pub(super) fn waiting(section: &mut Section<'_>, key: &'static str, usual: Waiting) -> Option<Waiting> {
+    if section.has(key) { section.choice(key, WAYS_TO_WAIT, &[]).map(Spanned::into_inner) } else { Some(usual) }
 }

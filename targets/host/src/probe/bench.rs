@@ -4,7 +4,7 @@ use super::protocol::GpuRequest;
 use crate::arena::{Arena, Span};
 use crate::backend::{Region, Sequence};
 use crate::gpu::Seat;
-use aegis_core::desc::Completion;
+use aegis_core::desc::Waiting;
 use aegis_cuda::{CudaError, Device, Neighbour, Part};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,7 +31,7 @@ impl Bench {
     pub(super) fn on(device: &Arc<Device>, asked: &GpuRequest) -> Result<Self, String> {
         let text = |error: CudaError| error.to_string();
         let unknown = || format!("there is no completion \"{}\"", asked.completion);
-        let completion = Completion::ALL.into_iter().find(|one| one.name() == asked.completion).ok_or_else(unknown)?;
+        let completion = Waiting::ALL.into_iter().find(|one| one.name() == asked.completion).ok_or_else(unknown)?;
         let units = device.facts().units.ok_or("this device cannot be divided")?;
         let rest = units.sms.saturating_mul(units.count).saturating_sub(asked.sms).saturating_sub(asked.before);
         let sizes = [asked.before, asked.sms, rest];

@@ -9,7 +9,7 @@
 use super::ProbeError;
 use super::protocol::{LaneAnswer, LaneRequest, Request};
 use super::statistics::Stats;
-use aegis_core::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc, Waiting};
 use aegis_core::dispatch::{Event, State, step};
 use aegis_core::trace::{Recorder, Ring};
 use aegis_core::{Duration, Instant, LaneId, Priority, TaskId};
@@ -50,7 +50,10 @@ pub(super) fn measure_all(request: &Request) -> Result<Vec<LaneAnswer>, ProbeErr
 
 fn measure(request: &Request, asked: &LaneRequest) -> Result<LaneAnswer, ProbeError> {
     let refused = |what: &'static str| move |error: io::Error| ProbeError::System { what, error };
-    let bell = Arc::new(Bell::new().map_err(refused("a bell"))?);
+    let waiting = Waiting::ALL.into_iter().find(|one| one.name() == asked.waiting);
+    let unknown = || refused("a lane thread")(io::Error::other(format!("nothing waits \"{}\"", asked.waiting)));
+    let waiting = waiting.ok_or_else(unknown)?;
+    let bell = Arc::new(Bell::new(waiting).map_err(refused("a bell"))?);
     let desc = LaneDesc {
         // A handful of short names live until the probe ends.
         name: asked.name.clone().leak(),
@@ -58,7 +61,7 @@ fn measure(request: &Request, asked: &LaneRequest) -> Result<LaneAnswer, ProbeEr
         core: asked.core,
         ..LaneDesc::EMPTY
     };
-    let system = plan_of(desc, request.orchestration_core);
+    let system = plan_of(desc, request.orchestration_core, waiting);
     let lane = Lane::spawn(system, LaneId(0), Arc::clone(&bell), Nothing);
     let lane = lane.map_err(|error| refused("a lane thread")(io::Error::other(error)))?;
     for void in lane.voids() {
@@ -82,10 +85,11 @@ fn measure(request: &Request, asked: &LaneRequest) -> Result<LaneAnswer, ProbeEr
 }
 
 /// The smallest tables that a lane thread needs.
-fn plan_of(lane: LaneDesc, orchestration_core: u16) -> &'static SystemDesc {
+fn plan_of(lane: LaneDesc, orchestration_core: u16, waiting: Waiting) -> &'static SystemDesc {
     Box::leak(Box::new(SystemDesc {
         name: "probe",
         orchestration_core,
+        waiting,
         lanes: Box::leak(Box::new([lane])),
         ..SystemDesc::EMPTY
     }))
@@ -133,7 +137,7 @@ fn series<const TASKS: usize>(
     let (writer, mut reader) = ring.split();
     let mut recorder = Recorder::new(writer);
     let clock = Clock::starting_in(Duration::ZERO);
-    let mut timer = Timer::new()?;
+    let mut timer = Timer::new(system.waiting)?;
     let (mut dispatch, mut wakeup) = (Vec::with_capacity(100_000), Vec::with_capacity(100_000));
     let end = Instant::from_ns(min_seconds.saturating_mul(1_000_000_000));
     for (run, pause) in (0_u64..).zip(PAUSES.iter().copied().cycle()) {

@@ -1,4 +1,4 @@
-//! The probe's request and answer: `aegis.probe/3`.
+//! The probe's request and answer: `aegis.probe/4`.
 
 use super::statistics::{Stats, Upper};
 use aegis_linux::machine::Machine;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The name and version of the protocol.
-pub(super) const SCHEMA: &str = "aegis.probe/3";
+pub(super) const SCHEMA: &str = "aegis.probe/4";
 
 /// What is asked.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +44,8 @@ pub(super) struct LaneRequest {
     /// How many tasks the vehicle has on all lanes, at most 1,024.
     #[serde(default)]
     pub(super) tasks: u16,
+    /// How its thread and the orchestration thread wait.
+    pub(super) waiting: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -31,8 +31,8 @@ pub fn probe(request: &Value) -> (Option<i32>, Value) {
 }
 
 pub fn request(command: &str, library: &Value, models: &Value) -> Value {
-    json!({"schema": "aegis.probe/3", "command": command, "library": library, "orchestration_core": 0,
-        "lanes": [{"name": "main", "core": 1}], "models": models,
+    json!({"schema": "aegis.probe/4", "command": command, "library": library, "orchestration_core": 0,
+        "lanes": [{"name": "main", "core": 1, "waiting": "blocking"}], "models": models,
         "min_runs": 20, "min_seconds": 0, "warmup_runs": 2})
 }
 

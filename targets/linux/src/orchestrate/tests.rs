@@ -15,7 +15,7 @@ use crate::reclaim::{Order, Reclaim};
 use crate::steal::StealSamples;
 use crate::submissions::Submissions;
 use crate::watchdog::{Watch, Watched};
-use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::desc::{OnStall, Release, SystemDesc, TaskDesc, Waiting, WatchdogDesc};
 use aegis_core::dispatch::{Event, State};
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Bytes, Instant, LevelId, TaskId};
@@ -57,7 +57,7 @@ fn run_later(
     (start_ms, until_ms): (u64, u64),
     meanwhile: impl FnOnce(&Timer, &Submissions, &Pressure) + Send,
 ) -> (Report<1>, Vec<Kind>, Option<Watched>) {
-    let bell = Arc::new(Bell::new().unwrap());
+    let bell = Arc::new(Bell::new(Waiting::Blocking).unwrap());
     let (stop, submissions) = (Stop::new(Arc::clone(&bell)), Submissions::new(system));
     let (samples, pulse) = (StealSamples::new(), watchdog.map(Pulse::new));
     let clock = Clock::starting_in(fixture::ms(start_ms));
@@ -67,7 +67,7 @@ fn run_later(
     let setup = Setup {
         system,
         clock,
-        lanes: [Arc::new(LaneLink::new())],
+        lanes: [Arc::new(LaneLink::new(Waiting::Blocking))],
         bell: &bell,
         stop: &stop,
         submissions: &submissions,
@@ -82,8 +82,9 @@ fn run_later(
         pulse: pulse.as_ref(),
     };
     let bell = bell.as_ref();
-    let (timer, mut kept) = (Timer::new().unwrap(), Kept::default());
-    let same = Timer { descriptor: timer.descriptor.try_clone().unwrap(), armed: None };
+    let (timer, mut kept) = (Timer::new(Waiting::Blocking).unwrap(), Kept::default());
+    let descriptor = timer.descriptor.try_clone().unwrap();
+    let same = Timer { descriptor, armed: None, waiting: Waiting::Blocking, due_ns: u64::MAX };
     let mut state: State<1, 1, 2> = State::new(system).unwrap();
     let (report, watched) = std::thread::scope(|scope| {
         let watch = |pulse| Watch { pulse, bell, service: None, device: None, hook: None }.run();
@@ -154,7 +155,7 @@ fn a_lost_timer_is_seen_recorded_and_made_good_by_the_bell() {
 fn a_request_that_comes_after_the_look_is_due_now_and_not_when_the_last_look_was() {
     let system = SystemDesc { levels: &[fixture::LEVEL], ..*fixture::system(&[(10, 1)]) };
     let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
-    pressure.open(Arc::new(Bell::new().unwrap()));
+    pressure.open(Arc::new(Bell::new(Waiting::Blocking).unwrap()));
     let reclaim = Reclaim::new(Box::new([]));
     let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     let at = |ms: u64| Instant::from_ns(ms * 1_000_000);
@@ -172,7 +173,7 @@ fn a_request_that_comes_after_the_look_is_due_now_and_not_when_the_last_look_was
 fn a_level_is_left_at_the_first_look_that_finds_the_memory_there() {
     let system = SystemDesc { levels: &[fixture::LEVEL], ..*fixture::system(&[(10, 1)]) };
     let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
-    pressure.open(Arc::new(Bell::new().unwrap()));
+    pressure.open(Arc::new(Bell::new(Waiting::Blocking).unwrap()));
     let reclaim = Reclaim::new(Box::new([1]));
     let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
     let (at, level) = (|s: u64| Instant::from_ns(s * 1_000_000_000), Some(LevelId(0)));
@@ -200,7 +201,7 @@ fn while_memory_is_awaited_the_last_request_counts() {
     let levels = [fixture::LEVEL; 2];
     let system = SystemDesc { levels: Box::leak(Box::new(levels)), ..*fixture::system(&[(10, 1)]) };
     let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
-    pressure.open(Arc::new(Bell::new().unwrap()));
+    pressure.open(Arc::new(Bell::new(Waiting::Blocking).unwrap()));
     // What the first leaves unused, the second does, too.
     let reclaim = Reclaim::new(Box::new([0b11, 0b10]));
     let mut changes = Changes::new(&pressure, &modes, &admissions, &reclaim);
@@ -239,7 +240,7 @@ fn an_admission_and_a_change_of_the_level_are_a_second_apart() {
     let tasks = [base.tasks[0], TaskDesc { optional: true, ..base.tasks[1] }];
     let system = SystemDesc { levels: &[fixture::LEVEL], tasks: Box::leak(Box::new(tasks)), ..*base };
     let (pressure, modes, admissions) = (Pressure::new(&system), Modes::new(&system), Admissions::new(&system));
-    let bell = Arc::new(Bell::new().unwrap());
+    let bell = Arc::new(Bell::new(Waiting::Blocking).unwrap());
     assert_eq!(admissions.admit(TaskId(1)), Err(AdmissionError::NotRunning));
     pressure.open(Arc::clone(&bell));
     admissions.open(bell);

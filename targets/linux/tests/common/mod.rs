@@ -196,7 +196,7 @@ pub fn drive_whole<const TASKS: usize>(
     // Two real-time lanes on one core would disturb each other.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let bell = Arc::new(Bell::new().unwrap());
+    let bell = Arc::new(Bell::new(system.waiting).unwrap());
     let stop = Arc::new(Stop::new(Arc::clone(&bell)));
     let work = Synthetic { act, ran: Vec::new() };
     let lane = Lane::spawn(system, LaneId(0), Arc::clone(&bell), work).unwrap();

@@ -26,6 +26,7 @@ mod reclaim;
 mod submissions;
 
 mod sync {
+    pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
     pub(crate) use std::sync::PoisonError;
 }
@@ -93,7 +94,9 @@ mod clock {
 mod fixture;
 
 use admissions::{AdmissionError, Admissions};
-use aegis_core::desc::{Asks, BETWEEN_LEVELS, ModeDesc, OnStall, SystemDesc, TaskDesc, WatchdogDesc, WatchedSource};
+use aegis_core::desc::{
+    Asks, BETWEEN_LEVELS, ModeDesc, OnStall, SystemDesc, TaskDesc, Waiting, WatchdogDesc, WatchedSource,
+};
 use aegis_core::trace::Kind;
 use aegis_core::{Bytes, Duration, Instant, LevelId, ModeId, TaskId};
 use bell::Bell;
@@ -108,7 +111,7 @@ use reclaim::{Order, Reclaim};
 use std::sync::Arc;
 
 macro_rules! models {
-    ($($name:ident: $model:path;)*) => {
+    ($($name:ident: $model:expr;)*) => {
         $(
             #[test]
             fn $name() {
@@ -119,8 +122,10 @@ macro_rules! models {
 }
 
 models! {
-    a_job_crosses_and_its_end_is_there_when_the_bell_rings_for_it: lane;
-    a_mailbox_that_is_closed_gives_what_is_left_and_wakes_who_waits: closed;
+    a_job_crosses_and_its_end_is_there_when_the_bell_rings_for_it: || lane(Waiting::Blocking);
+    a_job_crosses_to_a_lane_that_looks_for_it_again_and_again: || lane(Waiting::Polling);
+    a_mailbox_that_is_closed_gives_what_is_left_and_wakes_who_waits: || closed(Waiting::Blocking);
+    a_mailbox_that_is_closed_gives_what_is_left_to_who_looks_again_and_again: || closed(Waiting::Polling);
     a_full_slot_is_refused_and_nothing_that_was_put_is_lost: full;
     of_two_who_submit_what_is_accepted_is_taken_once_and_a_period_lies_between: arrivals::submitted;
     of_two_who_submit_too_early_each_is_told_when_it_arrives_and_it_is_taken_so: arrivals::deferred;
@@ -139,8 +144,9 @@ models! {
 }
 
 /// A lane's loop and the orchestration thread's, as `lane::serve` and `orchestrate::run` have them.
-fn lane() {
-    let (jobs, done, bell) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()), Arc::new(Bell::new()));
+fn lane(waiting: Waiting) {
+    let (jobs, done) = (Arc::new(Mailbox::new(waiting)), Arc::new(Mailbox::new(waiting)));
+    let bell = Arc::new(Bell::new());
     let (own_jobs, own_done, own_bell) = (Arc::clone(&jobs), Arc::clone(&done), Arc::clone(&bell));
     let lane = thread::spawn(move || {
         while let Some(job) = own_jobs.take() {
@@ -158,8 +164,8 @@ fn lane() {
     lane.join().unwrap();
 }
 
-fn closed() {
-    let mailbox = Arc::new(Mailbox::new());
+fn closed(waiting: Waiting) {
+    let mailbox = Arc::new(Mailbox::new(waiting));
     let own = Arc::clone(&mailbox);
     let receiver = thread::spawn(move || (own.take(), own.take()));
     let put = mailbox.put(1);
@@ -169,7 +175,7 @@ fn closed() {
 }
 
 fn full() {
-    let mailbox = Arc::new(Mailbox::new());
+    let mailbox = Arc::new(Mailbox::new(Waiting::Blocking));
     let put = |value| {
         let own = Arc::clone(&mailbox);
         thread::spawn(move || own.put(value).is_ok())
