@@ -20,6 +20,7 @@ pub mod emit;
 #[cfg(feature = "cli")]
 pub mod fetch;
 pub mod finding;
+pub mod launches;
 pub mod lock;
 pub mod manifest;
 pub mod memory;

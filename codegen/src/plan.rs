@@ -5,6 +5,7 @@
 
 mod gpu;
 
+use crate::launches::Launch;
 use crate::system::{File, Gpu, Machine};
 pub use gpu::Partition;
 use serde::{Deserialize, Serialize};
@@ -311,6 +312,9 @@ pub struct Segment {
     /// The requests of one run, for each order of execution.
     #[serde(rename = "run", default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Recording>,
+    /// Of kernels: what one run launches, in order.
+    #[serde(rename = "launch", default, skip_serializing_if = "Vec::is_empty")]
+    pub launches: Vec<Launch>,
 }
 
 /// One event of a planned sequence: `[slot, size, offset, slot below or -1]` for a request, `[slot]` where its block is

@@ -4,6 +4,7 @@
 //! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/4`.
 
 use crate::device::{self, DeviceProfile};
+use crate::launches::{Form, Kernels, Launch};
 use crate::profile::{
     Conditions, GpuConditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelFacts, ModelProfile, SegmentFacts,
     Statistics, TensorFacts,
@@ -26,8 +27,8 @@ pub struct Request {
     pub command: &'static str,
     /// The number of the device that `device` asks of.
     pub device: Option<u16>,
-    /// The runtime library to load.
-    pub library: Option<Library>,
+    /// The runtime libraries to load.
+    pub libraries: Vec<Library>,
     /// The core of the orchestration thread.
     pub orchestration_core: u16,
     /// The lanes whose overheads are measured.
@@ -45,6 +46,8 @@ pub struct Request {
 /// A runtime library.
 #[derive(Clone, Debug, Serialize)]
 pub struct Library {
+    /// The runtime's name.
+    pub name: String,
     /// Where it lies.
     pub path: PathBuf,
     /// The version that the manifest states.
@@ -80,6 +83,55 @@ pub struct ModelRequest {
     /// The part of a GPU that it runs on, where its lane has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuRequest>,
+    /// Of kernels: what is launched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<KernelsRequest>,
+}
+
+/// The launches of a model of kernels.
+#[derive(Clone, Debug, Serialize)]
+pub struct KernelsRequest {
+    /// Its inputs.
+    pub inputs: Vec<FormRequest>,
+    /// Its outputs.
+    pub outputs: Vec<FormRequest>,
+    /// The requests of one run.
+    pub run: Vec<i64>,
+    /// In order.
+    pub launches: Vec<Launch>,
+    /// Of all that; not asked, but noted in the profile.
+    #[serde(skip)]
+    pub digest: String,
+}
+
+/// An input or output of a model of kernels.
+#[derive(Clone, Debug, Serialize)]
+pub struct FormRequest {
+    /// Its name.
+    pub name: String,
+    /// Its element type.
+    pub dtype: &'static str,
+    /// Its dimensions.
+    pub shape: Vec<u32>,
+}
+
+impl KernelsRequest {
+    /// What is asked of a model of kernels, with the digest that its profile is to have.
+    #[must_use]
+    pub fn of(kernels: &Kernels, digest: String) -> Self {
+        let form = |form: &Form| FormRequest {
+            name: form.name.clone(),
+            dtype: form.element.name(),
+            shape: form.shape.clone(),
+        };
+        Self {
+            inputs: kernels.inputs.iter().map(form).collect(),
+            outputs: kernels.outputs.iter().map(form).collect(),
+            run: kernels.events(),
+            launches: kernels.launches.clone(),
+            digest,
+        }
+    }
 }
 
 /// A part of a GPU on which a model is measured.
@@ -113,8 +165,9 @@ pub struct Answer {
     pub machine: MachineAnswer,
     /// What the system grants.
     pub realtime: RealTime,
-    /// The runtime that was loaded.
-    pub runtime: Option<RuntimeAnswer>,
+    /// The runtimes that were loaded.
+    #[serde(default)]
+    pub runtimes: Vec<RuntimeAnswer>,
     /// Per requested lane.
     #[serde(default)]
     pub lanes: Vec<LaneAnswer>,
@@ -341,7 +394,7 @@ impl SegmentAnswer {
         sample.is_consistent() && sample.observations == runs && sample.times_ns.first() == Some(&max_ns)
     }
 
-    fn facts(&self) -> SegmentFacts {
+    fn facts(&self, launches_sha256: Option<String>) -> SegmentFacts {
         SegmentFacts {
             sha256: self.sha256.clone(),
             weights_bytes: self.weights_bytes,
@@ -352,6 +405,7 @@ impl SegmentAnswer {
             runs: self.runs.clone(),
             reads: self.reads.clone(),
             writes: self.writes.clone(),
+            launches_sha256,
             not_captured: self.not_captured.clone(),
             execution: self.execution,
             alone: self.alone,
@@ -447,8 +501,10 @@ impl Answer {
             return Err(error.clone());
         }
         let measured = answer.measured.as_ref().ok_or_else(missing)?;
-        let runtime = self.runtime.as_ref().map(|runtime| format!("{} {}", runtime.name, runtime.version));
+        let runtime = self.runtimes.iter().find(|runtime| runtime.name == model.backend);
+        let runtime = runtime.map(|runtime| format!("{} {}", runtime.name, runtime.version));
         let gpu = model.gpu.as_ref().map(|part| self.gpu_conditions(part)).transpose()?;
+        let digest = model.kernels.as_ref().map(|kernels| kernels.digest.clone());
         let conditions = self.conditions(model.core, measured.threads, runtime.unwrap_or_default());
         Ok(ModelProfile {
             schema: MODEL_SCHEMA.to_owned(),
@@ -459,7 +515,7 @@ impl Answer {
                 outputs: measured.outputs.clone(),
                 carried: measured.carried.clone(),
             },
-            segments: measured.segments.iter().map(SegmentAnswer::facts).collect(),
+            segments: measured.segments.iter().map(|segment| segment.facts(digest.clone())).collect(),
         })
     }
 }

@@ -150,6 +150,9 @@ pub struct SegmentFacts {
     pub reads: Vec<String>,
     /// The tensors that it writes, likewise.
     pub writes: Vec<String>,
+    /// Of kernels: of which launches it was measured, by `resolve::launches_digest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launches_sha256: Option<String>,
     /// Why it is launched kernel by kernel on its GPU, and not as one captured graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_captured: Option<String>,
@@ -260,6 +263,7 @@ mod tests {
             runs: Vec::new(),
             reads: Vec::new(),
             writes: Vec::new(),
+            launches_sha256: None,
             execution: statistics(),
             alone: alone.map(|max_ns| Statistics { max_ns, ..statistics() }),
             not_captured: None,

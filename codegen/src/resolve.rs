@@ -7,6 +7,8 @@ mod gpu;
 mod models;
 mod wcet;
 
+pub use models::launches_digest;
+
 use crate::device::Facts;
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};

@@ -11,6 +11,7 @@ pub use gpu::{Gpu, Partition};
 pub use origin::Origin;
 pub use sequence::{Block, Sequence, SequenceError};
 
+use crate::launches::Launch;
 use aegis_core::desc::{
     Answer, BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnStall, Policy, Preemption, TensorLife,
     ThresholdDesc, Waiting,
@@ -350,6 +351,8 @@ pub struct Segment {
     pub reads: Vec<usize>,
     /// What it writes, likewise; never an input, and no tensor twice.
     pub writes: Vec<usize>,
+    /// Of kernels: what one run launches, in order.
+    pub launches: Vec<Launch>,
 }
 
 /// One tensor.

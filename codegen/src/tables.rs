@@ -1,12 +1,14 @@
 //! A lock's plan as core's descriptors: for `aegis verify`, simulation and tests, without rustc in between.
 
+use crate::launches::{Argument, ArgumentKind, Launch};
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Answer, Asks, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, GpuDesc, LaneDesc,
-    LevelDesc, LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc,
-    PartitionDesc, Point, Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step,
-    SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, Waiting, WatchDesc, WatchdogDesc, WatchedSource,
+    Answer, ArgumentDesc, Asks, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, GpuDesc,
+    LaneDesc, LaunchDesc, LevelDesc, LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall,
+    PagesDesc, PartitionDesc, Point, Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot, StageDesc,
+    Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, Waiting, WatchDesc, WatchdogDesc,
+    WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -146,6 +148,15 @@ pub fn policy(name: &str) -> Result<Policy, Unknown> {
     known.ok_or_else(|| Unknown { what: "policy", value: name.to_owned() })
 }
 
+/// The backend of a name.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn backend(name: &str) -> Result<Backend, Unknown> {
+    let known = Backend::ALL.into_iter().find(|backend| backend.name() == name);
+    known.ok_or_else(|| Unknown { what: "backend", value: name.to_owned() })
+}
+
 /// The element type of a name.
 ///
 /// # Errors
@@ -259,13 +270,9 @@ fn task(task: &crate::plan::Task) -> Result<TaskDesc, Unknown> {
 }
 
 fn model(model: &crate::plan::Model) -> Result<ModelDesc, Unknown> {
-    let backend = match model.backend.as_str() {
-        "onnxruntime" => Backend::OnnxRuntime,
-        other => return Err(Unknown { what: "backend", value: other.to_owned() }),
-    };
     Ok(ModelDesc {
         name: text(&model.name),
-        backend,
+        backend: backend(&model.backend)?,
         pool: PoolId(model.pool),
         weights: Bytes(model.weights_bytes),
         tensors: tensor_life(&model.tensors)?,
@@ -288,6 +295,28 @@ fn segment(segment: &crate::plan::Segment) -> Result<SegmentDesc, Unknown> {
         runs: slice(segment.runs.iter().map(recording).collect::<Result<_, _>>()?),
         reads: slice(segment.reads.clone()),
         writes: slice(segment.writes.clone()),
+        launches: slice(segment.launches.iter().map(launch).collect::<Result<_, _>>()?),
+    })
+}
+
+fn launch(launch: &Launch) -> Result<LaunchDesc, Unknown> {
+    Ok(LaunchDesc {
+        kernel: text(&launch.kernel),
+        grid: launch.grid,
+        block: launch.block,
+        shared: Bytes(launch.shared),
+        arguments: slice(launch.arguments.iter().map(argument).collect::<Result<_, _>>()?),
+    })
+}
+
+fn argument(argument: &Argument) -> Result<ArgumentDesc, Unknown> {
+    let Argument(kind, number) = *argument;
+    let unknown = || Unknown { what: "argument of a launch", value: format!("{kind:?} {number}") };
+    Ok(match kind {
+        ArgumentKind::Tensor => ArgumentDesc::Tensor(u16::try_from(number).map_err(|_| unknown())?),
+        ArgumentKind::Buffer => ArgumentDesc::Buffer(u16::try_from(number).map_err(|_| unknown())?),
+        ArgumentKind::Word => ArgumentDesc::Word(u32::try_from(number).map_err(|_| unknown())?),
+        ArgumentKind::Long => ArgumentDesc::Long(number.cast_unsigned()),
     })
 }
 

@@ -46,7 +46,7 @@ fn answer() -> Value {
         "schema": "aegis.probe/4",
         "machine": { "arch": "x86_64", "cpu_model": "Lab", "cores": 4, "governor": "", "kernel": "6" },
         "realtime": { "fifo": true, "memory_locked": true },
-        "runtime": null,
+        "runtimes": [],
         "devices": [{
             "ordinal": 1, "name": "NVIDIA H200", "driver": "13.0", "compute_capability": "9.0", "sms": 132, "unit": 8,
             "units": 15, "memory_bytes": 150_109_880_320_u64, "integrated": false, "exports": true, "l2_bytes": 62_914_560,

@@ -5,7 +5,6 @@ use crate::analysis::Analysis;
 use crate::memory::{LevelLayout, Placement, SegmentPlace, SequencePlan};
 use crate::plan;
 use crate::system::{Level, Segment, Sequence, System, Tensor};
-use aegis_core::desc::Backend;
 use aegis_core::time::Duration;
 use aegis_core::units::ByteOffset;
 use std::cmp::Reverse;
@@ -18,9 +17,7 @@ pub(super) fn models(system: &System, placed: &[Placement]) -> Result<Vec<plan::
         let segments = model.segments.iter().zip(&placement.segments);
         Ok(plan::Model {
             name: model.name.clone(),
-            backend: match model.backend {
-                Backend::OnnxRuntime => "onnxruntime".to_owned(),
-            },
+            backend: model.backend.name().to_owned(),
             pool: index(placement.pool)?,
             weights_bytes: model.weights().ok_or(NotCertifiable::Tables)?.0,
             tensors: model.tensors.name().to_owned(),
@@ -46,6 +43,7 @@ fn segment((segment, place): (&Segment, &SegmentPlace)) -> Result<plan::Segment,
         reads: segment.reads.iter().copied().map(index).collect::<Result<_, _>>()?,
         writes: segment.writes.iter().copied().map(index).collect::<Result<_, _>>()?,
         runs: segment.runs.iter().zip(&place.runs).map(recording).collect::<Result<_, _>>()?,
+        launches: segment.launches.clone(),
     })
 }
 

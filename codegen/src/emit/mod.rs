@@ -90,7 +90,18 @@ fn layout_terms(models: &[ModelDesc]) -> u64 {
     let tensors = models.iter().map(|model| model.inputs.len().saturating_add(model.outputs.len()));
     let pieces = tensors.fold(carried, usize::saturating_add).saturating_add(segments().count().saturating_mul(2));
     let pairs = count(pieces).saturating_mul(count(pieces));
-    count(steps).saturating_mul(count(carried).saturating_add(30)).saturating_add(pairs)
+    let launched = segments().map(launch_terms).fold(pairs, u64::saturating_add);
+    count(steps).saturating_mul(count(carried).saturating_add(30)).saturating_add(launched)
+}
+
+/// For each argument of a launch the segment's tensors and the steps of its run are gone through.
+fn launch_terms(segment: &SegmentDesc) -> u64 {
+    let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let arguments = segment.launches.iter().map(|launch| launch.arguments.len().saturating_add(1));
+    let steps = segment.runs.iter().map(|recording| recording.steps.len());
+    let tensors = segment.reads.len().saturating_add(segment.writes.len());
+    let each = steps.fold(tensors.saturating_mul(2), usize::saturating_add).saturating_add(4);
+    count(arguments.fold(0, usize::saturating_add)).saturating_mul(count(each))
 }
 
 /// Those of each mode, or where there is none of the whole.

@@ -276,6 +276,27 @@ codes! {
     TailWithoutEffect = "AEG187", "a key about WCETs from tails that has no effect",
         "A declared wcet is taken as it is, `exceedance` is of tails alone, and the margin is not applied to bounds from tails.";
 
+    LaunchRefused = "AEG190", "launches of a model whose backend has none",
+        "`outputs`, `buffers` and `[[model.NAME.launch]]` say what kernels of the application's own are launched with. Only models of the backend \
+         `kernels` are launched so; another backend reads all that from its file.";
+    UnknownArgument = "AEG191", "an argument of a launch is nothing of its model, and no number",
+        "A string in `arguments` is the name of an input, output or buffer of the model, and stands for its address. A number is given with its \
+         type, such as { u32 = 224 } or { f32 = 1.5 }, because a kernel takes bits: 4 or 8 bytes of the type that it was compiled for.";
+    UnusedByLaunches = "AEG192", "no launch has an input, an output or a buffer as an argument",
+        "What no launch is given the address of, no kernel reads or writes: an output would keep what was there before, and an input would \
+         never count. Mostly a name is missing in `arguments`.";
+    LaunchSize = "AEG193", "a launch has a grid, a block or shared memory that no device can launch",
+        "`grid` and `block` have three numbers of at least 1, of x, y and z. CUDA launches at most 2^31 - 1, 65,535 and 65,535 blocks, of at most \
+         1,024, 1,024 and 64 threads and 1,024 in all; shared memory that is asked for at the launch is at most 227 KiB, on most devices less.";
+    LaunchesWithoutPart = "AEG194", "a model of kernels is on a lane that has no part of a GPU",
+        "Kernels run on the multiprocessors that their lane has. A lane of a CPU has none, and on one of a GPU without `sms` nothing would \
+         separate them from what other lanes launch.";
+    LaunchesCut = "AEG195", "a model of kernels has several files",
+        "The launches of a model of kernels are one segment: one file, one captured graph. Where another job shall run between them, make two \
+         models of them, and stages of one task that run them.";
+    LaunchNameTwice = "AEG196", "a name stands for two of a model's inputs, outputs and buffers",
+        "Launches name inputs, outputs and buffers alike, so each needs a name of its own.";
+
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
          period exceeds 1. No order of jobs meets the deadlines in the long run. Move a task to another lane, \

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use aegis_core::desc::{Answer, Asks, OnStall, ThresholdDesc, WatchDesc};
+use aegis_core::desc::{Answer, Asks, Backend, OnStall, ThresholdDesc, WatchDesc};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, LevelId, ModeId, Priority};
 use toml::Spanned;
@@ -192,6 +192,10 @@ fn build_device(raw: raw::Device, memory: Spanned<Bytes>, shares: Option<usize>)
 }
 
 fn build_model(raw: raw::Model, domain: Option<usize>) -> Option<Model> {
+    let is_of_kernels = raw.backend == Some(Backend::Kernels);
+    if is_of_kernels && raw.kernels.is_none() {
+        return None;
+    }
     Some(Model {
         name: raw.name,
         sources: raw.sources?,
@@ -199,6 +203,7 @@ fn build_model(raw: raw::Model, domain: Option<usize>) -> Option<Model> {
         domain,
         inputs: raw.inputs,
         tensors: raw.tensors?,
+        kernels: raw.kernels,
         span: raw.span,
     })
 }

@@ -1,6 +1,6 @@
 //! What a validated manifest may have for analysis and simulation, but not for a binary.
 
-use aegis_core::desc::Preemption;
+use aegis_core::desc::{Backend, Preemption};
 
 use super::model::{Execution, LaneKind, Manifest, Span};
 use crate::finding::{Code, Finding};
@@ -41,9 +41,14 @@ pub fn unbuildable(file: &str, manifest: &Manifest) -> Vec<Finding> {
             refuse(message, &task.span, "give it a `profile` and measure it with `aegis profile`");
         }
     }
-    if manifest.runtimes.is_empty() {
-        let message = "no runtime is named, but the models need one".to_owned();
-        refuse(message, &manifest.name.span(), "add [runtime.onnxruntime] with its version and source");
+    for backend in Backend::ALL.into_iter().filter(|backend| backend.has_library()) {
+        let name = backend.name();
+        let needs_it = manifest.models.iter().any(|model| model.backend == backend);
+        if needs_it && !manifest.runtimes.iter().any(|runtime| runtime.name.get_ref() == name) {
+            let message = format!("the runtime `{name}` is not named, but models need it");
+            let help = format!("add [runtime.{name}] with its version and source");
+            refuse(message, &manifest.name.span(), &help);
+        }
     }
     findings
 }

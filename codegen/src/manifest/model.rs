@@ -9,6 +9,7 @@ mod wcet;
 
 use std::ops::{Range, RangeInclusive};
 
+use crate::launches::Kernels;
 use aegis_core::desc::{
     Answer, Backend, MOST_DOMAINS, OnStall, Policy, Preemption, TensorLife, ThresholdDesc, Waiting,
 };
@@ -235,6 +236,8 @@ pub struct Model {
     pub inputs: Vec<(Spanned<String>, Vec<u32>)>,
     /// How long its inputs and outputs hold their contents.
     pub tensors: TensorLife,
+    /// Of the backend `kernels`: its tensors, buffers and launches; always there then.
+    pub kernels: Option<Kernels>,
     /// Its table's header.
     pub span: Span,
 }

@@ -4,6 +4,7 @@
 //! becomes a [`Manifest`](super::model::Manifest).
 
 mod gpu;
+mod kernels;
 mod mode;
 mod pressure;
 mod source;
@@ -20,6 +21,7 @@ use toml::Spanned;
 use super::model::{Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
+use crate::launches::Kernels;
 use gpu::{DeviceGpu, LaneGpu};
 pub(crate) use mode::Mode;
 pub(crate) use pressure::Pressure;
@@ -149,6 +151,8 @@ pub(crate) struct Model {
     pub(crate) has_domain: bool,
     pub(crate) domain: Option<Spanned<String>>,
     pub(crate) inputs: Vec<(Spanned<String>, Vec<u32>)>,
+    /// Of the backend `kernels`.
+    pub(crate) kernels: Option<Kernels>,
     pub(crate) tensors: Option<TensorLife>,
 }
 
@@ -293,17 +297,26 @@ fn policy(section: &mut Section<'_>, key: &'static str) -> Option<Spanned<Policy
     section.choice(key, POLICIES, &[])
 }
 
+/// Backends that belong to the design but not to this version.
+const NOT_YET: [&str; 2] = ["tensorrt", "tvm"];
+
 fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
     let word = name.get_ref().as_str();
-    if matches!(word, "tensorrt" | "tvm") {
+    let libraries = Backend::ALL.into_iter().filter(|backend| backend.has_library()).map(Backend::name);
+    let libraries: Vec<&str> = libraries.collect();
+    let help = match libraries.as_slice() {
+        [only] => format!("this version has only `{only}`"),
+        all => format!("this version has `{}`", all.join("`, `")),
+    };
+    if NOT_YET.contains(&word) {
         let message = format!("the runtime `{word}` is not supported by this version");
         let finding = Finding::error(Code::Unsupported, message);
         let finding = finding.at(section.sink.file, name.span(), "not supported yet");
-        section.sink.push(finding.help("this version has only `onnxruntime`"));
-    } else if word != "onnxruntime" {
+        section.sink.push(finding.help(help));
+    } else if !libraries.contains(&word) {
         let finding = Finding::error(Code::UnknownValue, format!("there is no runtime `{word}`"));
         let finding = finding.at(section.sink.file, name.span(), "not known");
-        section.sink.push(finding.help("this version has only `onnxruntime`"));
+        section.sink.push(finding.help(help));
     }
     Runtime {
         name,
@@ -403,16 +416,18 @@ fn overheads(section: &mut Section<'_>) -> Option<Overheads> {
 fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
     let sources = source::segments(section);
     let backend = section.required("backend", "backend = \"onnxruntime\"", |s, key| {
-        s.choice(key, &[("onnxruntime", Backend::OnnxRuntime)], &["tensorrt", "tvm"])
+        s.choice(key, &Backend::ALL.map(|backend| (backend.name(), backend)), &NOT_YET)
     });
-    let mut inputs = Vec::new();
-    if let Some(mut table) = section.section("inputs", "a table such as { input = [1, 128, 128, 3] }") {
-        for (input, value) in table.pairs() {
-            let dimensions = table.dimensions(input.get_ref(), value);
-            inputs.extend(dimensions.map(|dimensions| (input, dimensions)));
-        }
-    }
     let (backend, domain) = (backend.map(Spanned::into_inner), section.text("domain"));
+    let kernels = kernels::kernels(section, backend);
+    // Those of kernels have been read; where the backend is not known, neither is what they should be.
+    let inputs = match backend {
+        Some(Backend::Kernels) | None => {
+            section.has("inputs");
+            Vec::new()
+        }
+        Some(Backend::OnnxRuntime) => shapes(section),
+    };
     let tensors = if section.has("tensors") {
         let words = &[("kept", TensorLife::Kept), ("job", TensorLife::Job)];
         section.choice("tensors", words, &[]).map(Spanned::into_inner)
@@ -429,8 +444,21 @@ fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
         has_domain,
         domain,
         inputs,
+        kernels,
         tensors,
     }
+}
+
+/// The dimensions of inputs that a model's file leaves open.
+fn shapes(section: &mut Section<'_>) -> Vec<(Spanned<String>, Vec<u32>)> {
+    let mut inputs = Vec::new();
+    if let Some(mut table) = section.section("inputs", "a table such as { input = [1, 128, 128, 3] }") {
+        for (input, value) in table.pairs() {
+            let dimensions = table.dimensions(input.get_ref(), value);
+            inputs.extend(dimensions.map(|dimensions| (input, dimensions)));
+        }
+    }
+    inputs
 }
 
 fn domain(name: Spanned<String>, section: &mut Section<'_>) -> Domain {

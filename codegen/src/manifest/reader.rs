@@ -73,6 +73,11 @@ impl<'a> Section<'a> {
         Self { sink, span, title, table, known: Vec::new(), planned: Vec::new() }
     }
 
+    /// How messages call it.
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
     /// How messages call one of its keys.
     fn call(&self, key: &str) -> String {
         format!("`{key}` of {}", self.title)
@@ -123,6 +128,13 @@ impl<'a> Section<'a> {
     pub(crate) fn size(&mut self, key: &'static str) -> Option<Spanned<Bytes>> {
         let value = self.quantity(key, Code::BadSize, "size", "256MiB", units::parse_size)?;
         self.not_zero(&self.call(key), value, |value| value.0 > 0)
+    }
+
+    /// Likewise what stands under a key that is a name.
+    pub(crate) fn size_of(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Spanned<Bytes>> {
+        let called = self.call(key);
+        let value = self.quantity_of(&called, value, Code::BadSize, "size", "256MiB", units::parse_size)?;
+        self.not_zero(&called, value, |value| value.0 > 0)
     }
 
     /// The size of a page: a power of two, at least the alignment of everything.
@@ -329,6 +341,16 @@ impl<'a> Section<'a> {
             }
         }
         (found, complete)
+    }
+
+    /// The table under a key that is a name.
+    pub(crate) fn entry_of(
+        &self,
+        name: &Spanned<String>,
+        value: &'a Spanned<DeValue<'a>>,
+        expected: &str,
+    ) -> Option<Self> {
+        self.table_of(name.get_ref(), value, self.call(name.get_ref()), expected)
     }
 
     fn table_of(&self, key: &str, value: &'a Spanned<DeValue<'a>>, title: String, expected: &str) -> Option<Self> {

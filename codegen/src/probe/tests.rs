@@ -1,6 +1,10 @@
 //! What is asked and answered of GPUs, by its names in JSON.
 
-use super::{Answer, GpuRequest, ModelRequest, Request, SCHEMA};
+use super::{Answer, GpuRequest, KernelsRequest, ModelRequest, Request, SCHEMA};
+use crate::launches::{Argument, ArgumentKind, Form, Kernels, Launch};
+use crate::resolve::launches_digest;
+use aegis_core::desc::ElementType;
+use aegis_core::units::Bytes;
 use serde_json::{Value, json};
 
 fn model(gpu: Option<GpuRequest>) -> ModelRequest {
@@ -11,6 +15,7 @@ fn model(gpu: Option<GpuRequest>) -> ModelRequest {
         core: 1,
         inputs: Vec::new(),
         gpu,
+        kernels: None,
     }
 }
 
@@ -24,7 +29,7 @@ fn answer() -> Value {
         "schema": SCHEMA,
         "machine": { "arch": "x86_64", "cpu_model": "Lab", "cores": 4, "governor": "", "kernel": "6" },
         "realtime": { "fifo": true, "memory_locked": true },
-        "runtime": { "name": "onnxruntime", "version": "1.32.0" },
+        "runtimes": [{ "name": "onnxruntime", "version": "1.32.0" }],
         "devices": [{
             "ordinal": 2, "name": "NVIDIA H200", "driver": "13.0", "compute_capability": "9.0", "sms": 132, "unit": 8,
             "units": 15, "memory_bytes": 1_000, "integrated": false, "exports": true, "l2_bytes": 100,
@@ -47,7 +52,7 @@ fn a_part_of_a_gpu_is_asked_with_its_device_and_how_it_is_waited_for() {
         schema: SCHEMA,
         command: "device",
         device: Some(2),
-        library: None,
+        libraries: Vec::new(),
         orchestration_core: 0,
         lanes: Vec::new(),
         models: vec![model(Some(part(2))), model(None)],
@@ -59,6 +64,46 @@ fn a_part_of_a_gpu_is_asked_with_its_device_and_how_it_is_waited_for() {
     assert_eq!((&asked["schema"], &asked["command"], &asked["device"]), (&json!(SCHEMA), &json!("device"), &json!(2)));
     assert_eq!(asked["models"][0]["gpu"], json!({ "ordinal": 2, "sms": 32, "completion": "blocking", "before": 8 }));
     assert!(asked["models"][1].get("gpu").is_none());
+}
+
+fn kernels() -> Kernels {
+    let form =
+        |name: &str| Form { name: name.to_owned(), element: ElementType::F32, shape: vec![2, 8], size: Bytes(64) };
+    let arguments = [
+        (ArgumentKind::Tensor, 1),
+        (ArgumentKind::Buffer, 0),
+        (ArgumentKind::Word, 7),
+        (ArgumentKind::Long, -1),
+        (ArgumentKind::Tensor, 0),
+    ];
+    let arguments = arguments.map(|(kind, number)| Argument(kind, number)).to_vec();
+    let launch = Launch { kernel: "blur".to_owned(), grid: [4, 2, 1], block: [32, 1, 1], shared: 1_024, arguments };
+    Kernels { inputs: vec![form("x")], outputs: vec![form("y")], buffers: vec![Bytes(100)], launches: vec![launch] }
+}
+
+#[test]
+fn launches_are_asked_with_the_requests_of_a_run_and_their_digest_is_in_the_profile() {
+    let own = kernels();
+    let asked = ModelRequest {
+        backend: "kernels",
+        kernels: Some(KernelsRequest::of(&own, launches_digest(&own))),
+        ..model(Some(part(2)))
+    };
+    let form = |name: &str| json!({ "name": name, "dtype": "f32", "shape": [2, 8] });
+    let arguments = json!([["tensor", 1], ["buffer", 0], ["word", 7], ["long", -1], ["tensor", 0]]);
+    let launch =
+        json!({ "kernel": "blur", "grid": [4, 2, 1], "block": [32, 1, 1], "shared": 1024, "arguments": arguments });
+    let expected = json!({ "inputs": [form("x")], "outputs": [form("y")], "run": [100, -1], "launches": [launch] });
+    assert_eq!(serde_json::to_value(&asked).unwrap()["kernels"], expected);
+    let answer: Answer = serde_json::from_value(answer()).unwrap();
+    let profile = answer.model_profile(&asked).unwrap();
+    assert_eq!(profile.segments[0].launches_sha256, Some(launches_digest(&own)));
+    assert_eq!(profile.conditions.runtime, "", "no library takes part");
+    let other = answer.model_profile(&model(Some(part(2)))).unwrap();
+    assert_eq!(
+        (other.segments[0].launches_sha256.clone(), other.conditions.runtime.as_str()),
+        (None, "onnxruntime 1.32.0")
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest;
 use crate::profile::{Conditions, Statistics};
-use aegis_core::desc::Waiting;
+use aegis_core::desc::{Backend, Waiting};
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
@@ -186,8 +186,17 @@ impl Resolver<'_> {
         }
     }
 
-    pub(super) fn compare_runtime(&mut self, path: &Spanned<String>, conditions: &Conditions) {
+    /// A profile against the runtime of its model's backend, or, where it is of no model, against each.
+    pub(super) fn compare_runtime(
+        &mut self,
+        path: &Spanned<String>,
+        conditions: &Conditions,
+        backend: Option<Backend>,
+    ) {
         for runtime in &self.loaded.manifest.runtimes {
+            if backend.is_some_and(|backend| backend.name() != runtime.name.get_ref()) {
+                continue;
+            }
             let expected = format!("{} {}", runtime.name.get_ref(), runtime.version.get_ref());
             if conditions.runtime != expected {
                 let message = format!(

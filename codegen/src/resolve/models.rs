@@ -2,6 +2,8 @@
 
 use super::Resolver;
 use crate::finding::Code;
+use crate::launches::{Form, Kernels};
+use crate::lock::sha256;
 use crate::manifest;
 use crate::profile::{MODEL_SCHEMA, ModelProfile, SegmentFacts, TensorFacts};
 use crate::system::{File, Model, Segment, Sequence, Tensor};
@@ -28,10 +30,11 @@ impl Resolver<'_> {
         let lane = manifest.lanes.get(task.lane)?;
         self.compare_core(path, &profile.conditions, lane);
         self.compare_device(path, &profile.conditions, lane.device);
-        self.compare_runtime(path, &profile.conditions);
+        let model = task.model.and_then(|model| manifest.models.get(model));
+        self.compare_runtime(path, &profile.conditions, model.map(|model| model.backend));
         self.compare_part(path, &profile, lane);
         let executions = self.executions(task, path, &profile)?;
-        let Some(model) = task.model.and_then(|model| manifest.models.get(model)) else {
+        let Some(model) = model else {
             return Some((executions, None));
         };
         let files = self.files_of(model)?;
@@ -112,9 +115,13 @@ impl Resolver<'_> {
         let names: Vec<&str> =
             inputs.iter().chain(&outputs).chain(&carried).map(|tensor| tensor.name.as_str()).collect();
         self.wired(path, profile, &names)?;
+        if let Some(kernels) = &model.kernels {
+            self.of_launches(path, profile, kernels, model)?;
+        }
         let mut segments = Vec::with_capacity(files.len());
         for (file, facts) in files.into_iter().zip(&profile.segments) {
-            segments.push(self.segment(path, facts, file, &names)?);
+            let launches = model.kernels.as_ref().map_or_else(Vec::new, |kernels| kernels.launches.clone());
+            segments.push(Segment { launches, ..self.segment(path, facts, file, &names)? });
         }
         Some(Model {
             name: model.name.get_ref().clone(),
@@ -127,6 +134,54 @@ impl Resolver<'_> {
             segments,
             span: model.span.clone(),
         })
+    }
+
+    /// A profile of kernels is of the manifest's launches, tensors and buffers, and of no others.
+    fn of_launches(
+        &mut self,
+        path: &Spanned<String>,
+        profile: &ModelProfile,
+        kernels: &Kernels,
+        model: &manifest::Model,
+    ) -> Option<()> {
+        let [segment] = profile.segments.as_slice() else { return None };
+        let same = |forms: &[Form], facts: &[TensorFacts]| {
+            let names = forms.iter().zip(facts);
+            forms.len() == facts.len()
+                && names.clone().all(|(form, fact)| form.name == fact.name && form.element.name() == fact.dtype)
+                && names.clone().all(|(form, fact)| form.shape == fact.shape)
+        };
+        let digest = launches_digest(kernels);
+        let what = if segment.launches_sha256.as_ref() != Some(&digest) {
+            let found = segment.launches_sha256.as_deref().unwrap_or("none");
+            format!(
+                "was measured with other launches: those of the manifest's model `{}` have SHA-256 {digest}, the profile's {found}",
+                model.name.get_ref()
+            )
+        } else if !same(&kernels.inputs, &profile.model.inputs) || !same(&kernels.outputs, &profile.model.outputs) {
+            format!("has other inputs or outputs than the manifest's model `{}`", model.name.get_ref())
+        } else if segment.memory != MemoryControl::Planned.name()
+            || !segment.load.is_empty()
+            || segment.runs != [kernels.events()]
+        {
+            format!(
+                "has other requests for memory than the launches of the manifest's model `{}`",
+                model.name.get_ref()
+            )
+        } else if !is_each(&segment.reads, &kernels.inputs) || !is_each(&segment.writes, &kernels.outputs) {
+            format!("reads or writes other tensors than the manifest's model `{}` has", model.name.get_ref())
+        } else {
+            return Some(());
+        };
+        let message = format!("profile `{}` {what}", path.get_ref());
+        self.error(
+            Code::ProfileOfAnotherModel,
+            &path.span(),
+            message,
+            "its times and sizes are those of other launches",
+            AGAIN,
+        );
+        None
     }
 
     /// Checks that segments read only inputs and what an earlier one wrote, and that everything else is written, once.
@@ -186,6 +241,7 @@ impl Resolver<'_> {
             scratch: Bytes(facts.scratch_bytes),
             reads: positions(&facts.reads)?,
             writes: positions(&facts.writes)?,
+            launches: Vec::new(),
         })
     }
 
@@ -246,6 +302,17 @@ impl Resolver<'_> {
         }
         tensors
     }
+}
+
+/// By what a profile says of which launches it is: SHA-256 of all that a model of kernels is besides its file.
+#[must_use]
+pub fn launches_digest(kernels: &Kernels) -> String {
+    sha256(kernels.text().as_bytes())
+}
+
+/// Whether names are those of forms, in their order.
+fn is_each(names: &[String], forms: &[Form]) -> bool {
+    names.iter().eq(forms.iter().map(|form| &form.name))
 }
 
 fn tensor(facts: &TensorFacts) -> Option<Tensor> {

@@ -1,6 +1,6 @@
 //! A model with its segments, its tensors, and where all of it lies.
 
-use super::{FileDesc, MemoryControl, Recording, Step, TensorLife};
+use super::{FileDesc, LaunchDesc, MemoryControl, Recording, Step, TensorLife};
 use crate::desc::ElementType;
 use crate::units::{ByteOffset, Bytes, PoolId};
 
@@ -22,8 +22,33 @@ pub struct TensorDesc {
 /// The runtime that executes a model.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Backend {
-    /// ONNX Runtime on the CPU.
+    /// ONNX Runtime, on the CPU or on a part of a GPU.
     OnnxRuntime,
+    /// Kernels of the application's own, launched from a list on a part of a GPU.
+    Kernels,
+}
+
+impl Backend {
+    /// Every backend.
+    pub const ALL: [Self; 2] = [Self::OnnxRuntime, Self::Kernels];
+
+    /// The name in manifests, locks, profiles and reports: that of its runtime, where it has a library.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnnxRuntime => "onnxruntime",
+            Self::Kernels => "kernels",
+        }
+    }
+
+    /// Whether it is a library that a manifest names by `[runtime.NAME]`.
+    #[must_use]
+    pub const fn has_library(self) -> bool {
+        match self {
+            Self::OnnxRuntime => true,
+            Self::Kernels => false,
+        }
+    }
 }
 
 /// A model with its files and its planned memory.
@@ -73,6 +98,8 @@ pub struct SegmentDesc {
     pub reads: &'static [u16],
     /// What it writes, likewise.
     pub writes: &'static [u16],
+    /// Of [`Backend::Kernels`] what one run launches, in order: its one recording has the requests for its buffers. Empty otherwise.
+    pub launches: &'static [LaunchDesc],
 }
 
 /// When a tensor holds contents that are still needed.

@@ -37,6 +37,7 @@ mod domains;
 mod edf;
 mod fixed_priority;
 mod gaps;
+mod launches;
 mod levels;
 mod memory;
 mod modes;
@@ -57,6 +58,7 @@ mod watch;
 use crate::desc::{Answer, LaneDesc, Preemption, Release, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
 pub use domains::domains_hold;
+pub use launches::launches_hold;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
 pub use modes::{modes_hold, points_hold, responses_hold, slots_hold};
@@ -95,6 +97,9 @@ pub enum Violation {
     Queues,
     /// A task's jobs run in pieces that are not the segments of its model.
     Pieces,
+    /// A model of kernels has launches that cannot be launched or are given what is not its own meanwhile, lies on a lane without a part of a
+    /// GPU, or another model has launches.
+    Launches,
     /// Memory regions or blocks overlap, are misaligned, or exceed their pool, two tasks run one model, or a lower bound is
     /// not what its witnesses show.
     Memory,
@@ -131,6 +136,9 @@ impl Violation {
             Self::Slots => "slots of a time-triggered lane overlap, are out of order, or are not one for each job",
             Self::Queues => "a queue is shorter than the number of jobs that may wait",
             Self::Pieces => "a task's jobs run in pieces that are not the segments of its model",
+            Self::Launches => {
+                "launches are given what is not their model's or not live, cannot be launched, or have no part of a GPU to run on"
+            }
             Self::Memory => {
                 "memory overlaps, is misaligned, or exceeds its pool, two tasks run one model, or a lower bound is not shown"
             }
@@ -184,6 +192,8 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::Queues)
     } else if !pieces_are_segments(system) {
         Err(Violation::Pieces)
+    } else if !launches_hold(system) {
+        Err(Violation::Launches)
     } else if !memory_holds(system) {
         Err(Violation::Memory)
     } else if !levels_hold(system) {

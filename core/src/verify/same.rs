@@ -3,6 +3,7 @@
 //! Both describe one model, of one file. A level that left out what a segment reads, or a block of a run, would prove its
 //! layout for a model that does not exist.
 
+use super::launches::are_same_launches;
 use crate::desc::{MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc, TensorLife};
 
 /// Whether two descriptions are of one model, in one pool, that was loaded once.
@@ -54,6 +55,7 @@ const fn are_same_segments(segments: &[SegmentDesc], originals: &[SegmentDesc]) 
             || !are_same_runs(segment.runs, original.runs)
             || !are_same_positions(segment.reads, original.reads)
             || !are_same_positions(segment.writes, original.writes)
+            || !are_same_launches(segment.launches, original.launches)
         {
             return false;
         }

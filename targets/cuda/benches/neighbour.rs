@@ -6,15 +6,15 @@
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at whatever it did not expect")]
 
-use aegis_cuda::{Argument, Device, Graph, Part, Region, Waiting};
+use aegis_cuda::{Argument, Device, Graph, Part, Region, Shape, Waiting};
 use cudarc::driver::result::launch_kernel;
 use cudarc::driver::{CudaContext, CudaStream, sys};
-use std::ffi::{CStr, c_void};
+use std::ffi::{CString, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const PTX: &str = concat!(include_str!("../tests/kernels.ptx"), "\0");
+const PTX: &str = include_str!("../tests/kernels.ptx");
 /// About 0.1 ms on the lab GPU.
 const ITERATIONS: u64 = 5_500;
 /// What the neighbour submits is this much longer.
@@ -83,9 +83,9 @@ fn periodic(mut job: impl FnMut()) -> Vec<Duration> {
     times
 }
 
-/// The kernels of both.
-fn kernels() -> &'static CStr {
-    CStr::from_bytes_with_nul(PTX.as_bytes()).unwrap()
+/// So many blocks of 128 threads.
+fn shape(blocks: u32) -> Shape {
+    Shape { grid: [blocks, 1, 1], block: [128, 1, 1], shared: 0 }
 }
 
 /// Ends the neighbour, also where the job fails.
@@ -108,13 +108,13 @@ fn partitioned(device: &Arc<Device>, sizes: &[u32], graph: bool, waiting: Waitin
             let (over, out) = (&over, region.address(4, 4).unwrap());
             scope.spawn(move || {
                 let neighbour = neighbour.enter().unwrap();
-                let module = neighbour.load(kernels()).unwrap();
-                let work = module.kernel(c"work").unwrap();
+                let module = neighbour.load(PTX.as_bytes()).unwrap();
+                let work = module.kernel(&neighbour, c"work").unwrap();
                 while !over.load(Ordering::Relaxed) {
                     for _ in 0..4 {
                         let arguments = [Argument::U64(ITERATIONS * LONGER), Argument::Address(out)];
                         // SAFETY: the kernel writes 4 bytes of the region, which lives longer and nobody reads.
-                        unsafe { work.launch([neighbour.sms() * 16, 1, 1], [128, 1, 1], arguments) }.unwrap();
+                        unsafe { work.launch(&neighbour, shape(neighbour.sms() * 16), &arguments) }.unwrap();
                     }
                     neighbour.wait().unwrap();
                 }
@@ -122,13 +122,13 @@ fn partitioned(device: &Arc<Device>, sizes: &[u32], graph: bool, waiting: Waitin
             std::thread::sleep(Duration::from_millis(200));
         }
         let own = own.enter().unwrap();
-        let module = own.load(kernels()).unwrap();
-        let work = module.kernel(c"work").unwrap();
+        let module = own.load(PTX.as_bytes()).unwrap();
+        let work = module.kernel(&own, c"work").unwrap();
         let address = region.address(0, 4).unwrap();
         let submit = || {
             let arguments = [Argument::U64(ITERATIONS), Argument::Address(address)];
             // SAFETY: as above, its own 4 bytes.
-            unsafe { work.launch([own.sms(), 1, 1], [128, 1, 1], arguments) }
+            unsafe { work.launch(&own, shape(own.sms()), &arguments) }
         };
         let captured = graph.then(|| Graph::capture(&own, |_| false, submit).unwrap());
         let completion = own.completion(waiting).unwrap();
@@ -164,10 +164,11 @@ fn plain(priorities: Option<(i32, i32)>, blocks: u32, beside: bool) -> Vec<Durat
         use cudarc::driver::DevicePtr as _;
         buffer.device_ptr(&out).0
     };
+    let text = CString::new(PTX).unwrap();
     let (mut module, mut work) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: the context is current, and the text ends with a zero.
     unsafe {
-        sys::cuModuleLoadData(&raw mut module, kernels().as_ptr().cast()).result().unwrap();
+        sys::cuModuleLoadData(&raw mut module, text.as_ptr().cast()).result().unwrap();
         sys::cuModuleGetFunction(&raw mut work, module, c"work".as_ptr()).result().unwrap();
     }
     let (over, work) = (AtomicBool::new(false), Function(work));

@@ -29,6 +29,13 @@ impl Version {
     }
 }
 
+impl Version {
+    /// Whether a driver of it tells the parameters of a kernel: since 12.4.
+    pub(crate) fn has_parameters(self) -> bool {
+        self >= Self { major: 12, minor: 4 }
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)

@@ -68,6 +68,16 @@ pub enum CudaError {
         /// The region's length.
         length: u64,
     },
+    /// The driver refused a file of kernels.
+    #[error("the driver refuses the file with {name} ({code}): {log}")]
+    Module {
+        /// Its answer.
+        code: u32,
+        /// The answer's name.
+        name: String,
+        /// What it says of the file.
+        log: String,
+    },
     /// The driver refused a call, or tells of an earlier one that failed.
     #[error("{call} failed with {name} ({code})")]
     Call {
@@ -107,7 +117,11 @@ impl CudaError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Call { code, .. } if FATAL.iter().any(|fatal| number(*fatal) == *code) => ErrorClass::Fatal,
+            Self::Call { code, .. } | Self::Module { code, .. }
+                if FATAL.iter().any(|fatal| number(*fatal) == *code) =>
+            {
+                ErrorClass::Fatal
+            }
             Self::NoDriver
             | Self::DriverTooOld { .. }
             | Self::NoSuchDevice { .. }
@@ -117,6 +131,7 @@ impl CudaError {
             | Self::Taken
             | Self::NoThread
             | Self::Outside { .. }
+            | Self::Module { .. }
             | Self::Call { .. } => ErrorClass::Permanent,
         }
     }
@@ -131,6 +146,18 @@ impl CudaError {
 pub(crate) fn failed(call: &'static str, answer: Code) -> CudaError {
     let error = DriverError(answer);
     CudaError::Call { call, code: number(answer), name: name(error) }
+}
+
+/// A file of kernels that was refused, with what the driver wrote of it, which ends with a zero.
+pub(crate) fn refused_module(error: CudaError, log: &[u8]) -> CudaError {
+    let CudaError::Call { code, name, .. } = error else { return error };
+    let text = log.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(text);
+    let log = match text.trim() {
+        "" => "it says no more of it".to_owned(),
+        text => text.to_owned(),
+    };
+    CudaError::Module { code, name, log }
 }
 
 /// The answer of one of the driver's functions.
@@ -170,6 +197,21 @@ mod tests {
             assert_eq!(class, expected, "{code}");
         }
         assert_eq!(CudaError::NoDriver.class(), ErrorClass::Permanent);
+    }
+
+    #[test]
+    fn a_refused_file_says_what_the_driver_wrote_of_it() {
+        let call =
+            |code| CudaError::Call { call: "cuModuleLoadDataEx", code, name: "CUDA_ERROR_INVALID_PTX".to_owned() };
+        let told = super::refused_module(call(218), b"ptxas fatal: line 3\n\0\0rest");
+        assert_eq!(
+            told.to_string(),
+            "the driver refuses the file with CUDA_ERROR_INVALID_PTX (218): ptxas fatal: line 3"
+        );
+        assert!(super::refused_module(call(209), b"\0").to_string().ends_with("(209): it says no more of it"));
+        assert_eq!(super::refused_module(CudaError::Taken, b"x"), CudaError::Taken);
+        assert_eq!(super::refused_module(call(700), b"").class(), ErrorClass::Fatal);
+        assert_eq!(told.class(), ErrorClass::Permanent);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 mod device;
 mod error;
 mod graph;
+mod module;
 mod neighbour;
 mod partition;
 mod pinned;
@@ -22,7 +23,8 @@ mod region;
 pub use device::{Device, DeviceFacts, SmUnits, Version};
 pub use error::CudaError;
 pub use graph::Graph;
+pub use module::{Argument, Kernel, Module, Shape};
 pub use neighbour::Neighbour;
-pub use partition::{Argument, Completion, Kernel, Module, Part, Partition, Waiting};
+pub use partition::{Completion, Part, Partition, Waiting};
 pub use pinned::Pinned;
 pub use region::Region;

@@ -4,14 +4,14 @@
 
 use crate::device::Device;
 use crate::error::CudaError;
-use crate::partition::{Argument, Part, Partition, Waiting};
+use crate::module::{Argument, Shape};
+use crate::partition::{Part, Partition, Waiting};
 use crate::region::Region;
-use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-const PTX: &str = concat!(include_str!("neighbour.ptx"), "\0");
+const PTX: &str = include_str!("neighbour.ptx");
 /// Threads of a block, and blocks for each SM: as many as an SM of compute capability 7.0 and later holds.
 const THREADS: u32 = 1_024;
 const BLOCKS: u32 = 2;
@@ -65,11 +65,11 @@ fn keep_busy(partition: &Partition, stop: &AtomicBool, begun: &AtomicBool) -> Re
     let device: &Arc<Device> = partition.device();
     let bytes = device.facts().l2_bytes.saturating_mul(4).max(64 << 20);
     let region = Region::take(device, bytes)?;
-    let text = CStr::from_bytes_with_nul(PTX.as_bytes()).unwrap_or(c"");
-    let module = partition.load(text)?;
-    let stream = module.kernel(c"stream")?;
+    let module = partition.load(PTX.as_bytes())?;
+    let stream = module.kernel(partition, c"stream")?;
     let arguments = [Argument::Address(region.address(0, bytes)?), Argument::U64(bytes / 8), Argument::U64(ROUNDS)];
     let grid = [partition.sms().saturating_mul(BLOCKS), 1, 1];
+    let shape = Shape { grid, block: [THREADS, 1, 1], shared: 0 };
     let end = |_| partition.completion(Waiting::Blocking);
     let ends = (0..WAITING).map(end).collect::<Result<Vec<_>, _>>()?;
     let mut launches = 0_u64;
@@ -81,7 +81,7 @@ fn keep_busy(partition: &Partition, stop: &AtomicBool, begun: &AtomicBool) -> Re
         }
         // SAFETY: the kernel has these parameters and stays inside the region, which nobody else uses and which lives, as the module
         // does, until the stream has been waited for below.
-        unsafe { stream.launch(grid, [THREADS, 1, 1], arguments) }?;
+        unsafe { stream.launch(partition, shape, &arguments) }?;
         partition.mark(end)?;
         launches = launches.saturating_add(1);
         begun.store(true, Ordering::Release);

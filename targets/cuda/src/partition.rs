@@ -11,16 +11,14 @@
 
 use crate::device::{Device, sms_of};
 use crate::error::{CudaError, answer, checked};
-use cudarc::driver::result::launch_kernel;
-use cudarc::driver::sys::{
-    self, CUdevResource, CUevent_flags, CUfunction, CUgreenCtx, CUgreenCtxCreate_flags, CUmodule,
-};
+use cudarc::driver::sys::{self, CUdevResource, CUevent_flags, CUgreenCtx, CUgreenCtxCreate_flags};
 use cudarc::driver::{CudaContext, CudaStream};
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::null_mut;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ThreadId;
 
 /// Some of a device's SMs, with one stream, that no thread uses now.
 #[derive(Debug)]
@@ -39,6 +37,8 @@ pub(crate) struct Own {
     green: Option<Green>,
     sms: u32,
     device: Arc<Device>,
+    /// The thread that has entered it.
+    entered: Mutex<Option<ThreadId>>,
 }
 
 // SAFETY: the driver's objects may be used from any thread, a green context from one at a time: a thread has it as its current one only
@@ -94,7 +94,14 @@ impl Part {
         let context = ManuallyDrop::new(Arc::clone(device.context()));
         let stream = ManuallyDrop::new(checked("cuStreamCreate", context.new_stream())?);
         drop(current);
-        let own = Own { stream, context, green: None, sms: device.facts().sms, device: Arc::clone(device) };
+        let own = Own {
+            stream,
+            context,
+            green: None,
+            sms: device.facts().sms,
+            device: Arc::clone(device),
+            entered: Mutex::default(),
+        };
         Ok(Self { own: Arc::new(own) })
     }
 
@@ -126,7 +133,8 @@ impl Part {
         unsafe { context.disable_event_tracking() };
         let stream = ManuallyDrop::new(checked("cuStreamCreate", context.new_stream())?);
         drop(current);
-        let own = Own { stream, context, green: Some(green), sms, device: Arc::clone(device) };
+        let own =
+            Own { stream, context, green: Some(green), sms, device: Arc::clone(device), entered: Mutex::default() };
         Ok(Self { own: Arc::new(own) })
     }
 
@@ -152,6 +160,7 @@ impl Part {
     /// What the driver says.
     pub fn enter(self) -> Result<Partition, CudaError> {
         let partition = Partition { part: self, own: PhantomData };
+        *partition.part.own.entered() = Some(std::thread::current().id());
         partition.bind()?;
         Ok(partition)
     }
@@ -181,6 +190,7 @@ impl Partition {
         // Not dropped, which would wait; the part's own count goes with it.
         let kept = ManuallyDrop::new(self);
         drop(Current);
+        *own.entered() = None;
         // SAFETY: read once, and what it was read from is never used again.
         drop(unsafe { std::ptr::read(&raw const kept.part) });
         Part { own }
@@ -190,19 +200,6 @@ impl Partition {
     #[must_use]
     pub fn device(&self) -> &Arc<Device> {
         &self.part.own.device
-    }
-
-    /// Loads a module, given as PTX, for kernels that run here.
-    ///
-    /// # Errors
-    /// What the driver says: of text that is no PTX, or PTX for a newer device.
-    pub fn load(&self, ptx: &CStr) -> Result<Module<'_>, CudaError> {
-        self.bind()?;
-        let mut module = null_mut();
-        // SAFETY: the context is current, and the text ends with a zero and lives until the call returns, which copies it.
-        let result = unsafe { sys::cuModuleLoadData(&raw mut module, ptx.as_ptr().cast()) };
-        answer("cuModuleLoadData", result)?;
-        Ok(Module { module, partition: self })
     }
 
     /// A completion of work of this stream, which is none yet.
@@ -297,6 +294,37 @@ impl Drop for Partition {
         // What still runs uses the stream. An error is one of that work, and nobody is left to be told.
         let _ = self.wait();
         drop(Current);
+        *self.part.own.entered() = None;
+    }
+}
+
+impl Own {
+    /// Its stream.
+    pub(crate) fn stream(&self) -> &Arc<CudaStream> {
+        &self.stream
+    }
+
+    fn entered(&self) -> std::sync::MutexGuard<'_, Option<ThreadId>> {
+        self.entered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with its context as the calling thread's; not at all where another thread has entered it, whose the context is. No
+    /// thread enters it meanwhile.
+    pub(crate) fn with_context(&self, work: impl FnOnce()) {
+        let entered = self.entered();
+        let is_own = match *entered {
+            None => false,
+            Some(thread) if thread == std::thread::current().id() => true,
+            Some(_) => return,
+        };
+        // SAFETY: the context is alive, and no other thread has it or gets it while the lock is held.
+        let bound = answer("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(self.context.cu_ctx()) });
+        // What has entered it goes on with it.
+        let current = (!is_own).then_some(Current);
+        if bound.is_ok() {
+            work();
+        }
+        drop(current);
     }
 }
 
@@ -326,96 +354,6 @@ impl Drop for Green {
     fn drop(&mut self) {
         // SAFETY: made by this module, and destroyed once.
         let _ = unsafe { sys::cuGreenCtxDestroy(self.0) };
-    }
-}
-
-/// A parameter of a kernel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Argument {
-    /// An address of the device, of a [`crate::Region`].
-    Address(u64),
-    /// 32 bits.
-    U32(u32),
-    /// 64 bits.
-    U64(u64),
-}
-
-impl Argument {
-    /// Its bytes, from the lowest on, in a word.
-    const fn word(self) -> u64 {
-        match self {
-            Self::Address(word) | Self::U64(word) => word,
-            // Widening; the device reads the lower half, which comes first on the machines that CUDA has.
-            #[allow(clippy::as_conversions)]
-            Self::U32(word) => word as u64,
-        }
-    }
-}
-
-/// Kernels that are loaded for one partition.
-#[derive(Debug)]
-pub struct Module<'a> {
-    module: CUmodule,
-    partition: &'a Partition,
-}
-
-impl Module<'_> {
-    /// A kernel by its name.
-    ///
-    /// # Errors
-    /// What the driver says where the module has none of that name.
-    pub fn kernel(&self, name: &CStr) -> Result<Kernel<'_>, CudaError> {
-        self.partition.bind()?;
-        let mut function = null_mut();
-        // SAFETY: the module is alive, and the name is a C string.
-        let result = unsafe { sys::cuModuleGetFunction(&raw mut function, self.module, name.as_ptr()) };
-        answer("cuModuleGetFunction", result)?;
-        Ok(Kernel { function, partition: self.partition })
-    }
-}
-
-impl Drop for Module<'_> {
-    fn drop(&mut self) {
-        // A kernel of it may still run. The context is current afterwards, or the driver has failed.
-        let _ = self.partition.wait();
-        // SAFETY: the module is of the partition, and unloaded once.
-        let _ = unsafe { sys::cuModuleUnload(self.module) };
-    }
-}
-
-/// A kernel of a module, to run where the module was loaded.
-#[derive(Debug)]
-pub struct Kernel<'a> {
-    function: CUfunction,
-    partition: &'a Partition,
-}
-
-impl Kernel<'_> {
-    /// Submits it to the partition's stream; `grid` blocks of `block` threads. Does not wait.
-    ///
-    /// # Errors
-    /// What the driver says, also of earlier work.
-    ///
-    /// # Safety
-    /// The kernel has these parameters. Until it has completed its module and the regions that it uses live, and it reads and writes no
-    /// memory that anybody else uses. Of a launch that is captured all that holds for each launch of the graph.
-    pub unsafe fn launch<const COUNT: usize>(
-        &self,
-        grid: [u32; 3],
-        block: [u32; 3],
-        arguments: [Argument; COUNT],
-    ) -> Result<(), CudaError> {
-        self.partition.bind()?;
-        let mut words = arguments.map(Argument::word);
-        let mut pointers = words.each_mut().map(|word| std::ptr::from_mut(word).cast::<c_void>());
-        let ([x, y, z], [columns, rows, layers]) = (grid, block);
-        // SAFETY: the context is current and the kernel of it. Each parameter is read from its word, which is at least as long as the
-        // parameter; the rest is the caller's.
-        let result = unsafe {
-            let stream = self.partition.stream().cu_stream();
-            launch_kernel(self.function, (x, y, z), (columns, rows, layers), 0, stream, &mut pointers)
-        };
-        checked("cuLaunchKernel", result)
     }
 }
 

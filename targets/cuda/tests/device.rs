@@ -3,17 +3,16 @@
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
-use aegis_cuda::{Argument, CudaError, Device, Graph, Neighbour, Part, Partition, Pinned, Region, SmUnits, Waiting};
+use aegis_cuda::{
+    Argument, CudaError, Device, Graph, Neighbour, Part, Partition, Pinned, Region, Shape, SmUnits, Waiting,
+};
 use std::collections::BTreeSet;
-use std::ffi::CStr;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-const PTX: &str = concat!(include_str!("kernels.ptx"), "\0");
-
-fn kernels() -> &'static CStr {
-    CStr::from_bytes_with_nul(PTX.as_bytes()).unwrap()
-}
+const PTX: &str = include_str!("kernels.ptx");
+/// One block of one thread.
+const ONE: Shape = Shape { grid: [1, 1, 1], block: [1, 1, 1], shared: 0 };
 
 /// What one test takes of the device another one would see.
 fn alone() -> MutexGuard<'static, ()> {
@@ -59,14 +58,15 @@ fn words<const COUNT: usize>(region: &Region) -> [u32; COUNT] {
 
 /// Notes on which SMs the blocks of a kernel of this partition run.
 fn sms(partition: &Partition, region: &Region, blocks: u32) -> BTreeSet<u32> {
-    let module = partition.load(kernels()).unwrap();
-    let note = module.kernel(c"note").unwrap();
+    let module = partition.load(PTX.as_bytes()).unwrap();
+    let note = module.kernel(partition, c"note").unwrap();
     let bytes = usize::try_from(blocks * 4).unwrap();
     let out = region.address(0, u64::from(blocks * 4)).unwrap();
     // SAFETY: nobody else uses the region, and the kernel writes a word for each block.
     unsafe {
         region.write(0, &vec![0xff; bytes]).unwrap();
-        note.launch([blocks, 1, 1], [32, 1, 1], [Argument::Address(out), Argument::U64(20_000)]).unwrap();
+        let shape = Shape { grid: [blocks, 1, 1], block: [32, 1, 1], shared: 0 };
+        note.launch(partition, shape, &[Argument::Address(out), Argument::U64(20_000)]).unwrap();
     }
     partition.wait().unwrap();
     let mut noted = vec![0; bytes];
@@ -136,12 +136,12 @@ fn a_completion_is_that_of_what_was_submitted_before_it_whoever_asks() {
     let Some((device, units)) = divisible() else { return };
     let partition = one(&device, units);
     let region = Region::take(&device, 8).unwrap();
-    let module = partition.load(kernels()).unwrap();
-    let work = module.kernel(c"work").unwrap();
+    let module = partition.load(PTX.as_bytes()).unwrap();
+    let work = module.kernel(&partition, c"work").unwrap();
     let submit = |iterations, at| {
         let arguments = [Argument::U64(iterations), Argument::Address(region.address(at, 4).unwrap())];
         // SAFETY: nobody else uses the region; the kernel writes 4 bytes of it.
-        unsafe { work.launch([1, 1, 1], [1, 1, 1], arguments) }.unwrap();
+        unsafe { work.launch(&partition, ONE, &arguments) }.unwrap();
     };
     for waiting in [Waiting::Polling, Waiting::Blocking] {
         let (first, second) = (partition.completion(waiting).unwrap(), partition.completion(waiting).unwrap());
@@ -169,12 +169,12 @@ fn a_graph_runs_all_that_was_captured_and_capturing_leaves_nothing_behind() {
     let Some((device, units)) = divisible() else { return };
     let partition = one(&device, units);
     let region = Region::take(&device, 12).unwrap();
-    let module = partition.load(kernels()).unwrap();
-    let work = module.kernel(c"work").unwrap();
+    let module = partition.load(PTX.as_bytes()).unwrap();
+    let work = module.kernel(&partition, c"work").unwrap();
     let submit = |at| {
         let arguments = [Argument::U64(1_000), Argument::Address(region.address(at, 4)?)];
         // SAFETY: nobody else uses the region; the kernel writes 4 bytes of it.
-        unsafe { work.launch([1, 1, 1], [1, 1, 1], arguments) }
+        unsafe { work.launch(&partition, ONE, &arguments) }
     };
     let graph = Graph::capture(&partition, |_| false, || [0, 4, 8].into_iter().try_for_each(submit)).unwrap();
     let completion = partition.completion(Waiting::Polling).unwrap();
@@ -311,12 +311,12 @@ fn a_region_outlives_what_runs_and_a_thread_that_leaves_a_partition_leaves_no_co
     let Some((device, units)) = divisible() else { return };
     for _ in 0..20 {
         let partition = one(&device, units);
-        let module = partition.load(kernels()).unwrap();
-        let work = module.kernel(c"work").unwrap();
+        let module = partition.load(PTX.as_bytes()).unwrap();
+        let work = module.kernel(&partition, c"work").unwrap();
         let region = Region::take(&device, 4).unwrap();
         let arguments = [Argument::U64(1_000_000), Argument::Address(region.address(0, 4).unwrap())];
         // SAFETY: module and region live until it has completed, the region because it waits when it is dropped.
-        unsafe { work.launch([1, 1, 1], [1, 1, 1], arguments) }.unwrap();
+        unsafe { work.launch(&partition, ONE, &arguments) }.unwrap();
         drop(region);
         partition.wait().unwrap();
     }
@@ -329,14 +329,25 @@ fn a_module_that_is_none_and_a_kernel_that_it_does_not_have_are_refused_by_name(
     let _alone = alone();
     let Some((device, units)) = divisible() else { return };
     let partition = one(&device, units);
-    let refused = |ptx: &CStr| match partition.load(ptx) {
-        Err(CudaError::Call { call, name, .. }) => (call, name),
+    let refused = |ptx: &str| match partition.load(ptx.as_bytes()) {
+        Err(CudaError::Module { name, log, .. }) => (name, log),
         other => panic!("{other:?}"),
     };
-    let (call, name) = refused(c"no kernel");
-    assert!(call == "cuModuleLoadData" && name.starts_with("CUDA_ERROR_"), "{name}");
-    assert_eq!(refused(c".version 7.0\n.target sm_70\n.address_size 64\nnonsense").1, "CUDA_ERROR_INVALID_PTX");
-    let module = partition.load(kernels()).unwrap();
-    let Err(CudaError::Call { call, name, .. }) = module.kernel(c"play") else { panic!("there is no such kernel") };
+    let (name, _) = refused("no kernel");
+    assert!(name.starts_with("CUDA_ERROR_"), "{name}");
+    let (name, log) = refused(".version 7.0\n.target sm_70\n.address_size 64\nnonsense");
+    assert!(name == "CUDA_ERROR_INVALID_PTX" && log.contains("line 4"), "{name}: {log}");
+    let module = partition.load(PTX.as_bytes()).unwrap();
+    let Err(CudaError::Call { call, name, .. }) = module.kernel(&partition, c"play") else {
+        panic!("there is no such kernel")
+    };
     assert_eq!((call, name.as_str()), ("cuModuleGetFunction", "CUDA_ERROR_NOT_FOUND"));
+    let work = module.kernel(&partition, c"work").unwrap();
+    assert_eq!(work.parameters(&partition).unwrap(), Some(vec![8, 8]));
+    // What is left of a module may be dropped by any thread: while this one has the part, it stays loaded.
+    drop(module);
+    std::thread::scope(|scope| scope.spawn(move || drop(work)).join().unwrap());
+    let other = one(&device, units);
+    let work = partition.load(PTX.as_bytes()).unwrap().kernel(&partition, c"work").unwrap();
+    assert_eq!(work.parameters(&other), Err(CudaError::OtherPartition));
 }

@@ -2,7 +2,9 @@
 
 use crate::arena::{Arena, BoundTensor, Span};
 use crate::gpu::Seat;
-use aegis_core::desc::{ALIGNMENT, MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc};
+use aegis_core::desc::{
+    ALIGNMENT, Backend, ElementType, MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc,
+};
 use aegis_cuda::CudaError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +32,9 @@ pub struct Description {
 /// A backend failed; the text is the runtime's own.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BackendError {
+    /// No library of the backend is open.
+    #[error("no library of the runtime \"{}\" was given", .0.name())]
+    NoLibrary(Backend),
     /// The library cannot be loaded.
     #[error("the library {path} cannot be loaded: {text}")]
     Library {
@@ -230,11 +235,91 @@ pub trait RuntimeBackend {
     /// What it can do.
     fn describe(&self) -> Description;
 
-    /// Loads a file and binds its planned memory.
+    /// Loads a file. What it takes and keeps lies in the region: of the CPU, or of the device whose part it runs on.
     ///
     /// # Errors
     /// [`BackendError`]; what else is loaded is not affected.
-    fn load(&self, file: &Path, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError>;
+    fn open(
+        &self,
+        file: &Path,
+        region: Region,
+        seat: Option<Arc<Seat>>,
+    ) -> Result<Box<dyn LoadedSegment>, BackendError>;
+
+    /// Loads a file and binds its planned memory.
+    ///
+    /// # Errors
+    /// As for [`RuntimeBackend::open`] and [`LoadedSegment::bind`].
+    fn load(&self, file: &Path, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError> {
+        let loaded = self.open(file, memory.persistent.clone(), memory.seat.clone())?;
+        Ok(loaded.bind(memory)?)
+    }
+}
+
+/// One input or output as the model's file declares it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its element type.
+    pub element: ElementType,
+    /// Its dimensions; −1 where the file leaves one open.
+    pub shape: Vec<i64>,
+}
+
+/// The whole model's inputs and outputs by name, in their order, as its files declare them; empty where they do not.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Declared {
+    /// The inputs.
+    pub inputs: Vec<String>,
+    /// The outputs.
+    pub outputs: Vec<String>,
+}
+
+/// A segment that is loaded and not bound to memory yet.
+pub trait LoadedSegment: Send {
+    /// Its inputs, in its file's order.
+    fn inputs(&self) -> &[Port];
+
+    /// Its outputs, in its file's order.
+    fn outputs(&self) -> &[Port];
+
+    /// What its file declares of the whole model.
+    fn declared(&self) -> Declared;
+
+    /// The requests of loading it, where they were recorded: a size, or −k where the k-th block, from 1, was given back.
+    fn recorded_load(&mut self) -> Vec<i64>;
+
+    /// What loading took of its region.
+    fn persistent_use(&self) -> ScratchUse;
+
+    /// The true shapes of all outputs; where the file leaves one open, found by one run in a region.
+    ///
+    /// # Errors
+    /// [`BackendError`] where the run fails.
+    fn output_shapes(&self, inputs: &[BoundTensor], scratch: Region) -> Result<Vec<Vec<i64>>, BackendError>;
+
+    /// Binds every input and output to its place.
+    ///
+    /// # Errors
+    /// [`BackendError::Bind`] where a name or shape is not the segment's.
+    fn bind(self: Box<Self>, memory: PlannedMemory) -> Result<Box<dyn BoundSegment>, BackendError>;
+}
+
+/// An engine as a probe measures it.
+pub trait BoundSegment: Engine {
+    /// The requests of the runs since the last call, where they are recorded: as of loading.
+    fn recorded_run(&mut self) -> Vec<i64>;
+
+    /// Serves later runs from another region; the tensors stay bound. No run may be in progress, and no block of one live: a
+    /// run that left some failed with [`BackendError::Run`].
+    fn serve_from(&mut self, scratch: Region);
+
+    /// On a GPU: why its runs are not captured as one graph, once that is known.
+    fn why_not_captured(&self) -> Option<&str>;
+
+    /// Gives the segment back, unbound.
+    fn unbind(self: Box<Self>) -> Box<dyn LoadedSegment>;
 }
 
 /// One segment, loaded and bound: all that a lane needs of it.

@@ -1,14 +1,16 @@
 //! The start of a vehicle: proof, files, memory, models, in this order; nothing runs before all of it holds.
 
 use crate::arena::{Arena, BoundTensor};
-use crate::backend::{Engine, Place, PlannedMemory, RuntimeBackend as _};
+use crate::backend::{Engine, Place, PlannedMemory};
 use crate::cache::{Cache, sha256};
 use crate::error::HostError;
 use crate::gpu::{self, Devices, Seat};
 use crate::hooks::TaskHooks;
+use crate::kernels::Program;
 use crate::lane_work::{HostLane, LaneTask};
-use crate::onnx::OnnxRuntime;
+use crate::onnx::version_of;
 use crate::reclaim::other_pages;
+use crate::runtimes::{Runtimes, Source};
 use aegis_core::desc::{Backend, PoolDesc, SystemDesc, TensorLife};
 use aegis_core::trace::VoidReason;
 use aegis_core::verify::{Broken, Violation, scratch_is_its_own};
@@ -16,6 +18,7 @@ use aegis_core::{LaneId, ModelId, TaskId};
 use aegis_cuda::Device;
 use aegis_linux::domains::{Domains, Member};
 use aegis_linux::machine::Void;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,32 +63,38 @@ fn other_pieces(system: &SystemDesc) -> String {
     text.collect()
 }
 
-/// Loads the library of the plan, if a model needs it, with those that it finds beside itself; `ORT_DYLIB_PATH` goes before the cache.
-pub(crate) fn open_runtime(
+/// Loads the library of each backend that a model needs. It serves the devices that models of it run on.
+pub(crate) fn open_runtimes(
     system: &SystemDesc,
     cache: &Cache,
     devices: &Devices,
     voids: &mut Vec<Void>,
-) -> Result<Option<OnnxRuntime>, HostError> {
-    let runtime = open_library(system, cache, voids)?;
-    for (runtime, device) in runtime.iter().flat_map(|runtime| devices.iter().flatten().map(move |one| (runtime, one)))
-    {
-        runtime.serve_device(device.ordinal())?;
+) -> Result<Runtimes, HostError> {
+    let mut runtimes = Runtimes::default();
+    for backend in Backend::ALL.into_iter().filter(|backend| backend.has_library()) {
+        let own: BTreeSet<_> =
+            system.models.iter().filter(|model| model.backend == backend).map(|one| one.pool.index()).collect();
+        if own.is_empty() {
+            continue;
+        }
+        match backend {
+            Backend::OnnxRuntime => runtimes.load_library(backend, &onnx_runtime(system, cache, voids)?)?,
+            Backend::Kernels => continue,
+        }
+        for device in own.into_iter().filter_map(|pool| devices.get(pool)?.as_ref()) {
+            runtimes.serve_device(backend, device.ordinal())?;
+        }
     }
-    Ok(runtime)
+    Ok(runtimes)
 }
 
-fn open_library(system: &SystemDesc, cache: &Cache, voids: &mut Vec<Void>) -> Result<Option<OnnxRuntime>, HostError> {
-    let needed = system.models.iter().any(|model| model.backend == Backend::OnnxRuntime);
-    if !needed {
-        return Ok(None);
-    }
+/// The library of ONNX Runtime in the plan, with those that it finds beside itself; `ORT_DYLIB_PATH` goes before the cache.
+fn onnx_runtime(system: &SystemDesc, cache: &Cache, voids: &mut Vec<Void>) -> Result<PathBuf, HostError> {
     let given = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
     let unnamed = || HostError::Refused("the plan names no ONNX Runtime library".to_owned());
     let (library, beside) = system.libraries.split_first().ok_or_else(unnamed)?;
     let Some(path) = given else {
-        let path = cache.together(system.libraries).ok_or_else(unnamed)??;
-        return Ok(Some(OnnxRuntime::open(&path)?));
+        return cache.together(system.libraries).ok_or_else(unnamed)?;
     };
     let hash = |what: &str, path: &Path| {
         let failed = |error| HostError::File { what: what.to_owned(), path: path.to_owned(), error };
@@ -104,17 +113,16 @@ fn open_library(system: &SystemDesc, cache: &Cache, voids: &mut Vec<Void>) -> Re
             ));
         }
     }
-    let runtime = OnnxRuntime::open(&path)?;
     if found != library.sha256 {
         texts.push(format!(
             "{what} from ORT_DYLIB_PATH is version {} with SHA-256 {found}, the plan was made for version {} with {}",
-            runtime.version(),
+            version_of(&path).unwrap_or_else(|error| error),
             library.version,
             library.sha256
         ));
     }
     voids.extend(texts.into_iter().map(|text| Void { reason: VoidReason::OtherLibrary, text }));
-    Ok(Some(runtime))
+    Ok(path)
 }
 
 /// Takes every pool's arena.
@@ -133,7 +141,7 @@ pub(crate) fn take_memory(system: &'static SystemDesc, devices: &Devices) -> Res
 pub(crate) fn build_lane(
     system: &SystemDesc,
     lane: LaneId,
-    runtime: Option<&OnnxRuntime>,
+    runtimes: &Runtimes,
     cache: &Cache,
     (arenas, seat): (&[Arc<Arena>], Option<&Arc<Seat>>),
     hooks: &mut AllHooks,
@@ -143,7 +151,7 @@ pub(crate) fn build_lane(
     let mut work = HostLane { name, tasks: Vec::new(), failure: None, failed_jobs: Vec::new() };
     for (task, number) in system.tasks.iter().zip(0_u16..) {
         let Some(model) = task.model.filter(|_| task.lane == lane) else { continue };
-        let Loaded { engines, inputs, outputs } = load(system, model, runtime, cache, (arenas, seat))?;
+        let Loaded { engines, inputs, outputs } = load(system, model, runtimes, cache, (arenas, seat))?;
         let id = TaskId(number);
         let hooks = hooks.get_mut(id.index()).and_then(Option::take);
         let life = system.models.get(model.index()).map(|model| model.tensors);
@@ -165,13 +173,12 @@ struct Loaded {
 fn load(
     system: &SystemDesc,
     id: ModelId,
-    runtime: Option<&OnnxRuntime>,
+    runtimes: &Runtimes,
     cache: &Cache,
     (arenas, seat): (&[Arc<Arena>], Option<&Arc<Seat>>),
 ) -> Result<Loaded, HostError> {
-    let missing = || HostError::Refused(format!("model {} or its runtime is not in the plan", id.0));
+    let missing = || HostError::Refused(format!("model {} is not in the plan", id.0));
     let model = system.models.get(id.index()).ok_or_else(missing)?;
-    let runtime = runtime.ok_or_else(missing)?;
     let outside = || HostError::Refused(format!("a region of model \"{}\" lies outside its pool", model.name));
     let arena = arenas.get(model.pool.index()).ok_or_else(outside)?;
     let gpu = |error| HostError::Gpu { pool: system.pools.get(model.pool.index()).map_or("", |pool| pool.name), error };
@@ -188,7 +195,12 @@ fn load(
         let file = cache.find(&what, &segment.file)?;
         let owns_scratch = scratch_is_its_own(system, id.index(), number);
         let memory = PlannedMemory::of(model, segment, owns_scratch, &place).ok_or_else(outside)?;
-        engines.push(runtime.load(&file, memory)?);
+        let program = match model.backend {
+            Backend::Kernels => Some(Arc::new(Program::of(model, segment).ok_or_else(outside)?)),
+            Backend::OnnxRuntime => None,
+        };
+        let source = Source { backend: model.backend, file: &file, program: program.as_ref() };
+        engines.push(runtimes.load(source, memory)?);
     }
     let tensors = |from: usize, count: usize| {
         let positions = from..from.saturating_add(count);

@@ -4,6 +4,8 @@
 //! runs is the height of all. The vehicle and the probe use this same code, which makes the probe's figure the
 //! vehicle's need. A request costs one pass over the live blocks (a few dozen), and no heap.
 
+use aegis_core::desc::{Recording, Step};
+
 /// Offsets and lengths are multiples of this: what vector instructions want, and what the planner uses.
 const ALIGNMENT: u64 = aegis_core::desc::ALIGNMENT.0;
 /// The most blocks that may be live at once; measured models need less than 200.
@@ -73,6 +75,32 @@ impl FirstFit {
     pub const fn height(&self) -> u64 {
         self.height
     }
+}
+
+/// A recorded sequence as steps, placed by first fit: what a probe replays, so that a run which differs is
+/// noticed. Numbers are requests in bytes, or −k where the k-th block, from 1, is given back.
+///
+/// `None` where more blocks are live than a plan can name, or the region of `length` bytes is too short. Leaks.
+#[must_use]
+pub fn replayable(events: &[i64], length: u64) -> Option<Recording> {
+    let mut fit = FirstFit::new(length);
+    let mut free: Vec<u16> = (0..u16::try_from(aegis_core::desc::MOST_LIVE).ok()?).rev().collect();
+    let mut blocks: Vec<(u64, u16)> = Vec::new();
+    let mut steps = Vec::with_capacity(events.len());
+    for event in events {
+        if let Ok(size) = u64::try_from(*event) {
+            let (at, slot) = (fit.take(size)?, free.pop()?);
+            steps.push(Step::lowest(size, at, slot));
+            blocks.push((at, slot));
+        } else {
+            let block = usize::try_from(event.unsigned_abs()).ok()?.checked_sub(1)?;
+            let (at, slot) = *blocks.get(block)?;
+            fit.give(at);
+            free.push(slot);
+            steps.push(Step::give(slot));
+        }
+    }
+    Some(Recording { steps: steps.leak(), peak: 0 })
 }
 
 #[cfg(test)]

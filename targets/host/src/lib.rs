@@ -1,4 +1,4 @@
-//! Runs an AegisRT plan on a Linux machine: ONNX Runtime on its CPU and on CUDA devices.
+//! Runs an AegisRT plan on a Linux machine: ONNX Runtime on its CPU and on CUDA devices, and kernels of one's own there.
 //!
 //! A vehicle's whole program is its hooks and three lines:
 //!
@@ -19,17 +19,20 @@ pub mod arena;
 pub mod backend;
 mod boot;
 pub mod cache;
+mod capture;
 mod describe;
 mod error;
 mod failures;
 pub mod first_fit;
 pub mod gpu;
 pub mod hooks;
+pub mod kernels;
 mod lane_work;
 mod memory_use;
 pub mod onnx;
 pub mod probe;
 mod reclaim;
+mod runtimes;
 mod vehicle;
 mod watch;
 

@@ -2,7 +2,7 @@
 
 use crate::lane_work::{HostLane, Use};
 use crate::onnx::unattributed;
-use aegis_core::desc::{Backend, ModelDesc, PoolDesc, SystemDesc, occupied};
+use aegis_core::desc::{ModelDesc, PoolDesc, SystemDesc, occupied};
 use aegis_linux::summary::{MemorySummary, ModelMemory};
 
 /// The summary of every pool; `lanes` are those that ended in time.
@@ -50,9 +50,7 @@ fn ends(model: &ModelDesc, used: &Use) -> impl Iterator<Item = (u64, u64)> {
 
 /// How far a model's memory was planned; a lane that did not end in time tells nothing, so the plan does.
 fn control<'a>(model: &ModelDesc, uses: impl Iterator<Item = &'a Use>) -> ModelMemory {
-    let backend = match model.backend {
-        Backend::OnnxRuntime => "onnxruntime".to_owned(),
-    };
+    let backend = model.backend.name().to_owned();
     let (mut control, mut unplanned) = (model.memory(), 0_u64);
     for used in uses {
         let planned = model.segments.get(used.segment).map(|segment| segment.memory);
@@ -127,6 +125,7 @@ mod tests {
         runs: &[],
         reads: &[],
         writes: &[],
+        launches: &[],
     };
     const MODEL: ModelDesc = ModelDesc {
         name: "net",

@@ -3,7 +3,7 @@
 mod ending;
 mod run;
 
-use crate::boot::{AllHooks, build_lane, open_runtime, prove, take_memory};
+use crate::boot::{AllHooks, build_lane, open_runtimes, prove, take_memory};
 use crate::cache::{Assets, Cache};
 use crate::describe::describe;
 use crate::error::HostError;
@@ -282,12 +282,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let devices = gpu::open(system, &mut voids)?;
         let seats = gpu::seats(system, &devices)?;
         let arenas = take_memory(system, &devices)?;
-        let onnx = open_runtime(system, &assets.cache, &devices, &mut voids)?;
+        let runtimes = open_runtimes(system, &assets.cache, &devices, &mut voids)?;
         let mut works = Vec::new();
         for number in 0..LANES {
             let lane = LaneId(u16::try_from(number).unwrap_or(u16::MAX));
             let memory = (&*arenas, seats.get(number).and_then(Option::as_ref));
-            works.push(build_lane(system, lane, onnx.as_ref(), &assets.cache, memory, &mut hooks, &domains)?);
+            works.push(build_lane(system, lane, &runtimes, &assets.cache, memory, &mut hooks, &domains)?);
         }
         let mut memory_locked = true;
         if let Err(error) = lock_memory() {

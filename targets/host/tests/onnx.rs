@@ -9,8 +9,11 @@ mod common;
 
 use aegis_core::desc::{ElementType, MemoryControl, Recording};
 use aegis_host::arena::{Arena, BoundTensor};
-use aegis_host::backend::{BackendError, Engine, PlannedMemory, Region, RuntimeBackend, Sequence};
-use aegis_host::onnx::{OnnxEngine, OnnxModel, OnnxRuntime, Port, unattributed};
+use aegis_host::backend::{
+    BackendError, BoundSegment as _, Engine, LoadedSegment as _, PlannedMemory, Port, Region, RuntimeBackend, Sequence,
+};
+use aegis_host::first_fit::replayable;
+use aegis_host::onnx::{OnnxEngine, OnnxModel, OnnxRuntime, unattributed};
 use common::{FACE, LIBRARY, ORIENTATION, cached};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -152,9 +155,9 @@ fn recorded(runtime: &OnnxRuntime, file: &Path) -> (Recording, Recording, u64, V
     let mut engine = load(runtime, file, &place).unwrap();
     let expected = outputs(&mut engine);
     let (run, height) = (engine.recorded_run(), engine.scratch_use().height);
-    let mut model = engine.unbind();
-    let load = OnnxEngine::replayable(&model.recorded_load(), MIB).unwrap();
-    (load, OnnxEngine::replayable(&run, height).unwrap(), height, expected)
+    let mut model = Box::new(engine).unbind();
+    let load = replayable(&model.recorded_load(), MIB).unwrap();
+    (load, replayable(&run, height).unwrap(), height, expected)
 }
 
 #[test]

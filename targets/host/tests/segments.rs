@@ -63,7 +63,7 @@ impl Files {
 
 fn probe(library: &Path, models: &Value) -> Vec<Value> {
     let request = json!({"schema": "aegis.probe/4", "command": "profile", "orchestration_core": 0, "lanes": [],
-        "library": {"path": library, "version": "1.32.0"}, "models": models,
+        "libraries": [{"name": "onnxruntime", "path": library, "version": "1.32.0"}], "models": models,
         "min_runs": 20, "min_seconds": 0, "warmup_runs": 2});
     let mut child = Command::new(env!("CARGO_BIN_EXE_aegis-host-probe"))
         .stdin(Stdio::piped())
@@ -124,6 +124,7 @@ fn segment(answer: &Value, at: u64, reads: &'static [u16], writes: &'static [u16
         runs: vec![recording].leak(),
         reads,
         writes,
+        launches: &[],
     };
     (desc, most)
 }

@@ -17,15 +17,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 #[test]
 fn the_probe_tells_the_machine_and_refuses_what_it_does_not_understand() {
-    let (status, answer) = probe(&request("machine", &Value::Null, &json!([])));
+    let (status, answer) = probe(&request("machine", &json!([]), &json!([])));
     assert_eq!((status, &answer["schema"]), (Some(0), &json!("aegis.probe/4")));
     assert_eq!(answer["machine"]["cpu_model"], json!(Machine::read().cpu_model));
-    assert_eq!((&answer["lanes"], &answer["runtime"]), (&json!([]), &Value::Null));
+    assert_eq!((&answer["lanes"], &answer["runtimes"]), (&json!([]), &json!([])));
     assert!(answer["realtime"]["fifo"].is_boolean() && answer["realtime"]["throttle_period_us"].is_i64());
-    assert_eq!(probe(&request("dance", &Value::Null, &json!([]))).0, Some(2));
+    assert_eq!(probe(&request("dance", &json!([]), &json!([]))).0, Some(2));
     assert_eq!(probe(&json!({"schema": "aegis.probe/9", "command": "machine"})).0, Some(2));
     assert_eq!(probe(&json!([])).0, Some(2));
-    let nowhere = json!({"path": "/nowhere.so", "version": "1"});
+    let nowhere = json!([{"name": "onnxruntime", "path": "/nowhere.so", "version": "1"}]);
     assert_eq!(probe(&request("profile", &nowhere, &json!([]))).0, Some(3));
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 mod gpu;
+mod kernels;
 mod meaning;
 
 use aegis_codegen::finding::{Code, Finding, any_error};
@@ -17,8 +18,16 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The twins that fixtures share.
-const TWINS: [&str; 7] =
-    ["valid", "valid-parts", "valid-memory", "valid-watchdog", "valid-modes", "valid-watch", "valid-gpu"];
+const TWINS: [&str; 8] = [
+    "valid",
+    "valid-parts",
+    "valid-memory",
+    "valid-watchdog",
+    "valid-modes",
+    "valid-watch",
+    "valid-gpu",
+    "valid-kernels",
+];
 
 /// The most lines in which a fixture may differ from its twin.
 const MOST_CHANGED_LINES: usize = 3;
@@ -53,6 +62,10 @@ fn valid_modes() -> String {
 
 fn valid_gpu() -> String {
     read(&folder().join("valid-gpu.toml"))
+}
+
+fn valid_kernels() -> String {
+    read(&folder().join("valid-kernels.toml"))
 }
 
 fn valid_watch() -> String {
@@ -245,8 +258,15 @@ fn all_syntax_errors_are_reported_at_once_and_nothing_else_is() {
 }
 
 /// The texts that are damaged, and at every how manieth place.
-const DAMAGED: [(fn() -> String, usize); 6] =
-    [(valid, 1), (valid_parts, 5), (valid_memory, 3), (valid_watchdog, 1), (valid_modes, 2), (valid_gpu, 2)];
+const DAMAGED: [(fn() -> String, usize); 7] = [
+    (valid, 1),
+    (valid_parts, 5),
+    (valid_memory, 3),
+    (valid_watchdog, 1),
+    (valid_modes, 2),
+    (valid_gpu, 2),
+    (valid_kernels, 2),
+];
 
 /// Reads and renders a damaged text, which must neither panic nor break what always holds.
 fn survive(text: &str) {

@@ -73,6 +73,7 @@ fn record(loaded: &Loaded, files: &Outcome, into: &Path) {
                 .map(|(name, shape)| ShapeRequest { name: name.get_ref().clone(), shape: shape.clone() })
                 .collect(),
             gpu: None,
+            kernels: None,
         };
         models.push((request, path.get_ref().clone()));
     }
@@ -81,10 +82,11 @@ fn record(loaded: &Loaded, files: &Outcome, into: &Path) {
         schema: probe::SCHEMA,
         command: "profile",
         device: None,
-        library: Some(Library {
+        libraries: vec![Library {
+            name: runtime.name.get_ref().clone(),
             path: files.file(Kind::Library, runtime.name.get_ref()).unwrap().path.clone(),
             version: runtime.version.get_ref().clone(),
-        }),
+        }],
         orchestration_core: 0,
         lanes: Vec::new(),
         models: models.iter().map(|(request, _)| request.clone()).collect(),

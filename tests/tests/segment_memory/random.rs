@@ -82,6 +82,7 @@ fn model(rng: &mut Rng, number: usize, size: Size) -> Model {
             scratch: Bytes(if capped { rng.u64(..400) } else { 0 }),
             reads,
             writes,
+            launches: Vec::new(),
         }
     });
     let segments = parts.collect();

@@ -110,13 +110,14 @@ pub(crate) fn plan(whole: &Local, folder: &Path) -> &'static SystemDesc {
                 .map(|(name, shape)| ShapeRequest { name: name.get_ref().clone(), shape: shape.clone() })
                 .collect(),
             gpu: None,
+            kernels: None,
         }
     });
     let request = Request {
         schema: probe::SCHEMA,
         command: "profile",
         device: None,
-        library: Some(Library { path: library, version: "1.32.0".to_owned() }),
+        libraries: vec![Library { name: "onnxruntime".to_owned(), path: library, version: "1.32.0".to_owned() }],
         orchestration_core: 0,
         lanes: Vec::new(),
         models: models.collect(),

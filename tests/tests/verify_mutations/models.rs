@@ -25,6 +25,7 @@ fn segment(name: &str, weights: u64, reads: &[usize], writes: &[usize]) -> Segme
         scratch: Bytes(0),
         reads: reads.to_vec(),
         writes: writes.to_vec(),
+        launches: Vec::new(),
     }
 }
 

@@ -7,11 +7,13 @@ use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, show};
 use aegis_codegen::fetch;
 use aegis_codegen::finding::{Code, Finding};
-use aegis_codegen::manifest::{Exceedance, Execution, Lane, Manifest, Overheads, WcetFrom};
-use aegis_codegen::probe::{self, GpuRequest, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest};
+use aegis_codegen::manifest::{Exceedance, Execution, Lane, Manifest, Overheads, Runtime, WcetFrom};
+use aegis_codegen::probe::{
+    self, GpuRequest, KernelsRequest, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest,
+};
 use aegis_codegen::profile::{ModelProfile, Statistics};
 use aegis_codegen::report;
-use aegis_codegen::resolve::Loaded;
+use aegis_codegen::resolve::{Loaded, launches_digest};
 use aegis_codegen::system::Origin;
 use aegis_core::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -105,7 +107,7 @@ pub(crate) fn machine_request() -> Request {
         schema: SCHEMA,
         command: "machine",
         device: None,
-        library: None,
+        libraries: Vec::new(),
         orchestration_core: 0,
         lanes: Vec::new(),
         models: Vec::new(),
@@ -275,10 +277,11 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
         let request = ModelRequest {
             name: name.clone(),
             files,
-            backend: "onnxruntime",
+            backend: model.backend.name(),
             core: *lane.core.get_ref(),
             inputs: inputs.collect(),
             gpu: gpu(manifest, lane),
+            kernels: model.kernels.as_ref().map(|kernels| KernelsRequest::of(kernels, launches_digest(kernels))),
         };
         models.push(Wanted {
             request,
@@ -288,16 +291,15 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
             wcet_from: task.wcet_from,
         });
     }
-    let library = match manifest.runtimes.first() {
-        Some(runtime) => Some(Library {
-            path: find(fetched, runtime.name.get_ref(), fetch::Kind::Library)?.path.clone(),
-            version: runtime.version.get_ref().clone(),
-        }),
-        None => None,
+    let library = |runtime: &Runtime| {
+        let name = runtime.name.get_ref();
+        let path = find(fetched, name, fetch::Kind::Library)?.path.clone();
+        Ok(Library { name: name.clone(), path, version: runtime.version.get_ref().clone() })
     };
+    let libraries = manifest.runtimes.iter().map(library).collect::<Result<_, Failure>>()?;
     let request = Request {
         command: "profile",
-        library,
+        libraries,
         orchestration_core: manifest.orchestration_core,
         lanes: lanes.iter().map(|(lane, _)| lane.clone()).collect(),
         models: models.iter().map(|model| model.request.clone()).collect(),

@@ -1,12 +1,12 @@
-//! The rules of models that are cut into segments.
+//! The rules of models that are cut into segments, and of those that are kernels.
 
 use std::collections::BTreeMap;
 
-use aegis_core::desc::Preemption;
+use aegis_core::desc::{Backend, Preemption};
 
-use super::Links;
+use super::{Links, kind_of};
 use crate::finding::{Code, Finding};
-use crate::manifest::model::{Execution, Source, Span};
+use crate::manifest::model::{Execution, LaneKind, Source, Span};
 use crate::manifest::raw::{Lane, Model, Raw, Task};
 use crate::manifest::reader::Sink;
 use crate::manifest::units::Time;
@@ -15,14 +15,47 @@ use crate::manifest::units::Time;
 pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     for model in &raw.models {
         repeats(model, sink);
+        in_one_file(model, sink);
     }
-    for ((task, model), lane) in raw.tasks.iter().zip(&links.models).zip(&links.lanes) {
+    for ((task, model), index) in raw.tasks.iter().zip(&links.models).zip(&links.lanes) {
         let model = model.and_then(|model| raw.models.get(model));
-        let lane = lane.and_then(|lane| raw.lanes.get(lane));
+        let lane = index.and_then(|lane| raw.lanes.get(lane));
         if let (Some(model), Some(lane)) = (model, lane) {
             declared(task, model, lane, sink);
+            let kind = index.and_then(|index| kind_of(raw, links, index));
+            has_part(task, model, (lane, kind), sink);
         }
     }
+}
+
+/// Kernels are one file.
+fn in_one_file(model: &Model, sink: &Sink<'_>) {
+    let (Some(Backend::Kernels), Some(files)) = (model.backend, &model.files_key) else { return };
+    let message = format!("the model `{}` is of the backend \"kernels\" and has `files`", model.name.get_ref());
+    let finding = Finding::error(Code::LaunchesCut, message).at(sink.file, files.clone(), "one file is launched from");
+    sink.push(finding.help("name one file by `file` or `source`"));
+}
+
+/// Kernels run on a part of a GPU.
+fn has_part(task: &Task, model: &Model, (lane, kind): (&Lane, Option<LaneKind>), sink: &Sink<'_>) {
+    // A lane that nothing is known of is reported for that.
+    let (Some(Backend::Kernels), Some(kind)) = (model.backend, kind) else { return };
+    if kind == LaneKind::Gpu && lane.gpu.sms_key.is_some() {
+        return;
+    }
+    let (name, lane_name) = (model.name.get_ref(), lane.name.get_ref());
+    let what = match kind {
+        LaneKind::Cpu => "a CPU".to_owned(),
+        LaneKind::Gpu => "a GPU without `sms`".to_owned(),
+    };
+    let message = format!(
+        "the task `{}` runs the kernels of `{name}` on the lane `{lane_name}`, which is {what}",
+        task.name.get_ref()
+    );
+    let finding = Finding::error(Code::LaunchesWithoutPart, message);
+    let finding = finding.at(sink.file, lane.span.clone(), "it has no part of a GPU");
+    let finding = finding.also(sink.file, model.span.clone(), "these are launched on a part of a GPU");
+    sink.push(finding.help("use a lane with `sms` of a device of kind \"gpu\" that has a `profile`"));
 }
 
 /// No file is a model's segment twice.

@@ -6,7 +6,7 @@ use toml::Spanned;
 /// A runtime library.
 #[derive(Clone, Debug)]
 pub struct Runtime {
-    /// Its name, `onnxruntime`.
+    /// Its name: that of the [`aegis_core::desc::Backend`] which needs it.
     pub name: Spanned<String>,
     /// Its version.
     pub version: Spanned<String>,

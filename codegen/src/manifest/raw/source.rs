@@ -3,6 +3,8 @@
 use crate::manifest::model::{Client, Manifest, Source};
 use crate::manifest::reader::Section;
 
+/// What a library of `beside` looks like.
+const LIBRARY: &str = "{ pip = \"nvidia-cudnn\", version = \"1.2.0\", path = \"lib/x.so\", sha256 = \"…\" }";
 /// What `file` and `source` are.
 const ONE_FILE: &str = "`file` is a path beside the manifest; `source` names a published package";
 
@@ -41,8 +43,9 @@ pub(super) fn beside(section: &mut Section<'_>) -> Option<Vec<Source>> {
     if !section.has("beside") {
         return Some(Vec::new());
     }
-    let sections = section
-        .sections("beside", 1, Manifest::MAX_BESIDE, |runtime, number| format!("library {number} beside {runtime}"))?;
+    let sections = section.sections("beside", 1..=Manifest::MAX_BESIDE, LIBRARY, |runtime, number| {
+        format!("library {number} beside {runtime}")
+    })?;
     // All are read, so that all that is wrong with them is reported now.
     let sources: Vec<Option<Source>> = sections.into_iter().map(of_package).collect();
     sources.into_iter().collect()

@@ -10,6 +10,9 @@ use super::wcet::{self, WcetKeys};
 use crate::manifest::model::{Budget, Execution, Manifest, Span};
 use crate::manifest::reader::{Order, Section};
 
+/// What a stage looks like.
+const STAGE: &str = "{ lane = \"main\", wcet = \"2ms\" }";
+
 /// A task, or one stage of one.
 pub(crate) struct Task {
     pub(crate) name: Spanned<String>,
@@ -155,7 +158,7 @@ pub(super) fn task(name: Spanned<String>, section: &mut Section<'_>) -> Declared
     let whole = whole(name.clone(), section);
     let tasks = if staged {
         section
-            .sections("stages", 2, Manifest::MAX_STAGES, |task, number| format!("stage {number} of {task}"))
+            .sections("stages", 2..=Manifest::MAX_STAGES, STAGE, |task, number| format!("stage {number} of {task}"))
             .map(|stages| (1..).zip(stages).map(|(number, section)| stage(number, section, &whole)).collect())
     } else {
         Some(vec![whole])

@@ -38,6 +38,12 @@ impl<'a> Section<'a> {
         dimensions
     }
 
+    /// The dimensions under `key`.
+    pub(crate) fn dimensions_at(&mut self, key: &'static str) -> Option<Spanned<Vec<u32>>> {
+        let (_, value) = self.entry(key)?;
+        Some(Spanned::new(value.span(), self.dimensions(key, value)?))
+    }
+
     /// An array of names, at least one; `example` shows it.
     pub(crate) fn names(&mut self, key: &'static str, example: &str) -> Option<Vec<Spanned<String>>> {
         let items = self.array(key, &format!("an array of names such as {example}"), 1..=usize::MAX, "")?;
@@ -80,25 +86,35 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// An array of `least` to `most` tables, each called by `title` with its number from 1.
+    /// An array of as many tables as `count` has, such as `example`, each called by `title` with its number from 1.
     pub(crate) fn sections(
         &mut self,
         key: &'static str,
-        least: usize,
-        most: usize,
+        count: RangeInclusive<usize>,
+        example: &str,
         title: impl Fn(&str, usize) -> String,
     ) -> Option<Vec<Self>> {
-        let expected = "an array of tables such as [{ lane = \"main\", wcet = \"2ms\" }]";
-        let items = self.array(key, expected, least..=most, "")?;
+        let expected = format!("an array of tables such as [{example}]");
+        let items = self.array(key, &expected, count, "")?;
         let called = format!("each entry of {}", self.call(key));
         let table = |(number, item): (usize, &'a Spanned<DeValue<'a>>)| match item.get_ref() {
             DeValue::Table(table) => Some(Self::new(self.sink, item.span(), title(&self.title, number), table)),
             other => {
-                self.wrong_type_of(&called, other, item.span(), "a table such as { lane = \"main\", wcet = \"2ms\" }");
+                self.wrong_type_of(&called, other, item.span(), &format!("a table such as {example}"));
                 None
             }
         };
         whole((1..).zip(items.iter()).map(table))
+    }
+
+    /// An array of as many values as `count` has, whatever they are; `expected` says what it is.
+    pub(crate) fn items(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        count: RangeInclusive<usize>,
+    ) -> Option<&'a [Spanned<DeValue<'a>>]> {
+        self.array(key, expected, count, "")
     }
 
     /// An array of as many values as `count` has; `expected` says what it is, and `help`, if it is not empty, what to

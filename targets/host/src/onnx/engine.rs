@@ -5,12 +5,13 @@
 // Binding memory that Rust does not own, through a C interface.
 #![allow(unsafe_code)]
 
-use super::capture::{Capture, Submission};
 use super::model::OnnxModel;
-use super::serve::{Server, replayable};
+use super::serve::Server;
 use crate::arena::BoundTensor;
-use crate::backend::{BackendError, Engine, PlannedMemory, Region, ScratchUse};
-use aegis_core::desc::{ElementType, MemoryControl, Recording};
+use crate::backend::{BackendError, BoundSegment, Engine, LoadedSegment, PlannedMemory, Region, ScratchUse};
+use crate::capture::{Capture, Submit};
+use aegis_core::desc::{ElementType, MemoryControl};
+use aegis_cuda::Partition;
 use ort::AsPointer as _;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::RunOptions;
@@ -53,19 +54,6 @@ impl OnnxEngine {
         Ok(Self { binding, model, memory_inputs: inputs, memory_outputs: outputs, scratch, capture })
     }
 
-    /// The requests of the runs since the last call, where they are recorded: a size, or −k where the k-th block, from 1,
-    /// was given back.
-    #[must_use]
-    pub fn recorded_run(&mut self) -> Vec<i64> {
-        self.scratch.take_events()
-    }
-
-    /// What one run requested, for a region of `length` bytes placed by first fit; `None` where that is no plan. Leaks.
-    #[must_use]
-    pub fn replayable(events: &[i64], length: u64) -> Option<Recording> {
-        replayable(events, length)
-    }
-
     /// One run by the present recording.
     fn run_once(&mut self) -> Result<(), BackendError> {
         let Self { binding, model, scratch, .. } = self;
@@ -85,7 +73,7 @@ impl OnnxEngine {
     }
 
     /// One run by a recording, or by the first of them that it keeps to.
-    pub(super) fn run_as_recorded(&mut self) -> Result<(), BackendError> {
+    fn run_as_recorded(&mut self) -> Result<(), BackendError> {
         loop {
             let result = self.run_once();
             match &result {
@@ -97,31 +85,8 @@ impl OnnxEngine {
         }
     }
 
-    /// Serves later runs from another region; the tensors stay bound. No run may be in progress, and no block of one live: a
-    /// run that left some failed with [`BackendError::Run`].
-    pub fn serve_from(&mut self, scratch: Region) {
-        self.scratch = Server::new(scratch.span, scratch.sequence);
-    }
-
-    /// Of a model on a GPU: why its runs are not captured as one graph, once that is known.
-    #[must_use]
-    pub fn why_not_captured(&self) -> Option<&str> {
-        self.capture.as_ref().and_then(Capture::why_not)
-    }
-
-    /// Gives the model back, unbound.
-    #[must_use]
-    pub fn unbind(self) -> OnnxModel {
-        let Self { binding, model, capture, .. } = self;
-        drop((binding, capture));
-        model
-    }
-
     /// The true shapes of all outputs, found by one run that allocates them in a region.
-    ///
-    /// # Errors
-    /// [`BackendError`] where the run fails.
-    pub fn output_shapes(
+    pub(super) fn output_shapes(
         model: &OnnxModel,
         inputs: &[BoundTensor],
         scratch: Region,
@@ -154,8 +119,7 @@ impl OnnxEngine {
 impl Engine for OnnxEngine {
     fn run(&mut self) -> Result<(), BackendError> {
         let Some(capture) = self.capture.take() else { return self.run_as_recorded() };
-        let submission = Submission { engine: self };
-        let (capture, result) = capture.run(submission);
+        let (capture, result) = capture.run(self);
         self.capture = Some(capture);
         result
     }
@@ -178,6 +142,33 @@ impl Engine for OnnxEngine {
 
     fn persistent_use(&self) -> ScratchUse {
         self.model.persistent_use()
+    }
+}
+
+impl BoundSegment for OnnxEngine {
+    fn recorded_run(&mut self) -> Vec<i64> {
+        self.scratch.take_events()
+    }
+
+    fn serve_from(&mut self, scratch: Region) {
+        self.scratch = Server::new(scratch.span, scratch.sequence);
+    }
+
+    fn why_not_captured(&self) -> Option<&str> {
+        self.capture.as_ref().and_then(Capture::why_not)
+    }
+
+    fn unbind(self: Box<Self>) -> Box<dyn LoadedSegment> {
+        let Self { binding, model, capture, .. } = *self;
+        drop((binding, capture));
+        Box::new(model)
+    }
+}
+
+impl Submit for OnnxEngine {
+    fn submit(&mut self, _partition: &Partition) -> Result<(), BackendError> {
+        // The runtime has the stream.
+        self.run_as_recorded()
     }
 }
 

@@ -7,7 +7,6 @@
 #![allow(unsafe_code)]
 
 mod allocator;
-mod capture;
 mod engine;
 mod library;
 mod model;
@@ -16,12 +15,14 @@ mod serve;
 pub use allocator::{heap_in_use, unattributed};
 pub use engine::OnnxEngine;
 pub use library::version_of;
-pub use model::{OnnxModel, Port};
+pub use model::OnnxModel;
 
-use crate::backend::{BackendError, CancelPoint, Description, Engine, PlannedMemory, RuntimeBackend};
+use crate::backend::{BackendError, CancelPoint, Description, LoadedSegment, Region, RuntimeBackend};
+use crate::gpu::Seat;
 use aegis_core::desc::MemoryControl;
 use ort::environment::Environment;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The runtime: one loaded library with its one environment.
 #[derive(Debug)]
@@ -84,8 +85,12 @@ impl RuntimeBackend for OnnxRuntime {
         Description { name: "onnxruntime", memory: MemoryControl::Planned, cancel: CancelPoint::BetweenOperators }
     }
 
-    fn load(&self, file: &Path, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError> {
-        let model = OnnxModel::load(self, file, memory.persistent.clone(), memory.seat.clone())?;
-        Ok(Box::new(OnnxEngine::bind(model, memory)?))
+    fn open(
+        &self,
+        file: &Path,
+        region: Region,
+        seat: Option<Arc<Seat>>,
+    ) -> Result<Box<dyn LoadedSegment>, BackendError> {
+        Ok(Box::new(OnnxModel::load(self, file, region, seat)?))
     }
 }

@@ -2,9 +2,10 @@
 // A session is given a stream that it uses as long as it lives.
 #![allow(unsafe_code)]
 
-use super::OnnxRuntime;
 use super::serve::Server;
-use crate::backend::{BackendError, Region, ScratchUse};
+use super::{OnnxEngine, OnnxRuntime};
+use crate::arena::BoundTensor;
+use crate::backend::{BackendError, BoundSegment, Declared, LoadedSegment, PlannedMemory, Port, Region, ScratchUse};
 use crate::gpu::Seat;
 use aegis_core::desc::ElementType;
 use ort::ep::CUDA;
@@ -15,17 +16,6 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, TensorElementType, ValueType};
 use std::path::Path;
 use std::sync::Arc;
-
-/// One input or output as the model's file declares it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Port {
-    /// Its name.
-    pub name: String,
-    /// Its element type.
-    pub element: ElementType,
-    /// Its dimensions; −1 where the file leaves one open.
-    pub shape: Vec<i64>,
-}
 
 /// A model in memory.
 #[derive(Debug)]
@@ -77,35 +67,40 @@ impl OnnxModel {
         Ok(Self { session, load, inputs, outputs, seat })
     }
 
-    /// The requests of loading it, where they were recorded: a size, or −k where the k-th block, from 1, was given back.
-    #[must_use]
-    pub fn recorded_load(&mut self) -> Vec<i64> {
-        self.load.take_events()
-    }
-
-    /// What loading took of its region.
-    #[must_use]
-    pub const fn persistent_use(&self) -> ScratchUse {
-        self.load.usage()
-    }
-
     /// The names that the file's metadata lists under a key, as a JSON array; none where it has no such list.
-    #[must_use]
-    pub fn names(&self, key: &str) -> Vec<String> {
+    fn names(&self, key: &str) -> Vec<String> {
         let text = self.session.metadata().ok().and_then(|metadata| metadata.custom(key));
         text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
     }
+}
 
-    /// Its inputs, in the model's order.
-    #[must_use]
-    pub fn inputs(&self) -> &[Port] {
+impl LoadedSegment for OnnxModel {
+    fn inputs(&self) -> &[Port] {
         &self.inputs
     }
 
-    /// Its outputs, in the model's order.
-    #[must_use]
-    pub fn outputs(&self) -> &[Port] {
+    fn outputs(&self) -> &[Port] {
         &self.outputs
+    }
+
+    fn declared(&self) -> Declared {
+        Declared { inputs: self.names("aegis.inputs"), outputs: self.names("aegis.outputs") }
+    }
+
+    fn recorded_load(&mut self) -> Vec<i64> {
+        self.load.take_events()
+    }
+
+    fn persistent_use(&self) -> ScratchUse {
+        self.load.usage()
+    }
+
+    fn output_shapes(&self, inputs: &[BoundTensor], scratch: Region) -> Result<Vec<Vec<i64>>, BackendError> {
+        OnnxEngine::output_shapes(self, inputs, scratch)
+    }
+
+    fn bind(self: Box<Self>, memory: PlannedMemory) -> Result<Box<dyn BoundSegment>, BackendError> {
+        Ok(Box::new(OnnxEngine::bind(*self, memory)?))
     }
 }
 

@@ -350,29 +350,5 @@ impl Server {
     }
 }
 
-/// A recorded sequence as steps, placed by first fit: what a probe replays, so that a run which differs is noticed.
-///
-/// `None` where more blocks are live than a plan can name.
-pub(super) fn replayable(events: &[i64], length: u64) -> Option<Recording> {
-    let mut fit = FirstFit::new(length);
-    let mut free: Vec<u16> = (0..u16::try_from(MOST_LIVE).ok()?).rev().collect();
-    let mut blocks: Vec<(u64, u16)> = Vec::new();
-    let mut steps = Vec::with_capacity(events.len());
-    for event in events {
-        if let Ok(size) = u64::try_from(*event) {
-            let (at, slot) = (fit.take(size)?, free.pop()?);
-            steps.push(Step::lowest(size, at, slot));
-            blocks.push((at, slot));
-        } else {
-            let block = usize::try_from(event.unsigned_abs()).ok()?.checked_sub(1)?;
-            let (at, slot) = *blocks.get(block)?;
-            fit.give(at);
-            free.push(slot);
-            steps.push(Step::give(slot));
-        }
-    }
-    Some(Recording { steps: Vec::leak(steps), peak: 0 })
-}
-
 #[cfg(test)]
 mod tests;

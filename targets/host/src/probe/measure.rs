@@ -16,8 +16,7 @@ use super::record::Record;
 use super::statistics::{Stats, Upper};
 use super::wiring::{Tensor, Wired, Wires};
 use crate::arena::BoundTensor;
-use crate::backend::{BackendError, Engine as _, PlannedMemory};
-use crate::onnx::OnnxEngine;
+use crate::backend::{BackendError, BoundSegment, PlannedMemory};
 use aegis_core::desc::MemoryControl;
 use aegis_linux::clock::monotonic_ns;
 use aegis_linux::realtime::{LANE_PRIORITY, set_up_thread};
@@ -33,7 +32,7 @@ const LINE_BYTES: usize = 64;
 
 /// A segment that is measured.
 struct Segment {
-    engine: OnnxEngine,
+    engine: Box<dyn BoundSegment>,
     sha256: String,
     record: Record,
     weights: u64,
@@ -181,7 +180,7 @@ fn bind(bench: &Bench, wired: &Wired, sized: Vec<SizedSegment>) -> Result<Vec<Se
         let SizedSegment { model, sha256, record, weights } = segment;
         let (inputs, outputs) = (tensors(&wires.reads, &inputs)?, tensors(&wires.writes, &outputs)?);
         let (persistent, scratch, seat) = (bench.nothing()?, record.run_region(bench)?, bench.seat());
-        let engine = OnnxEngine::bind(model, PlannedMemory { inputs, outputs, persistent, scratch, seat });
+        let engine = model.bind(PlannedMemory { inputs, outputs, persistent, scratch, seat });
         let engine = engine.map_err(|error| error.to_string())?;
         let series = Vec::with_capacity(100_000);
         Ok(Segment { engine, sha256, record, weights, runs: 0, series, alone: Vec::new() })

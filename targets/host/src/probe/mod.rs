@@ -6,6 +6,7 @@
 mod bench;
 mod devices;
 mod lanes;
+mod launches;
 mod measure;
 mod models;
 mod protocol;
@@ -17,11 +18,13 @@ pub use protocol::{Answer, ModelAnswer, Request};
 pub use statistics::Stats;
 
 use crate::backend::BackendError;
-use crate::onnx::OnnxRuntime;
+use crate::runtimes::Runtimes;
+use aegis_core::desc::Backend;
 use aegis_linux::machine::Machine;
 use aegis_linux::realtime::{LANE_PRIORITY, Throttle, fifo, lock_memory};
 use devices::Devices;
 use protocol::{RealTime, RuntimeInfo, SCHEMA};
+use std::collections::BTreeSet;
 
 /// Why the probe gives no answer.
 #[derive(Debug, thiserror::Error)]
@@ -72,17 +75,11 @@ fn measure(request: &Request) -> Result<Answer, ProbeError> {
     if let Some(ordinal) = request.device {
         devices.get(ordinal).map_err(ProbeError::Device)?;
     }
-    let runtime = request.library.as_ref().map(|library| OnnxRuntime::open(&library.path)).transpose()?;
-    for (runtime, ordinal) in
-        runtime.iter().flat_map(|runtime| devices.ordinals().map(move |ordinal| (runtime, ordinal)))
-    {
-        runtime.serve_device(ordinal)?;
-    }
-    let info =
-        runtime.as_ref().map(|runtime| RuntimeInfo { name: "onnxruntime", version: runtime.version().to_owned() });
+    let runtimes = open_runtimes(request, &devices)?;
+    let info = |(backend, version): (Backend, &str)| RuntimeInfo { name: backend.name(), version: version.to_owned() };
     let profile = request.command == "profile";
     // Sizes first: they need a large address range, which locked memory would have to back with real pages.
-    let sized = if profile { models::size_all(request, runtime.as_ref(), &devices) } else { Vec::new() };
+    let sized = if profile { models::size_all(request, &runtimes, &devices) } else { Vec::new() };
     let throttle = Throttle::read();
     let memory_locked = lock_memory().is_ok();
     let realtime = RealTime {
@@ -95,11 +92,27 @@ fn measure(request: &Request) -> Result<Answer, ProbeError> {
         schema: SCHEMA,
         machine: Machine::read(),
         realtime,
-        runtime: info,
+        runtimes: runtimes.versions().map(info).collect(),
         devices: devices.answers(),
         lanes: if profile { lanes::measure_all(request)? } else { Vec::new() },
         models: measure::measure_all(request, sized)?,
     })
+}
+
+/// Loads the libraries, which serve the devices that models of them run on.
+fn open_runtimes(request: &Request, devices: &Devices) -> Result<Runtimes, ProbeError> {
+    let mut runtimes = Runtimes::default();
+    for library in &request.libraries {
+        let unknown = || ProbeError::Request(format!("there is no runtime \"{}\"", library.name));
+        let backend = protocol::backend(&library.name).filter(|backend| backend.has_library()).ok_or_else(unknown)?;
+        runtimes.load_library(backend, &library.path)?;
+        let own = request.models.iter().filter(|model| model.backend() == Some(backend));
+        let own: BTreeSet<u16> = own.filter_map(|model| model.gpu.as_ref()).map(|gpu| gpu.ordinal).collect();
+        for ordinal in devices.ordinals().filter(|ordinal| own.contains(ordinal)) {
+            runtimes.serve_device(backend, ordinal)?;
+        }
+    }
+    Ok(runtimes)
 }
 
 /// Whether the system gives a thread of this process `SCHED_FIFO`; tried on a thread of its own.

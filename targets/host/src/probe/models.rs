@@ -4,13 +4,13 @@ use super::bench::Bench;
 use super::devices::Devices;
 use super::protocol::{ModelRequest, Request};
 use super::record::{self, Record};
-use super::wiring::{Declared, Tensor, Wired, Wiring};
+use super::wiring::{Tensor, Wired, Wiring};
 use crate::arena::{Arena, BoundTensor};
-use crate::backend::{BackendError, Engine as _, PlannedMemory, Region};
+use crate::backend::{BackendError, LoadedSegment, PlannedMemory, Region};
 use crate::cache::sha256;
-use crate::onnx::{OnnxEngine, OnnxModel, OnnxRuntime, heap_in_use};
+use crate::onnx::heap_in_use;
+use crate::runtimes::{Runtimes, Source};
 use aegis_core::desc::{ALIGNMENT, MemoryControl};
-use std::path::Path;
 use std::sync::Arc;
 
 /// A model whose memory needs are known.
@@ -23,29 +23,23 @@ pub(super) struct Sized {
 
 /// A segment of one, loaded.
 pub(super) struct SizedSegment {
-    pub(super) model: OnnxModel,
+    pub(super) model: Box<dyn LoadedSegment>,
     pub(super) sha256: String,
     pub(super) record: Record,
     pub(super) weights: u64,
 }
 
 /// Loads and sizes every model; each has its own result.
-pub(super) fn size_all(
-    request: &Request,
-    runtime: Option<&OnnxRuntime>,
-    devices: &Devices,
-) -> Vec<Result<Sized, String>> {
+pub(super) fn size_all(request: &Request, runtimes: &Runtimes, devices: &Devices) -> Vec<Result<Sized, String>> {
     let size = |asked: &ModelRequest| {
-        size(asked, runtime, devices).map_err(|text| format!("model \"{}\": {text}", asked.name))
+        size(asked, runtimes, devices).map_err(|text| format!("model \"{}\": {text}", asked.name))
     };
     request.models.iter().map(size).collect()
 }
 
-fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>, devices: &Devices) -> Result<Sized, String> {
-    if asked.backend != "onnxruntime" {
-        return Err(format!("this target has no backend \"{}\"", asked.backend));
-    }
-    let runtime = runtime.ok_or("no runtime library was given")?;
+fn size(asked: &ModelRequest, runtimes: &Runtimes, devices: &Devices) -> Result<Sized, String> {
+    let backend = asked.backend().ok_or_else(|| format!("this target has no backend \"{}\"", asked.backend))?;
+    let program = asked.kernels.as_ref().map(|kernels| kernels.program().map(Arc::new)).transpose()?;
     let last = asked.files.len().checked_sub(1).ok_or("no file was given")?;
     let bench = match &asked.gpu {
         Some(gpu) => Bench::on(&devices.get(gpu.ordinal)?, gpu)?,
@@ -54,7 +48,8 @@ fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>, devices: &Devices) 
     let mut wiring = Wiring::new(&asked.inputs);
     let mut segments = Vec::new();
     for (number, file) in asked.files.iter().enumerate() {
-        let sized = size_segment((runtime, &bench), file, &mut wiring, number == last);
+        let source = Source { backend, file, program: program.as_ref() };
+        let sized = size_segment((runtimes, &bench), source, &mut wiring, number == last);
         let which = || if last > 0 { format!("segment {}: ", number.saturating_add(1)) } else { String::new() };
         segments.push(sized.map_err(|text| which() + &text)?);
     }
@@ -63,27 +58,27 @@ fn size(asked: &ModelRequest, runtime: Option<&OnnxRuntime>, devices: &Devices) 
 }
 
 fn size_segment(
-    (runtime, bench): (&OnnxRuntime, &Bench),
-    path: &Path,
+    (runtimes, bench): (&Runtimes, &Bench),
+    source: Source<'_>,
     wiring: &mut Wiring<'_>,
     is_last: bool,
 ) -> Result<SizedSegment, String> {
-    let file = path.display().to_string();
-    let sha256 = sha256(path).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    let file = source.file.display().to_string();
+    let sha256 = sha256(source.file).map_err(|error| format!("{file} cannot be read: {error}"))?;
     let text = |error: BackendError| error.to_string();
     let mut record = Record::new(bench.seat().is_some());
     // Taken before the first loading, so that what the driver keeps from there on is in the difference, too.
     bench.load_recorder()?;
     bench.run_recorder()?;
     let untouched = bench.free_bytes()?;
-    let mut model = OnnxModel::load(runtime, path, bench.load_recorder()?, bench.seat()).map_err(text)?;
+    let mut model = runtimes.open(source, bench.load_recorder()?, bench.seat()).map_err(text)?;
     record.add_load(model.recorded_load(), model.persistent_use().height);
     let inputs = wiring.read(&file, model.inputs())?;
-    wiring.declare(Declared { inputs: model.names("aegis.inputs"), outputs: model.names("aegis.outputs") });
+    wiring.declare(model.declared());
     if is_last {
         wiring.check_asked()?;
     }
-    let shapes = OnnxEngine::output_shapes(&model, &filled(bench, &inputs)?, bench.run_recorder()?).map_err(text)?;
+    let shapes = model.output_shapes(&filled(bench, &inputs)?, bench.run_recorder()?).map_err(text)?;
     let outputs = model.outputs().iter().zip(shapes).map(|(port, shape)| Tensor::of(port, shape));
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
     wiring.write(&file, &outputs)?;
@@ -96,10 +91,10 @@ fn size_segment(
     };
     for load in 0..record::LOADS {
         let _between = record::stir(load);
-        let mut model = OnnxModel::load(runtime, path, bench.load_recorder()?, bench.seat()).map_err(text)?;
+        let mut model = runtimes.open(source, bench.load_recorder()?, bench.seat()).map_err(text)?;
         record.add_load(model.recorded_load(), model.persistent_use().height);
-        let mut engine = OnnxEngine::bind(model, memory(bench.run_recorder()?)?).map_err(text)?;
-        record.add_runs(&mut engine, |engine, run| {
+        let mut engine = model.bind(memory(bench.run_recorder()?)?).map_err(text)?;
+        record.add_runs(&mut *engine, |engine, run| {
             engine.inputs().iter_mut().for_each(|input| fill(input, run));
             engine.run().map_err(text)
         })?;
@@ -111,8 +106,8 @@ fn size_segment(
     // What the regions just taken are of the difference is no backend's.
     let own = without_own.zip(bench.free_bytes()?).map_or(0, |(before, after)| before.saturating_sub(after));
     let before = (heap_in_use(), untouched.map(|untouched| untouched.saturating_sub(own)));
-    let model = OnnxModel::load(runtime, path, load, bench.seat()).map_err(text)?;
-    let mut engine = OnnxEngine::bind(model, planned).map_err(text)?;
+    let model = runtimes.open(source, load, bench.seat()).map_err(text)?;
+    let mut engine = model.bind(planned).map_err(text)?;
     engine.run().map_err(text)?;
     if record.control() == MemoryControl::Planned && engine.control() != MemoryControl::Planned {
         record.grade_down("loaded once more, it ran in an order that was not recorded".to_owned());

@@ -1,6 +1,8 @@
 //! The probe's request and answer: `aegis.probe/4`.
 
+use super::launches::KernelsRequest;
 use super::statistics::{Stats, Upper};
+use aegis_core::desc::Backend;
 use aegis_linux::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ pub struct Request {
     pub(super) schema: String,
     pub(super) command: String,
     #[serde(default)]
-    pub(super) library: Option<LibraryRequest>,
+    pub(super) libraries: Vec<LibraryRequest>,
     /// Of the command `device`: the number of the GPU.
     #[serde(default)]
     pub(super) device: Option<u16>,
@@ -34,6 +36,8 @@ pub struct Request {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct LibraryRequest {
+    /// That of the backend which needs it.
+    pub(super) name: String,
     pub(super) path: PathBuf,
 }
 
@@ -60,6 +64,9 @@ pub(super) struct ModelRequest {
     /// The part of a GPU that it runs on; none on the CPU.
     #[serde(default)]
     pub(super) gpu: Option<GpuRequest>,
+    /// Of kernels: what is launched.
+    #[serde(default)]
+    pub(super) kernels: Option<KernelsRequest>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -76,6 +83,18 @@ pub(super) struct GpuRequest {
 pub(super) struct InputRequest {
     pub(super) name: String,
     pub(super) shape: Vec<i64>,
+}
+
+/// The backend of a name.
+pub(super) fn backend(name: &str) -> Option<Backend> {
+    Backend::ALL.into_iter().find(|backend| backend.name() == name)
+}
+
+impl ModelRequest {
+    /// Its backend, if this program has one of this name.
+    pub(super) fn backend(&self) -> Option<Backend> {
+        backend(&self.backend)
+    }
 }
 
 impl Request {
@@ -97,7 +116,7 @@ pub struct Answer {
     pub(super) schema: &'static str,
     pub(super) machine: Machine,
     pub(super) realtime: RealTime,
-    pub(super) runtime: Option<RuntimeInfo>,
+    pub(super) runtimes: Vec<RuntimeInfo>,
     pub(super) devices: Vec<DeviceAnswer>,
     pub(super) lanes: Vec<LaneAnswer>,
     pub(super) models: Vec<ModelAnswer>,

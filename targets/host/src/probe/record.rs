@@ -6,8 +6,8 @@
 //! seen is a recording of its own.
 
 use super::bench::Bench;
-use crate::backend::{Engine as _, Region, Sequence};
-use crate::onnx::OnnxEngine;
+use crate::backend::{BoundSegment, Region, Sequence};
+use crate::first_fit::replayable;
 use aegis_core::desc::{MemoryControl, Recording};
 
 /// How often a model is loaded for its recordings.
@@ -95,8 +95,8 @@ impl Record {
     /// Adds the runs of one loaded model, whose engine lies in a recording region; `run` makes the run of this number.
     pub(super) fn add_runs(
         &mut self,
-        engine: &mut OnnxEngine,
-        mut run: impl FnMut(&mut OnnxEngine, u32) -> Result<(), String>,
+        engine: &mut dyn BoundSegment,
+        mut run: impl FnMut(&mut dyn BoundSegment, u32) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut first: Option<Vec<i64>> = None;
         for number in 0..RUNS {
@@ -139,11 +139,11 @@ impl Record {
     }
 
     fn recordings(&self) -> Option<Vec<Recording>> {
-        self.runs.iter().map(|(events, _)| OnnxEngine::replayable(events, self.height)).collect()
+        self.runs.iter().map(|(events, _)| replayable(events, self.height)).collect()
     }
 
     fn replayed_load(&self) -> Option<Recording> {
-        OnnxEngine::replayable(&self.load, self.load_height)
+        replayable(&self.load, self.load_height)
     }
 
     /// How far loading and runs can be planned.

@@ -12,7 +12,7 @@
 //! that a later segment reads stays one.
 
 use super::protocol::InputRequest;
-use crate::onnx::Port;
+use crate::backend::{Declared, Port};
 use aegis_core::desc::ElementType;
 
 /// A tensor's form, without a place.
@@ -60,13 +60,6 @@ pub(super) struct Wiring<'a> {
     known: Vec<Known>,
     segments: Vec<Wires>,
     declared: Declared,
-}
-
-/// The whole model's inputs and outputs by name, in their order, as its files declare them; empty where they do not.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Declared {
-    pub(super) inputs: Vec<String>,
-    pub(super) outputs: Vec<String>,
 }
 
 /// What became of it: every tensor once, each list in the declared order, or that in which its names were met.
@@ -185,7 +178,7 @@ fn agrees(shape: &[i64], allowed: &[i64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Tensor, Wired, Wires, Wiring};
-    use crate::onnx::Port;
+    use crate::backend::Port;
     use crate::probe::protocol::InputRequest;
     use aegis_core::desc::ElementType;
 

@@ -31,7 +31,7 @@ pub fn probe(request: &Value) -> (Option<i32>, Value) {
 }
 
 pub fn request(command: &str, library: &Value, models: &Value) -> Value {
-    json!({"schema": "aegis.probe/4", "command": command, "library": library, "orchestration_core": 0,
+    json!({"schema": "aegis.probe/4", "command": command, "libraries": library, "orchestration_core": 0,
         "lanes": [{"name": "main", "core": 1, "waiting": "blocking"}], "models": models,
         "min_runs": 20, "min_seconds": 0, "warmup_runs": 2})
 }
@@ -92,6 +92,7 @@ pub fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut 
             runs: &[],
             reads: positions(0, inputs.len()),
             writes: positions(inputs.len(), outputs.len()),
+            launches: &[],
         }]
         .leak(),
     }
@@ -170,13 +171,13 @@ pub fn scratch(model: &Value) -> u64 {
 /// The probe's answer to three models, of which the second is broken; `None` where there is no cache.
 pub fn probed() -> Option<Value> {
     let (library, face, turn) = (cached(LIBRARY)?, cached(FACE)?, cached(ORIENTATION)?);
-    let library = json!({"path": library, "version": "1.32.0"});
+    let library = json!([{"name": "onnxruntime", "path": library, "version": "1.32.0"}]);
     let asked = json!([
         {"name": "face", "files": [face], "backend": "onnxruntime", "core": 1, "inputs": []},
         {"name": "broken", "files": ["/dev/null"], "backend": "onnxruntime", "core": 1, "inputs": []},
         {"name": "turn", "files": [turn], "backend": "onnxruntime", "core": 1,
          "inputs": [{"name": "x", "shape": [1, 3, 224, 224]}]}]);
     let (status, answer) = probe(&request("profile", &library, &asked));
-    assert_eq!((status, &answer["runtime"]["version"]), (Some(0), &json!("1.32.0")));
+    assert_eq!((status, &answer["runtimes"][0]["version"]), (Some(0), &json!("1.32.0")));
     Some(answer)
 }

@@ -29,6 +29,7 @@ const SEGMENT: SegmentDesc = SegmentDesc {
     runs: &[],
     reads: &[0],
     writes: &[1],
+    launches: &[],
 };
 
 /// The model that every task of a fixture runs.

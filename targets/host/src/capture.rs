@@ -1,18 +1,17 @@
-//! How a model's runs reach a GPU: first the runtime submits them kernel by kernel, then they are captured once, and from then on each
-//! run is one launch of that graph, with no call of the runtime and no request for memory.
+//! How a model's runs reach a GPU: first its backend submits them kernel by kernel, then they are captured once, and from then on each
+//! run is one launch of that graph, with no call of the backend and no request for memory.
 //!
 //! ```text
 //!  warming up ──3 runs──▶ capture ──▶ captured: inputs ─▶ kernels ─▶ outputs, one launch
-//!                            └──what cannot be captured──▶ submitted by the runtime, as in the warm-up
+//!                            └──what cannot be captured──▶ submitted by the backend, as in the warm-up
 //! ```
 //!
 //! A captured graph keeps the addresses that it was captured with: those of planned memory.
 // Copies and launches of which the engine knows that their memory is planned.
 #![allow(unsafe_code)]
 
-use super::engine::OnnxEngine;
 use crate::arena::{BoundTensor, contains};
-use crate::backend::{BackendError, Engine as _};
+use crate::backend::{BackendError, Engine};
 use crate::gpu::Seat;
 use aegis_core::ErrorClass;
 use aegis_cuda::{CudaError, Graph, Partition};
@@ -23,7 +22,7 @@ const WARM_UP: u32 = 3;
 
 /// How runs are submitted.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(crate) struct Capture {
     seat: Arc<Seat>,
     state: State<Graph>,
 }
@@ -84,25 +83,25 @@ fn outcome(submitted: Result<(), BackendError>, ended: Result<(), CudaError>) ->
     }
 }
 
-/// What is submitted: an engine's copies and kernels.
-pub(super) struct Submission<'a> {
-    pub(super) engine: &'a mut OnnxEngine,
+/// An engine that submits its kernels to a partition's stream.
+pub(crate) trait Submit: Engine {
+    /// Submits those of one run, without the copies of inputs and outputs. Does not wait.
+    fn submit(&mut self, partition: &Partition) -> Result<(), BackendError>;
 }
 
-impl Submission<'_> {
-    fn submit(&mut self, partition: &Partition) -> Result<(), BackendError> {
-        for (tensor, host) in self.engine.inputs().iter().filter_map(with_host) {
-            // SAFETY: both are planned memory of this model and as long, and until the run has ended nobody else uses them; the
-            // engine, which keeps both, keeps the graph, too.
-            unsafe { partition.upload(tensor.address(), host.base(), host.length()) }?;
-        }
-        self.engine.run_as_recorded()?;
-        for (tensor, host) in self.engine.outputs().iter().filter_map(with_host) {
-            // SAFETY: as above.
-            unsafe { partition.download(host.base(), tensor.address(), host.length()) }?;
-        }
-        Ok(())
+/// Submits one run, with the copies of its inputs and outputs.
+fn submit(engine: &mut impl Submit, partition: &Partition) -> Result<(), BackendError> {
+    for (tensor, host) in engine.inputs().iter().filter_map(with_host) {
+        // SAFETY: both are planned memory of this model and as long, and until the run has ended nobody else uses them; the
+        // engine, which keeps both, keeps the graph, too.
+        unsafe { partition.upload(tensor.address(), host.base(), host.length()) }?;
     }
+    engine.submit(partition)?;
+    for (tensor, host) in engine.outputs().iter().filter_map(with_host) {
+        // SAFETY: as above.
+        unsafe { partition.download(host.base(), tensor.address(), host.length()) }?;
+    }
+    Ok(())
 }
 
 fn with_host(tensor: &BoundTensor) -> Option<(&BoundTensor, &crate::arena::Span)> {
@@ -110,12 +109,12 @@ fn with_host(tensor: &BoundTensor) -> Option<(&BoundTensor, &crate::arena::Span)
 }
 
 impl Capture {
-    pub(super) const fn new(seat: Arc<Seat>) -> Self {
+    pub(crate) const fn new(seat: Arc<Seat>) -> Self {
         Self { seat, state: State::WarmingUp(0) }
     }
 
     /// Why runs are not captured, once that is known.
-    pub(super) fn why_not(&self) -> Option<&str> {
+    pub(crate) fn why_not(&self) -> Option<&str> {
         match &self.state {
             State::Submitted(why) => Some(why),
             State::WarmingUp(_) | State::Captured(_) => None,
@@ -123,30 +122,30 @@ impl Capture {
     }
 
     /// One run, to its end on the device.
-    pub(super) fn run(self, submission: Submission<'_>) -> (Self, Result<(), BackendError>) {
+    pub(crate) fn run(self, engine: &mut impl Submit) -> (Self, Result<(), BackendError>) {
         let Self { seat, state } = self;
-        let (state, result) = state.run(&mut OnSeat { seat: &seat, submission });
+        let (state, result) = state.run(&mut OnSeat { seat: &seat, engine });
         (Self { seat, state }, result)
     }
 }
 
 /// A run on a seat.
-struct OnSeat<'a> {
+struct OnSeat<'a, E> {
     seat: &'a Seat,
-    submission: Submission<'a>,
+    engine: &'a mut E,
 }
 
-impl Run<Graph> for OnSeat<'_> {
+impl<E: Submit> Run<Graph> for OnSeat<'_, E> {
     fn submit(&mut self) -> Result<(), BackendError> {
-        let Self { seat, submission } = self;
-        seat.with(|partition| outcome(submission.submit(partition), seat.wait(partition)))
+        let Self { seat, engine } = self;
+        seat.with(|partition| outcome(submit(*engine, partition), seat.wait(partition)))
     }
 
     fn capture(&mut self) -> Result<Graph, BackendError> {
-        let Self { seat, submission } = self;
+        let Self { seat, engine } = self;
         // Arenas, planned and pinned, live as long as the engine, which keeps the graph.
         let is_kept = |address| usize::try_from(address).is_ok_and(contains);
-        seat.with(|partition| Graph::capture(partition, is_kept, || submission.submit(partition)))
+        seat.with(|partition| Graph::capture(partition, is_kept, || submit(*engine, partition)))
     }
 
     fn launch(&mut self, graph: &Graph) -> Result<(), BackendError> {

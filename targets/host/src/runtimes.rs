@@ -1,0 +1,79 @@
+//! What executes models in a process: the backends, each with its library where it needs one.
+
+use crate::backend::{BackendError, Engine, LoadedSegment, PlannedMemory, Region, RuntimeBackend as _};
+use crate::gpu::Seat;
+use crate::kernels::{KernelsSegment, Program};
+use crate::onnx::OnnxRuntime;
+use aegis_core::desc::Backend;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A segment of a model, as it is to be loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    /// What executes it.
+    pub(crate) backend: Backend,
+    /// Its file.
+    pub(crate) file: &'a Path,
+    /// Of kernels what is launched.
+    pub(crate) program: Option<&'a Arc<Program>>,
+}
+
+/// The backends whose libraries are open.
+#[derive(Debug, Default)]
+pub(crate) struct Runtimes {
+    onnx: Option<OnnxRuntime>,
+}
+
+impl Runtimes {
+    /// Opens a backend's library; as for [`OnnxRuntime::open`] before other threads use environment variables.
+    pub(crate) fn load_library(&mut self, backend: Backend, library: &Path) -> Result<(), BackendError> {
+        match backend {
+            Backend::OnnxRuntime => self.onnx = Some(OnnxRuntime::open(library)?),
+            // It has none.
+            Backend::Kernels => {}
+        }
+        Ok(())
+    }
+
+    /// Lets a backend serve the memory of a device, before a model is loaded for it.
+    pub(crate) fn serve_device(&self, backend: Backend, ordinal: u16) -> Result<(), BackendError> {
+        match backend {
+            Backend::OnnxRuntime => self.onnx()?.serve_device(ordinal),
+            Backend::Kernels => Ok(()),
+        }
+    }
+
+    /// The versions of the libraries that are open.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (Backend, &str)> {
+        self.onnx.iter().map(|runtime| (Backend::OnnxRuntime, runtime.version()))
+    }
+
+    /// Loads a segment.
+    pub(crate) fn open(
+        &self,
+        source: Source<'_>,
+        region: Region,
+        seat: Option<Arc<Seat>>,
+    ) -> Result<Box<dyn LoadedSegment>, BackendError> {
+        match source.backend {
+            Backend::OnnxRuntime => self.onnx()?.open(source.file, region, seat),
+            Backend::Kernels => {
+                let missing =
+                    || BackendError::Load { path: source.file.to_owned(), text: "no launches were given".to_owned() };
+                let program = source.program.ok_or_else(missing)?;
+                Ok(Box::new(KernelsSegment::load(program, source.file, seat)?))
+            }
+        }
+    }
+
+    /// Loads a segment and binds its planned memory.
+    pub(crate) fn load(&self, source: Source<'_>, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError> {
+        let loaded = self.open(source, memory.persistent.clone(), memory.seat.clone())?;
+        Ok(loaded.bind(memory)?)
+    }
+
+    fn onnx(&self) -> Result<&OnnxRuntime, BackendError> {
+        self.onnx.as_ref().ok_or(BackendError::NoLibrary(Backend::OnnxRuntime))
+    }
+}
