@@ -9,6 +9,7 @@ mod empty;
 mod gpu;
 mod launch;
 mod level;
+mod libraries;
 mod memory;
 mod mode;
 mod model;

@@ -8,6 +8,7 @@
 //! * [`replay`]: traces of runs that a test made, told to the dispatcher again.
 //! * [`live`]: what of a plan's memory can be live at once, without planner and checker.
 //! * [`packing`]: a validator of memory plans, and a search through all of them.
+//! * [`tvm`]: TVM, installed for tests that compile models.
 //! * [`oracle`]: slow searches that share nothing with the analysis.
 
 #![allow(
@@ -28,4 +29,5 @@ pub mod pipelines;
 pub mod planned;
 pub mod replay;
 pub mod simulate;
+pub mod tvm;
 pub mod two_lanes;

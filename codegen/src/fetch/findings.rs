@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::client::{ClientError, Malformed, Package};
-use super::{LIBRARY_VARIABLE, PackageError, Pending, cache};
+use super::{PackageError, Pending, cache};
 use crate::finding::{Code, Finding};
 use crate::manifest::{Client, Source};
 use crate::resolve::Loaded;
@@ -22,12 +22,17 @@ pub(super) fn unreadable(loaded: &Loaded, path: &Spanned<String>, error: &io::Er
         .help("the path is relative to the manifest's folder")
 }
 
-/// The library that the environment names cannot be read.
-pub(super) fn given(loaded: &Loaded, runtime: &Spanned<String>, path: &Path, error: &io::Error) -> Finding {
-    let message = format!("{LIBRARY_VARIABLE} names {}, which cannot be read: {error}", path.display());
+/// The library that a variable of the environment names cannot be read.
+pub(super) fn given(
+    loaded: &Loaded,
+    runtime: &Spanned<String>,
+    (variable, path): (&str, &Path),
+    error: &io::Error,
+) -> Finding {
+    let message = format!("{variable} names {}, which cannot be read: {error}", path.display());
     Finding::error(Code::FileUnreadable, message)
         .at(&loaded.file, runtime.span(), "it would replace this runtime's library")
-        .help(format!("correct {LIBRARY_VARIABLE}, or unset it to fetch the library that the manifest names"))
+        .help(format!("correct {variable}, or unset it to fetch the library that the manifest names"))
 }
 
 /// The cache cannot be written to.

@@ -24,6 +24,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use aegis_core::desc::Backend;
 use toml::Spanned;
 
 use crate::finding::{Finding, any_error};
@@ -34,9 +35,6 @@ use cache::{Entry, NoFolder, Received, Store};
 use client::{ClientError, Package};
 pub use progress::{Progress, Silent, Terminal};
 
-/// The environment variable that names ONNX Runtime's library, which then is not fetched.
-pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
-
 /// What of the process's surroundings a fetch depends on.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -44,8 +42,8 @@ pub struct Context {
     pub cache: PathBuf,
     /// Where clients are searched, in the form of `PATH`.
     pub path: OsString,
-    /// The runtime library that [`LIBRARY_VARIABLE`] names.
-    pub library: Option<PathBuf>,
+    /// The runtimes' libraries that [`Backend::library_variable`] names: these are not fetched.
+    pub libraries: Vec<(Backend, PathBuf)>,
 }
 
 impl Context {
@@ -54,11 +52,20 @@ impl Context {
     /// # Errors
     /// Nothing says where the cache lies.
     pub fn from_environment() -> Result<Self, NoFolder> {
+        let given = |backend: Backend| {
+            let path = std::env::var_os(backend.library_variable()?).filter(|path| !path.is_empty())?;
+            Some((backend, PathBuf::from(path)))
+        };
         Ok(Self {
             cache: cache::folder()?,
             path: std::env::var_os("PATH").unwrap_or_default(),
-            library: std::env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from),
+            libraries: Backend::ALL.into_iter().filter_map(given).collect(),
         })
+    }
+
+    /// The library that the environment gives for the runtime of a name.
+    fn given(&self, runtime: &str) -> Option<&(Backend, PathBuf)> {
+        self.libraries.iter().find(|(backend, _)| backend.name() == runtime)
     }
 
     /// Where the model or asset with the checksum `sha256` lies, if it is in the cache.
@@ -100,7 +107,7 @@ pub enum State {
     Added,
     /// It was in the cache with another content, and was replaced.
     Repaired,
-    /// [`LIBRARY_VARIABLE`] names it; it is not in the cache.
+    /// [`Backend::library_variable`] names it; it is not in the cache.
     Given,
 }
 
@@ -263,7 +270,7 @@ impl<'a> Run<'a> {
     /// A runtime that looks for libraries in its own folder gets one where they all are, by their names.
     fn put_together(&mut self, wanted: &[Wanted<'a>]) -> io::Result<()> {
         for runtime in &self.loaded.manifest.runtimes {
-            if self.context.library.is_some() || runtime.beside_for(self.arch).is_empty() {
+            if self.context.given(runtime.name.get_ref()).is_some() || runtime.beside_for(self.arch).is_empty() {
                 continue;
             }
             let is_own = |wanted: &Wanted<'_>| wanted.kind == Kind::Library && std::ptr::eq(wanted.name, &runtime.name);
@@ -284,9 +291,9 @@ impl<'a> Run<'a> {
 
     /// Settles what needs no download: given, refused, present and copied files.
     fn settle(&mut self, position: usize, wanted: Wanted<'a>) -> io::Result<Option<Pending<'a>>> {
-        if let (Kind::Library, Some(given)) = (wanted.kind, &self.context.library) {
+        if let (Kind::Library, Some((backend, given))) = (wanted.kind, self.context.given(wanted.name.get_ref())) {
             let beside = wanted.beside.map(|name| given.with_file_name(name));
-            self.given(position, wanted, beside.as_ref().unwrap_or(given));
+            self.given(position, wanted, *backend, beside.as_ref().unwrap_or(given));
             return Ok(None);
         }
         match wanted.source {
@@ -330,12 +337,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn given(&mut self, position: usize, wanted: Wanted<'a>, given: &Path) {
+    fn given(&mut self, position: usize, wanted: Wanted<'a>, backend: Backend, given: &Path) {
+        let variable = backend.library_variable().unwrap_or("");
         match cache::hash(given) {
             Ok((sha256, bytes)) => {
-                self.done(position, wanted, given.to_owned(), &sha256, bytes, State::Given, LIBRARY_VARIABLE);
+                self.done(position, wanted, given.to_owned(), &sha256, bytes, State::Given, variable);
             }
-            Err(error) => self.findings.push(findings::given(self.loaded, wanted.name, given, &error)),
+            Err(error) => self.findings.push(findings::given(self.loaded, wanted.name, (variable, given), &error)),
         }
     }
 

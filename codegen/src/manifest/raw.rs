@@ -298,7 +298,7 @@ fn policy(section: &mut Section<'_>, key: &'static str) -> Option<Spanned<Policy
 }
 
 /// Backends that belong to the design but not to this version.
-const NOT_YET: [&str; 2] = ["tensorrt", "tvm"];
+const NOT_YET: [&str; 1] = ["tensorrt"];
 
 fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
     let word = name.get_ref().as_str();
@@ -426,7 +426,7 @@ fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
             section.has("inputs");
             Vec::new()
         }
-        Some(Backend::OnnxRuntime) => shapes(section),
+        Some(Backend::OnnxRuntime | Backend::Tvm) => shapes(section),
     };
     let tensors = if section.has("tensors") {
         let words = &[("kept", TensorLife::Kept), ("job", TensorLife::Job)];

@@ -24,30 +24,40 @@ pub struct TensorDesc {
 pub enum Backend {
     /// ONNX Runtime, on the CPU or on a part of a GPU.
     OnnxRuntime,
+    /// TVM, on the CPU.
+    Tvm,
     /// Kernels of the application's own, launched from a list on a part of a GPU.
     Kernels,
 }
 
 impl Backend {
     /// Every backend.
-    pub const ALL: [Self; 2] = [Self::OnnxRuntime, Self::Kernels];
+    pub const ALL: [Self; 3] = [Self::OnnxRuntime, Self::Tvm, Self::Kernels];
 
     /// The name in manifests, locks, profiles and reports: that of its runtime, where it has a library.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::OnnxRuntime => "onnxruntime",
+            Self::Tvm => "tvm",
             Self::Kernels => "kernels",
+        }
+    }
+
+    /// The environment variable with the path of a library that goes before the one of the manifest; `None` where there is no library.
+    #[must_use]
+    pub const fn library_variable(self) -> Option<&'static str> {
+        match self {
+            Self::OnnxRuntime => Some("ORT_DYLIB_PATH"),
+            Self::Tvm => Some("AEGIS_TVM_LIBRARY"),
+            Self::Kernels => None,
         }
     }
 
     /// Whether it is a library that a manifest names by `[runtime.NAME]`.
     #[must_use]
     pub const fn has_library(self) -> bool {
-        match self {
-            Self::OnnxRuntime => true,
-            Self::Kernels => false,
-        }
+        self.library_variable().is_some()
     }
 }
 

@@ -77,10 +77,8 @@ pub(crate) fn open_runtimes(
         if own.is_empty() {
             continue;
         }
-        match backend {
-            Backend::OnnxRuntime => runtimes.load_library(backend, &onnx_runtime(system, cache, voids)?)?,
-            Backend::Kernels => continue,
-        }
+        let (path, version) = library(backend, system, cache, voids)?;
+        runtimes.load_library(backend, &path, version)?;
         for device in own.into_iter().filter_map(|pool| devices.get(pool)?.as_ref()) {
             runtimes.serve_device(backend, device.ordinal())?;
         }
@@ -88,13 +86,20 @@ pub(crate) fn open_runtimes(
     Ok(runtimes)
 }
 
-/// The library of ONNX Runtime in the plan, with those that it finds beside itself; `ORT_DYLIB_PATH` goes before the cache.
-fn onnx_runtime(system: &SystemDesc, cache: &Cache, voids: &mut Vec<Void>) -> Result<PathBuf, HostError> {
-    let given = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let unnamed = || HostError::Refused("the plan names no ONNX Runtime library".to_owned());
-    let (library, beside) = system.libraries.split_first().ok_or_else(unnamed)?;
+/// The library of a runtime in the plan, with those that it finds beside itself; the backend's variable goes before the cache.
+fn library(
+    backend: Backend,
+    system: &SystemDesc,
+    cache: &Cache,
+    voids: &mut Vec<Void>,
+) -> Result<(PathBuf, &'static str), HostError> {
+    let unnamed = || HostError::Refused(format!("the plan names no library of the runtime \"{}\"", backend.name()));
+    let variable = backend.library_variable().ok_or_else(unnamed)?;
+    let given = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let libraries = system.libraries_of(backend);
+    let (library, beside) = libraries.split_first().ok_or_else(unnamed)?;
     let Some(path) = given else {
-        return cache.together(system.libraries).ok_or_else(unnamed)?;
+        return Ok((cache.together(libraries).ok_or_else(unnamed)??, library.version));
     };
     let hash = |what: &str, path: &Path| {
         let failed = |error| HostError::File { what: what.to_owned(), path: path.to_owned(), error };
@@ -107,22 +112,21 @@ fn onnx_runtime(system: &SystemDesc, cache: &Cache, voids: &mut Vec<Void>) -> Re
         let what = format!("library \"{}\"", file.name);
         let found = hash(&what, &path.with_file_name(file.name))?;
         if found != file.sha256 {
-            texts.push(format!(
-                "{what} beside ORT_DYLIB_PATH has SHA-256 {found}, the plan was made for {}",
-                file.sha256
-            ));
+            texts.push(format!("{what} beside {variable} has SHA-256 {found}, the plan was made for {}", file.sha256));
         }
     }
     if found != library.sha256 {
+        let version = match backend {
+            Backend::OnnxRuntime => format!("version {} with", version_of(&path).unwrap_or_else(|error| error)),
+            Backend::Tvm | Backend::Kernels => "of a version that it does not tell, with".to_owned(),
+        };
         texts.push(format!(
-            "{what} from ORT_DYLIB_PATH is version {} with SHA-256 {found}, the plan was made for version {} with {}",
-            version_of(&path).unwrap_or_else(|error| error),
-            library.version,
-            library.sha256
+            "{what} from {variable} is {version} SHA-256 {found}, the plan was made for version {} with {}",
+            library.version, library.sha256
         ));
     }
     voids.extend(texts.into_iter().map(|text| Void { reason: VoidReason::OtherLibrary, text }));
-    Ok(path)
+    Ok((path, library.version))
 }
 
 /// Takes every pool's arena.
@@ -197,7 +201,7 @@ fn load(
         let memory = PlannedMemory::of(model, segment, owns_scratch, &place).ok_or_else(outside)?;
         let program = match model.backend {
             Backend::Kernels => Some(Arc::new(Program::of(model, segment).ok_or_else(outside)?)),
-            Backend::OnnxRuntime => None,
+            Backend::OnnxRuntime | Backend::Tvm => None,
         };
         let source = Source { backend: model.backend, file: &file, program: program.as_ref() };
         engines.push(runtimes.load(source, memory)?);

@@ -33,6 +33,8 @@ pub mod onnx;
 pub mod probe;
 mod reclaim;
 mod runtimes;
+mod serve;
+pub mod tvm;
 mod vehicle;
 mod watch;
 

@@ -4,6 +4,7 @@ use crate::backend::{BackendError, Engine, LoadedSegment, PlannedMemory, Region,
 use crate::gpu::Seat;
 use crate::kernels::{KernelsSegment, Program};
 use crate::onnx::OnnxRuntime;
+use crate::tvm::TvmRuntime;
 use aegis_core::desc::Backend;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,13 +24,16 @@ pub(crate) struct Source<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Runtimes {
     onnx: Option<OnnxRuntime>,
+    tvm: Option<TvmRuntime>,
 }
 
 impl Runtimes {
-    /// Opens a backend's library; as for [`OnnxRuntime::open`] before other threads use environment variables.
-    pub(crate) fn load_library(&mut self, backend: Backend, library: &Path) -> Result<(), BackendError> {
+    /// Opens a backend's library; as for [`OnnxRuntime::open`] before other threads use environment variables. The version is
+    /// what who names the file says of it.
+    pub(crate) fn load_library(&mut self, backend: Backend, library: &Path, version: &str) -> Result<(), BackendError> {
         match backend {
             Backend::OnnxRuntime => self.onnx = Some(OnnxRuntime::open(library)?),
+            Backend::Tvm => self.tvm = Some(TvmRuntime::open(library, version)?),
             // It has none.
             Backend::Kernels => {}
         }
@@ -40,13 +44,15 @@ impl Runtimes {
     pub(crate) fn serve_device(&self, backend: Backend, ordinal: u16) -> Result<(), BackendError> {
         match backend {
             Backend::OnnxRuntime => self.onnx()?.serve_device(ordinal),
-            Backend::Kernels => Ok(()),
+            // Which TVM says where a model is loaded for one.
+            Backend::Tvm | Backend::Kernels => Ok(()),
         }
     }
 
     /// The versions of the libraries that are open.
     pub(crate) fn versions(&self) -> impl Iterator<Item = (Backend, &str)> {
-        self.onnx.iter().map(|runtime| (Backend::OnnxRuntime, runtime.version()))
+        let onnx = self.onnx.iter().map(|runtime| (Backend::OnnxRuntime, runtime.version()));
+        onnx.chain(self.tvm.iter().map(|runtime| (Backend::Tvm, runtime.version())))
     }
 
     /// Loads a segment.
@@ -58,6 +64,7 @@ impl Runtimes {
     ) -> Result<Box<dyn LoadedSegment>, BackendError> {
         match source.backend {
             Backend::OnnxRuntime => self.onnx()?.open(source.file, region, seat),
+            Backend::Tvm => self.tvm()?.open(source.file, region, seat),
             Backend::Kernels => {
                 let missing =
                     || BackendError::Load { path: source.file.to_owned(), text: "no launches were given".to_owned() };
@@ -71,6 +78,10 @@ impl Runtimes {
     pub(crate) fn load(&self, source: Source<'_>, memory: PlannedMemory) -> Result<Box<dyn Engine>, BackendError> {
         let loaded = self.open(source, memory.persistent.clone(), memory.seat.clone())?;
         Ok(loaded.bind(memory)?)
+    }
+
+    fn tvm(&self) -> Result<&TvmRuntime, BackendError> {
+        self.tvm.as_ref().ok_or(BackendError::NoLibrary(Backend::Tvm))
     }
 
     fn onnx(&self) -> Result<&OnnxRuntime, BackendError> {

@@ -4,7 +4,7 @@ use crate::{ARCH, Machine, fetch_all, only, states};
 use aegis_codegen::fetch::{self, Context, Silent, State, cache};
 use aegis_codegen::lock::sha256;
 use aegis_codegen::manifest::Client;
-use aegis_core::desc::FileDesc;
+use aegis_core::desc::{Backend, FileDesc};
 use aegis_host::cache::Cache;
 use std::fs;
 
@@ -45,7 +45,7 @@ fn libraries_beside_a_runtimes_lie_with_it_in_one_folder_by_their_names() {
     // A library that is given has its own beside it, and an architecture that has a source of its own has none.
     let given = machine.root.path().join("vehicle/lib.so");
     fs::write(&given, "own").unwrap();
-    let context = Context { library: Some(given), ..machine.context() };
+    let context = Context { libraries: vec![(Backend::OnnxRuntime, given)], ..machine.context() };
     let outcome = fetch::fetch(&loaded, ARCH, &context, &Silent);
     let (finding, shown) = only(&outcome, &loaded);
     assert!(finding.message.contains("vehicle/gpu.so"), "{shown}");

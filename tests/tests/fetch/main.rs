@@ -17,6 +17,7 @@ use aegis_codegen::lock::sha256;
 use aegis_codegen::manifest::{Client, parse};
 use aegis_codegen::report::terminal::render;
 use aegis_codegen::resolve::Loaded;
+use aegis_core::desc::Backend;
 
 const ARCH: &str = "x86_64";
 
@@ -50,7 +51,7 @@ impl Machine {
     fn context(&self) -> Context {
         let mut path = OsString::from(self.bin());
         path.push(":/usr/bin:/bin");
-        Context { cache: self.root.path().join("cache"), path, library: None }
+        Context { cache: self.root.path().join("cache"), path, libraries: Vec::new() }
     }
 
     /// As [`Machine::context`], on a machine where nothing but its own clients is installed.
@@ -438,7 +439,7 @@ fn a_given_library_is_not_fetched() {
          source = {{ pip = \"onnxruntime\", version = \"1.2.0\", path = \"a\", sha256 = \"{}\" }}\n",
         sha256(b"published")
     ));
-    let context = Context { library: Some(library.clone()), ..machine.bare_context() };
+    let context = Context { libraries: vec![(Backend::OnnxRuntime, library.clone())], ..machine.bare_context() };
     let (finding, shown) = only(&fetch::fetch(&loaded, ARCH, &context, &Silent), &loaded);
     assert_eq!(finding.code, Code::FileUnreadable);
     assert!(finding.message.starts_with("ORT_DYLIB_PATH names /"), "{shown}");

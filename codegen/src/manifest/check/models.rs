@@ -1,4 +1,4 @@
-//! The rules of models that are cut into segments, and of those that are kernels.
+//! The rules of models that are cut into segments, of those that are kernels, and of what their backends cannot do.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,9 @@ pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
             declared(task, model, lane, sink);
             let kind = index.and_then(|index| kind_of(raw, links, index));
             has_part(task, model, (lane, kind), sink);
+            if kind == Some(LaneKind::Gpu) && model.backend == Some(Backend::Tvm) {
+                of_cpus(model, lane, sink);
+            }
         }
     }
 }
@@ -56,6 +59,16 @@ fn has_part(task: &Task, model: &Model, (lane, kind): (&Lane, Option<LaneKind>),
     let finding = finding.at(sink.file, lane.span.clone(), "it has no part of a GPU");
     let finding = finding.also(sink.file, model.span.clone(), "these are launched on a part of a GPU");
     sink.push(finding.help("use a lane with `sms` of a device of kind \"gpu\" that has a `profile`"));
+}
+
+/// What TVM takes on a GPU is not planned by this version, and no plan holds beside memory that it does not know.
+fn of_cpus(model: &Model, lane: &Lane, sink: &Sink<'_>) {
+    let (name, lane_name) = (model.name.get_ref(), lane.name.get_ref());
+    let message = format!("the model `{name}` is executed by TVM, and its lane `{lane_name}` is a GPU");
+    let finding = Finding::error(Code::Unsupported, message)
+        .at(sink.file, model.span.clone(), "this version plans TVM's memory on the CPU only")
+        .also(sink.file, lane.span.clone(), "the lane is a GPU");
+    sink.push(finding.help("move its task to a lane of the CPU, or let ONNX Runtime execute it"));
 }
 
 /// No file is a model's segment twice.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use aegis_core::desc::Backend;
+
 use crate::finding::{Code, Finding};
 use crate::manifest::model::{Source, Span};
 use crate::manifest::raw::Raw;
@@ -15,6 +17,15 @@ pub(super) fn check(raw: &Raw, sink: &Sink<'_>) {
         seen.insert(runtime.name.get_ref(), runtime.name.span());
         for source in runtime.beside.iter().flatten() {
             let (name, span) = (source.file_name(), source.path().span());
+            // By these names a plan tells which libraries belong to which runtime.
+            if name != runtime.name.get_ref() && Backend::ALL.iter().any(|backend| backend.name() == name) {
+                let message = format!(
+                    "a library beside the runtime `{}` has the file name `{name}`, which is a runtime's",
+                    runtime.name.get_ref()
+                );
+                let finding = Finding::error(Code::RepeatedFile, message).at(sink.file, span.clone(), "this name");
+                sink.push(finding.help("name a file that is called otherwise"));
+            }
             match seen.get(name) {
                 Some(first) => {
                     let message = format!(

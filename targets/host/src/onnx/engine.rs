@@ -6,10 +6,10 @@
 #![allow(unsafe_code)]
 
 use super::model::OnnxModel;
-use super::serve::Server;
 use crate::arena::BoundTensor;
 use crate::backend::{BackendError, BoundSegment, Engine, LoadedSegment, PlannedMemory, Region, ScratchUse};
 use crate::capture::{Capture, Submit};
+use crate::serve::Server;
 use aegis_core::desc::{ElementType, MemoryControl};
 use aegis_cuda::Partition;
 use ort::AsPointer as _;
@@ -54,35 +54,10 @@ impl OnnxEngine {
         Ok(Self { binding, model, memory_inputs: inputs, memory_outputs: outputs, scratch, capture })
     }
 
-    /// One run by the present recording.
-    fn run_once(&mut self) -> Result<(), BackendError> {
-        let Self { binding, model, scratch, .. } = self;
-        let result = scratch.during(|| binding.run(model));
-        let kept = scratch.live();
-        scratch.end();
-        let refusal = scratch.take_refusal();
-        if kept > 0 {
-            // Another model may use the same bytes next, so this cannot go on.
-            let why = refusal.map_or_else(String::new, |refusal| format!(", after {refusal}"));
-            return Err(BackendError::Run(format!("{kept} blocks of the shared scratch were not given back{why}")));
-        }
-        match refusal {
-            Some(refusal) => Err(BackendError::Refused(scratch.tell(refusal))),
-            None => result.map_err(BackendError::Run),
-        }
-    }
-
     /// One run by a recording, or by the first of them that it keeps to.
     fn run_as_recorded(&mut self) -> Result<(), BackendError> {
-        loop {
-            let result = self.run_once();
-            match &result {
-                Ok(()) => self.scratch.settle(),
-                Err(BackendError::Refused(_)) if self.scratch.try_another() => continue,
-                Err(_) => {}
-            }
-            return result;
-        }
+        let Self { binding, model, scratch, .. } = self;
+        scratch.run(|| binding.run(model))
     }
 
     /// The true shapes of all outputs, found by one run that allocates them in a region.

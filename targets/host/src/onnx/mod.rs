@@ -10,9 +10,8 @@ mod allocator;
 mod engine;
 mod library;
 mod model;
-mod serve;
 
-pub use allocator::{heap_in_use, unattributed};
+pub use crate::serve::current::{heap_in_use, unattributed};
 pub use engine::OnnxEngine;
 pub use library::version_of;
 pub use model::OnnxModel;

@@ -2,11 +2,11 @@
 // A session is given a stream that it uses as long as it lives.
 #![allow(unsafe_code)]
 
-use super::serve::Server;
 use super::{OnnxEngine, OnnxRuntime};
 use crate::arena::BoundTensor;
 use crate::backend::{BackendError, BoundSegment, Declared, LoadedSegment, PlannedMemory, Port, Region, ScratchUse};
 use crate::gpu::Seat;
+use crate::serve::Server;
 use aegis_core::desc::ElementType;
 use ort::ep::CUDA;
 use ort::ep::cuda::ConvAlgorithmSearch;

@@ -105,7 +105,7 @@ fn open_runtimes(request: &Request, devices: &Devices) -> Result<Runtimes, Probe
     for library in &request.libraries {
         let unknown = || ProbeError::Request(format!("there is no runtime \"{}\"", library.name));
         let backend = protocol::backend(&library.name).filter(|backend| backend.has_library()).ok_or_else(unknown)?;
-        runtimes.load_library(backend, &library.path)?;
+        runtimes.load_library(backend, &library.path, &library.version)?;
         let own = request.models.iter().filter(|model| model.backend() == Some(backend));
         let own: BTreeSet<u16> = own.filter_map(|model| model.gpu.as_ref()).map(|gpu| gpu.ordinal).collect();
         for ordinal in devices.ordinals().filter(|ordinal| own.contains(ordinal)) {

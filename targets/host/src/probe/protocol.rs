@@ -39,6 +39,9 @@ pub(super) struct LibraryRequest {
     /// That of the backend which needs it.
     pub(super) name: String,
     pub(super) path: PathBuf,
+    /// What the manifest says of it.
+    #[serde(default)]
+    pub(super) version: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

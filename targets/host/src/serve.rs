@@ -9,10 +9,12 @@
 //!           Heap      the C library's heap, for a model whose memory was only measured
 //! ```
 
-use super::allocator::heap;
+pub(crate) mod current;
+
 use crate::arena::Span;
-use crate::backend::{ScratchUse, Sequence};
+use crate::backend::{BackendError, ScratchUse, Sequence};
 use crate::first_fit::FirstFit;
+use crate::serve::current::heap;
 use aegis_core::desc::{MOST_LIVE, MemoryControl, Recording, Step, occupied};
 use aegis_core::units::Bytes;
 use std::collections::HashMap;
@@ -195,6 +197,36 @@ impl Server {
             if events < steps.len() {
                 self.refusal.get_or_insert(Refusal::Short { events, recorded: steps.len() });
             }
+        }
+    }
+
+    /// One run of a model by the present recording.
+    fn run_once(&mut self, run: impl FnOnce() -> Result<(), String>) -> Result<(), BackendError> {
+        let result = self.during(run);
+        let kept = self.live();
+        self.end();
+        let refusal = self.take_refusal();
+        if kept > 0 {
+            // Another model may use the same bytes next, so this cannot go on.
+            let why = refusal.map_or_else(String::new, |refusal| format!(", after {refusal}"));
+            return Err(BackendError::Run(format!("{kept} blocks of the shared scratch were not given back{why}")));
+        }
+        match refusal {
+            Some(refusal) => Err(BackendError::Refused(self.tell(refusal))),
+            None => result.map_err(BackendError::Run),
+        }
+    }
+
+    /// One run of a model by a recording, or by the first of them that it keeps to.
+    pub(super) fn run(&mut self, mut run: impl FnMut() -> Result<(), String>) -> Result<(), BackendError> {
+        loop {
+            let result = self.run_once(&mut run);
+            match &result {
+                Ok(()) => self.settle(),
+                Err(BackendError::Refused(_)) if self.try_another() => continue,
+                Err(_) => {}
+            }
+            return result;
         }
     }
 

@@ -1,0 +1,164 @@
+//! TVM's compiler and runtime, installed as a user's would be.
+
+use crate::fetched::root;
+use aegis_codegen::check::{Options, check_loaded, load};
+use aegis_codegen::fetch::{Context, Kind, Silent, fetch};
+use aegis_codegen::probe::{self, Library, ModelRequest, Request};
+use aegis_codegen::tables;
+use aegis_core::desc::SystemDesc;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The version of pip's `apache-tvm`.
+pub const VERSION: &str = "0.27.0.post1";
+/// What is installed: the compiler with its C interface, and what reads ONNX files.
+const PACKAGES: [&str; 3] = ["apache-tvm==0.27.0.post1", "apache-tvm-ffi==0.1.15.post2", "onnx==1.23.2"];
+
+/// The packages in a folder of their own.
+#[derive(Debug)]
+pub struct Tvm {
+    packages: PathBuf,
+}
+
+/// TVM, installed into the build folder once; `None` with a printed reason where pip cannot do it.
+///
+/// # Panics
+/// Where it cannot be installed although `AEGIS_REQUIRE_TOOLS` is set.
+pub fn tvm() -> Option<&'static Tvm> {
+    static TVM: OnceLock<Result<Tvm, String>> = OnceLock::new();
+    match TVM.get_or_init(install) {
+        Ok(tvm) => Some(tvm),
+        Err(why) => {
+            assert!(std::env::var_os("AEGIS_REQUIRE_TOOLS").is_none(), "AEGIS_REQUIRE_TOOLS is set, but: {why}");
+            eprintln!("skipped: TVM cannot be installed: {why}");
+            None
+        }
+    }
+}
+
+fn install() -> Result<Tvm, String> {
+    let tools = root().join("target/tools");
+    let packages = tools.join(format!("tvm-{VERSION}"));
+    if packages.is_dir() {
+        return Ok(Tvm { packages });
+    }
+    std::fs::create_dir_all(&tools).map_err(|error| error.to_string())?;
+    let fresh = tempfile::tempdir_in(&tools).map_err(|error| error.to_string())?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--target"]);
+    run(pip.arg(fresh.path()).args(PACKAGES))?;
+    // Whoever comes second finds it there, which is as good.
+    let moved = std::fs::rename(fresh.path(), &packages);
+    if packages.is_dir() {
+        Ok(Tvm { packages })
+    } else {
+        moved.map(|()| Tvm { packages }).map_err(|error| error.to_string())
+    }
+}
+
+/// A program's output; where it fails, its words.
+fn run(command: &mut Command) -> Result<Output, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let words = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.success() { Ok(output) } else { Err(words()) }
+}
+
+impl Tvm {
+    /// Links `libtvm_runtime.so` and `libtvm_ffi.so` into a folder, and returns the first.
+    ///
+    /// # Panics
+    /// Where the folder cannot be written to.
+    #[must_use]
+    pub fn library(&self, folder: &Path) -> PathBuf {
+        for file in ["tvm/lib/libtvm_runtime.so", "tvm_ffi/lib/libtvm_ffi.so"] {
+            let file = self.packages.join(file);
+            let link = folder.join(file.file_name().unwrap());
+            if !link.exists() {
+                std::os::unix::fs::symlink(file, link).unwrap();
+            }
+        }
+        folder.join("libtvm_runtime.so")
+    }
+
+    /// Compiles an ONNX file as the manual says: arguments of `compile.py` after the two files.
+    ///
+    /// # Errors
+    /// The script's words.
+    pub fn compile(&self, model: &Path, module: &Path, arguments: &[&str]) -> Result<(), String> {
+        let script = root().join("targets/host/tvm/compile.py");
+        run(self.python().arg(script).arg(model).arg(module).args(arguments)).map(drop)
+    }
+
+    /// Runs a program of Python with the packages.
+    ///
+    /// # Errors
+    /// Its words.
+    pub fn program(&self, text: &str) -> Result<(), String> {
+        run(self.python().args(["-c", text])).map(drop)
+    }
+
+    fn python(&self) -> Command {
+        let mut python = Command::new("python3");
+        python.env("PYTHONPATH", &self.packages).env("PYTHONDONTWRITEBYTECODE", "1");
+        python
+    }
+}
+
+/// A manifest's plan for this machine, from what a probe program measures in a few runs: manifest and profiles are written into the
+/// folder, the files come into the user's cache. `None` with a printed reason where they cannot be fetched.
+///
+/// # Panics
+/// Where the manifest cannot be planned, or files cannot be fetched although `AEGIS_REQUIRE_TOOLS` is set.
+pub fn planned(folder: &Path, text: &str, program: &Path) -> Option<&'static SystemDesc> {
+    let file = folder.join("system.toml");
+    std::fs::write(&file, text).unwrap();
+    let (loaded, findings) = load(&file.to_string_lossy(), text.to_owned());
+    let loaded = loaded.unwrap_or_else(|| panic!("{findings:#?}"));
+    let fetched = fetch(&loaded, std::env::consts::ARCH, &Context::from_environment().unwrap(), &Silent);
+    if !fetched.is_complete() {
+        assert!(
+            std::env::var_os("AEGIS_REQUIRE_TOOLS").is_none(),
+            "AEGIS_REQUIRE_TOOLS is set: {:#?}",
+            fetched.findings
+        );
+        eprintln!("skipped: files cannot be fetched: {:#?}", fetched.findings);
+        return None;
+    }
+    let path = |kind, name: &str| fetched.file(kind, name).unwrap().path.clone();
+    let libraries = loaded.manifest.runtimes.iter().map(|runtime| Library {
+        name: runtime.name.get_ref().clone(),
+        path: path(Kind::Library, runtime.name.get_ref()),
+        version: runtime.version.get_ref().clone(),
+    });
+    let models = loaded.manifest.models.iter().map(|model| ModelRequest {
+        name: model.name.get_ref().clone(),
+        files: (0..model.sources.len()).map(|number| path(Kind::Model, &model.segment_name(number))).collect(),
+        backend: model.backend.name(),
+        core: 1,
+        inputs: Vec::new(),
+        gpu: None,
+        kernels: None,
+    });
+    let request = Request {
+        schema: probe::SCHEMA,
+        command: "profile",
+        device: None,
+        libraries: libraries.collect(),
+        orchestration_core: 0,
+        lanes: Vec::new(),
+        models: models.collect(),
+        min_runs: 5,
+        min_seconds: 0,
+        warmup_runs: 1,
+    };
+    let answer = probe::ask(program, &request, |_, _, _| {}).unwrap();
+    for model in &request.models {
+        let profile = answer.model_profile(model).unwrap();
+        let path = folder.join(format!("{}.toml", model.name));
+        std::fs::write(path, toml::to_string(&profile).unwrap()).unwrap();
+    }
+    let checked = check_loaded(&loaded, findings, Options::default()).unwrap();
+    let lock = checked.lock.unwrap_or_else(|| panic!("{:#?}", checked.findings));
+    Some(tables::leak(&lock).unwrap())
+}
