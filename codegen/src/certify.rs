@@ -10,7 +10,7 @@ use crate::analysis::{Analysis, LaneResult, Proof, TaskResult};
 use crate::memory::Layout;
 use crate::plan;
 use crate::system::{Lane, Partition, System, Task};
-use aegis_core::desc::{Answer, Asks, OnStall};
+use aegis_core::desc::{Answer, Asks, OnStall, Subject};
 use aegis_core::time::Duration;
 
 /// Why there is nothing to certify.
@@ -97,6 +97,7 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         }),
         watch: system.watch.as_ref().map(watch),
         machine: system.machine.clone(),
+        conditions: conditions(&system.conditions),
         libraries: system.libraries.clone(),
         assets: system.assets.clone(),
         pools: pools.collect::<Result<_, _>>()?,
@@ -106,6 +107,19 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         levels: levels.collect::<Result<_, _>>()?,
         modes: modes.collect::<Result<_, _>>()?,
     })
+}
+
+fn conditions(conditions: &crate::system::Conditions) -> plan::Conditions {
+    let limits = conditions.limits.iter().map(|limit| plan::Limit {
+        of: match limit.of {
+            Subject::Core(core) => format!("core {core}"),
+            Subject::Pool(pool) => format!("pool {}", pool.0),
+        },
+        what: limit.what.name().to_owned(),
+        value: limit.value,
+    });
+    let (recheck_ns, power_mode) = (conditions.recheck.as_ns(), conditions.power_mode.clone());
+    plan::Conditions { recheck_ns, power_mode, limits: limits.collect() }
 }
 
 fn watch(watch: &crate::system::Watch) -> plan::Watch {

@@ -3,10 +3,12 @@
 //! Numbers are integers (nanoseconds, bytes); every list has the order of the tables, so the same plan always has the
 //! same text.
 
+mod conditions;
 mod gpu;
 
 use crate::launches::Launch;
 use crate::system::{File, Gpu, Machine};
+pub use conditions::{Conditions, Limit};
 pub use gpu::Partition;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,8 @@ pub struct Plan {
     pub watch: Option<Watch>,
     /// The machine that the bounds hold for.
     pub machine: Machine,
+    /// Under what clocks, power and heat.
+    pub conditions: Conditions,
     /// The runtime libraries.
     #[serde(rename = "library", default)]
     pub libraries: Vec<File>,

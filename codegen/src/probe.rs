@@ -3,14 +3,18 @@
 //! It gets one JSON request on its standard input and answers with one JSON object; progress comes on its standard
 //! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/4`.
 
+mod launches;
+mod state;
+
 use crate::device::{self, DeviceProfile};
-use crate::launches::{Form, Kernels, Launch};
 use crate::profile::{
     Conditions, GpuConditions, LANE_SCHEMA, LaneProfile, MODEL_SCHEMA, ModelFacts, ModelProfile, SegmentFacts,
     Statistics, TensorFacts,
 };
 use crate::tail::{self, Sample};
+pub use launches::{FormRequest, KernelsRequest};
 use serde::{Deserialize, Serialize};
+pub use state::{CoreAnswer, GpuAnswer, StateAnswer};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -88,52 +92,6 @@ pub struct ModelRequest {
     pub kernels: Option<KernelsRequest>,
 }
 
-/// The launches of a model of kernels.
-#[derive(Clone, Debug, Serialize)]
-pub struct KernelsRequest {
-    /// Its inputs.
-    pub inputs: Vec<FormRequest>,
-    /// Its outputs.
-    pub outputs: Vec<FormRequest>,
-    /// The requests of one run.
-    pub run: Vec<i64>,
-    /// In order.
-    pub launches: Vec<Launch>,
-    /// Of all that; not asked, but noted in the profile.
-    #[serde(skip)]
-    pub digest: String,
-}
-
-/// An input or output of a model of kernels.
-#[derive(Clone, Debug, Serialize)]
-pub struct FormRequest {
-    /// Its name.
-    pub name: String,
-    /// Its element type.
-    pub dtype: &'static str,
-    /// Its dimensions.
-    pub shape: Vec<u32>,
-}
-
-impl KernelsRequest {
-    /// What is asked of a model of kernels, with the digest that its profile is to have.
-    #[must_use]
-    pub fn of(kernels: &Kernels, digest: String) -> Self {
-        let form = |form: &Form| FormRequest {
-            name: form.name.clone(),
-            dtype: form.element.name(),
-            shape: form.shape.clone(),
-        };
-        Self {
-            inputs: kernels.inputs.iter().map(form).collect(),
-            outputs: kernels.outputs.iter().map(form).collect(),
-            run: kernels.events(),
-            launches: kernels.launches.clone(),
-            digest,
-        }
-    }
-}
-
 /// A part of a GPU on which a model is measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct GpuRequest {
@@ -163,6 +121,8 @@ pub struct Answer {
     pub schema: String,
     /// The machine.
     pub machine: MachineAnswer,
+    /// Clocks, power and heat.
+    pub state: StateAnswer,
     /// What the system grants.
     pub realtime: RealTime,
     /// The runtimes that were loaded.
@@ -427,6 +387,7 @@ impl Answer {
             runtime,
             threads,
             gpu: None,
+            state: self.state.of(core, None),
         }
     }
 
@@ -506,9 +467,10 @@ impl Answer {
         let gpu = model.gpu.as_ref().map(|part| self.gpu_conditions(part)).transpose()?;
         let digest = model.kernels.as_ref().map(|kernels| kernels.digest.clone());
         let conditions = self.conditions(model.core, measured.threads, runtime.unwrap_or_default());
+        let state = self.state.of(model.core, model.gpu.as_ref().map(|part| part.ordinal));
         Ok(ModelProfile {
             schema: MODEL_SCHEMA.to_owned(),
-            conditions: Conditions { gpu, ..conditions },
+            conditions: Conditions { gpu, state, ..conditions },
             model: ModelFacts {
                 name: answer.name.clone(),
                 inputs: measured.inputs.clone(),

@@ -3,12 +3,14 @@
 //! `aegis profile` writes them from the probe's answer; the manifest names them; [`crate::resolve`] reads them. A profile
 //! always states the conditions of its measurement, because a number without them bounds nothing.
 
+mod state;
 mod tail;
 
 use crate::system::Machine;
 use aegis_core::desc::Waiting;
 use serde::{Deserialize, Serialize};
 
+pub use state::{Readings, State};
 pub use tail::{TAIL_EXPONENTS, Tail, TailFit};
 
 /// The format of a model's profile.
@@ -77,6 +79,9 @@ pub struct Conditions {
     /// The part of a GPU that was measured, where it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuConditions>,
+    /// Clocks, power and heat; absent in profiles of before that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
 }
 
 /// On which part of which GPU a profile was measured.

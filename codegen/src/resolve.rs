@@ -2,6 +2,7 @@
 //!
 //! All problems are reported at once, each at the place in the manifest that names the profile or file.
 
+mod conditions;
 mod facts;
 mod gpu;
 mod models;
@@ -18,7 +19,7 @@ use crate::system::{
     Chain, Device, File, Lane, Level, Machine, Mode, Model, Origin, System, Task, Watch, Watchdog, changes,
     thread_waits,
 };
-use aegis_core::desc::{Policy, Preemption};
+use aegis_core::desc::{LimitDesc, Policy, Preemption};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use std::collections::BTreeMap;
@@ -86,6 +87,8 @@ pub fn resolve(loaded: &Loaded, substitute: Option<&Path>) -> (Option<Resolved>,
         conditions: None,
         gpus: Vec::new(),
         measured_gpus: BTreeMap::new(),
+        limits: Vec::new(),
+        power_mode: None,
         findings: Vec::new(),
         origins: Vec::new(),
     };
@@ -107,6 +110,10 @@ struct Resolver<'a> {
     gpus: Vec<Option<Facts>>,
     /// By device the first profile that was measured on it: all others must agree.
     measured_gpus: BTreeMap<usize, (String, GpuConditions)>,
+    /// What profiles tell of cores and devices, the highest limit of each.
+    limits: Vec<LimitDesc>,
+    /// The first profile that tells its power mode, with it.
+    power_mode: Option<(String, String)>,
     findings: Vec<Finding>,
     origins: Vec<Origin>,
 }
@@ -167,6 +174,7 @@ impl Resolver<'_> {
                 thresholds: watch.thresholds.clone(),
             }),
             machine,
+            conditions: self.conditions(),
             libraries,
             assets: assets.into_iter().collect::<Option<_>>()?,
             devices: self.devices(),
@@ -200,6 +208,7 @@ impl Resolver<'_> {
                     (profile.conditions.clone(), vec![profile.dispatch, profile.wakeup])
                 })?;
                 self.compare_core(path, &profile.conditions, lane);
+                self.compare_state(path, &profile.conditions, lane);
                 self.compare_device(path, &profile.conditions, lane.device);
                 self.compare_waiting(path, &profile.waiting);
                 let margin = self.loaded.manifest.margin_ppm;

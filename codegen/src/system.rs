@@ -3,10 +3,12 @@
 //! [`crate::manifest`] checks the text, [`crate::resolve`] adds the profiles' measurements. After that nothing is
 //! optional that need not be, and no later room validates again.
 
+mod conditions;
 mod gpu;
 mod origin;
 mod sequence;
 
+pub use conditions::Conditions;
 pub use gpu::{Gpu, Partition};
 pub use origin::Origin;
 pub use sequence::{Block, Sequence, SequenceError};
@@ -42,6 +44,8 @@ pub struct System {
     pub watch: Option<Watch>,
     /// The machine that the measurements were taken on, where any task is profiled.
     pub machine: Machine,
+    /// Under what clocks, power and heat they were, and the vehicle may run.
+    pub conditions: Conditions,
     /// The runtime libraries.
     pub libraries: Vec<File>,
     /// The data files for the application's hooks.

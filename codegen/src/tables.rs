@@ -4,11 +4,11 @@ use crate::launches::{Argument, ArgumentKind, Launch};
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Answer, ArgumentDesc, Asks, Backend, Certificate as CertificateDesc, DomainDesc, ElementType, FileDesc, GpuDesc,
-    LaneDesc, LaunchDesc, LevelDesc, LevelPoolDesc, MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall,
-    PagesDesc, PartitionDesc, Point, Policy, PoolDesc, Preemption, Recording, Release, SegmentDesc, Slot, StageDesc,
-    Start, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, Waiting, WatchDesc, WatchdogDesc,
-    WatchedSource,
+    Answer, ArgumentDesc, Asks, Backend, Certificate as CertificateDesc, ConditionsDesc, DomainDesc, ElementType,
+    FileDesc, GpuDesc, LaneDesc, LaunchDesc, LevelDesc, LevelPoolDesc, LimitDesc, MachineDesc, MemoryControl, ModeDesc,
+    ModelDesc, MoveDesc, OnStall, PagesDesc, PartitionDesc, Point, Policy, PoolDesc, Preemption, Quantity, Recording,
+    Release, SegmentDesc, Slot, StageDesc, Start, Step, Subject, SystemDesc, TaskDesc, TensorDesc, TensorLife,
+    ThresholdDesc, Waiting, WatchDesc, WatchdogDesc, WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -39,6 +39,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         config_hash: bytes(&lock.lock.plan_sha256),
         manifest_hash: bytes(&lock.manifest_hash()),
         machine: machine(plan),
+        conditions: conditions(&plan.conditions)?,
         orchestration_core: plan.orchestration_core,
         waiting: waiting("waiting", &plan.waiting)?,
         watchdog: plan.watchdog.as_ref().map(watchdog).transpose()?,
@@ -92,6 +93,24 @@ fn machine(plan: &Plan) -> MachineDesc {
         cores: machine.cores,
         governor: text(&machine.governor),
     }
+}
+
+fn conditions(conditions: &crate::plan::Conditions) -> Result<ConditionsDesc, Unknown> {
+    let limit = |limit: &crate::plan::Limit| {
+        let known = Quantity::ALL.into_iter().find(|what| what.name() == limit.what);
+        let core = || Some(Subject::Core(position(&limit.of, "core ")?));
+        let of = core().or_else(|| Some(Subject::Pool(PoolId(position(&limit.of, "pool ")?))));
+        Ok(LimitDesc {
+            of: of.ok_or_else(|| Unknown { what: "core or pool", value: limit.of.clone() })?,
+            what: known.ok_or_else(|| Unknown { what: "quantity", value: limit.what.clone() })?,
+            value: limit.value,
+        })
+    };
+    Ok(ConditionsDesc {
+        recheck: Duration::from_ns(conditions.recheck_ns),
+        power_mode: text(&conditions.power_mode),
+        limits: slice(conditions.limits.iter().map(limit).collect::<Result<_, _>>()?),
+    })
 }
 
 fn watchdog(watchdog: &crate::plan::Watchdog) -> Result<WatchdogDesc, Unknown> {

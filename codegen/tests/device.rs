@@ -45,6 +45,7 @@ fn answer() -> Value {
     json!({
         "schema": "aegis.probe/4",
         "machine": { "arch": "x86_64", "cpu_model": "Lab", "cores": 4, "governor": "", "kernel": "6" },
+        "state": { "power_mode": null, "cores": [], "gpus": [], "changed": [] },
         "realtime": { "fifo": true, "memory_locked": true },
         "runtimes": [],
         "devices": [{

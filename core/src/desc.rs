@@ -4,6 +4,7 @@
 //! changes at run time lives in [`crate::dispatch::State`].
 
 mod answer;
+mod condition;
 mod domain;
 mod empty;
 mod gpu;
@@ -20,6 +21,7 @@ mod watchdog;
 use crate::time::Duration;
 use crate::units::{Bytes, DomainId, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use answer::Answer;
+pub use condition::{ConditionsDesc, LimitDesc, Quantity, Subject};
 pub use domain::{DomainDesc, MOST_DOMAINS};
 pub use gpu::{GpuDesc, PartitionDesc};
 pub use launch::{ArgumentDesc, LaunchDesc};
@@ -46,6 +48,8 @@ pub struct SystemDesc {
     pub manifest_hash: [u8; 32],
     /// The machine that the bounds hold for.
     pub machine: MachineDesc,
+    /// Under what clocks, power and heat; looked at again while the vehicle runs.
+    pub conditions: ConditionsDesc,
     /// The CPU core of the orchestration thread.
     pub orchestration_core: u16,
     /// How the orchestration thread waits for time and for lanes, and each lane's thread for its next job.

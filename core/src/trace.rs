@@ -81,9 +81,47 @@ pub enum VoidReason {
     OtherDriver,
     /// A device or its driver makes no partitions: lanes share all of its SMs.
     NoPartitions,
+    /// A clock, or a limit of one, is lower than where the plan's times were measured.
+    OtherClocks,
+    /// The power mode is another one than where they were measured, or a device may draw less.
+    OtherPower,
+    /// A core or a device is warmer than the manifest allows, or at the temperature from which on clocks fall.
+    TooHot,
+    /// Heat or power slowed a core or a device down.
+    SlowedDown,
+    /// A clock, a power mode or a temperature that the plan states cannot be read.
+    ConditionsUnknown,
 }
 
 impl VoidReason {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::NoRealTimePriority,
+        Self::MemoryNotLocked,
+        Self::RealTimeThrottle,
+        Self::NotPinned,
+        Self::OtherProcessor,
+        Self::OtherCoreCount,
+        Self::OtherGovernor,
+        Self::OtherLibrary,
+        Self::OtherDriver,
+        Self::NoPartitions,
+        Self::OtherClocks,
+        Self::OtherPower,
+        Self::TooHot,
+        Self::SlowedDown,
+        Self::ConditionsUnknown,
+    ];
+
+    /// A bit of its own, for sets of reasons.
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        // Widening, and there are fewer than 32 of them.
+        #[allow(clippy::as_conversions, reason = "a fieldless variant's number")]
+        let number = self as u32;
+        1_u32.wrapping_shl(number)
+    }
+
     /// The name in traces and summaries.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -98,6 +136,11 @@ impl VoidReason {
             Self::OtherLibrary => "other-library",
             Self::OtherDriver => "other-driver",
             Self::NoPartitions => "no-partitions",
+            Self::OtherClocks => "other-clocks",
+            Self::OtherPower => "other-power",
+            Self::TooHot => "too-hot",
+            Self::SlowedDown => "slowed-down",
+            Self::ConditionsUnknown => "conditions-unknown",
         }
     }
 }
@@ -254,9 +297,21 @@ impl Sink for Recorder<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Record, Recorder, Ring, Sink, StateKey};
+    use super::{Kind, Record, Recorder, Ring, Sink, StateKey, VoidReason};
     use crate::time::{Duration, Instant};
     use crate::units::TaskId;
+
+    #[test]
+    fn each_reason_why_the_guarantee_is_void_has_a_name_and_a_bit_of_its_own() {
+        let bits = VoidReason::ALL.iter().fold(0_u32, |bits, reason| {
+            assert_eq!(bits & reason.bit(), 0, "{reason:?}");
+            bits | reason.bit()
+        });
+        assert_eq!(bits.count_ones(), 15);
+        for (number, reason) in VoidReason::ALL.iter().enumerate() {
+            assert!(VoidReason::ALL[..number].iter().all(|other| other.name() != reason.name()), "{reason:?}");
+        }
+    }
 
     #[test]
     fn a_record_stays_small() {

@@ -195,6 +195,11 @@ class Settings(Tree):
         self.assertEqual(self.machine.power_mode().verdict, "unknown")
         self.programs["nvpmodel"] = "NV Power Mode: MODE_30W\n2\n"
         self.assertEqual(self.machine.power_mode()[1:3], ("pass", "MODE_30W"))
+        # As vehicles read it, before the program.
+        self.put("var/lib/nvpmodel/status", "pmode:0002")
+        self.assertEqual(self.machine.power_mode()[1:3], ("pass", "2"))
+        self.put("etc/nvpmodel.conf", "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=2 NAME=15W >")
+        self.assertEqual(self.machine.power_mode()[1:3], ("pass", "15W"))
 
     def test_governors(self):
         self.assertEqual(self.machine.governor().verdict, "unknown")

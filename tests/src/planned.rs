@@ -3,7 +3,7 @@
 use aegis_codegen::analysis::{self, Load, is_schedulable};
 use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
-use aegis_codegen::system::{Lane, Machine, Mode, System, Task, thread_waits};
+use aegis_codegen::system::{Conditions, Lane, Machine, Mode, System, Task, thread_waits};
 use aegis_codegen::{memory, tables};
 use aegis_core::desc::{Answer, LaneDesc, Policy, Preemption, Release, SystemDesc, TaskDesc, Waiting};
 use aegis_core::time::Duration;
@@ -74,6 +74,7 @@ pub fn system(mut lanes: Vec<Lane>, tasks: Vec<Task>) -> System {
         file: "system.toml".to_owned(),
         orchestration_core: 0,
         waiting: Waiting::Blocking,
+        conditions: Conditions::default(),
         watchdog: None,
         watch: None,
         machine: Machine::default(),

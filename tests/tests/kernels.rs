@@ -1,5 +1,5 @@
-//! Kernels of a vehicle's own: one that passes, whose plan the checker re-proves, one change each that does not hold, with the findings
-//! as people see them, and each rule of the checker broken.
+//! Kernels of a vehicle's own: one that passes, whose plan the checker re-proves, one change each that does not hold, with the
+//! findings as people see them, and each rule of the checker broken.
 //!
 //! `AEGIS_BLESS=1 cargo test -p aegis-tests --test kernels` rewrites the expected findings.
 

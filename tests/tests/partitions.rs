@@ -16,7 +16,7 @@ use aegis_codegen::lock::Lock;
 use aegis_codegen::plan::Plan;
 use aegis_codegen::report::{json, table};
 use aegis_codegen::{emit, tables};
-use aegis_core::desc::{GpuDesc, PartitionDesc, SystemDesc, Waiting};
+use aegis_core::desc::{GpuDesc, LimitDesc, PartitionDesc, Quantity, Subject, SystemDesc, Waiting};
 use aegis_core::units::PoolId;
 use aegis_core::verify::{Violation, verify};
 use aegis_tests::changed;
@@ -312,4 +312,23 @@ fn the_plan_names_the_device_and_the_driver_that_models_were_measured_on() {
     assert_eq!((of_kind.name.as_str(), of_kind.driver.as_str(), of_kind.units), ("NVIDIA H200", "13.0", 15));
     let all_old = gpu(&[(FACE, old.0, old.1), (SIGN, old.0, old.1)]);
     assert_eq!((all_old.name.as_str(), all_old.driver.as_str(), all_old.units), ("NVIDIA H200", "12.8", 15));
+}
+
+#[test]
+fn a_lock_of_clocks_that_nobody_tells_is_the_clock_that_was_measured() {
+    let state = "[conditions.state.gpu]\nclock-khz = 1980000\nmost-clock-khz = 1980000\nmemory-clock-khz = 3201000\n\
+                 power-limit-mw = 700000\n\n[model]";
+    let locked = (MANIFEST, "ordinal = 1", "ordinal = 1\nclocks = \"locked\"");
+    let (told, shown) = checked(&[locked, (FACE, "[model]", state), (SIGN, "[model]", state)]);
+    let desc = tables::leak(&told.lock.unwrap_or_else(|| panic!("{shown}"))).unwrap();
+    let limit = |what, value| LimitDesc { of: Subject::Pool(PoolId(1)), what, value };
+    let expected = [
+        limit(Quantity::Clock, 1_980_000),
+        limit(Quantity::MemoryClock, 3_201_000),
+        limit(Quantity::MostClock, 1_980_000),
+        limit(Quantity::PowerLimit, 700_000),
+    ];
+    assert_eq!(desc.conditions.limits, expected);
+    let (untold, shown) = checked(&[locked, (FACE, "[model]", state)]);
+    assert!(!untold.passes() && shown.contains("it does not tell the memory-clock of the device"), "{shown}");
 }

@@ -32,6 +32,7 @@ pub fn alone(system: &System, mode: &Mode) -> System {
         file: system.file.clone(),
         orchestration_core: system.orchestration_core,
         waiting: system.waiting,
+        conditions: system.conditions.clone(),
         watchdog: None,
         watch: None,
         machine: system.machine.clone(),

@@ -5,7 +5,7 @@
 
 use crate::lock::{Lock, TOOL};
 use crate::tables;
-use aegis_core::desc::{Certificate, LaneDesc, ModeDesc, ModelDesc, SegmentDesc, Step, SystemDesc, TaskDesc};
+use aegis_core::desc::{Certificate, LaneDesc, ModeDesc, ModelDesc, SegmentDesc, Step, Subject, SystemDesc, TaskDesc};
 use askama::Template;
 
 /// Beyond this many terms the schedule is not re-proven inside rustc, which evaluates about 40,000 a second, but at the

@@ -378,8 +378,8 @@ codes! {
         "Execution times hold for one processor, clock, core, runtime and number of threads. Without these a \
          time bounds nothing, so the profile is refused.";
     ProfileConditions = "AEG403", "a profile was taken under other conditions",
-        "The profile's processor, clock governor, kernel, core or runtime is another one than the manifest declares, \
-         than the plan's other profiles have, or than this machine has. Its times may be too short here. \
+        "The profile's processor, clock governor, kernel, core, runtime, clock limits or power mode is another one than the manifest \
+         declares, than the plan's other profiles have, or than this machine has. Its times may be too short here. \
          `--deny warnings` makes this an error.";
     ProfileOfAnotherModel = "AEG404", "a profile was measured with another model",
         "The profile's checksum or shapes are not those of the model in the manifest, so its times and sizes \
@@ -411,6 +411,12 @@ codes! {
         "`aegis profile` gives a tail no bound where there are too few independent peaks, which a longer measurement helps against, or where \
          the series drifts, is too heavy or fits no such distribution. `wcet-from = \"max\"` takes the longest observation times the margin.";
 
+    StateDiffers = "AEG412", "a profile was measured at other clocks or in another power mode than the manifest asks for",
+        "`power-mode` in [system] and `clocks = \"locked\"` at a device say in which state the vehicle runs. Times that were measured in \
+         another one, or of which nobody tells in which, bound nothing there.";
+    StateChanged = "AEG413", "clocks, power or heat changed while a profile was measured",
+        "The runs of the profile were not all made in one state: somebody changed a clock, a power limit or the power mode, or heat or \
+         power slowed the machine down. Lock the clocks, cool it, and measure again. `--deny warnings` makes this an error.";
     ProfileOfOtherWaiting = "AEG420", "a lane's profile was measured with another way of waiting than the vehicle's",
         "Under `waiting = \"polling\"` in [system] the orchestration thread and those of the lanes look again and again for what comes; \
          under `\"blocking\"` the system wakes them, which takes longer. Overheads of threads that looked are too small for threads that are \

@@ -101,6 +101,8 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         watchdog,
         watch,
         margin_ppm: system.margin_ppm,
+        recheck: system.conditions.recheck?,
+        power_mode: system.conditions.power_mode,
         runtimes: raw.runtimes.into_iter().map(build_runtime).collect::<Option<_>>()?,
         devices,
         lanes,
@@ -187,6 +189,8 @@ fn build_device(raw: raw::Device, memory: Spanned<Bytes>, shares: Option<usize>)
         governor: raw.governor,
         ordinal: raw.gpu.ordinal?,
         profile: raw.gpu.profile,
+        locked: raw.conditions.locked,
+        max_temperature: raw.conditions.max_temperature,
         span: raw.span,
     })
 }

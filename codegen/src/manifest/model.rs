@@ -47,6 +47,10 @@ pub struct Manifest {
     pub watch: Option<Watch>,
     /// What the longest observed execution is multiplied by, in parts per million: 1,000,000 to 10,000,000.
     pub margin_ppm: u64,
+    /// How often clocks, power and heat are looked at while the vehicle runs.
+    pub recheck: Duration,
+    /// The machine's power mode, that profiles must have been measured in.
+    pub power_mode: Option<Spanned<String>>,
     /// The runtime libraries, at most one per backend.
     pub runtimes: Vec<Runtime>,
     /// The devices.
@@ -170,6 +174,10 @@ pub struct Device {
     /// What a GPU has: the name of a built-in profile, or the [path](is_path) of one, relative to the manifest. Always there if a
     /// lane has a part of it, never on a CPU.
     pub profile: Option<Spanned<String>>,
+    /// Where it says that its clocks are locked: those of its lanes' cores, or of the GPU and its memory.
+    pub locked: Option<Span>,
+    /// How warm it may become while the guarantee holds, in degrees Celsius: 1 to 150.
+    pub max_temperature: Option<Spanned<u16>>,
     /// Its table's header.
     pub span: Span,
 }

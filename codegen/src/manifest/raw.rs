@@ -3,6 +3,7 @@
 //! A field is `None` where its key is absent or its value was reported; only a manifest without an error
 //! becomes a [`Manifest`](super::model::Manifest).
 
+mod conditions;
 mod gpu;
 mod kernels;
 mod mode;
@@ -22,6 +23,7 @@ use super::model::{Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
 use crate::launches::Kernels;
+use conditions::{DeviceConditions, SystemConditions};
 use gpu::{DeviceGpu, LaneGpu};
 pub(crate) use mode::Mode;
 pub(crate) use pressure::Pressure;
@@ -84,6 +86,7 @@ pub(crate) struct System {
     pub(crate) waiting: Option<Waiting>,
     pub(crate) margin_ppm: u64,
     pub(crate) wcet: WcetKeys,
+    pub(crate) conditions: SystemConditions,
 }
 
 /// `[runtime.NAME]`.
@@ -115,6 +118,7 @@ pub(crate) struct Device {
     pub(crate) cpu_model: Option<Spanned<String>>,
     pub(crate) governor: Option<Spanned<String>>,
     pub(crate) gpu: DeviceGpu,
+    pub(crate) conditions: DeviceConditions,
 }
 
 /// `[lane.NAME]`.
@@ -283,6 +287,7 @@ fn system(root: &mut Section<'_>) -> Option<System> {
         waiting: gpu::waiting(&mut section, "waiting", Waiting::Blocking),
         margin_ppm: section.margin("margin").map_or(DEFAULT_MARGIN_PPM, Spanned::into_inner),
         wcet: wcet::keys(&mut section),
+        conditions: conditions::system(&mut section),
     };
     section.finish();
     Some(system)
@@ -335,6 +340,7 @@ fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
         &["memory", "shares"],
         "`memory` is the device's own, such as \"256MiB\"; `shares` names the device whose memory it draws on",
     );
+    let conditions = conditions::device(name.get_ref(), section);
     Device {
         name,
         span: section.span.clone(),
@@ -350,6 +356,7 @@ fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
         cpu_model: section.text("cpu-model"),
         governor: section.text("governor"),
         gpu: gpu::device(section),
+        conditions,
     }
 }
 

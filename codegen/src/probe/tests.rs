@@ -2,7 +2,6 @@
 
 use super::{Answer, GpuRequest, KernelsRequest, ModelRequest, Request, SCHEMA};
 use crate::launches::{Argument, ArgumentKind, Form, Kernels, Launch};
-use crate::resolve::launches_digest;
 use aegis_core::desc::ElementType;
 use aegis_core::units::Bytes;
 use serde_json::{Value, json};
@@ -28,6 +27,12 @@ fn answer() -> Value {
     json!({
         "schema": SCHEMA,
         "machine": { "arch": "x86_64", "cpu_model": "Lab", "cores": 4, "governor": "", "kernel": "6" },
+        "state": {
+            "power_mode": "MAXN",
+            "cores": [{ "core": 1, "readings": { "least_clock_khz": 1_000, "most_clock_khz": 2_000, "clock_khz": null } }],
+            "gpus": [{ "ordinal": 2, "readings": { "clock_khz": 1_980_000, "temperature_mc": 41_000 } }],
+            "changed": ["the power mode went from \"15W\" to \"MAXN\""],
+        },
         "realtime": { "fifo": true, "memory_locked": true },
         "runtimes": [{ "name": "onnxruntime", "version": "1.32.0" }],
         "devices": [{
@@ -86,7 +91,7 @@ fn launches_are_asked_with_the_requests_of_a_run_and_their_digest_is_in_the_prof
     let own = kernels();
     let asked = ModelRequest {
         backend: "kernels",
-        kernels: Some(KernelsRequest::of(&own, launches_digest(&own))),
+        kernels: Some(KernelsRequest::of(&own, "5f".to_owned())),
         ..model(Some(part(2)))
     };
     let form = |name: &str| json!({ "name": name, "dtype": "f32", "shape": [2, 8] });
@@ -97,7 +102,7 @@ fn launches_are_asked_with_the_requests_of_a_run_and_their_digest_is_in_the_prof
     assert_eq!(serde_json::to_value(&asked).unwrap()["kernels"], expected);
     let answer: Answer = serde_json::from_value(answer()).unwrap();
     let profile = answer.model_profile(&asked).unwrap();
-    assert_eq!(profile.segments[0].launches_sha256, Some(launches_digest(&own)));
+    assert_eq!(profile.segments[0].launches_sha256, Some("5f".to_owned()));
     assert_eq!(profile.conditions.runtime, "", "no library takes part");
     let other = answer.model_profile(&model(Some(part(2)))).unwrap();
     assert_eq!(
@@ -122,6 +127,25 @@ fn a_measured_part_is_in_the_profiles_conditions_with_its_device() {
     assert_eq!(answer.model_profile(&model(None)).unwrap().conditions.gpu, None);
     let error = answer.model_profile(&model(Some(part(0)))).unwrap_err();
     assert!(error.contains("device 0"), "{error}");
+}
+
+#[test]
+fn clocks_power_and_heat_are_in_the_profiles_conditions_and_what_nobody_tells_is_not() {
+    let told: Answer = serde_json::from_value(answer()).unwrap();
+    let profile = told.model_profile(&model(Some(part(2)))).unwrap();
+    let text = toml::to_string(&profile).unwrap();
+    let expected = "[conditions.state]\npower-mode = \"MAXN\"\n\
+                    changed = ['the power mode went from \"15W\" to \"MAXN\"']\n\n\
+                    [conditions.state.core]\nleast-clock-khz = 1000\nmost-clock-khz = 2000\n\n\
+                    [conditions.state.gpu]\nclock-khz = 1980000\ntemperature-mc = 41000\n\n";
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(toml::from_str::<crate::profile::ModelProfile>(&text).unwrap(), profile);
+    let on_cpu = told.model_profile(&model(None)).unwrap().conditions.state.unwrap();
+    assert!(on_cpu.gpu.is_empty() && !on_cpu.core.is_empty());
+    let mut silent = answer();
+    silent["state"] = json!({ "power_mode": null, "cores": [], "gpus": [], "changed": [] });
+    let told: Answer = serde_json::from_value(silent).unwrap();
+    assert_eq!(told.model_profile(&model(None)).unwrap().conditions.state, None);
 }
 
 #[test]

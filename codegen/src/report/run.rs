@@ -41,6 +41,8 @@ struct Guarantee {
 struct Void {
     reason: String,
     text: String,
+    #[serde(default)]
+    since_ns: u64,
 }
 
 #[derive(Deserialize)]

@@ -29,6 +29,7 @@ impl Resolver<'_> {
         })?;
         let lane = manifest.lanes.get(task.lane)?;
         self.compare_core(path, &profile.conditions, lane);
+        self.compare_state(path, &profile.conditions, lane);
         self.compare_device(path, &profile.conditions, lane.device);
         let model = task.model.and_then(|model| manifest.models.get(model));
         self.compare_runtime(path, &profile.conditions, model.map(|model| model.backend));

@@ -1,6 +1,9 @@
 //! Descriptors of nothing, to say only what matters: `LaneDesc { name: "main", ..LaneDesc::EMPTY }`. A plan spells all of it out.
 
-use super::{Answer, Certificate, LaneDesc, MachineDesc, Policy, Preemption, Release, SystemDesc, TaskDesc, Waiting};
+use super::{
+    Answer, Certificate, ConditionsDesc, LaneDesc, MachineDesc, Policy, Preemption, Release, SystemDesc, TaskDesc,
+    Waiting,
+};
 use crate::layout::TABLE_LAYOUT;
 use crate::time::Duration;
 use crate::units::{LaneId, Priority};
@@ -14,6 +17,7 @@ impl SystemDesc {
         config_hash: [0; 32],
         manifest_hash: [0; 32],
         machine: MachineDesc { arch: "", cpu_model: "", cores: 0, governor: "" },
+        conditions: ConditionsDesc::EMPTY,
         orchestration_core: 0,
         waiting: Waiting::Blocking,
         watchdog: None,

@@ -108,7 +108,8 @@ pub struct SegmentDesc {
     pub reads: &'static [u16],
     /// What it writes, likewise.
     pub writes: &'static [u16],
-    /// Of [`Backend::Kernels`] what one run launches, in order: its one recording has the requests for its buffers. Empty otherwise.
+    /// Of [`Backend::Kernels`] what one run launches, in order: its one recording has the requests for its buffers. Empty
+    /// otherwise.
     pub launches: &'static [LaunchDesc],
 }
 

@@ -34,7 +34,7 @@ pub enum Kind {
         /// Whether it is optional, so that it releases nothing yet.
         optional: bool,
     },
-    /// The guarantee does not hold in this run.
+    /// The guarantee does not hold from now on: at the start, or while the vehicle runs; each reason once.
     GuaranteeVoid {
         /// Why.
         reason: VoidReason,

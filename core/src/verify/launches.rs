@@ -1,15 +1,16 @@
 //! Whether the launches of models that are kernels can be launched, and each is given only what is the model's own meanwhile.
 //!
-//! A buffer is a block of the segment's one recording, whose place the rules of memory prove. What is shown here is that no launch is
-//! given a buffer before its request or after its return. What a kernel does with an address is not shown: it is the application's code.
+//! A buffer is a block of the segment's one recording, whose place the rules of memory prove. What is shown here is that no launch
+//! is given a buffer before its request or after its return. What a kernel does with an address is not shown: it is the
+//! application's code.
 
 use super::terms::lane_of;
 use crate::desc::{
     ArgumentDesc, Backend, LaunchDesc, MemoryControl, ModelDesc, Recording, SegmentDesc, Step, SystemDesc, TaskDesc,
 };
 
-/// Whether models of kernels have launches and no others have, whether these are within CUDA's limits and are given only tensors of the
-/// model and buffers that are live, each tensor and each buffer at least once, and whether such models run on parts of GPUs.
+/// Whether models of kernels have launches and no others have, whether these are within CUDA's limits and are given only tensors of
+/// the model and buffers that are live, each tensor and each buffer at least once, and whether such models run on parts of GPUs.
 #[must_use]
 pub const fn launches_hold(system: &SystemDesc) -> bool {
     let mut models = system.models;
@@ -133,8 +134,9 @@ const fn is_given(tensor: u16, launches: &[LaunchDesc]) -> bool {
     false
 }
 
-/// Whether the recording is what the launches do: each buffer is requested for the launch that is the first to be given it, in the order
-/// of the arguments. What is given back before a request may lie where the requested buffer does, so no launch from that one on is given it.
+/// Whether the recording is what the launches do: each buffer is requested for the launch that is the first to be given it, in the
+/// order of the arguments. What is given back before a request may lie where the requested buffer does, so no launch from that one
+/// on is given it.
 const fn buffers_live(launches: &[LaunchDesc], recording: &Recording) -> bool {
     // What has not happened yet, and how many requests have.
     let (mut ahead, mut requested) = (recording.steps, 0_u16);

@@ -80,8 +80,8 @@ pub enum Violation {
     /// There are too many fault domains, a task or one of its stages lies in none of them or in another one than its first stage,
     /// or a task without a domain would have one fail.
     Domains,
-    /// A lane has SMs that its device cannot give it, two pools are of one device, or a task's model lies in another device's memory
-    /// than its lane's.
+    /// A lane has SMs that its device cannot give it, two pools are of one device, or a task's model lies in another device's
+    /// memory than its lane's.
     Partitions,
     /// Two tasks of one lane have the same priority.
     Priorities,
@@ -97,8 +97,8 @@ pub enum Violation {
     Queues,
     /// A task's jobs run in pieces that are not the segments of its model.
     Pieces,
-    /// A model of kernels has launches that cannot be launched or are given what is not its own meanwhile, lies on a lane without a part of a
-    /// GPU, or another model has launches.
+    /// A model of kernels has launches that cannot be launched or are given what is not its own meanwhile, lies on a lane without a
+    /// part of a GPU, or another model has launches.
     Launches,
     /// Memory regions or blocks overlap, are misaligned, or exceed their pool, two tasks run one model, or a lower bound is
     /// not what its witnesses show.
@@ -107,7 +107,7 @@ pub enum Violation {
     /// or claims to settle sooner than jobs and copies permit.
     Levels,
     /// A threshold asks for what cannot be gone to, ends on its severer side or asks out of order, a time of watching is out of its
-    /// range, or the mode that answers a stall does not exist.
+    /// range, a condition is of no core or pool, or the mode that answers a stall does not exist.
     Watch,
     /// A mode has another task or lane than the system, or a task that no mode may lack or have; a bound of the system is not the
     /// greatest of its modes'; or a mode claims to be left too soon.
@@ -146,7 +146,7 @@ impl Violation {
                 "a level of memory pressure does not leave what it says, moves what cannot be moved, or claims to settle too soon"
             }
             Self::Watch => {
-                "a threshold asks for what cannot be gone to or out of order, or the answer to a stall is no mode"
+                "a threshold asks for what cannot be gone to or out of order, a condition is of no core or pool, or the answer to a stall is no mode"
             }
             Self::Modes => {
                 "a mode's tasks or lanes are not the system's, a bound is not the greatest of the modes', or a mode claims to be left too soon"

@@ -1,12 +1,17 @@
-//! Re-checks what a vehicle watches: that each threshold asks for something that can be gone to, ends on its milder side, and that
-//! severer levels and modes are asked for later than milder ones. No bound rests on it.
+//! Re-checks what a vehicle watches: that it states conditions of its own cores and devices, and that each threshold asks for
+//! something that can be gone to, ends on its milder side, and that severer levels and modes are asked for later than milder
+//! ones. No bound rests on it.
 
-use crate::desc::{Asks, OnStall, SystemDesc, ThresholdDesc, WatchDesc, WatchedSource};
+use super::is_core_of;
+use crate::desc::{Asks, ConditionsDesc, OnStall, Subject, SystemDesc, ThresholdDesc, WatchDesc, WatchedSource};
 
-/// Whether times lie in their ranges, and thresholds make sense each and together; and whether the mode exists that answers a
-/// stall.
+/// Whether times lie in their ranges, conditions are of something that there is, and thresholds make sense each and together; and
+/// whether the mode exists that answers a stall.
 #[must_use]
 pub const fn watch_holds(system: &SystemDesc) -> bool {
+    if !conditions_hold(system) {
+        return false;
+    }
     if let Some(watchdog) = &system.watchdog
         && let OnStall::SwitchMode(mode) = watchdog.on_stall
         && mode.index() >= system.modes.len()
@@ -27,6 +32,26 @@ pub const fn watch_holds(system: &SystemDesc) -> bool {
             return false;
         }
         thresholds = rest;
+    }
+    true
+}
+
+/// Whether the time between two looks lies in its range, and each stated limit is one, of a lane's core or of a pool.
+const fn conditions_hold(system: &SystemDesc) -> bool {
+    let recheck = system.conditions.recheck.as_ns();
+    if recheck < ConditionsDesc::SHORTEST.as_ns() || recheck > ConditionsDesc::LONGEST.as_ns() {
+        return false;
+    }
+    let mut limits = system.conditions.limits;
+    while let [limit, rest @ ..] = limits {
+        let is_known = match limit.of {
+            Subject::Core(core) => is_core_of(system.lanes, core),
+            Subject::Pool(pool) => pool.index() < system.pools.len(),
+        };
+        if !is_known || limit.value == 0 {
+            return false;
+        }
+        limits = rest;
     }
     true
 }

@@ -25,6 +25,12 @@ pub enum CudaError {
         /// The least version that has it.
         needed: Version,
     },
+    /// Nobody tells of the device's clocks, power and heat.
+    #[error("the NVIDIA management library libnvidia-ml.so.1 does not tell of the device: {reason}")]
+    NoMonitor {
+        /// What it says, or why it cannot be loaded.
+        reason: String,
+    },
     /// The machine has no such device.
     #[error("there is no CUDA device {ordinal}: the machine has {count}")]
     NoSuchDevice {
@@ -125,6 +131,7 @@ impl CudaError {
             Self::NoDriver
             | Self::DriverTooOld { .. }
             | Self::NoSuchDevice { .. }
+            | Self::NoMonitor { .. }
             | Self::Sms { .. }
             | Self::OtherPartition
             | Self::NotRepeatable { .. }

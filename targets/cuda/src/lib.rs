@@ -5,7 +5,8 @@
 //!     │                                               ├─▶ Graph: launches that were captured once
 //!     │                                               └─▶ Completion: polled, or waited for, by any thread
 //!     ├────▶ Region: memory that is taken once, and that can be exported
-//!     └────▶ Pinned: memory of the CPU that the device copies from and to
+//!     ├────▶ Pinned: memory of the CPU that the device copies from and to
+//!     └────▶ Monitor: clocks, power and heat, as NVIDIA's management library tells them
 //! ```
 //!
 //! Nothing of CUDA is needed to build it: the driver's library is loaded when a device is opened, and where there is none that is an
@@ -15,6 +16,7 @@ mod device;
 mod error;
 mod graph;
 mod module;
+mod monitor;
 mod neighbour;
 mod partition;
 mod pinned;
@@ -24,6 +26,7 @@ pub use device::{Device, DeviceFacts, SmUnits, Version};
 pub use error::CudaError;
 pub use graph::Graph;
 pub use module::{Argument, Kernel, Module, Shape};
+pub use monitor::{Monitor, MonitorReading};
 pub use neighbour::Neighbour;
 pub use partition::{Completion, Part, Partition, Waiting};
 pub use pinned::Pinned;

@@ -79,7 +79,8 @@ impl Partition {
     /// Loads a module, given as PTX text or as a cubin, for kernels that run here.
     ///
     /// # Errors
-    /// [`CudaError::Module`] with the driver's own words: of text that is no PTX, PTX or a cubin for another device, or too little memory.
+    /// [`CudaError::Module`] with the driver's own words: of text that is no PTX, PTX or a cubin for another device, or too little
+    /// memory.
     pub fn load(&self, image: &[u8]) -> Result<Module, CudaError> {
         self.bind()?;
         // Text ends with a zero; what follows a cubin is not read.
@@ -89,8 +90,8 @@ impl Partition {
         let mut options = [CUjit_option::CU_JIT_ERROR_LOG_BUFFER, CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
         // The driver takes the number in place of a pointer.
         let mut values: [*mut c_void; 2] = [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(LOG_BYTES)];
-        // SAFETY: the context is current; the image ends with a zero and, like the log of that length, lives until the call returns,
-        // which copies it; there are two options with a value each.
+        // SAFETY: the context is current; the image ends with a zero and, like the log of that length, lives until the call
+        // returns, which copies it; there are two options with a value each.
         let result = unsafe {
             let (options, values) = (options.as_mut_ptr(), values.as_mut_ptr());
             sys::cuModuleLoadDataEx(&raw mut module, image.as_ptr().cast(), 2, options, values)
@@ -193,16 +194,16 @@ impl Kernel {
     /// [`CudaError::OtherPartition`], or what the driver says, also of earlier work.
     ///
     /// # Safety
-    /// The kernel has these parameters. Until it has completed the module and the regions that it uses live, and it reads and writes no
-    /// memory that anybody else uses. Of a launch that is captured all that holds for each launch of the graph.
+    /// The kernel has these parameters. Until it has completed the module and the regions that it uses live, and it reads and
+    /// writes no memory that anybody else uses. Of a launch that is captured all that holds for each launch of the graph.
     pub unsafe fn launch(&self, partition: &Partition, shape: Shape, arguments: &[Argument]) -> Result<(), CudaError> {
         self.loaded.of(partition)?;
         let mut words: Vec<u64> = arguments.iter().copied().map(Argument::word).collect();
         let mut pointers: Vec<*mut c_void> =
             words.iter_mut().map(|word| std::ptr::from_mut(word).cast::<c_void>()).collect();
         let Shape { grid: [x, y, z], block: [columns, rows, layers], shared } = shape;
-        // SAFETY: the context is current and the kernel of it. Each parameter is read from its word, which is at least as long as the
-        // parameter; the rest is the caller's.
+        // SAFETY: the context is current and the kernel of it. Each parameter is read from its word, which is at least as long as
+        // the parameter; the rest is the caller's.
         let result = unsafe {
             let stream = partition.stream().cu_stream();
             launch_kernel(self.function, (x, y, z), (columns, rows, layers), shared, stream, &mut pointers)

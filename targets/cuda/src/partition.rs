@@ -308,8 +308,8 @@ impl Own {
         self.entered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with its context as the calling thread's; not at all where another thread has entered it, whose the context is. No
-    /// thread enters it meanwhile.
+    /// Does something with its context as the calling thread's; not at all where another thread has entered it, whose the context
+    /// is. No thread enters it meanwhile.
     pub(crate) fn with_context(&self, work: impl FnOnce()) {
         let entered = self.entered();
         let is_own = match *entered {

@@ -1,7 +1,7 @@
 //! The start of a vehicle: proof, files, memory, models, in this order; nothing runs before all of it holds.
 
 use crate::arena::{Arena, BoundTensor};
-use crate::backend::{Engine, Place, PlannedMemory};
+use crate::backend::{BackendError, Engine, Place, PlannedMemory};
 use crate::cache::{Cache, sha256};
 use crate::error::HostError;
 use crate::gpu::{self, Devices, Seat};
@@ -11,7 +11,7 @@ use crate::lane_work::{HostLane, LaneTask};
 use crate::onnx::version_of;
 use crate::reclaim::other_pages;
 use crate::runtimes::{Runtimes, Source};
-use aegis_core::desc::{Backend, PoolDesc, SystemDesc, TensorLife};
+use aegis_core::desc::{Backend, PoolDesc, SegmentDesc, SystemDesc, TensorLife};
 use aegis_core::trace::VoidReason;
 use aegis_core::verify::{Broken, Violation, scratch_is_its_own};
 use aegis_core::{LaneId, ModelId, TaskId};
@@ -198,13 +198,33 @@ fn load(
         };
         let file = cache.find(&what, &segment.file)?;
         let owns_scratch = scratch_is_its_own(system, id.index(), number);
-        let memory = PlannedMemory::of(model, segment, owns_scratch, &place).ok_or_else(outside)?;
+        let memory = |runs| {
+            PlannedMemory::of(model, &SegmentDesc { runs, ..*segment }, owns_scratch, &place).ok_or_else(outside)
+        };
         let program = match model.backend {
             Backend::Kernels => Some(Arc::new(Program::of(model, segment).ok_or_else(outside)?)),
             Backend::OnnxRuntime | Backend::Tvm => None,
         };
         let source = Source { backend: model.backend, file: &file, program: program.as_ref() };
-        engines.push(runtimes.load(source, memory)?);
+        let mut engine = runtimes.load(source, memory(segment.runs)?)?;
+        if seat.is_some() {
+            let mut later = segment.runs;
+            // What a runtime finds in its first run decides how it computes, and so what it requests: a probe makes it right after
+            // loading, too, on the thread that loads.
+            while let Err(error) = engine.run() {
+                later = later.get(1..).unwrap_or(&[]);
+                match error {
+                    BackendError::Refused(_) if !later.is_empty() => drop(engine),
+                    BackendError::Refused(why) => {
+                        let why = format!("the first run of {what}: {why}; measure again with `aegis profile`");
+                        return Err(BackendError::Refused(why).into());
+                    }
+                    other => return Err(other.into()),
+                }
+                engine = runtimes.load(source, memory(later)?)?;
+            }
+        }
+        engines.push(engine);
     }
     let tensors = |from: usize, count: usize| {
         let positions = from..from.saturating_add(count);

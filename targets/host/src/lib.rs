@@ -20,6 +20,7 @@ pub mod backend;
 mod boot;
 pub mod cache;
 mod capture;
+mod clocks;
 mod describe;
 mod error;
 mod failures;
@@ -40,6 +41,7 @@ mod watch;
 
 pub use aegis_core;
 pub use aegis_linux::admissions::{AdmissionError, Admissions};
+pub use aegis_linux::guarantee::Guarantee;
 pub use aegis_linux::lane::JobContext;
 pub use aegis_linux::stats::TaskStats;
 pub use aegis_linux::submissions::{Submissions, SubmitError};

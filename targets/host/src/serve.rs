@@ -217,13 +217,15 @@ impl Server {
         }
     }
 
-    /// One run of a model by a recording, or by the first of them that it keeps to.
+    /// One run of a model by a recording, or by the first of them that it keeps to. On a device only by the first one: a runtime that was
+    /// refused memory in its first run there keeps what it had half made (ONNX Runtime 1.31 a convolution whose workspace has no size yet),
+    /// so a model that was refused is loaded anew.
     pub(super) fn run(&mut self, mut run: impl FnMut() -> Result<(), String>) -> Result<(), BackendError> {
         loop {
             let result = self.run_once(&mut run);
             match &result {
                 Ok(()) => self.settle(),
-                Err(BackendError::Refused(_)) if self.try_another() => continue,
+                Err(BackendError::Refused(_)) if !self.is_of_device() && self.try_another() => continue,
                 Err(_) => {}
             }
             return result;

@@ -5,6 +5,7 @@ mod run;
 
 use crate::boot::{AllHooks, build_lane, open_runtimes, prove, take_memory};
 use crate::cache::{Assets, Cache};
+use crate::clocks;
 use crate::describe::describe;
 use crate::error::HostError;
 use crate::gpu;
@@ -20,11 +21,13 @@ use aegis_core::{Duration, LaneId, TaskId};
 use aegis_linux::admissions::Admissions;
 use aegis_linux::args::{Args, USAGE, parse};
 use aegis_linux::bell::Bell;
+use aegis_linux::conditions::Conditions;
 use aegis_linux::domains::Domains;
 use aegis_linux::drain::{RING_RECORDS, TraceFile};
+use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::Lane;
 use aegis_linux::logger;
-use aegis_linux::machine::{Machine, Void};
+use aegis_linux::machine::{Machine, Void, VoidSince};
 use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::Report;
 use aegis_linux::pressure::Pressure;
@@ -41,7 +44,7 @@ use aegis_linux::watchdog::{Hook, Watched};
 use ending::{closing, findings};
 use run::Run;
 use static_cell::{ConstStaticCell, StaticCell};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -80,6 +83,8 @@ pub struct Vehicle<const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     modes: Arc<Modes>,
     domains: Arc<Domains>,
     admissions: Arc<Admissions>,
+    guarantee: Arc<Guarantee>,
+    root: PathBuf,
     pet: Option<Hook>,
 }
 
@@ -92,7 +97,7 @@ struct Ran<const LANES: usize> {
     domains: Vec<Option<Failure>>,
     admissions: AdmissionStats,
     trace: TraceSummary,
-    voids: Vec<Void>,
+    voids: Vec<VoidSince>,
     lanes: Vec<Option<HostLane>>,
     memory_locked: bool,
     trace_failure: Option<std::io::Error>,
@@ -102,6 +107,8 @@ struct Ran<const LANES: usize> {
     sources: Option<Vec<SourceReport>>,
     /// Whether the thread that gives memory back came to its end.
     reclaimed: bool,
+    /// Whether the thread that looks at clocks, power and heat did.
+    looked: bool,
 }
 
 impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, LANES, QUEUE> {
@@ -119,6 +126,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             modes: Modes::new(system),
             domains: Domains::new(system),
             admissions: Admissions::new(system),
+            guarantee: Guarantee::new(),
+            root: PathBuf::from("/"),
             pet: None,
         }
     }
@@ -155,6 +164,20 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     #[must_use]
     pub fn admissions(&self) -> Arc<Admissions> {
         Arc::clone(&self.admissions)
+    }
+
+    /// What the application's own threads, or hooks, ask whether the plan's bounds are guaranteed at this moment.
+    #[must_use]
+    pub fn guarantee(&self) -> Arc<Guarantee> {
+        Arc::clone(&self.guarantee)
+    }
+
+    /// Reads clocks, power mode and temperatures in the files below this folder instead of `/`: where `/sys` and `/var` of the
+    /// machine lie elsewhere, as in a container, and for tests.
+    #[must_use]
+    pub fn machine_root(mut self, root: impl Into<PathBuf>) -> Self {
+        self.root = root.into();
+        self
     }
 
     /// Gives a task its hooks.
@@ -265,7 +288,20 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
 
     /// Starts everything, runs until stopped, and collects what is left.
     fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
-        let Self { system, runtime, assets, makers, submissions, pressure, modes, domains, admissions, pet } = self;
+        let Self {
+            system,
+            runtime,
+            assets,
+            makers,
+            submissions,
+            pressure,
+            modes,
+            domains,
+            admissions,
+            guarantee,
+            root,
+            pet,
+        } = self;
         let service = watch::service(system, pet.is_some())?;
         let sources = watch::sources(system)?;
         let assets = assets?;
@@ -280,6 +316,9 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let signals = Signals::block().map_err(|error| HostError::System { what: "signals", error })?;
         let mut voids = machine.differences(&system.machine);
         let devices = gpu::open(system, &mut voids)?;
+        let gauges = clocks::gauges(system, &devices, &root);
+        let (conditions, differences) = Conditions::open(system, &root, gauges, Arc::clone(&guarantee));
+        voids.extend(differences);
         let seats = gpu::seats(system, &devices)?;
         let arenas = take_memory(system, &devices)?;
         let runtimes = open_runtimes(system, &assets.cache, &devices, &mut voids)?;
@@ -324,6 +363,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             modes,
             domains: &domains,
             admissions,
+            guarantee: &guarantee,
+            conditions: &conditions,
             reclaim,
             service,
             args,

@@ -1,4 +1,5 @@
-//! Who is told that the vehicle is healthy, and the thread that tells it; and the thread that watches sources of pressure.
+//! Who is told that the vehicle is healthy, and the thread that tells it; and the threads that watch sources of pressure, clocks
+//! and heat.
 // Starting the thread that gives back memory of which the plan says that nobody uses it.
 #![allow(unsafe_code)]
 
@@ -6,6 +7,7 @@ use crate::error::HostError;
 use crate::reclaim::Reclaimer;
 use aegis_core::desc::SystemDesc;
 use aegis_linux::bell::Bell;
+use aegis_linux::conditions::Conditions;
 use aegis_linux::device::Device;
 use aegis_linux::pulse::Pulse;
 use aegis_linux::realtime::{WATCH_PRIORITY, set_up_thread};
@@ -121,9 +123,18 @@ pub(crate) fn spawn_reclaimer<'scope>(
     reclaim: &'scope Reclaim,
     over: &'scope AtomicBool,
 ) -> io::Result<ScopedJoinHandle<'scope, ()>> {
-    // SAFETY: the reclaimer was made of the plan that core has proven and of the arenas that its models were loaded into, and the loop
-    // that orders has told of no level that has settled before its shed tasks' last job was over.
+    // SAFETY: the reclaimer was made of the plan that core has proven and of the arenas that its models were loaded into, and the
+    // loop that orders has told of no level that has settled before its shed tasks' last job was over.
     Builder::new().name("reclaim".to_owned()).spawn_scoped(scope, move || unsafe { reclaimer.run(reclaim, over) })
+}
+
+/// Starts the thread that looks at clocks, power and heat until `over`, without real-time priority.
+pub(crate) fn spawn_conditions<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    conditions: &'scope Conditions,
+    over: &'scope AtomicBool,
+) -> io::Result<ScopedJoinHandle<'scope, ()>> {
+    Builder::new().name("conditions".to_owned()).spawn_scoped(scope, move || conditions.run(over))
 }
 
 /// What stood still when the vehicle ended because of it.

@@ -9,7 +9,8 @@
 //!                                watch thread (SCHED_FIFO, below it): systemd, /dev/watchdog, the application's hook
 //! ```
 //!
-//! Where the plan watches sources of pressure, one more ordinary thread reads them: [`sources`].
+//! Where the plan watches sources of pressure, one more ordinary thread reads them: [`sources`]; and where the machine tells of
+//! clocks, power and heat, another one looks at these: [`conditions`].
 //!
 //! After start-up neither the orchestration thread nor the hand-over to a lane uses the heap.
 
@@ -20,10 +21,15 @@ pub mod args;
 pub mod bell;
 mod changes;
 pub mod clock;
+pub mod conditions;
 pub mod device;
 pub mod domains;
 pub mod drain;
 pub mod evidence;
+pub mod guarantee;
+#[cfg(test)]
+#[path = "guarantee/tests.rs"]
+mod guarantee_tests;
 pub mod heap;
 pub mod lane;
 pub mod logger;
@@ -57,4 +63,4 @@ pub mod watchdog;
 mod fixture;
 
 pub use lane::{Fault, JobContext, Lane, LaneWork};
-pub use machine::{Machine, Void};
+pub use machine::{Machine, Void, VoidSince};

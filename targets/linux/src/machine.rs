@@ -1,5 +1,6 @@
 //! The machine as the operating system describes it, and how it differs from the plan's.
 
+use aegis_core::Instant;
 use aegis_core::desc::MachineDesc;
 use aegis_core::trace::VoidReason;
 use serde::Serialize;
@@ -12,6 +13,15 @@ pub struct Void {
     pub reason: VoidReason,
     /// One sentence that names what the plan assumes and what was found.
     pub text: String,
+}
+
+/// Such a reason with the time from which on it counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VoidSince {
+    /// The reason.
+    pub void: Void,
+    /// When it was recorded: the schedule's start, or while the vehicle ran.
+    pub since: Instant,
 }
 
 /// The conditions that execution times depend on.

@@ -23,6 +23,7 @@ use crate::changes::{Change, Changes};
 use crate::clock::Clock;
 use crate::domains::Domains;
 use crate::evidence::Evidence;
+use crate::guarantee::Guarantee;
 use crate::lane::{Done, Fault, LaneLink};
 use crate::modes::Modes;
 use crate::pressure::Pressure;
@@ -90,6 +91,8 @@ pub struct Setup<'a, const LANES: usize> {
     pub domains: &'a Domains,
     /// The optional tasks that it admits.
     pub admissions: &'a Admissions,
+    /// Whether the bounds are guaranteed; each reason why not is recorded.
+    pub guarantee: &'a Guarantee,
     /// When to stop by itself; arrivals from then on are not released.
     pub until: Option<Instant>,
     /// Reads steal when a bound was exceeded; `None` where the system tells none.
@@ -253,6 +256,9 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
     fn change(&mut self) -> Result<(), Broken> {
         let now = self.setup.clock.now();
         let due = self.changes.due(now, self.state.next_mode().is_some());
+        while let Some(reason) = self.setup.guarantee.take() {
+            self.sink.record(now, Kind::GuaranteeVoid { reason });
+        }
         if let Some(watched) = self.changes.news() {
             self.sink.record(now, watched);
         }

@@ -13,7 +13,7 @@ use aegis_core::Duration;
 use aegis_core::desc::{SystemDesc, TaskDesc, Waiting};
 use aegis_core::trace::VoidReason;
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::{fs, io};
 
 /// The `SCHED_FIFO` priority of the orchestration thread.
@@ -50,6 +50,21 @@ pub fn pin(core: u16) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set)?;
+    Ok(())
+}
+
+/// Keeps the calling thread off these cores, unless the process may use no other.
+///
+/// # Errors
+/// What the system says.
+pub fn keep_off(cores: impl IntoIterator<Item = u16>) -> io::Result<()> {
+    let mut set = sched_getaffinity(None)?;
+    for core in cores.into_iter().map(usize::from).filter(|core| *core < CpuSet::MAX_CPU) {
+        set.unset(core);
+    }
+    if set.count() > 0 {
+        sched_setaffinity(None, &set)?;
+    }
     Ok(())
 }
 

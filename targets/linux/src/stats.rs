@@ -1,7 +1,7 @@
 //! What happened to each task, counted as the records are made, so that a lost record loses no count.
 
 use aegis_core::desc::MOST_DOMAINS;
-use aegis_core::trace::{Cause, JobRef, Kind, Recorder, Sink};
+use aegis_core::trace::{Cause, JobRef, Kind, Recorder, Sink, VoidReason};
 use aegis_core::{Bytes, Duration, Instant, TaskId};
 
 /// The counts of one task.
@@ -132,6 +132,7 @@ pub struct Tally<const TASKS: usize> {
     modes: ModeStats,
     domains: [Option<Failure>; MOST_DOMAINS],
     admissions: AdmissionStats,
+    voids: [Option<Instant>; VoidReason::ALL.len()],
 }
 
 impl<const TASKS: usize> Tally<TASKS> {
@@ -139,7 +140,8 @@ impl<const TASKS: usize> Tally<TASKS> {
     #[must_use]
     pub fn new() -> Self {
         let (levels, modes, admissions) = (LevelStats::default(), ModeStats::default(), AdmissionStats::default());
-        Self { tasks: [TaskStats::default(); TASKS], levels, modes, domains: [None; MOST_DOMAINS], admissions }
+        let (tasks, voids) = ([TaskStats::default(); TASKS], [None; VoidReason::ALL.len()]);
+        Self { tasks, levels, modes, domains: [None; MOST_DOMAINS], admissions, voids }
     }
 
     /// The counts in the plan's order.
@@ -170,6 +172,13 @@ impl<const TASKS: usize> Tally<TASKS> {
     #[must_use]
     pub const fn admissions(&self) -> AdmissionStats {
         self.admissions
+    }
+
+    /// Since when the guarantee is void for a reason; `None` where it is not.
+    #[must_use]
+    pub fn void_since(&self, reason: VoidReason) -> Option<Instant> {
+        let mut all = VoidReason::ALL.iter().zip(&self.voids);
+        all.find_map(|(other, since)| since.filter(|_| *other == reason))
     }
 
     /// Counts one event.
@@ -224,11 +233,16 @@ impl<const TASKS: usize> Tally<TASKS> {
             Kind::Disturbed { job, explained, .. } => {
                 self.with(job.task, |task| task.explained = task.explained.saturating_add(u64::from(explained)));
             }
+            Kind::GuaranteeVoid { reason } => {
+                let mut all = VoidReason::ALL.iter().zip(&mut self.voids);
+                if let Some((_, since)) = all.find(|(other, _)| **other == reason) {
+                    *since = since.or(Some(at));
+                }
+            }
             Kind::Began { .. }
             | Kind::Stepped { .. }
             | Kind::Ended
             | Kind::Admitted { .. }
-            | Kind::GuaranteeVoid { .. }
             | Kind::Submitted { .. }
             | Kind::Decided { .. }
             | Kind::Bound { .. }
@@ -277,7 +291,7 @@ impl<const TASKS: usize> Sink for Counted<'_, TASKS> {
 #[cfg(test)]
 mod tests {
     use super::{Failure, LevelStats, Tally, TaskStats};
-    use aegis_core::trace::{Cause, JobRef, Kind};
+    use aegis_core::trace::{Cause, JobRef, Kind, VoidReason};
     use aegis_core::{Bytes, DomainId, Duration, Instant, LaneId, LevelId, TaskId};
 
     const AT: Instant = Instant::from_ns(77);
@@ -311,6 +325,17 @@ mod tests {
         assert_eq!((stats.max_response.as_ns(), stats.mean_response().as_ns()), (50, 40));
         assert_eq!((stats.max_execution.as_ns(), stats.ratio_ppm(bound)), (30, 1_250_000));
         assert_eq!(tally.tasks()[0], Default::default());
+    }
+
+    #[test]
+    fn the_guarantee_is_void_since_the_first_record_of_a_reason() {
+        let mut tally: Tally<1> = Tally::new();
+        for (at, reason) in [(0, VoidReason::NotPinned), (5, VoidReason::TooHot), (9, VoidReason::TooHot)] {
+            tally.observe(Instant::from_ns(at), &Kind::GuaranteeVoid { reason });
+        }
+        let since = |reason| tally.void_since(reason).map(Instant::as_ns);
+        let reasons = [VoidReason::NotPinned, VoidReason::TooHot, VoidReason::OtherClocks];
+        assert_eq!(reasons.map(since), [Some(0), Some(5), None]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The summary of a run, one JSON document: `aegis.summary/1`.
 
-use crate::machine::{Machine, Void};
+use crate::machine::{Machine, VoidSince};
 use crate::orchestrate::Report;
 use crate::sources::SourceReport;
 use crate::stats::{AdmissionStats, Failure, LevelStats, ModeStats, TaskStats};
@@ -75,6 +75,8 @@ pub struct VoidSummary {
     pub reason: &'static str,
     /// One sentence with both values.
     pub text: String,
+    /// Since when, after the schedule's start; 0: from the start.
+    pub since_ns: u64,
 }
 
 /// One task. Times in nanoseconds.
@@ -277,7 +279,7 @@ pub struct Parts<'a, const LANES: usize> {
     /// The machine.
     pub machine: &'a Machine,
     /// Why the guarantee is void.
-    pub voids: &'a [Void],
+    pub voids: &'a [VoidSince],
     /// The tasks' counts.
     pub stats: &'a [TaskStats],
     /// What the loop saw.
@@ -306,7 +308,11 @@ pub struct Parts<'a, const LANES: usize> {
 #[must_use]
 pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
     let Parts { system, report, .. } = *parts;
-    let voids = parts.voids.iter().map(|void| VoidSummary { reason: void.reason.name(), text: void.text.clone() });
+    let voids = parts.voids.iter().map(|VoidSince { void, since }| VoidSummary {
+        reason: void.reason.name(),
+        text: void.text.clone(),
+        since_ns: since.as_ns(),
+    });
     Summary {
         schema: "aegis.summary/1",
         vehicle: system.name.to_owned(),

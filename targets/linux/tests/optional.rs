@@ -93,7 +93,7 @@ fn a_task_of_a_failed_domain_is_not_admitted_and_the_others_go_on() {
     let system = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), domains, ..*base }));
     let scenario = Scenario { for_ms: Some(2_600), ..Scenario::of(Act::Spin(300)) };
     let (mut asked, mut after) = (Vec::new(), Vec::new());
-    let ran = drive_whole::<3>(system, scenario, |_, _, _, (domains, admissions)| {
+    let ran = drive_whole::<3>(system, scenario, |_, _, _, (domains, admissions, _)| {
         let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
         while admissions.admit(TaskId(1)) == Err(AdmissionError::NotRunning) {
             sleep(1);

@@ -44,6 +44,7 @@ fn field(path: &values::Path) -> String {
 
 /// The fields of which some changed values are accepted, with the reason.
 const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
+    ("conditions.recheck-ns", "another interval between the shortest and the longest: no bound rests on it"),
     ("lane.busy-period-ns", "the other length solves the recurrence, too, and every solution is long enough"),
     ("lane.core", "any core that no other thread has"),
     ("lane.partition.sms", "fewer whole groups: how long a model takes on how many is measured, not proven"),

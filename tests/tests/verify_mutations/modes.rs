@@ -53,7 +53,8 @@ const MAY_BE_ACCEPTED: &[(&str, &str)] = &[
 ];
 
 /// The fields that may change for the same reasons as in a plan without modes.
-const AS_WITHOUT_MODES: [&str; 13] = [
+const AS_WITHOUT_MODES: [&str; 14] = [
+    "conditions.recheck-ns",
     "lane.core",
     "machine.cores",
     "orchestration-core",

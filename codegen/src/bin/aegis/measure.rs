@@ -218,6 +218,9 @@ pub(crate) fn measure(loaded: &Loaded, program: &Path, measuring: Measuring<'_>)
             }
         }
     }
+    for changed in &answer.state.changed {
+        eprintln!("warning: while this was measured, {changed}; the profiles say so, and `aegis check` warns (AEG413)");
+    }
     if !(answer.realtime.fifo && answer.realtime.memory_locked) {
         eprintln!(
             "warning: the machine granted no real-time priority or no locked memory, so these profiles are of \

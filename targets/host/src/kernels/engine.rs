@@ -29,8 +29,8 @@ impl KernelsSegment {
     /// Loads a file for a part of a device.
     ///
     /// # Errors
-    /// [`BackendError::Load`] with the file and the driver's words: it is no PTX and no cubin for this device, has no kernel of a name, or one
-    /// with other parameters; or there is no part.
+    /// [`BackendError::Load`] with the file and the driver's words: it is no PTX and no cubin for this device, has no kernel of a
+    /// name, or one with other parameters; or there is no part.
     pub fn load(program: &Arc<Program>, file: &Path, seat: Option<Arc<Seat>>) -> Result<Self, BackendError> {
         let failed = |text: String| BackendError::Load { path: file.to_owned(), text };
         let seat = seat.ok_or_else(|| failed("kernels run on a part of a GPU, and it has none".to_owned()))?;
@@ -140,8 +140,8 @@ impl KernelsEngine {
     /// Gives each argument its address.
     ///
     /// # Errors
-    /// [`BackendError::Bind`] where a tensor is not the program's, [`BackendError::Refused`] where its buffers need more than their region or
-    /// other requests were planned.
+    /// [`BackendError::Bind`] where a tensor is not the program's, [`BackendError::Refused`] where its buffers need more than their
+    /// region or other requests were planned.
     pub fn bind(segment: KernelsSegment, memory: PlannedMemory) -> Result<Self, BackendError> {
         let PlannedMemory { inputs, outputs, scratch, .. } = memory;
         let placed = place(&segment.program, (&inputs, &outputs), &scratch)?;
@@ -250,9 +250,9 @@ impl Submit for KernelsEngine {
     fn submit(&mut self, partition: &Partition) -> Result<(), BackendError> {
         let placed = self.placed.as_ref().map_err(Clone::clone)?;
         for (kernel, (shape, values)) in self.segment.kernels.iter().zip(&placed.launches) {
-            // SAFETY: the kernel takes values of these lengths, which loading compared where the driver can tell; module and memory live as
-            // long as the engine, which keeps the graph, too. The tensors and buffers are this segment's as long as its run lasts, as
-            // the plan proves; that the kernel stays inside of what it is given is its author's to see to.
+            // SAFETY: the kernel takes values of these lengths, which loading compared where the driver can tell; module and memory
+            // live as long as the engine, which keeps the graph, too. The tensors and buffers are this segment's as long as its run
+            // lasts, as the plan proves; that the kernel stays inside of what it is given is its author's to see to.
             unsafe { kernel.launch(partition, *shape, values) }?;
         }
         Ok(())

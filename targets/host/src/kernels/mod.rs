@@ -6,7 +6,8 @@
 //!                                            └─▶ KernelsEngine: each argument has its address or its bits
 //! ```
 //!
-//! Nothing of it is found by experiment: which memory a run takes follows from the list. What a kernel does with an address is its author's.
+//! Nothing of it is found by experiment: which memory a run takes follows from the list. What a kernel does with an address is its
+//! author's.
 
 mod engine;
 mod program;

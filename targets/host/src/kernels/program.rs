@@ -1,7 +1,7 @@
 //! What a model of kernels does in one run.
 
 use crate::backend::Port;
-use aegis_core::desc::{ArgumentDesc, LaunchDesc, ModelDesc, Recording, SegmentDesc, Step, TensorDesc};
+use aegis_core::desc::{ArgumentDesc, LaunchDesc, ModelDesc, Recording, SegmentDesc, Step, TensorDesc, occupied};
 use aegis_cuda::Shape;
 
 /// What a kernel is given for a parameter.
@@ -102,10 +102,10 @@ pub(super) fn events(recording: &Recording) -> Option<Vec<i64>> {
     recording.steps.iter().map(event).collect()
 }
 
-/// The offsets of a recording's blocks, in the order of their requests, and the end of the highest.
+/// The offsets of a recording's blocks, in the order of their requests, and the end of the highest, in whole units of planned memory.
 pub(super) fn places(recording: &Recording) -> (Vec<u64>, u64) {
     let blocks = recording.steps.iter().filter_map(|step| match step {
-        Step::Take { size, at, .. } => Some((at.0, at.0.saturating_add(size.0))),
+        Step::Take { size, at, .. } => Some((at.0, at.0.saturating_add(occupied(*size).unwrap_or(u64::MAX)))),
         Step::Give { .. } => None,
     });
     let (offsets, ends): (Vec<u64>, Vec<u64>) = blocks.unzip();

@@ -29,10 +29,14 @@ impl Devices {
         self.0.iter().filter(|(_, device)| device.is_ok()).map(|(ordinal, _)| *ordinal)
     }
 
+    /// Those that could be opened, with their numbers.
+    pub(super) fn opened(&self) -> impl Iterator<Item = (u16, &Device)> {
+        self.0.iter().filter_map(|(ordinal, device)| Some((*ordinal, device.as_deref().ok()?)))
+    }
+
     /// What is known of those that could be opened.
     pub(super) fn answers(&self) -> Vec<DeviceAnswer> {
-        let opened = self.0.iter().filter_map(|(ordinal, device)| Some((*ordinal, device.as_ref().ok()?)));
-        opened.map(|(ordinal, device)| answer(ordinal, device.facts())).collect()
+        self.opened().map(|(ordinal, device)| answer(ordinal, device.facts())).collect()
     }
 }
 

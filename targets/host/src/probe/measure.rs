@@ -189,12 +189,15 @@ fn bind(bench: &Bench, wired: &Wired, sized: Vec<SizedSegment>) -> Result<Vec<Se
 }
 
 impl Segment {
-    /// Runs it once. Each run replays a recording; one that differs grades the segment down, and is run again without.
+    /// Runs it once. Each run replays a recording; one that differs grades the segment down, and is run again without. On a device it is an
+    /// error: what was refused memory there cannot go on.
     fn run(&mut self, bench: &Bench) -> Result<(), String> {
         let text = |error: BackendError| error.to_string();
         self.runs = self.runs.saturating_add(1);
         match self.engine.run() {
-            Err(BackendError::Refused(why)) if self.record.control() == MemoryControl::Planned => {
+            Err(BackendError::Refused(why))
+                if bench.seat().is_none() && self.record.control() == MemoryControl::Planned =>
+            {
                 self.record.grade_down(format!("run {} of the measurement differed: {why}", self.runs));
                 self.engine.serve_from(self.record.run_region(bench)?);
                 self.engine.run().map_err(text)

@@ -11,6 +11,7 @@ mod measure;
 mod models;
 mod protocol;
 mod record;
+mod state;
 mod statistics;
 mod wiring;
 
@@ -88,14 +89,18 @@ fn measure(request: &Request) -> Result<Answer, ProbeError> {
         throttle_runtime_us: throttle.runtime_us,
         throttle_period_us: throttle.period_us,
     };
+    let mut watched = state::Watched::begin(request, &devices);
+    let lanes = if profile { lanes::measure_all(request)? } else { Vec::new() };
+    let models = measure::measure_all(request, sized)?;
     Ok(Answer {
         schema: SCHEMA,
         machine: Machine::read(),
+        state: watched.end(),
         realtime,
         runtimes: runtimes.versions().map(info).collect(),
         devices: devices.answers(),
-        lanes: if profile { lanes::measure_all(request)? } else { Vec::new() },
-        models: measure::measure_all(request, sized)?,
+        lanes,
+        models,
     })
 }
 

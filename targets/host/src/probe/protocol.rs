@@ -3,6 +3,7 @@
 use super::launches::KernelsRequest;
 use super::statistics::{Stats, Upper};
 use aegis_core::desc::Backend;
+use aegis_linux::conditions::Readings;
 use aegis_linux::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -118,11 +119,33 @@ impl Request {
 pub struct Answer {
     pub(super) schema: &'static str,
     pub(super) machine: Machine,
+    pub(super) state: StateAnswer,
     pub(super) realtime: RealTime,
     pub(super) runtimes: Vec<RuntimeInfo>,
     pub(super) devices: Vec<DeviceAnswer>,
     pub(super) lanes: Vec<LaneAnswer>,
     pub(super) models: Vec<ModelAnswer>,
+}
+
+/// Clocks, power and heat when the measurement had ended, and what changed since it began.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct StateAnswer {
+    pub(super) power_mode: Option<String>,
+    pub(super) cores: Vec<CoreAnswer>,
+    pub(super) gpus: Vec<GpuAnswer>,
+    pub(super) changed: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct CoreAnswer {
+    pub(super) core: u16,
+    pub(super) readings: Readings,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct GpuAnswer {
+    pub(super) ordinal: u16,
+    pub(super) readings: Readings,
 }
 
 /// What is known of a GPU.

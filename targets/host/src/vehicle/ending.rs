@@ -8,10 +8,11 @@ use crate::watch;
 use aegis_core::Instant;
 use aegis_core::desc::SystemDesc;
 use aegis_linux::lane::Fault;
+use aegis_linux::machine::VoidSince;
 use aegis_linux::orchestrate::Broken;
 use aegis_linux::stats::TaskStats;
 use aegis_linux::summary::MemorySummary;
-use aegis_linux::table::render;
+use aegis_linux::table::{ms, render};
 use aegis_linux::verdict::Findings;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -62,6 +63,7 @@ fn internal_error<const LANES: usize>(system: &SystemDesc, ran: &Ran<LANES>) -> 
             Some(format!("a job was still running 10 s after the stop{change}"))
         }
         None if ran.sources.is_none() => Some("the thread that watches sources of pressure panicked".to_owned()),
+        None if !ran.looked => Some("the thread that looks at clocks, power and heat panicked".to_owned()),
         None if !ran.reclaimed => Some("the thread that gives memory back panicked".to_owned()),
         None if system.watchdog.is_some() && ran.watched.is_none() => {
             Some("the application's hook that pets a watchdog panicked".to_owned())
@@ -99,8 +101,13 @@ pub(super) fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LAN
     if ran.trace.lost > 0 {
         log::warn!("TRACE INCOMPLETE: {} of {} records were lost", ran.trace.lost, ran.trace.records);
     }
-    if !ran.voids.is_empty() {
-        log::warn!("GUARANTEE VOID, {} in all, as told at the start", ran.voids.len());
+    let (from_start, fallen): (Vec<_>, Vec<_>) = ran.voids.iter().partition(|void| void.since == Instant::START);
+    if !from_start.is_empty() {
+        log::warn!("GUARANTEE VOID, {} in all, as told at the start", from_start.len());
+    }
+    for VoidSince { void, since } in fallen {
+        let since = ms(since.saturating_since(Instant::START));
+        log::warn!("GUARANTEE VOID since {since} ({}): {}", void.reason.name(), void.text);
     }
     panicked
 }

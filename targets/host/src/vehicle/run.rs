@@ -7,16 +7,18 @@ use crate::reclaim::Reclaimer;
 use crate::watch;
 use aegis_core::desc::SystemDesc;
 use aegis_core::dispatch::State;
-use aegis_core::trace::{Kind, Reader, Recorder, Sink as _, Writer};
+use aegis_core::trace::{Kind, Reader, Recorder, Sink, Writer};
 use aegis_core::{Instant, TaskId};
 use aegis_linux::admissions::Admissions;
 use aegis_linux::args::Args;
 use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
+use aegis_linux::conditions::Conditions;
 use aegis_linux::domains::Domains;
 use aegis_linux::drain::{Attendance, Drain, TraceFile};
+use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::Lane;
-use aegis_linux::machine::Void;
+use aegis_linux::machine::{Void, VoidSince};
 use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::{self, Setup, Stop};
 use aegis_linux::pressure::Pressure;
@@ -47,6 +49,8 @@ pub(super) struct Run<'a, const LANES: usize> {
     pub(super) modes: &'a Modes,
     pub(super) domains: &'a Domains,
     pub(super) admissions: &'a Admissions,
+    pub(super) guarantee: &'a Guarantee,
+    pub(super) conditions: &'a Conditions,
     pub(super) reclaim: &'a Reclaim,
     pub(super) service: Option<&'a Service>,
     pub(super) args: &'a Args,
@@ -90,8 +94,9 @@ impl<const LANES: usize> Run<'_, LANES> {
                 sink.record(Instant::START, Kind::Admitted { task: TaskId(number), bound, optional });
             }
             for void in &voids {
-                sink.record(Instant::START, Kind::GuaranteeVoid { reason: void.reason });
+                self.guarantee.void(void.reason);
             }
+            record_voids(self.guarantee, Instant::START, &mut sink);
             let until = self.args.run_for.map(|length| Instant::from_ns(length.as_ns()));
             let clock = Clock::starting_in(LEAD);
             let (system, bell, samples) = (self.system, self.bell.as_ref(), self.samples);
@@ -102,6 +107,7 @@ impl<const LANES: usize> Run<'_, LANES> {
             modes.open(Arc::clone(self.bell));
             self.domains.open(Arc::clone(self.bell));
             admissions.open(Arc::clone(self.bell));
+            self.guarantee.open(Arc::clone(self.bell));
             let setup = Setup {
                 system,
                 clock,
@@ -113,6 +119,7 @@ impl<const LANES: usize> Run<'_, LANES> {
                 modes,
                 domains: self.domains,
                 admissions,
+                guarantee: self.guarantee,
                 reclaim,
                 until,
                 steal,
@@ -120,6 +127,11 @@ impl<const LANES: usize> Run<'_, LANES> {
                 pulse,
             };
             let report = orchestrate::run(&setup, state, &mut sink)?;
+            let fallen = self.conditions.close();
+            record_voids(self.guarantee, report.ended, &mut sink);
+            let since = |void: Void, at| VoidSince { since: sink.tally.void_since(void.reason).unwrap_or(at), void };
+            let from_start = voids.into_iter().map(|void| VoidSince { void, since: Instant::START });
+            let voids = from_start.chain(fallen.into_iter().map(|void| since(void, report.ended))).collect();
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
             let tally = &sink.tally;
             let domains = tally.domains().iter().take(system.domains.len()).copied().collect::<Vec<_>>();
@@ -133,14 +145,16 @@ impl<const LANES: usize> Run<'_, LANES> {
             let sources = sources.map(|sources| watch::spawn_sources(scope, sources, doors, &over)).transpose();
             let helpers = sources.and_then(|sources| {
                 let spawn = |reclaimer| watch::spawn_reclaimer(scope, reclaimer, self.reclaim, &over);
-                Ok((sources, reclaimer.map(spawn).transpose()?))
+                let looking = self.conditions.is_needed();
+                let looking = looking.then(|| watch::spawn_conditions(scope, self.conditions, &over)).transpose()?;
+                Ok((sources, reclaimer.map(spawn).transpose()?, looking))
             });
-            let (sources, reclaiming, thread) = match helpers {
-                Ok((sources, reclaiming)) => {
+            let (sources, reclaiming, looking, thread) = match helpers {
+                Ok((sources, reclaiming, looking)) => {
                     let thread = Builder::new().name("orchestration".to_owned()).spawn_scoped(scope, body);
-                    (sources, reclaiming, thread)
+                    (sources, reclaiming, looking, thread)
                 }
-                Err(error) => (None, None, Err(error)),
+                Err(error) => (None, None, None, Err(error)),
             };
             let result = thread.and_then(|thread| {
                 let attendance = Attendance { signals: self.signals, stop, steal, samples: self.samples };
@@ -161,13 +175,17 @@ impl<const LANES: usize> Run<'_, LANES> {
                 reclaiming.thread().unpark();
                 reclaiming.join().is_ok()
             });
+            let looked = looking.is_none_or(|looking| {
+                looking.thread().unpark();
+                looking.join().is_ok()
+            });
             let watched = watching.map(|watching| {
                 watching.thread().unpark();
                 watching.join()
             });
-            result.map(|ran| (ran, (watched.and_then(Result::ok), sources, reclaimed)))
+            result.map(|ran| (ran, (watched.and_then(Result::ok), sources, reclaimed, looked)))
         });
-        let ((report, counts, trace, voids), (watched, sources, reclaimed)) = result.map_err(thread_error)?;
+        let ((report, counts, trace, voids), (watched, sources, reclaimed, looked)) = result.map_err(thread_error)?;
         let (stats, levels, modes, domains, admissions) = counts;
         let levels = LevelStats { reclaim_failures: self.reclaim.failures(), ..levels };
         let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
@@ -186,6 +204,14 @@ impl<const LANES: usize> Run<'_, LANES> {
             watched,
             sources,
             reclaimed,
+            looked,
         })
+    }
+}
+
+/// Records each reason why the guarantee is void that is not recorded yet.
+fn record_voids(guarantee: &Guarantee, at: Instant, sink: &mut impl Sink) {
+    while let Some(reason) = guarantee.take() {
+        sink.record(at, Kind::GuaranteeVoid { reason });
     }
 }

@@ -7,6 +7,7 @@ use crate::changes::{Change, Changes};
 use crate::clock::Clock;
 use crate::domains::Domains;
 use crate::fixture;
+use crate::guarantee::Guarantee;
 use crate::lane::LaneLink;
 use crate::modes::Modes;
 use crate::pressure::Pressure;
@@ -75,6 +76,7 @@ fn run_later(
         modes: &modes,
         domains: &Domains::new(system),
         admissions: &admissions,
+        guarantee: &Guarantee::new(),
         reclaim: &Reclaim::new(Box::new([])),
         until: Some(Instant::from_ns(until_ms * 1_000_000)),
         steal: None,

@@ -2,7 +2,7 @@
 
 use super::{MemorySummary, Parts, SourceReport, TraceSummary, build, write_file};
 use crate::fixture;
-use crate::machine::{Machine, Void};
+use crate::machine::{Machine, Void, VoidSince};
 use crate::orchestrate::{LaneReport, Report};
 use crate::stats::{AdmissionStats, Failure, LevelStats, ModeStats, TaskStats};
 use crate::steps::StepReport;
@@ -13,7 +13,8 @@ use aegis_core::{Bytes, Duration, Instant, TaskId};
 
 #[test]
 fn the_summary_has_the_published_fields() {
-    let voids = [Void { reason: VoidReason::NotPinned, text: "lane \"main\" …".into() }];
+    let void = Void { reason: VoidReason::NotPinned, text: "lane \"main\" …".into() };
+    let voids = [VoidSince { void, since: Instant::from_ns(7) }];
     let lane = LaneReport { jobs: 10, busy: fixture::ms(250), max_dispatch: Duration::from_ns(40_000) };
     let report = Report {
         ended: Instant::from_ns(1_000_000_000),
@@ -106,7 +107,8 @@ fn the_summary_has_the_published_fields() {
     assert_eq!(value["schema"], "aegis.summary/1");
     assert_eq!(value["config_hash"], "ab".repeat(32));
     assert_eq!((&value["guarantee"]["valid"], &value["exit"]["status"]), (&false.into(), &4.into()));
-    assert_eq!(value["guarantee"]["void"][0]["reason"], "not-pinned");
+    let void = &value["guarantee"]["void"][0];
+    assert_eq!((&void["reason"], &void["since_ns"]), (&"not-pinned".into(), &7.into()));
     assert_eq!(value["tasks"][0]["observed_over_bound_ppm"], 500_000);
     assert_eq!(value["lanes"][0]["observed_utilization_ppm"], 250_000);
     assert_eq!(value["lanes"][0]["max_wakeup_latency_ns"], 90_000);

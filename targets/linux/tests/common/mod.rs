@@ -13,6 +13,7 @@ use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::device::Device;
 use aegis_linux::domains::Domains;
+use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::{Fault, JobContext, Lane, LaneWork};
 use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::{Report, Setup, Stop, run};
@@ -170,7 +171,7 @@ pub fn drive_failing<const TASKS: usize>(
     scenario: Scenario,
     application: impl FnOnce(&Submissions, &Pressure, &Modes, &Domains) + Send,
 ) -> Ran {
-    drive_whole::<TASKS>(system, scenario, |submissions, pressure, modes, (domains, _)| {
+    drive_whole::<TASKS>(system, scenario, |submissions, pressure, modes, (domains, ..)| {
         application(submissions, pressure, modes, domains);
     })
 }
@@ -181,7 +182,7 @@ pub fn drive_admitting<const TASKS: usize>(
     scenario: Scenario,
     application: impl FnOnce(&Submissions, &Pressure, &Modes, &Admissions) + Send,
 ) -> Ran {
-    drive_whole::<TASKS>(system, scenario, |submissions, pressure, modes, (_, admissions)| {
+    drive_whole::<TASKS>(system, scenario, |submissions, pressure, modes, (_, admissions, _)| {
         application(submissions, pressure, modes, admissions);
     })
 }
@@ -190,7 +191,7 @@ pub fn drive_admitting<const TASKS: usize>(
 pub fn drive_whole<const TASKS: usize>(
     system: &'static SystemDesc,
     scenario: Scenario,
-    application: impl FnOnce(&Submissions, &Pressure, &Modes, (&Domains, &Admissions)) + Send,
+    application: impl FnOnce(&Submissions, &Pressure, &Modes, (&Domains, &Admissions, &Guarantee)) + Send,
 ) -> Ran {
     let Scenario { act, for_ms, stop_ms, delay, watchdog, manager } = scenario;
     // Two real-time lanes on one core would disturb each other.
@@ -212,7 +213,7 @@ pub fn drive_whole<const TASKS: usize>(
     let link = lane.link();
     let (submissions, pressure, modes) = (Submissions::new(system), Pressure::new(system), Modes::new(system));
     let domains = Domains::new(system);
-    let admissions = Admissions::new(system);
+    let (admissions, guarantee) = (Admissions::new(system), Guarantee::new());
     let pulse = watchdog.map(Pulse::new);
     let pulse = pulse.as_ref();
     let service =
@@ -233,6 +234,7 @@ pub fn drive_whole<const TASKS: usize>(
             modes.open(Arc::clone(&bell));
             domains.open(Arc::clone(&bell));
             admissions.open(Arc::clone(&bell));
+            guarantee.open(Arc::clone(&bell));
             sink.record(Instant::START, Kind::Began { config_hash: system.config_hash });
             let setup = Setup {
                 system,
@@ -242,6 +244,7 @@ pub fn drive_whole<const TASKS: usize>(
                 modes: &modes,
                 domains: &domains,
                 admissions: &admissions,
+                guarantee: &guarantee,
                 reclaim: &Reclaim::new(Box::new([])),
                 lanes: [link],
                 bell: &bell,
@@ -267,7 +270,7 @@ pub fn drive_whole<const TASKS: usize>(
             scope.spawn(|| watch.run())
         });
         let thread = scope.spawn(orchestrate);
-        application(&submissions, &pressure, &modes, (&domains, &admissions));
+        application(&submissions, &pressure, &modes, (&domains, &admissions, &guarantee));
         (thread.join().unwrap(), watching.map(|thread| thread.join().unwrap()))
     });
     let mut records = Vec::new();

@@ -12,6 +12,8 @@ mod admissions;
 mod arrivals;
 #[path = "../../src/changes.rs"]
 mod changes;
+#[path = "../../src/guarantee.rs"]
+mod guarantee;
 #[path = "../../src/mailbox.rs"]
 mod mailbox;
 #[path = "../../src/modes.rs"]
@@ -97,10 +99,11 @@ use admissions::{AdmissionError, Admissions};
 use aegis_core::desc::{
     Asks, BETWEEN_LEVELS, ModeDesc, OnStall, SystemDesc, TaskDesc, Waiting, WatchdogDesc, WatchedSource,
 };
-use aegis_core::trace::Kind;
+use aegis_core::trace::{Kind, VoidReason};
 use aegis_core::{Bytes, Duration, Instant, LevelId, ModeId, TaskId};
 use bell::Bell;
 use changes::{Change, Changes};
+use guarantee::Guarantee;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 use mailbox::{Full, Mailbox};
@@ -139,6 +142,8 @@ models! {
     a_mode_that_is_asked_for_during_a_change_waits_for_its_end: changing;
     of_two_who_admit_a_task_one_does_and_it_is_done_once: admitted;
     what_a_level_left_unused_is_there_before_it_is_used_again: reclaimed;
+    each_reason_that_voids_the_guarantee_is_rung_for_and_recorded_once: voided;
+    of_two_who_void_it_for_one_reason_one_is_the_first_and_it_is_recorded_once: voided_twice;
     after_the_end_was_told_nothing_is_accepted: arrivals::told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
 }
@@ -365,6 +370,40 @@ fn admitted() {
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
     assert!(answers.iter().all(|answer| answer.is_ok() || refused.contains(answer)), "{answers:?}");
     assert_eq!(changes.wake_at(false, Instant::START), None);
+}
+
+fn voided() {
+    let (guarantee, bell) = (Guarantee::new(), Arc::new(Bell::new()));
+    guarantee.open(Arc::clone(&bell));
+    let says = |reasons: &'static [VoidReason]| {
+        let own = Arc::clone(&guarantee);
+        thread::spawn(move || reasons.iter().filter(|reason| own.void(**reason)).count())
+    };
+    let looking = says(&[VoidReason::TooHot, VoidReason::OtherClocks]);
+    // As the loop does: it looks where it was rung for.
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        bell.wait();
+        bell.hear();
+        while let Some(reason) = guarantee.take() {
+            assert!(!guarantee.is_valid(), "whoever asks knew before it is recorded");
+            told.push(reason);
+        }
+    }
+    assert_eq!(looking.join().unwrap(), 2);
+    assert_eq!((told.contains(&VoidReason::TooHot), told.contains(&VoidReason::OtherClocks)), (true, true));
+    assert_eq!((guarantee.take(), guarantee.reasons().count()), (None, 2));
+}
+
+fn voided_twice() {
+    let guarantee = Guarantee::new();
+    let own = Arc::clone(&guarantee);
+    let other = thread::spawn(move || own.void(VoidReason::TooHot));
+    let early = guarantee.take();
+    let is_first = guarantee.void(VoidReason::TooHot);
+    assert!(is_first != other.join().unwrap(), "one of two who say the same is the first");
+    let told: Vec<_> = early.into_iter().chain(guarantee.take()).chain(guarantee.take()).collect();
+    assert_eq!(told, [VoidReason::TooHot]);
 }
 
 fn ended() {
