@@ -7,6 +7,7 @@ mod conditions;
 mod gpu;
 mod kernels;
 mod mode;
+mod model;
 mod pressure;
 mod source;
 mod task;
@@ -14,7 +15,7 @@ mod watch;
 mod watchdog;
 mod wcet;
 
-use aegis_core::desc::{Backend, Policy, Preemption, TensorLife, Waiting};
+use aegis_core::desc::{Backend, Policy, Preemption, Waiting};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use toml::Spanned;
@@ -22,10 +23,11 @@ use toml::Spanned;
 use super::model::{Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
-use crate::launches::Kernels;
 use conditions::{DeviceConditions, SystemConditions};
 use gpu::{DeviceGpu, LaneGpu};
 pub(crate) use mode::Mode;
+pub(crate) use model::Model;
+use model::NOT_YET;
 pub(crate) use pressure::Pressure;
 pub(crate) use task::{Member, RawAnswer, Task};
 pub(crate) use watch::{Threshold, Thresholds, Watch};
@@ -142,24 +144,6 @@ pub(crate) struct Lane {
     pub(crate) overheads: Option<Overheads>,
 }
 
-/// `[model.NAME]`.
-pub(crate) struct Model {
-    pub(crate) name: Spanned<String>,
-    pub(crate) span: Span,
-    /// Where `files` is given, be it readable or not.
-    pub(crate) files_key: Option<Span>,
-    /// One for each segment.
-    pub(crate) sources: Option<Vec<Source>>,
-    pub(crate) backend: Option<Backend>,
-    /// Whether `domain` is given, be it readable or not.
-    pub(crate) has_domain: bool,
-    pub(crate) domain: Option<Spanned<String>>,
-    pub(crate) inputs: Vec<(Spanned<String>, Vec<u32>)>,
-    /// Of the backend `kernels`.
-    pub(crate) kernels: Option<Kernels>,
-    pub(crate) tensors: Option<TensorLife>,
-}
-
 /// `[asset.NAME]`.
 pub(crate) struct Asset {
     pub(crate) name: Spanned<String>,
@@ -192,7 +176,7 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
     let runtimes = each(&mut root, "runtime", &mut incomplete, runtime);
     let devices = each(&mut root, "device", &mut incomplete, device);
     let lanes = each(&mut root, "lane", &mut incomplete, lane);
-    let models = each(&mut root, "model", &mut incomplete, model);
+    let models = each(&mut root, "model", &mut incomplete, model::model);
     let assets = each(&mut root, "asset", &mut incomplete, asset);
     let domains = each(&mut root, "domain", &mut incomplete, domain);
     let declared = each(&mut root, "task", &mut incomplete, task::task);
@@ -301,9 +285,6 @@ fn text_or(section: &mut Section<'_>, key: &'static str, default: &str) -> Optio
 fn policy(section: &mut Section<'_>, key: &'static str) -> Option<Spanned<Policy>> {
     section.choice(key, POLICIES, &[])
 }
-
-/// Backends that belong to the design but not to this version.
-const NOT_YET: [&str; 1] = ["tensorrt"];
 
 fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
     let word = name.get_ref().as_str();
@@ -418,54 +399,6 @@ fn overheads(section: &mut Section<'_>) -> Option<Overheads> {
             None
         }
     }
-}
-
-fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
-    let sources = source::segments(section);
-    let backend = section.required("backend", "backend = \"onnxruntime\"", |s, key| {
-        s.choice(key, &Backend::ALL.map(|backend| (backend.name(), backend)), &NOT_YET)
-    });
-    let (backend, domain) = (backend.map(Spanned::into_inner), section.text("domain"));
-    let kernels = kernels::kernels(section, backend);
-    // Those of kernels have been read; where the backend is not known, neither is what they should be.
-    let inputs = match backend {
-        Some(Backend::Kernels) | None => {
-            section.has("inputs");
-            Vec::new()
-        }
-        Some(Backend::OnnxRuntime | Backend::Tvm) => shapes(section),
-    };
-    let tensors = if section.has("tensors") {
-        let words = &[("kept", TensorLife::Kept), ("job", TensorLife::Job)];
-        section.choice("tensors", words, &[]).map(Spanned::into_inner)
-    } else {
-        Some(TensorLife::Kept)
-    };
-    let has_domain = section.has("domain");
-    Model {
-        name,
-        span: section.span.clone(),
-        files_key: section.key_span("files"),
-        sources,
-        backend,
-        has_domain,
-        domain,
-        inputs,
-        kernels,
-        tensors,
-    }
-}
-
-/// The dimensions of inputs that a model's file leaves open.
-fn shapes(section: &mut Section<'_>) -> Vec<(Spanned<String>, Vec<u32>)> {
-    let mut inputs = Vec::new();
-    if let Some(mut table) = section.section("inputs", "a table such as { input = [1, 128, 128, 3] }") {
-        for (input, value) in table.pairs() {
-            let dimensions = table.dimensions(input.get_ref(), value);
-            inputs.extend(dimensions.map(|dimensions| (input, dimensions)));
-        }
-    }
-    inputs
 }
 
 fn domain(name: Spanned<String>, section: &mut Section<'_>) -> Domain {

@@ -6,10 +6,9 @@
 //!        └──────────── arm the timer ◀── hand chosen jobs to their lanes ◀──┘
 //! ```
 //!
-//! Under [`aegis_core::desc::Waiting::Polling`] it looks at clock and bell again and again instead, and makes no system call to wait.
-//!
-//! Where the end is known, the first turn begins with step(Stop, end): whatever event comes first once the end has
-//! passed, it releases no arrival from then on, and every one before.
+//! Under [`aegis_core::desc::Waiting::Polling`] it looks at clock and bell again and again, and makes no system call to wait. Where the
+//! end is known, the first turn begins with step(Stop, end): whatever event comes first once the end has passed, it releases no arrival
+//! from then on, and every one before.
 //!
 //! The loop uses no heap; a test counts. One turn costs a poll, a clock reading per event, and at most one
 //! `timerfd_settime`.
