@@ -275,7 +275,8 @@ codes! {
         "`exceedance` is a power of ten as a string, \"1e-3\" to \"1e-12\": how likely one execution may be to exceed a bound from a tail.";
     TailWithoutEffect = "AEG187", "a key about WCETs from tails that has no effect",
         "A declared wcet is taken as it is, `exceedance` is of tails alone, and the margin is not applied to bounds from tails.";
-
+    WatchedWhilePolling = "AEG189", "a vehicle whose threads look again and again is to watch itself",
+        "The watching thread shares the orchestration thread's core, which that one never leaves under `waiting = \"polling\"`.";
     LaunchRefused = "AEG190", "launches of a model whose backend has none",
         "`outputs`, `buffers` and `[[model.NAME.launch]]` say what kernels of the application's own are launched with. Only models of the backend \
          `kernels` are launched so; another backend reads all that from its file.";

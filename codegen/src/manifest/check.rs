@@ -16,7 +16,7 @@ mod wcet;
 
 use std::collections::BTreeMap;
 
-use aegis_core::desc::Policy;
+use aegis_core::desc::{Policy, Waiting};
 use toml::Spanned;
 
 use super::model::{LaneKind, Manifest, Span};
@@ -81,6 +81,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     name_clashes("domain", raw.domains.iter().map(|domain| &domain.name), sink);
     name_clashes("pressure level", raw.pressure.iter().map(|level| &level.name), sink);
     cores(raw, sink);
+    watched_while_polling(raw, sink);
     for (index, lane) in raw.lanes.iter().enumerate() {
         let tasks: Vec<&Task> = (0..raw.tasks.len())
             .filter(|&task| links.lanes[task] == Some(index))
@@ -245,6 +246,19 @@ fn name_clashes<'r>(kind: &str, names: impl Iterator<Item = &'r Spanned<String>>
         } else {
             seen.insert(constant, name);
         }
+    }
+}
+
+/// The thread that watches the orchestration thread shares its core, which a thread that looks again and again never leaves.
+fn watched_while_polling(raw: &Raw, sink: &Sink<'_>) {
+    let (Some(system), Some(watchdog)) = (&raw.system, &raw.watchdog) else { return };
+    if let (Some(Waiting::Polling), Some(key)) = (system.waiting, &system.waiting_key) {
+        let message = "a vehicle with waiting = \"polling\" has a [watchdog]";
+        let finding = Finding::error(Code::WatchedWhilePolling, message);
+        let finding = finding.at(sink.file, watchdog.span.clone(), "its thread would never run");
+        let finding =
+            finding.also(sink.file, key.clone(), "the orchestration thread never leaves the core that both have");
+        sink.push(finding.help("let the vehicle wait \"blocking\", or remove [watchdog]"));
     }
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct System {
     /// The core and where it is given; without a place it is the default.
     pub(crate) orchestration_core: Option<(u16, Option<Span>)>,
     pub(crate) waiting: Option<Waiting>,
+    /// Where it is given, be it readable or not.
+    pub(crate) waiting_key: Option<Span>,
     pub(crate) margin_ppm: u64,
     pub(crate) wcet: WcetKeys,
     pub(crate) conditions: SystemConditions,
@@ -268,6 +270,7 @@ fn system(root: &mut Section<'_>) -> Option<System> {
         crate_dir: text_or(&mut section, "crate", "."),
         policy: section.required("policy", "policy = \"rate-monotonic\"", policy),
         orchestration_core,
+        waiting_key: section.key_span("waiting"),
         waiting: gpu::waiting(&mut section, "waiting", Waiting::Blocking),
         margin_ppm: section.margin("margin").map_or(DEFAULT_MARGIN_PPM, Spanned::into_inner),
         wcet: wcet::keys(&mut section),

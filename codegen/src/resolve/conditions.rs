@@ -39,7 +39,10 @@ impl Resolver<'_> {
             self.warn_of(Code::StateChanged, path, message, help);
         }
         self.compare_power_mode(path, &told);
-        self.locked(path, &told, lane);
+        // A lane's own profile is of its thread, also where its models run on a GPU.
+        if lane.partition.is_none() || conditions.gpu.is_some() {
+            self.locked(path, &told, lane);
+        }
         let core = Subject::Core(*lane.core.get_ref());
         for what in SET {
             self.state(path, core, what, told.core.get(what));

@@ -3,13 +3,19 @@
 //! ones. No bound rests on it.
 
 use super::is_core_of;
-use crate::desc::{Asks, ConditionsDesc, OnStall, Subject, SystemDesc, ThresholdDesc, WatchDesc, WatchedSource};
+use crate::desc::{
+    Asks, ConditionsDesc, OnStall, Subject, SystemDesc, ThresholdDesc, Waiting, WatchDesc, WatchedSource,
+};
 
 /// Whether times lie in their ranges, conditions are of something that there is, and thresholds make sense each and together; and
 /// whether the mode exists that answers a stall.
 #[must_use]
 pub const fn watch_holds(system: &SystemDesc) -> bool {
     if !conditions_hold(system) {
+        return false;
+    }
+    // The watching thread shares a core with one that never leaves it.
+    if system.watchdog.is_some() && matches!(system.waiting, Waiting::Polling) {
         return false;
     }
     if let Some(watchdog) = &system.watchdog

@@ -51,7 +51,7 @@ EXPERIMENTS = {
     "four-60": ("four-60", None, 0.60 / 4, SEEDS),
     "four-85": ("four-85", None, 0.85 / 4, SEEDS),
     "four-loaded": ("four-loaded", None, 0.60 / 4, SEEDS),
-    "witness": ("four-85", None, 0.60 / 4, ("witness",)),
+    "witness": ("four-60", None, 0.60 / 4, ("witness",)),
     "two-gpus": ("two-gpus", None, 0.10, (1,)),
 }
 LOADS = ("compute", "stream")
@@ -191,7 +191,7 @@ def plan(where, aegis):
                     return "0ms"
                 if seed == "witness":
                     # The longest job of a lane begins just before all others arrive.
-                    return "0ms" if task in ("scene", "motion") else "200us"
+                    return "0ms" if task == "scene" else "200us"
                 return f"{random_phase.randrange(nanoseconds(periods[task]))}ns"
 
             device = where / "device.toml"
@@ -210,7 +210,9 @@ def plan(where, aegis):
     )
     shutil.copy(ROOT / "Cargo.lock", where / "Cargo.lock")
     subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=where, check=True)
-    (where / "bin").mkdir(exist_ok=True)
+    # What was refused this time is not run as it was before.
+    shutil.rmtree(where / "bin", ignore_errors=True)
+    (where / "bin").mkdir()
     for member in members:
         name = pathlib.Path(member).name
         shutil.copy(where / "target/release" / name, where / "bin" / name)
@@ -225,6 +227,7 @@ def nanoseconds(text):
 
 
 def run(where, out, seconds, *names):
+    out.mkdir(parents=True, exist_ok=True)
     results = {"device": query("name,driver_version,clocks.sm,clocks.mem,temperature.gpu"), "date": date(), "seconds": seconds, "runs": []}
     for program in sorted((where / "bin").iterdir()):
         if not any(program.name.startswith(name) for name in names or [""]) or (not names and "two-gpus" in program.name):
@@ -248,6 +251,8 @@ def run(where, out, seconds, *names):
         trace.unlink(missing_ok=True)
         (out / "results.json").write_text(json.dumps(results, indent=1))
         print(f"== {program.name}: status {ran.returncode}", flush=True)
+    if not results["runs"]:
+        raise SystemExit(f"no vehicle of {where / 'bin'} has such a name")
 
 
 def responses(trace):
@@ -272,7 +277,7 @@ def percentiles(values):
 
 def query(what):
     answer = subprocess.run(["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader,nounits"], capture_output=True, text=True)
-    return answer.stdout.strip()
+    return "; ".join(answer.stdout.split("\n")).strip("; ")
 
 
 def date():
@@ -289,10 +294,12 @@ def table(path):
             print(f"| {one['name']} | status {one['status']}: {one['text'].splitlines()[-1:]} |")
             continue
         for task in one["summary"]["tasks"]:
-            if task["name"] in LOADS:
-                continue
             times = one["responses"].get(task["name"])
             if times is None:
+                continue
+            if task["name"] in LOADS:
+                share = times["jobs"] * times["execution"]["p50"] / results["seconds"] / 1e9
+                print(f"| {one['name']} | {task['name']}, a load | {times['jobs']}: {share:.0%} of the time |")
                 continue
             ms = lambda value: f"{value / 1e6:.3f}"
             response, execution = times["response"], times["execution"]
@@ -302,6 +309,8 @@ def table(path):
                   f"{ms(execution['p99'])} / {ms(execution['max'])} |")
     for one in results["runs"]:
         if "summary" in one:
+            print(f"\n{one['name']}: status {one['status']}, {one['summary']['exit']['why']}; void: "
+                  f"{sorted({void['reason'] for void in one['summary']['guarantee']['void']})}")
             pools = [f"{m['pool']}: planned {m['arena_bytes']}, handed out {m['highest_bytes']}, private arenas {m['private_bytes']}" for m in one["summary"]["memory"]]
             print(f"\n{one['name']}: {'; '.join(pools)}; the driver's used MiB before {one['memory_before']}, during {one['during'].split(',')[0]}")
 
@@ -309,7 +318,8 @@ def table(path):
 def main():
     step, where, *rest = sys.argv[1:]
     where = pathlib.Path(where).resolve()
-    rest = [os.path.abspath(one) if os.path.exists(one) else one for one in rest]
+    paths = {"profile": 2, "plan": 1, "run": 1}.get(step, 0)
+    rest = [os.path.abspath(one) for one in rest[:paths]] + rest[paths:]
     if step == "write":
         write(where)
     elif step == "profile":

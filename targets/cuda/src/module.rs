@@ -12,8 +12,6 @@ use std::sync::Arc;
 
 /// What the driver may say of a module that it refuses, in bytes.
 const LOG_BYTES: usize = 4_096;
-/// The shared memory that a launch may ask for without the kernel being told before.
-const SHARED_WITHOUT_ASKING: u32 = 48 << 10;
 
 /// A parameter of a kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,15 +172,12 @@ impl Kernel {
         }
     }
 
-    /// Lets launches of it ask for so much shared memory besides what it declares.
+    /// Lets launches of it ask for so much shared memory besides what it declares; the last call counts, and without one 48 KiB in all.
     ///
     /// # Errors
     /// [`CudaError::OtherPartition`], or what the driver says: the device has not that much.
     pub fn allow_shared(&self, partition: &Partition, bytes: u32) -> Result<(), CudaError> {
         self.loaded.of(partition)?;
-        if bytes <= SHARED_WITHOUT_ASKING {
-            return Ok(());
-        }
         let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         // SAFETY: the function is alive.
         answer("cuFuncSetAttribute", unsafe { sys::cuFuncSetAttribute(self.function, most, bytes.cast_signed()) })

@@ -35,8 +35,10 @@ impl Bell {
     /// Wakes the waiting thread. No heap; one system call, or none where that thread looks.
     pub fn ring(&self) {
         match self.waiting {
-            // With all that was done before.
-            Waiting::Polling => self.rung.store(true, Ordering::Release),
+            // With all that was done before, also by who rang before and was not heard yet: a swap goes on with what theirs published.
+            Waiting::Polling => {
+                self.rung.swap(true, Ordering::Release);
+            }
             Waiting::Blocking => {
                 // The only possible refusal is a full counter, and a full counter wakes the waiter as well.
                 let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());

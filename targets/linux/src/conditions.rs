@@ -289,6 +289,14 @@ impl Conditions {
         seen.is_over = true;
         seen.voids.clone()
     }
+
+    /// The same without a last look; nothing where a look is under way, which may not end.
+    #[must_use]
+    pub fn fallen(&self) -> Vec<Void> {
+        let Ok(mut seen) = self.seen.try_lock() else { return Vec::new() };
+        seen.is_over = true;
+        seen.voids.clone()
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@ use aegis_core::time::Duration;
 use toml::Spanned;
 
 use crate::finding::{Code, Finding};
+use crate::manifest::model::Span;
 use crate::manifest::reader::Section;
 
 /// How the vehicle watches itself.
 pub(crate) struct Watchdog {
+    pub(crate) span: Span,
     pub(crate) timeout: Option<Spanned<Duration>>,
     /// Whether a device is petted, and if so which; the outer one is `None` where it is not readable.
     pub(crate) device: Option<Option<Spanned<String>>>,
@@ -40,8 +42,9 @@ pub(super) fn watchdog(root: &mut Section<'_>) -> Option<Watchdog> {
     let device = if section.has("device") { device(&mut section).map(Some) } else { Some(None) };
     let on_stall =
         if section.has("on-stall") { on_stall(&mut section) } else { Some(RawStall::Word(OnStall::StopPetting)) };
+    let span = section.span.clone();
     section.finish();
-    Some(Watchdog { timeout, device, on_stall })
+    Some(Watchdog { span, timeout, device, on_stall })
 }
 
 /// A word, or a table that names a mode.

@@ -37,7 +37,8 @@ impl KernelsSegment {
         let image = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
         let kernels = seat.with(|partition| {
             let module = partition.load(&image).map_err(|error| of_module(error, &failed))?;
-            let find = |(number, launch): (usize, &Launch)| kernel(partition, &module, (number, launch), &failed);
+            let find =
+                |(number, launch): (usize, &Launch)| kernel(partition, &module, program, (number, launch), &failed);
             (1..).zip(&program.launches).map(find).collect::<Result<Vec<_>, _>>()
         })?;
         Ok(Self { program: Arc::clone(program), kernels, seat })
@@ -53,6 +54,7 @@ fn of_module(error: CudaError, failed: &impl Fn(String) -> BackendError) -> Back
 fn kernel(
     partition: &Partition,
     module: &Module,
+    program: &Program,
     (number, launch): (usize, &Launch),
     failed: &impl Fn(String) -> BackendError,
 ) -> Result<Kernel, BackendError> {
@@ -60,13 +62,21 @@ fn kernel(
     let found = module.kernel(partition, &name);
     let kernel =
         found.map_err(|error| of_module(error, &|text| failed(format!("kernel \"{}\": {text}", launch.kernel))))?;
-    if let Some(takes) = kernel.parameters(partition)? {
-        let given: Vec<usize> = launch.arguments.iter().map(length).collect();
-        if let Some(text) = mismatch(&takes, &given) {
-            return Err(failed(format!("launch {number}: kernel \"{}\" {text}", launch.kernel)));
-        }
+    // Without that a launch could read beyond its arguments.
+    let unknown = || failed("the driver does not tell what kernels take: those of CUDA 12.4 and later do".to_owned());
+    let takes = kernel.parameters(partition)?.ok_or_else(unknown)?;
+    let given: Vec<usize> = launch.arguments.iter().map(length).collect();
+    if let Some(text) = mismatch(&takes, &given) {
+        return Err(failed(format!("launch {number}: kernel \"{}\" {text}", launch.kernel)));
     }
-    kernel.allow_shared(partition, launch.shape.shared)?;
+    // The limit is the kernel's, whichever of its launches asks for the most.
+    let same = program.launches.iter().filter(|other| other.kernel == launch.kernel);
+    let shared = same.map(|other| other.shape.shared).max().unwrap_or(0);
+    if shared > 0 {
+        let refused =
+            |error| of_module(error, &|text| failed(format!("launch {number}: kernel \"{}\": {text}", launch.kernel)));
+        kernel.allow_shared(partition, shared).map_err(refused)?;
+    }
     Ok(kernel)
 }
 

@@ -127,11 +127,20 @@ impl<const LANES: usize> Run<'_, LANES> {
                 pulse,
             };
             let report = orchestrate::run(&setup, state, &mut sink)?;
-            let fallen = self.conditions.close();
+            // After a lost device there is nothing to look at, and its driver may not answer any more.
+            let fallen = if report.broken.is_none() { self.conditions.close() } else { self.conditions.fallen() };
             record_voids(self.guarantee, report.ended, &mut sink);
             let since = |void: Void, at| VoidSince { since: sink.tally.void_since(void.reason).unwrap_or(at), void };
             let from_start = voids.into_iter().map(|void| VoidSince { void, since: Instant::START });
-            let voids = from_start.chain(fallen.into_iter().map(|void| since(void, report.ended))).collect();
+            let mut all: Vec<_> = from_start.chain(fallen.into_iter().map(|void| since(void, report.ended))).collect();
+            // What the application said, or a look that has not ended.
+            for reason in self.guarantee.reasons() {
+                if !all.iter().any(|known| known.void.reason == reason) {
+                    let text = format!("said while it ran, without a reading: {}", reason.name());
+                    all.push(since(Void { reason, text }, report.ended));
+                }
+            }
+            let voids = all;
             let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
             let tally = &sink.tally;
             let domains = tally.domains().iter().take(system.domains.len()).copied().collect::<Vec<_>>();

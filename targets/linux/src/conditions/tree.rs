@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is read as a temperature: colder and warmer ones are what broken sensors tell, in thousandths of a degree Celsius.
-const SENSIBLE: std::ops::RangeInclusive<i64> = 1..=200_000;
+const SENSIBLE: std::ops::RangeInclusive<i64> = -60_000..=200_000;
 
 /// The files below a root, `/` but in tests.
 #[derive(Clone, Debug)]
@@ -116,12 +116,14 @@ impl Tree {
         let folder = format!("sys/class/thermal/{name}");
         let degrees = |path: String| {
             let value: i64 = self.text(&path)?.parse().ok()?;
-            u64::try_from(value).ok().filter(|_| SENSIBLE.contains(&value))
+            // As cold as limits go: below zero is below each of them.
+            SENSIBLE.contains(&value).then(|| u64::try_from(value).unwrap_or(0))
         };
         let trips = self.names(&folder).into_iter().filter_map(|file| {
             let point = file.strip_suffix("_type").filter(|point| point.starts_with("trip_point_"))?;
             let kind = self.text(&format!("{folder}/{file}"))?;
-            degrees(format!("{folder}/{point}_temp")).filter(|_| matches!(kind.as_str(), "passive" | "hot"))
+            let trip = degrees(format!("{folder}/{point}_temp")).filter(|trip| *trip > 0);
+            trip.filter(|_| matches!(kind.as_str(), "passive" | "hot"))
         });
         Some(Zone {
             name: self.text(&format!("{folder}/type")).unwrap_or_else(|| name.to_owned()),
