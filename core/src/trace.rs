@@ -116,10 +116,23 @@ impl VoidReason {
     /// A bit of its own, for sets of reasons.
     #[must_use]
     pub const fn bit(self) -> u32 {
-        // Widening, and there are fewer than 32 of them.
-        #[allow(clippy::as_conversions, reason = "a fieldless variant's number")]
-        let number = self as u32;
-        1_u32.wrapping_shl(number)
+        match self {
+            Self::NoRealTimePriority => 1 << 0,
+            Self::MemoryNotLocked => 1 << 1,
+            Self::RealTimeThrottle => 1 << 2,
+            Self::NotPinned => 1 << 3,
+            Self::OtherProcessor => 1 << 4,
+            Self::OtherCoreCount => 1 << 5,
+            Self::OtherGovernor => 1 << 6,
+            Self::OtherLibrary => 1 << 7,
+            Self::OtherDriver => 1 << 8,
+            Self::NoPartitions => 1 << 9,
+            Self::OtherClocks => 1 << 10,
+            Self::OtherPower => 1 << 11,
+            Self::TooHot => 1 << 12,
+            Self::SlowedDown => 1 << 13,
+            Self::ConditionsUnknown => 1 << 14,
+        }
     }
 
     /// The name in traces and summaries.
