@@ -14,15 +14,6 @@ use toml::Spanned;
 
 const AGAIN: &str = "measure it again with `aegis profile` as the manifest says, or change the manifest";
 
-/// Limits that somebody sets, which stay as they are while a vehicle runs.
-const SET: [Quantity; 5] = [
-    Quantity::LeastClock,
-    Quantity::MostClock,
-    Quantity::LeastMemoryClock,
-    Quantity::MostMemoryClock,
-    Quantity::PowerLimit,
-];
-
 /// A clock with its limits, of the device and of its memory.
 const CLOCKS: [[Quantity; 3]; 2] = [
     [Quantity::LeastClock, Quantity::MostClock, Quantity::Clock],
@@ -44,12 +35,12 @@ impl Resolver<'_> {
             self.locked(path, &told, lane);
         }
         let core = Subject::Core(*lane.core.get_ref());
-        for what in SET {
+        for what in Quantity::SET {
             self.state(path, core, what, told.core.get(what));
         }
         let device = lane.device.filter(|_| lane.partition.is_some()).and_then(|device| u16::try_from(device).ok());
         if let Some(device) = device {
-            for what in SET {
+            for what in Quantity::SET {
                 self.state(path, Subject::Pool(PoolId(device)), what, told.gpu.get(what));
             }
         }

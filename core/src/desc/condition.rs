@@ -78,6 +78,10 @@ impl Quantity {
         Self::Temperature,
     ];
 
+    /// Limits that somebody sets; the others move by themselves.
+    pub const SET: [Self; 5] =
+        [Self::LeastClock, Self::MostClock, Self::LeastMemoryClock, Self::MostMemoryClock, Self::PowerLimit];
+
     /// The name in locks and messages.
     #[must_use]
     pub const fn name(self) -> &'static str {

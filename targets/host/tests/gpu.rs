@@ -7,7 +7,7 @@
 mod common;
 
 use aegis_core::desc::{FileDesc, MemoryControl, Waiting};
-use aegis_cuda::{CudaError, Device, Neighbour, Part};
+use aegis_cuda::{Device, Neighbour, Part};
 use aegis_host::arena::{Arena, BoundTensor};
 use aegis_host::backend::{BoundSegment as _, Engine as _, LoadedSegment as _, PlannedMemory, Port, Region, Sequence};
 use aegis_host::cache::Cache;
@@ -21,14 +21,7 @@ const MIB: u64 = 1 << 20;
 
 /// What all of this needs, or `None` with a printed reason.
 fn setting() -> Option<(Arc<Device>, OnnxRuntime, Vec<PathBuf>)> {
-    let device = match Device::open(0) {
-        Ok(device) => device,
-        Err(error @ (CudaError::NoDriver | CudaError::NoSuchDevice { .. })) => {
-            println!("skipped: {error}");
-            return None;
-        }
-        Err(error) => panic!("{error}"),
-    };
+    let device = common::gpu()?;
     let Some(library) = std::env::var_os("ORT_DYLIB_PATH") else {
         println!("skipped: ORT_DYLIB_PATH names no ONNX Runtime with CUDA");
         return None;

@@ -3,8 +3,10 @@
 #![allow(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
+mod common;
+
 use aegis_core::desc::{ElementType, MemoryControl, Waiting};
-use aegis_cuda::{CudaError, Device, Neighbour, Part, Shape, SmUnits};
+use aegis_cuda::{Device, Neighbour, Part, Shape, SmUnits};
 use aegis_host::arena::{Arena, BoundTensor};
 use aegis_host::backend::{BackendError, BoundSegment as _, Engine as _, PlannedMemory, Port, Region, Sequence};
 use aegis_host::first_fit::replayable;
@@ -22,14 +24,7 @@ const COUNT: u32 = 1_000;
 fn setting() -> Option<(Arc<Device>, SmUnits, MutexGuard<'static, ()>)> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let device = match Device::open(0) {
-        Ok(device) => device,
-        Err(error @ (CudaError::NoDriver | CudaError::NoSuchDevice { .. })) => {
-            println!("skipped: {error}");
-            return None;
-        }
-        Err(error) => panic!("{error}"),
-    };
+    let device = common::gpu()?;
     let Some(units) = device.facts().units.filter(|units| units.count > 1) else {
         println!("skipped: {} cannot be divided in two", device.facts().name);
         return None;

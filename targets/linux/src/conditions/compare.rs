@@ -1,18 +1,9 @@
 //! A state of clocks, power and heat beside the plan, and beside an earlier state.
 
-use super::{CoreState, Gpu, Readings, State};
+use super::{CoreState, Gpu, Readings, State, Zone};
 use crate::machine::Void;
 use aegis_core::desc::{Quantity, Subject, SystemDesc};
 use aegis_core::trace::VoidReason;
-
-/// Limits that somebody sets; the others move by themselves.
-const SET: [Quantity; 5] = [
-    Quantity::LeastClock,
-    Quantity::MostClock,
-    Quantity::LeastMemoryClock,
-    Quantity::MostMemoryClock,
-    Quantity::PowerLimit,
-];
 
 /// Everything in which a state is not what the plan states, and what is too hot or slowed down at this moment.
 #[must_use]
@@ -59,10 +50,19 @@ pub fn against_plan(system: &SystemDesc, state: &State) -> Vec<Void> {
     // The first core's is compared with the machine.
     let planned = system.machine.governor;
     for core in state.cores.iter().filter(|_| !planned.is_empty()) {
-        if let Some(found) = core.governor.as_ref().filter(|found| *found != planned) {
-            let text =
-                format!("the clock governor of core {} is \"{found}\", the plan was made for \"{planned}\"", core.core);
-            voids.push(Void { reason: VoidReason::OtherGovernor, text });
+        let number = core.core;
+        match &core.governor {
+            Some(found) if found == planned => {}
+            Some(found) => {
+                let text =
+                    format!("the clock governor of core {number} is \"{found}\", the plan was made for \"{planned}\"");
+                voids.push(Void { reason: VoidReason::OtherGovernor, text });
+            }
+            None => {
+                let text =
+                    format!("the clock governor of core {number} cannot be read, the plan was made for \"{planned}\"");
+                voids.push(Void { reason: VoidReason::ConditionsUnknown, text });
+            }
         }
     }
     voids.extend(strained(state));
@@ -118,6 +118,14 @@ fn compare(first: &State, now: &State, is_told: fn(Quantity, u64, u64) -> bool) 
         limits(&mut voids, &who, (&was.readings, &is.readings), is_told);
         counts(&mut voids, &who, (was.slowdowns, is.slowdowns));
     }
+    for was in &first.zones {
+        // Names need not differ: as many of one have to be there as were.
+        let same = |zones: &[Zone]| zones.iter().filter(|zone| zone.name == was.name).count();
+        if same(&now.zones) < same(&first.zones) {
+            let text = format!("zone \"{}\" was at {} m°C and cannot be read any more", was.name, was.temperature_mc);
+            voids.push(Void { reason: VoidReason::ConditionsUnknown, text });
+        }
+    }
     for (Gpu { name, state: was, .. }, Gpu { state: is, .. }) in first.gpus.iter().zip(&now.gpus) {
         let who = format!("\"{name}\"");
         limits(&mut voids, &who, (&was.readings, &is.readings), is_told);
@@ -132,7 +140,7 @@ fn limits(
     (was, is): (&Readings, &Readings),
     is_told: fn(Quantity, u64, u64) -> bool,
 ) {
-    for what in SET {
+    for what in Quantity::SET {
         let (name, unit) = (shown(what), what.unit());
         match (was.get(what), is.get(what)) {
             (Some(was), Some(is)) if is_told(what, was, is) => {
@@ -154,7 +162,8 @@ fn counts(voids: &mut Vec<Void>, who: &str, both: (Option<u64>, Option<u64>)) {
             let text = format!("heat or power slowed {who} down: its count went from {was} to {is}");
             voids.push(Void { reason: VoidReason::SlowedDown, text });
         }
-        (Some(_), None) => {
+        // It is a sum, and only grows while all of it can be read.
+        (Some(was), is) if is.is_none_or(|is| is < was) => {
             let text = format!("the count of slow-downs of {who} cannot be read any more");
             voids.push(Void { reason: VoidReason::ConditionsUnknown, text });
         }
