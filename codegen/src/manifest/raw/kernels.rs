@@ -65,17 +65,21 @@ fn read(section: &mut Section<'_>) -> Option<Kernels> {
             format!("launch {number} of {model}")
         })
     });
-    let (inputs, outputs, buffers, launches) = (inputs?, outputs?, buffers?, launches?);
+    // Where a form could not be read, launches are read all the same, but for the names that it may have.
+    let mut sound = inputs.is_some() && outputs.is_some() && buffers.is_some();
+    let whole = sound;
+    let (inputs, outputs) = (inputs.unwrap_or_default(), outputs.unwrap_or_default());
+    let (buffers, launches) = (buffers.unwrap_or_default(), launches?);
     let known = |what: &'static str| move |name: &Spanned<String>| Known { name: name.clone(), what, used: false };
     let names = inputs.iter().map(|(name, _)| name).map(known("input"));
     let names = names.chain(outputs.iter().map(|(name, _)| name).map(known("output")));
     let mut known: Vec<Known> = names.chain(buffers.iter().map(|(name, _)| name).map(known("buffer"))).collect();
-    let mut sound = are_distinct(section, &known);
+    sound &= are_distinct(section, &known);
     let mut read = Vec::new();
     let tensors = inputs.len().saturating_add(outputs.len());
     let mut order: Vec<usize> = Vec::new();
     for one in launches {
-        match launch(one, &mut known, tensors, &mut order) {
+        match launch(one, (&mut known, whole), tensors, &mut order) {
             Some(one) => read.push(one),
             None => sound = false,
         }
@@ -181,8 +185,13 @@ fn buffers(section: &mut Section<'_>) -> Option<Vec<(Spanned<String>, Bytes)>> {
     sizes.into_iter().collect()
 }
 
-/// A launch; `order` are the buffers in the order of their first use.
-fn launch(mut section: Section<'_>, known: &mut [Known], tensors: usize, order: &mut Vec<usize>) -> Option<Launch> {
+/// A launch; `order` are the buffers in the order of their first use, and `whole` says whether all names are known.
+fn launch(
+    mut section: Section<'_>,
+    (known, whole): (&mut [Known], bool),
+    tensors: usize,
+    order: &mut Vec<usize>,
+) -> Option<Launch> {
     let kernel = section.required("kernel", "kernel = \"blur\"", Section::text);
     let grid = section.required("grid", "grid = [28, 28, 1]", |section, key| section.dimensions_at(key));
     let block = section.required("block", "block = [8, 8, 1]", |section, key| section.dimensions_at(key));
@@ -217,7 +226,7 @@ fn launch(mut section: Section<'_>, known: &mut [Known], tensors: usize, order: 
     });
     let mut read = Some(Vec::new());
     for item in arguments.unwrap_or_default() {
-        match (argument(&section, item, known, tensors, order), &mut read) {
+        match (argument(&section, item, (known, whole), tensors, order), &mut read) {
             (Some(argument), Some(read)) => read.push(argument),
             _ => read = None,
         }
@@ -254,7 +263,7 @@ fn size(section: &Section<'_>, key: &str, span: Span, what: String) {
 fn argument(
     section: &Section<'_>,
     item: &Spanned<DeValue<'_>>,
-    known: &mut [Known],
+    (known, whole): (&mut [Known], bool),
     tensors: usize,
     order: &mut Vec<usize>,
 ) -> Option<Argument> {
@@ -262,6 +271,9 @@ fn argument(
     let DeValue::String(name) = item.get_ref() else { return scalar(section, item) };
     let Some((position, one)) = known.iter_mut().enumerate().find(|(_, one)| one.name.get_ref().as_str() == &**name)
     else {
+        if !whole {
+            return None;
+        }
         let message =
             format!("{} has the argument {name:?}, which is no input, output or buffer of its model", section.title());
         let finding = Finding::error(Code::UnknownArgument, message).at(section.sink.file, item.span(), "not known");
