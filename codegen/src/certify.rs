@@ -6,7 +6,7 @@
 mod memory;
 mod modes;
 
-use crate::analysis::{Analysis, LaneResult, Proof, TaskResult};
+use crate::analysis::{Analysis, LaneResult, Proof, TaskResult, failures};
 use crate::memory::Layout;
 use crate::plan;
 use crate::system::{Lane, Partition, System, Task};
@@ -59,11 +59,16 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         *places.get_mut(*index).ok_or(NotCertifiable::Tables)? = place;
     }
     let lanes = system.lanes.iter().zip(&analysis.lanes).map(|(desc, result)| lane(desc, result, &places, claim));
-    let tasks = order.iter().map(|(_, _, index)| task(system, analysis, *index, &places, claim));
+    let waits = while_failing(system, analysis);
+    let tasks = order.iter().map(|(_, _, index)| {
+        let longest = waits.get(*index).copied().unwrap_or(Duration::ZERO);
+        task(system, analysis, (*index, longest), &places, claim)
+    });
     let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
     let pools = system.devices.iter().zip(&layout.pools).map(|(device, pool)| {
         Ok(plan::Pool {
             name: device.name.clone(),
+            domain: device.part.map(|part| index(part.domain)).transpose()?,
             capacity_bytes: device.memory.0,
             shares: device.shares.map(index).transpose()?,
             weights_bytes: pool.weights.0,
@@ -86,7 +91,7 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         name: system.name.clone(),
         orchestration_core: system.orchestration_core,
         waiting: system.waiting.name().to_owned(),
-        domains: system.domains.clone(),
+        domains: system.domains.iter().map(domain).collect(),
         watchdog: system.watchdog.as_ref().map(|watchdog| plan::Watchdog {
             timeout_ns: watchdog.timeout.as_ns(),
             device: watchdog.device.clone(),
@@ -107,6 +112,16 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         levels: levels.collect::<Result<_, _>>()?,
         modes: modes.collect::<Result<_, _>>()?,
     })
+}
+
+fn domain(domain: &crate::system::Domain) -> plan::Domain {
+    let process = domain.process.as_ref().map(|process| plan::Process {
+        kill_after_ns: process.kill_after.as_ns(),
+        hand_over_ns: process.hand_over.as_ns(),
+        heartbeat_ns: process.heartbeat.map(Duration::as_ns),
+        memory_bytes: process.memory.map(|memory| memory.0),
+    });
+    plan::Domain { name: domain.name.clone(), process }
 }
 
 fn conditions(conditions: &crate::system::Conditions) -> plan::Conditions {
@@ -187,10 +202,21 @@ fn bound(task: &Task, result: &TaskResult, claim: Claim) -> Result<(Duration, pl
     }
 }
 
+/// How long each task's jobs may be there while a fault domain of others fails, where they are in time nevertheless.
+fn while_failing(system: &System, analysis: &Analysis) -> Vec<Duration> {
+    let failures = failures::analyse(system, analysis);
+    let longest = |(position, task): (usize, &Task)| {
+        let bounds =
+            failures.iter().filter_map(|failure| failure.tasks.get(position)?.as_ref()?.as_ref().ok().copied());
+        bounds.filter(|bound| *bound <= task.deadline).max().unwrap_or(Duration::ZERO)
+    };
+    system.tasks.iter().enumerate().map(longest).collect()
+}
+
 fn task(
     system: &System,
     analysis: &Analysis,
-    position: usize,
+    (position, while_failing): (usize, Duration),
     places: &[usize],
     claim: Claim,
 ) -> Result<plan::Task, NotCertifiable> {
@@ -201,8 +227,9 @@ fn task(
         // The greatest bound of the modes, each of which has a proof of its own.
         certificate = plan::Certificate::Unproven {};
     }
-    // All jobs that arrive within one response may wait at once.
-    let waiting = bound.as_ns().checked_div(task.period.as_ns()).and_then(|full| full.checked_add(1));
+    // All jobs that arrive within one response may wait at once, also while a domain fails.
+    let waiting =
+        bound.max(while_failing).as_ns().checked_div(task.period.as_ns()).and_then(|full| full.checked_add(1));
     let queue = match claim {
         Claim::Proven => waiting.and_then(|waiting| u16::try_from(waiting).ok()).ok_or(NotCertifiable::Tables)?,
         Claim::Nothing => LONGEST_QUEUE,

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod capacity;
+mod failures;
 mod judge;
 
 use crate::analysis::{self, Analysis, Holds, exact};

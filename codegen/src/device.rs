@@ -44,6 +44,12 @@ pub struct DeviceProfile {
     pub clock_khz: u32,
     /// The greatest clock of its memory.
     pub memory_clock_khz: u32,
+    /// What its driver takes of its memory for a process that uses it, before any model is loaded; absent where nobody told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_bytes: Option<u64>,
+    /// What it takes besides for each part of the device with its stream, at most; absent where nobody told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_bytes: Option<u64>,
 }
 
 /// What is known of a kind of device, and from where.
@@ -100,6 +106,22 @@ pub struct Facts {
     pub divisible: u16,
     /// All of its memory.
     pub memory_bytes: u64,
+    /// Whether it works in the CPU's memory.
+    pub integrated: bool,
+    /// What its driver takes for a process that uses it, where that was measured.
+    pub context_bytes: Option<u64>,
+    /// What it takes besides for each part, where that was measured.
+    pub part_bytes: Option<u64>,
+}
+
+impl Facts {
+    /// What its driver takes of its memory for a process that has so many parts of it, at most 2⁶⁴ − 1; `None` where that was not
+    /// measured.
+    #[must_use]
+    pub fn context_of(&self, parts: usize) -> Option<u64> {
+        let parts = u64::try_from(parts).unwrap_or(u64::MAX);
+        Some(self.context_bytes?.saturating_add(self.part_bytes?.saturating_mul(parts)))
+    }
 }
 
 /// All built-in profiles, in the order of their file. (That it can be read is what a test of this module says.)
@@ -187,6 +209,9 @@ impl DeviceProfile {
             step,
             divisible,
             memory_bytes: self.memory_bytes,
+            integrated: self.integrated,
+            context_bytes: self.context_bytes,
+            part_bytes: self.part_bytes,
         })
     }
 }
@@ -210,6 +235,10 @@ impl BuiltIn {
             step,
             divisible,
             memory_bytes: self.memory_bytes,
+            integrated: self.integrated,
+            // Of a driver, and so of no kind of device.
+            context_bytes: None,
+            part_bytes: None,
         })
     }
 }

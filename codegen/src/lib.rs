@@ -17,6 +17,7 @@ pub mod certify;
 pub mod check;
 pub mod device;
 pub mod emit;
+pub mod engines;
 #[cfg(feature = "cli")]
 pub mod fetch;
 pub mod finding;

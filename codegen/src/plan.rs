@@ -6,6 +6,7 @@
 mod conditions;
 mod gpu;
 
+use crate::engines::Built;
 use crate::launches::Launch;
 use crate::system::{File, Gpu, Machine};
 pub use conditions::{Conditions, Limit};
@@ -22,9 +23,6 @@ pub struct Plan {
     pub orchestration_core: u16,
     /// How its threads wait: `blocking` or `polling`.
     pub waiting: String,
-    /// The fault domains.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub domains: Vec<String>,
     /// How the vehicle watches itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<Watchdog>,
@@ -44,6 +42,9 @@ pub struct Plan {
     /// The memory pools.
     #[serde(rename = "pool", default)]
     pub pools: Vec<Pool>,
+    /// The fault domains.
+    #[serde(rename = "domain", default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<Domain>,
     /// The lanes.
     #[serde(rename = "lane")]
     pub lanes: Vec<Lane>,
@@ -101,12 +102,42 @@ pub struct Threshold {
     pub asks: String,
 }
 
+/// A fault domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Domain {
+    /// The name.
+    pub name: String,
+    /// Its process; absent where no task of it runs a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+}
+
+/// The process of a domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Process {
+    /// After it was handed over a segment is killed, with the process.
+    pub kill_after_ns: u64,
+    /// Part of each of its tasks' segments.
+    pub hand_over_ns: u64,
+    /// How often it shows that it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ns: Option<u64>,
+    /// The most memory that it may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
 /// A memory pool.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Pool {
-    /// The device's name.
+    /// The device's name, and of a domain's pool the domain's.
     pub name: String,
+    /// The position of the fault domain whose memory it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<u16>,
     /// What the device grants.
     pub capacity_bytes: u64,
     /// The position of the pool whose capacity it draws on.
@@ -268,6 +299,9 @@ pub struct Model {
     pub name: String,
     /// The backend's name.
     pub backend: String,
+    /// How the engines of its segments were built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engines: Option<Built>,
     /// The pool's position.
     pub pool: u16,
     /// Held by the backend outside the arena.
@@ -296,6 +330,9 @@ pub struct Segment {
     pub name: String,
     /// The file's checksum.
     pub sha256: String,
+    /// That of the engine that was built of it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub engine_sha256: String,
     /// How far its memory is planned.
     pub memory: String,
     /// Where the memory lies that loading takes and keeps.

@@ -3,6 +3,7 @@
 //! It gets one JSON request on its standard input and answers with one JSON object; progress comes on its standard
 //! error as `progress NAME DONE TOTAL`. Schema `aegis.probe/4`.
 
+mod engines;
 mod launches;
 mod state;
 
@@ -12,6 +13,7 @@ use crate::profile::{
     Statistics, TensorFacts,
 };
 use crate::tail::{self, Sample};
+pub use engines::EnginesRequest;
 pub use launches::{FormRequest, KernelsRequest};
 use serde::{Deserialize, Serialize};
 pub use state::{CoreAnswer, GpuAnswer, StateAnswer};
@@ -90,6 +92,9 @@ pub struct ModelRequest {
     /// Of kernels: what is launched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernels: Option<KernelsRequest>,
+    /// Where TensorRT runs it: its engines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engines: Option<EnginesRequest>,
 }
 
 /// A part of a GPU on which a model is measured.
@@ -168,6 +173,12 @@ pub struct DeviceAnswer {
     pub clock_khz: u32,
     /// The greatest clock of its memory.
     pub memory_clock_khz: u32,
+    /// What its driver took of its memory for the probe, before any model; `None` where nobody told.
+    #[serde(default)]
+    pub context_bytes: Option<u64>,
+    /// What it took besides for a part with its stream, at most; `None` where nobody told, or nothing was asked.
+    #[serde(default)]
+    pub part_bytes: Option<u64>,
 }
 
 /// The machine that answered.
@@ -231,6 +242,12 @@ pub struct ModelAnswer {
 pub struct Measured {
     /// The threads of one run.
     pub threads: u16,
+    /// The version of the library that ran its engines, where it has some.
+    #[serde(default)]
+    pub engines_version: Option<String>,
+    /// Of a model on a GPU: those that were loaded there before it.
+    #[serde(default)]
+    pub after: Vec<String>,
     /// The inputs.
     pub inputs: Vec<TensorFacts>,
     /// The outputs.
@@ -247,6 +264,9 @@ pub struct Measured {
 pub struct SegmentAnswer {
     /// The file's checksum.
     pub sha256: String,
+    /// That of the engine that was measured.
+    #[serde(default)]
+    pub engine_sha256: Option<String>,
     /// Occupied across runs.
     pub weights_bytes: u64,
     /// Used by one run at most at a time.
@@ -357,6 +377,7 @@ impl SegmentAnswer {
     fn facts(&self, launches_sha256: Option<String>) -> SegmentFacts {
         SegmentFacts {
             sha256: self.sha256.clone(),
+            engine_sha256: self.engine_sha256.clone(),
             weights_bytes: self.weights_bytes,
             scratch_bytes: self.scratch_bytes,
             memory: self.memory.clone(),
@@ -387,12 +408,13 @@ impl Answer {
             runtime,
             threads,
             gpu: None,
+            engines: None,
             state: self.state.of(core, None),
         }
     }
 
     /// The part of a GPU that was asked for, with what its device tells.
-    fn gpu_conditions(&self, part: &GpuRequest) -> Result<GpuConditions, String> {
+    fn gpu_conditions(&self, part: &GpuRequest, after: &[String]) -> Result<GpuConditions, String> {
         let device = self.devices.iter().find(|device| device.ordinal == part.ordinal);
         let device = device.ok_or_else(|| format!("the probe did not tell of device {}", part.ordinal))?;
         Ok(GpuConditions {
@@ -401,6 +423,7 @@ impl Answer {
             compute_capability: device.compute_capability.clone(),
             sms: part.sms,
             completion: part.completion.to_owned(),
+            after: after.to_vec(),
         })
     }
 
@@ -426,6 +449,8 @@ impl Answer {
             l2_bytes: answer.l2_bytes,
             clock_khz: answer.clock_khz,
             memory_clock_khz: answer.memory_clock_khz,
+            context_bytes: answer.context_bytes,
+            part_bytes: answer.part_bytes,
         };
         profile.facts().map(|_| profile)
     }
@@ -464,13 +489,14 @@ impl Answer {
         let measured = answer.measured.as_ref().ok_or_else(missing)?;
         let runtime = self.runtimes.iter().find(|runtime| runtime.name == model.backend);
         let runtime = runtime.map(|runtime| format!("{} {}", runtime.name, runtime.version));
-        let gpu = model.gpu.as_ref().map(|part| self.gpu_conditions(part)).transpose()?;
+        let gpu = model.gpu.as_ref().map(|part| self.gpu_conditions(part, &measured.after)).transpose()?;
+        let engines = model.engines.as_ref().map(|asked| asked.built_as(measured)).transpose()?;
         let digest = model.kernels.as_ref().map(|kernels| kernels.digest.clone());
         let conditions = self.conditions(model.core, measured.threads, runtime.unwrap_or_default());
         let state = self.state.of(model.core, model.gpu.as_ref().map(|part| part.ordinal));
         Ok(ModelProfile {
             schema: MODEL_SCHEMA.to_owned(),
-            conditions: Conditions { gpu, state, ..conditions },
+            conditions: Conditions { gpu, engines, state, ..conditions },
             model: ModelFacts {
                 name: answer.name.clone(),
                 inputs: measured.inputs.clone(),

@@ -6,6 +6,7 @@
 mod state;
 mod tail;
 
+use crate::engines::Built;
 use crate::system::Machine;
 use aegis_core::desc::Waiting;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub struct Conditions {
     /// The part of a GPU that was measured, where it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuConditions>,
+    /// How the engines that were measured were built, where TensorRT ran the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engines: Option<Built>,
     /// Clocks, power and heat; absent in profiles of before that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
@@ -98,6 +102,9 @@ pub struct GpuConditions {
     pub sms: u16,
     /// How the thread waited for it: `polling` or `blocking`.
     pub completion: String,
+    /// The models that the probe had loaded on the device before: what they brought counts with them, also where this one uses it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
 }
 
 impl Conditions {
@@ -136,6 +143,9 @@ pub struct ModelFacts {
 pub struct SegmentFacts {
     /// The file's checksum.
     pub sha256: String,
+    /// That of the engine that was built of it and measured, where TensorRT ran it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_sha256: Option<String>,
     /// What stays occupied across runs outside the recorded requests, in bytes.
     pub weights_bytes: u64,
     /// What one run uses at most at a time where the runtime's own sequence places it, in bytes.
@@ -260,6 +270,7 @@ mod tests {
     fn of_a_segment_that_was_measured_alone_and_beside_a_neighbour_the_longer_run_counts() {
         let facts = |alone: Option<u64>| SegmentFacts {
             sha256: String::new(),
+            engine_sha256: None,
             weights_bytes: 0,
             scratch_bytes: 0,
             memory: "planned".to_owned(),

@@ -3,6 +3,8 @@
 //! All problems are reported at once, each at the place in the manifest that names the profile or file.
 
 mod conditions;
+mod domains;
+mod engines;
 mod facts;
 mod gpu;
 mod models;
@@ -11,6 +13,7 @@ mod wcet;
 pub use models::launches_digest;
 
 use crate::device::Facts;
+use crate::engines::Built;
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, Communication, Execution, Manifest, Overheads, Source};
@@ -87,6 +90,7 @@ pub fn resolve(loaded: &Loaded, substitute: Option<&Path>) -> (Option<Resolved>,
         conditions: None,
         gpus: Vec::new(),
         measured_gpus: BTreeMap::new(),
+        engines: Vec::new(),
         limits: Vec::new(),
         power_mode: None,
         findings: Vec::new(),
@@ -110,6 +114,8 @@ struct Resolver<'a> {
     gpus: Vec<Option<Facts>>,
     /// By device the first profile that was measured on it: all others must agree.
     measured_gpus: BTreeMap<usize, (String, GpuConditions)>,
+    /// The first profile of engines of each library: all others must have the same version.
+    engines: Vec<(String, Built)>,
     /// What profiles tell of cores and devices, the highest limit of each.
     limits: Vec<LimitDesc>,
     /// The first profile that tells its power mode, with it.
@@ -180,19 +186,21 @@ impl Resolver<'_> {
             devices: self.devices(),
             lanes: lanes??,
             models: kept,
+            domains: self.domains(&tasks),
             tasks,
             chains: manifest.chains.iter().map(chain).collect(),
             levels: manifest.pressure.iter().map(level).collect(),
             modes: manifest.modes.iter().map(mode).collect(),
-            domains: manifest.domains.iter().map(|domain| domain.name.get_ref().clone()).collect(),
         })
     }
 
     fn devices(&self) -> Vec<Device> {
         let devices = self.loaded.manifest.devices.iter().zip(&self.gpus).enumerate();
-        devices
-            .map(|(position, (one, facts))| Device { gpu: self.gpu(position, facts.as_ref()), ..device(one) })
-            .collect()
+        let whole =
+            devices.map(|(position, (one, facts))| Device { gpu: self.gpu(position, facts.as_ref()), ..device(one) });
+        let whole: Vec<Device> = whole.collect();
+        let parts = self.parts(&whole);
+        whole.into_iter().chain(parts).collect()
     }
 
     fn error(&mut self, code: Code, span: &std::ops::Range<usize>, message: String, text: &str, help: &str) {
@@ -302,6 +310,7 @@ impl Resolver<'_> {
             return (None, model);
         };
         let budget = task.budget.time.as_ref().map_or(wcet, |budget| *budget.get_ref());
+        let Some(handed) = self.handed_over(task, model.as_ref(), pieces, budget) else { return (None, model) };
         if budget > wcet
             && let Some(given) = &task.budget.time
         {
@@ -329,11 +338,13 @@ impl Resolver<'_> {
             priority: task.priority.as_ref().map(|priority| *priority.get_ref()),
             after: task.after,
             bcet: task.bcet.as_ref().map_or(Duration::ZERO, |bcet| (*bcet.get_ref()).min(wcet)),
-            wcet,
-            segments: if gives_way && pieces.len() > 1 { pieces } else { Vec::new() },
+            wcet: handed.wcet,
+            hand_over: handed.over,
+            handed: handed.is_handed,
+            segments: if gives_way && handed.pieces.len() > 1 { handed.pieces } else { Vec::new() },
             region: task.region.as_ref().map_or(Duration::ZERO, |region| *region.get_ref()),
             suspension: task.suspension.as_ref().map_or(Duration::ZERO, |suspension| *suspension.get_ref()),
-            budget,
+            budget: handed.budget,
             memory: task.budget.memory.as_ref().map(|budget| (*budget.get_ref(), budget.span())),
             on_overrun: task.on_overrun,
             on_miss: task.on_miss,
@@ -402,6 +413,7 @@ fn device(device: &manifest::Device) -> Device {
         shares: device.shares,
         copy_per_mib: device.copy_per_mib.as_ref().map(|time| *time.get_ref()),
         page: device.page_size.as_ref().map(|size| *size.get_ref()),
+        part: None,
         gpu: None,
         span: device.span.clone(),
     }

@@ -4,18 +4,21 @@
 //! optional that need not be, and no later room validates again.
 
 mod conditions;
+mod domain;
 mod gpu;
 mod origin;
 mod sequence;
 
 pub use conditions::Conditions;
+pub use domain::{Domain, Process};
 pub use gpu::{Gpu, Partition};
 pub use origin::Origin;
 pub use sequence::{Block, Sequence, SequenceError};
 
+use crate::engines::Built;
 use crate::launches::Launch;
 use aegis_core::desc::{
-    Answer, BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnStall, Policy, Preemption, TensorLife,
+    ALIGNMENT, Answer, BETWEEN_LEVELS, Backend, ElementType, MemoryControl, OnStall, Policy, Preemption, TensorLife,
     ThresholdDesc, Waiting,
 };
 use aegis_core::time::Duration;
@@ -50,7 +53,7 @@ pub struct System {
     pub libraries: Vec<File>,
     /// The data files for the application's hooks.
     pub assets: Vec<File>,
-    /// The memory budgets.
+    /// The memory budgets: the manifest's devices, then for each fault domain that runs models what it has of each.
     pub devices: Vec<Device>,
     /// The in-order execution resources.
     pub lanes: Vec<Lane>,
@@ -64,8 +67,8 @@ pub struct System {
     pub levels: Vec<Level>,
     /// The modes, of which the first holds at the start; empty where all tasks run at all times.
     pub modes: Vec<Mode>,
-    /// The names of the fault domains.
-    pub domains: Vec<String>,
+    /// The fault domains.
+    pub domains: Vec<Domain>,
 }
 
 impl System {
@@ -83,10 +86,24 @@ impl System {
         !self.levels.is_empty() || !self.modes.is_empty() || self.tasks.iter().any(|task| task.optional)
     }
 
+    /// The memory of a device that a domain's models lie in: the domain's part of it where it has one, or else the device itself.
+    #[must_use]
+    pub fn home(&self, device: usize, domain: Option<usize>) -> usize {
+        let is_part = |other: &Device| other.part.is_some_and(|part| part.of == device && Some(part.domain) == domain);
+        self.devices.iter().position(is_part).unwrap_or(device)
+    }
+
     /// The device whose memory a device draws on: itself, or the one whose memory it shares.
     #[must_use]
     pub fn owner(&self, device: usize) -> usize {
         self.devices.get(device).and_then(|device| device.shares).unwrap_or(device)
+    }
+
+    /// The name of the device with whose memory that counts from and to which a GPU's inputs and outputs are copied.
+    #[must_use]
+    pub fn staging_name(&self, device: &Device) -> Option<&str> {
+        let staging = device.gpu.as_ref()?.staging?;
+        Some(self.devices.get(usize::from(staging))?.name.as_str())
     }
 
     /// The name of the device whose memory a device shares.
@@ -159,10 +176,22 @@ pub struct Device {
     pub copy_per_mib: Option<Duration>,
     /// The size of its pages, where the manifest says so: then what a level leaves unused is given back where it lies.
     pub page: Option<Bytes>,
+    /// Of what device and whose it is, where it is a fault domain's part of one: memory that its process shares with the vehicle
+    /// only.
+    pub part: Option<Part>,
     /// The GPU that it is, where lanes have parts of it.
     pub gpu: Option<Gpu>,
     /// Where it stands.
     pub span: Span,
+}
+
+/// Whose part of a device's memory it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// The device's position.
+    pub of: usize,
+    /// The fault domain's.
+    pub domain: usize,
 }
 
 /// One in-order execution resource.
@@ -261,8 +290,12 @@ pub struct Task {
     pub after: Option<usize>,
     /// The shortest execution.
     pub bcet: Duration,
-    /// The longest execution: declared, or what its [`Origin`] says plus hooks.
+    /// The longest execution: declared, or what its [`Origin`] says plus hooks; and what handing over costs.
     pub wcet: Duration,
+    /// How much of that handing its segments over to its domain's process costs in all, the same for each; zero where it has none.
+    pub hand_over: Duration,
+    /// Whether its jobs are handed over to a process.
+    pub handed: bool,
     /// The longest executions of its segments, which sum to `wcet`; empty where a job is one segment.
     pub segments: Vec<Duration>,
     /// The longest floating non-preemptive region; zero where there is none.
@@ -320,6 +353,8 @@ pub struct Model {
     pub name: String,
     /// The runtime that executes it.
     pub backend: Backend,
+    /// How the engines of its segments were built, where TensorRT runs it.
+    pub engines: Option<Built>,
     /// The fault domain that it lies in: models of different ones are different processes' and never share memory.
     pub domain: Option<usize>,
     /// How long its inputs and outputs hold their contents.
@@ -341,7 +376,9 @@ pub struct Model {
 pub struct Segment {
     /// The model's name, with the segment's number where it is cut, and the checksum.
     pub file: File,
-    /// What the backend holds across runs outside the arena.
+    /// The checksum of the engine that was built of it; empty where the model has none.
+    pub engine: String,
+    /// What the backend holds across runs outside the arena; with an engine its workspace besides.
     pub weights: Bytes,
     /// How far its memory is planned.
     pub memory: MemoryControl,
@@ -395,6 +432,15 @@ impl Model {
             Some((from, last.max(from)))
         };
         (0..self.all_tensors().count()).map(life).collect()
+    }
+
+    /// What its inputs and outputs take of the CPU's memory where they have a second place there, each rounded up to its alignment;
+    /// `None` beyond 2⁶⁴ − 1.
+    #[must_use]
+    pub fn pinned(&self) -> Option<Bytes> {
+        let mut sizes = self.inputs.iter().chain(&self.outputs).map(|tensor| tensor.size.0);
+        let add = |sum: u64, size: u64| sum.checked_add(size.checked_next_multiple_of(ALIGNMENT.0)?);
+        sizes.try_fold(0, add).map(Bytes)
     }
 
     /// What the backend holds of all segments across runs outside the arena; `None` beyond 2⁶⁴ − 1.

@@ -1,14 +1,16 @@
 //! A lock's plan as core's descriptors: for `aegis verify`, simulation and tests, without rustc in between.
 
+use crate::engines::Built;
 use crate::launches::{Argument, ArgumentKind, Launch};
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
     Answer, ArgumentDesc, Asks, Backend, Certificate as CertificateDesc, ConditionsDesc, DomainDesc, ElementType,
-    FileDesc, GpuDesc, LaneDesc, LaunchDesc, LevelDesc, LevelPoolDesc, LimitDesc, MachineDesc, MemoryControl, ModeDesc,
-    ModelDesc, MoveDesc, OnStall, PagesDesc, PartitionDesc, Point, Policy, PoolDesc, Preemption, Quantity, Recording,
-    Release, SegmentDesc, Slot, StageDesc, Start, Step, Subject, SystemDesc, TaskDesc, TensorDesc, TensorLife,
-    ThresholdDesc, Waiting, WatchDesc, WatchdogDesc, WatchedSource,
+    EngineDesc, EngineLibrary, FileDesc, GpuDesc, LaneDesc, LaunchDesc, LevelDesc, LevelPoolDesc, LimitDesc,
+    MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc, PartitionDesc, Point, Policy,
+    PoolDesc, Precision, Preemption, ProcessDesc, Quantity, Recording, Release, SegmentDesc, Slot, StageDesc, Start,
+    Step, Subject, SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, Waiting, WatchDesc, WatchdogDesc,
+    WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
@@ -52,7 +54,7 @@ pub fn leak(lock: &Lock) -> Result<&'static SystemDesc, Unknown> {
         pools: slice(plan.pools.iter().map(pool).collect()),
         levels: slice(levels),
         modes: slice(modes),
-        domains: slice(plan.domains.iter().map(|name| DomainDesc { name: text(name) }).collect()),
+        domains: slice(plan.domains.iter().map(domain).collect()),
     })))
 }
 
@@ -292,6 +294,7 @@ fn model(model: &crate::plan::Model) -> Result<ModelDesc, Unknown> {
     Ok(ModelDesc {
         name: text(&model.name),
         backend: backend(&model.backend)?,
+        engines: model.engines.as_ref().map(engines).transpose()?,
         pool: PoolId(model.pool),
         weights: Bytes(model.weights_bytes),
         tensors: tensor_life(&model.tensors)?,
@@ -302,9 +305,21 @@ fn model(model: &crate::plan::Model) -> Result<ModelDesc, Unknown> {
     })
 }
 
+fn engines(built: &Built) -> Result<EngineDesc, Unknown> {
+    let library = EngineLibrary::ALL.into_iter().find(|library| library.name() == built.library);
+    let precision = Precision::ALL.into_iter().find(|precision| precision.name() == built.precision);
+    Ok(EngineDesc {
+        library: library.ok_or_else(|| Unknown { what: "library of engines", value: built.library.clone() })?,
+        version: text(&built.version),
+        precision: precision.ok_or_else(|| Unknown { what: "precision", value: built.precision.clone() })?,
+        workspace: Bytes(built.workspace_bytes),
+    })
+}
+
 fn segment(segment: &crate::plan::Segment) -> Result<SegmentDesc, Unknown> {
     Ok(SegmentDesc {
         file: FileDesc { name: text(&segment.name), sha256: text(&segment.sha256), version: "" },
+        engine: text(&segment.engine_sha256),
         memory: control(&segment.memory)?,
         persistent_at: ByteOffset(segment.persistent_at),
         persistent: Bytes(segment.persistent_bytes),
@@ -440,9 +455,20 @@ fn tensor(tensor: &Tensor) -> Result<TensorDesc, Unknown> {
     })
 }
 
+fn domain(domain: &crate::plan::Domain) -> DomainDesc {
+    let process = domain.process.as_ref().map(|process| ProcessDesc {
+        kill_after: Duration::from_ns(process.kill_after_ns),
+        hand_over: Duration::from_ns(process.hand_over_ns),
+        heartbeat: process.heartbeat_ns.map(Duration::from_ns),
+        memory: process.memory_bytes.map(Bytes),
+    });
+    DomainDesc { name: text(&domain.name), process }
+}
+
 fn pool(pool: &crate::plan::Pool) -> PoolDesc {
     PoolDesc {
         name: text(&pool.name),
+        domain: pool.domain.map(DomainId),
         gpu: pool.gpu.as_ref().map(|gpu| GpuDesc {
             ordinal: gpu.ordinal,
             name: text(&gpu.name),
@@ -451,6 +477,8 @@ fn pool(pool: &crate::plan::Pool) -> PoolDesc {
             sms: gpu.sms,
             unit: gpu.unit,
             units: gpu.units,
+            context: gpu.context_bytes.map(Bytes),
+            staging: gpu.staging.map(PoolId),
         }),
         capacity: Bytes(pool.capacity_bytes),
         shares: pool.shares.map(PoolId),

@@ -143,6 +143,10 @@ fn json_matches_the_contract_and_has_integers_only() {
             "capacity_bytes",
             "shares",
             "taken_bytes",
+            "weights_bytes",
+            "context_bytes",
+            "pinned_bytes",
+            "pinned_with",
             "height_bytes",
             "lower_bound_bytes",
             "private_bytes",
@@ -150,7 +154,7 @@ fn json_matches_the_contract_and_has_integers_only() {
             "models",
         ],
     );
-    assert_eq!(report["memory"]["pools"][0].as_object().unwrap().len(), 9);
+    assert_eq!(report["memory"]["pools"][0].as_object().unwrap().len(), 13);
     assert_eq!(report["memory"]["pools"][0]["models"][0], serde_json::json!({ "name": "face", "control": "planned" }));
     assert!(report["chains"].is_array() && report["findings"].is_array());
     no_floats(&report);

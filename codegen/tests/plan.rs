@@ -185,7 +185,8 @@ fn json_has_its_keys_and_adds_up() {
     assert_eq!((&report["schema"], &report["verdict"]), (&"aegis.plan/2".into(), &"pass".into()));
     assert_eq!(keys(&report), sorted("schema system verdict pools models levels findings"));
     let pool = &report["pools"][0];
-    let expected = "name capacity_bytes shares taken_bytes height_bytes lower_bound_bytes optimal weights_bytes private_bytes saved_bytes \
+    let expected = "name capacity_bytes shares taken_bytes height_bytes lower_bound_bytes optimal weights_bytes context_bytes pinned_bytes \
+                    pinned_with private_bytes saved_bytes \
                     saved_percent kept_bytes forbids_most";
     assert_eq!(keys(pool), sorted(expected));
     assert_eq!(keys(&pool["forbids_most"]), sorted("models lanes reason bytes"));

@@ -7,6 +7,7 @@ mod answer;
 mod condition;
 mod domain;
 mod empty;
+mod engine;
 mod gpu;
 mod launch;
 mod level;
@@ -22,11 +23,12 @@ use crate::time::Duration;
 use crate::units::{Bytes, DomainId, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use answer::Answer;
 pub use condition::{ConditionsDesc, LimitDesc, Quantity, Subject};
-pub use domain::{DomainDesc, MOST_DOMAINS};
+pub use domain::{DomainDesc, MOST_DOMAINS, ProcessDesc};
+pub use engine::{EngineDesc, EngineLibrary, Precision};
 pub use gpu::{GpuDesc, PartitionDesc};
 pub use launch::{ArgumentDesc, LaunchDesc};
 pub use level::{BETWEEN_LEVELS, LevelDesc, LevelPoolDesc, MoveDesc, PagesDesc};
-pub use memory::{ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
+pub use memory::{ALIGNMENT, GPU_ALIGNMENT, MOST_LIVE, MemoryControl, Recording, Step, TensorLife, occupied};
 pub use mode::{MOST_MODES, ModeDesc};
 pub use model::{Backend, Life, ModelDesc, SegmentDesc, TensorDesc};
 pub use waiting::Waiting;
@@ -293,7 +295,8 @@ pub struct TaskDesc {
     pub stage: Option<StageDesc>,
     /// The shortest execution of a job that the analysis assumes.
     pub bcet: Duration,
-    /// The longest execution of a job that the analysis assumes, hooks included, overheads not.
+    /// The longest execution of a job that the analysis assumes, hooks and what handing its segments over to its domain's process
+    /// costs included, overheads not.
     pub wcet: Duration,
     /// The longest executions of its segments, in order, which sum to `wcet`; empty where a job is one segment.
     pub segments: &'static [Duration],
@@ -398,8 +401,10 @@ impl ElementType {
 /// One memory budget and the arena inside it.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolDesc {
-    /// The device's name in the manifest.
+    /// The device's name in the manifest; of a domain's pool the device's and the domain's, such as `cpu0.vision`.
     pub name: &'static str,
+    /// The fault domain whose memory it is: its process and the vehicle see it, no other process does. `None`: the vehicle's own.
+    pub domain: Option<DomainId>,
     /// The GPU whose memory it is; `None`: the CPU's.
     pub gpu: Option<GpuDesc>,
     /// What the device grants: its own, or that of the device that it shares.
@@ -410,7 +415,7 @@ pub struct PoolDesc {
     pub weights: Bytes,
     /// The length of the arena that is taken once, at start.
     pub height: Bytes,
-    /// No layout of whole multiples of [`ALIGNMENT`] is lower that keeps apart what can be live at once: the models'
+    /// No layout of whole multiples of [`PoolDesc::alignment`] is lower that keeps apart what can be live at once: the models'
     /// witnesses show it.
     pub lower_bound: Bytes,
     /// What the arena would need if no two models shared a byte.
@@ -420,4 +425,15 @@ pub struct PoolDesc {
     pub copy_per_mib: Duration,
     /// The size of the pages in which its memory can be given back to the system, a power of two; zero where it cannot.
     pub page: Bytes,
+}
+
+impl PoolDesc {
+    /// Of how many bytes each planned address in its arena is a multiple: [`ALIGNMENT`], of a GPU's memory [`GPU_ALIGNMENT`].
+    #[must_use]
+    pub const fn alignment(&self) -> Bytes {
+        match self.gpu {
+            None => ALIGNMENT,
+            Some(_) => GPU_ALIGNMENT,
+        }
+    }
 }

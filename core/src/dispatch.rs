@@ -21,7 +21,7 @@
 //! end or the measured execution exceeds it; what only the timer saw, because the overhead was longer than planned, loses its
 //! consequence when the segment's end shows that nothing was exceeded.
 //!
-//! A fault domain that fails takes the jobs of its tasks with it: [`Answer::FailDomain`] and [`Event::Fail`].
+//! A fault domain that fails takes the jobs of its tasks with it: [`Answer::FailDomain`], [`Event::Fail`] and [`Event::Lost`].
 //!
 //! A lane runs one segment at a time and a started segment is never preempted, except by [`Event::Preempted`] on lanes that
 //! exist for simulation only.
@@ -49,9 +49,10 @@ mod tournament;
 
 use crate::desc::{Answer, Policy, SystemDesc};
 use crate::time::{Duration, Instant};
-use crate::trace::{Cause, JobRef, Kind, Reason, Sink};
+use crate::trace::{Cause, JobRef, Kind, Loss, Reason, Sink};
 use crate::units::{DomainId, LaneId, LevelId, ModeId, TaskId};
 use choice::{key, reason};
+use finish::Outcome;
 pub use ready::MOST_TASKS;
 pub use refused::Refused;
 use state::{Progress, Running};
@@ -119,6 +120,18 @@ pub enum Event {
         /// When it ended, at most now.
         ended: Instant,
     },
+    /// The lane's segment ended because the process of its task's fault domain was lost: its job fails as by [`Event::Failed`], and
+    /// its domain with it, in this step.
+    Lost {
+        /// The lane.
+        lane: LaneId,
+        /// When its execution began, by the lane's own clock reading.
+        began: Instant,
+        /// When it was seen to be lost, at most now.
+        ended: Instant,
+        /// How it was lost.
+        loss: Loss,
+    },
     /// The lane's segment was cut off, to be continued: only on a lane with [`crate::desc::Preemption::Full`], so only in
     /// a simulation.
     Preempted {
@@ -151,6 +164,8 @@ pub enum Event {
     Fail {
         /// The domain.
         domain: DomainId,
+        /// How its process was lost; `None` where the application says so.
+        loss: Option<Loss>,
     },
     /// Let an [optional](crate::desc::TaskDesc::optional) task release jobs: its next arrival is the first of its own grid,
     /// `phase + k · period`, that lies after now, and at least a period after its last one; what is submitted may arrive from
@@ -197,10 +212,13 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         Event::Timer => {}
         Event::Submit { task, arrival } => release::submit(system, state, task, arrival, now, sink)?,
         Event::Completed { lane, began, ended } => {
-            finish::complete(system, state, lane, (began, ended.min(now)), false, sink)?
+            finish::complete(system, state, lane, (began, ended.min(now)), Outcome::Well, sink)?
         }
         Event::Failed { lane, began, ended } => {
-            finish::complete(system, state, lane, (began, ended.min(now)), true, sink)?
+            finish::complete(system, state, lane, (began, ended.min(now)), Outcome::Failed, sink)?
+        }
+        Event::Lost { lane, began, ended, loss } => {
+            finish::complete(system, state, lane, (began, ended.min(now)), Outcome::Lost(loss), sink)?
         }
         Event::Preempted { lane, began, ended } => finish::preempt(system, state, lane, (began, ended.min(now)), sink)?,
         Event::Stop { end } => state.common.end = Some(end),
@@ -214,9 +232,10 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             release::release_due(system, state, now, sink)?;
             mode::request(system, state, mode, now, sink);
         }
-        Event::Fail { domain } => {
+        Event::Fail { domain, loss } => {
             domain::check(system, domain)?;
-            domain::fail(system, state, domain, (Cause::Outside, None), now, sink);
+            let cause = loss.map_or(Cause::Outside, Cause::Process);
+            domain::fail(system, state, domain, (cause, None), now, sink);
         }
         Event::Admit { task } => {
             admission::check(system, state, task, true)?;

@@ -79,7 +79,7 @@ pub enum VoidReason {
     OtherLibrary,
     /// A device's driver has another version than the plan was made for.
     OtherDriver,
-    /// A device or its driver makes no partitions: lanes share all of its SMs.
+    /// A device or its driver makes no partitions, so lanes share all of its SMs; or not all queues, so they may wait for each other.
     NoPartitions,
     /// A clock, or a limit of one, is lower than where the plan's times were measured.
     OtherClocks,
@@ -167,8 +167,10 @@ pub enum Cause {
     Miss,
     /// A job of a task with `on-failure = "fail-domain"` failed.
     Failure,
-    /// The dispatcher was told: [`crate::dispatch::Event::Fail`].
+    /// The dispatcher was told, by the application: [`crate::dispatch::Event::Fail`].
     Outside,
+    /// Its process is lost: [`crate::dispatch::Event::Lost`] or [`crate::dispatch::Event::Fail`].
+    Process(Loss),
 }
 
 impl Cause {
@@ -180,6 +182,43 @@ impl Cause {
             Self::Miss => "miss",
             Self::Failure => "failure",
             Self::Outside => "outside",
+            Self::Process(loss) => loss.name(),
+        }
+    }
+}
+
+/// How the process of a fault domain was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// It ended by itself.
+    Exited,
+    /// A signal ended it that nobody of the vehicle sent.
+    Signalled,
+    /// A segment was not over in time; then it was killed.
+    Hung,
+    /// It no longer showed that it lives; then it was killed.
+    Silent,
+    /// What it answered is none of the answers; then it was killed.
+    Malformed,
+    /// Its runtime failed a segment for good, or its code panicked; then it was killed.
+    Backend,
+}
+
+impl Loss {
+    /// Every way.
+    pub const ALL: [Self; 6] =
+        [Self::Exited, Self::Signalled, Self::Hung, Self::Silent, Self::Malformed, Self::Backend];
+
+    /// The name in traces and summaries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Signalled => "signalled",
+            Self::Hung => "hung",
+            Self::Silent => "silent",
+            Self::Malformed => "malformed",
+            Self::Backend => "backend",
         }
     }
 }

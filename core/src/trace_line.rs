@@ -271,6 +271,10 @@ impl<W: Write> Line<'_, W> {
             }
             Event::Completed { lane, began, ended } => self.piece("completed", lane, began, ended),
             Event::Failed { lane, began, ended } => self.piece("failed", lane, began, ended),
+            Event::Lost { lane, began, ended, loss } => {
+                self.piece("lost", lane, began, ended);
+                self.text("loss", loss.name());
+            }
             Event::Preempted { lane, began, ended } => self.piece("preempted", lane, began, ended),
             Event::Stop { end } => {
                 self.text("input", "stop");
@@ -284,9 +288,12 @@ impl<W: Write> Line<'_, W> {
                 self.text("input", "mode");
                 self.mode("mode", mode);
             }
-            Event::Fail { domain } => {
+            Event::Fail { domain, loss } => {
                 self.text("input", "fail");
                 self.domain(domain);
+                if let Some(loss) = loss {
+                    self.text("loss", loss.name());
+                }
             }
             Event::Admit { task } => {
                 self.text("input", "admit");

@@ -14,6 +14,7 @@ const LEVEL: LevelDesc =
 const MODEL: ModelDesc = ModelDesc {
     name: "",
     backend: aegis_core::desc::Backend::OnnxRuntime,
+    engines: None,
     pool: PoolId(0),
     weights: Bytes(0),
     tensors: TensorLife::Kept,

@@ -8,6 +8,7 @@
 //! * [`replay`]: traces of runs that a test made, told to the dispatcher again.
 //! * [`live`]: what of a plan's memory can be live at once, without planner and checker.
 //! * [`packing`]: a validator of memory plans, and a search through all of them.
+//! * [`pip`] and [`tensorrt`]: packages, installed for tests.
 //! * [`tvm`]: TVM, installed for tests that compile models.
 //! * [`oracle`]: slow searches that share nothing with the analysis.
 
@@ -25,9 +26,11 @@ pub mod golden;
 pub mod live;
 pub mod oracle;
 pub mod packing;
+pub mod pip;
 pub mod pipelines;
 pub mod planned;
 pub mod replay;
 pub mod simulate;
+pub mod tensorrt;
 pub mod tvm;
 pub mod two_lanes;

@@ -43,6 +43,17 @@ pub struct Thing {
     pub end: u64,
     /// When it is live.
     pub when: When,
+    /// Of what all places of its pool are multiples.
+    pub alignment: u64,
+}
+
+/// Of what all places of a pool are multiples: 64 bytes, and 256 where it is a GPU's memory.
+///
+/// # Panics
+/// Where there is no such pool.
+#[must_use]
+pub fn alignment(plan: &Plan, pool: u16) -> u64 {
+    if plan.pools[usize::from(pool)].gpu.is_some() { 256 } else { 64 }
 }
 
 impl Thing {
@@ -55,7 +66,7 @@ impl Thing {
     /// What it takes of an arena, in whole steps of the alignment.
     #[must_use]
     pub const fn takes(&self) -> u64 {
-        (self.end - self.at).next_multiple_of(64)
+        (self.end - self.at).next_multiple_of(self.alignment)
     }
 
     /// Whether nothing may ever share its bytes.
@@ -118,8 +129,9 @@ pub fn things(plan: &Plan, level: Option<&Level>) -> Vec<Thing> {
         }
         let (pool, segments) = (model.pool, model.segments.iter().zip(&place.segments));
         assert_eq!((pool, model.segments.len()), (place.pool, place.segments.len()), "another model");
+        let alignment = alignment(plan, pool);
         let mut add = |at: u64, size: u64, when| {
-            all.push(Thing { model: number, pool, at, end: at.checked_add(size).unwrap(), when });
+            all.push(Thing { model: number, pool, at, end: at.checked_add(size).unwrap(), when, alignment });
         };
         for (segment, (own, place)) in segments.enumerate() {
             assert_eq!((&own.reads, &own.writes), (&place.reads, &place.writes), "another model's segment");
@@ -127,7 +139,7 @@ pub fn things(plan: &Plan, level: Option<&Level>) -> Vec<Thing> {
             if own.memory == "planned" {
                 assert_eq!(own.runs.len(), place.runs.len(), "another model's recordings");
                 for (run, (own, moved)) in own.runs.iter().zip(&place.runs).enumerate() {
-                    for (size, at, from, to) in blocks(&own.steps, &moved.steps) {
+                    for (size, at, from, to) in blocks(&own.steps, &moved.steps, alignment) {
                         add(place.scratch_at + at, size, When::Block { segment, run, from, to });
                     }
                 }
@@ -178,9 +190,9 @@ pub fn lives(model: &Model) -> Vec<When> {
     (0..tensors(model).count()).map(of).collect()
 }
 
-/// The blocks of a sequence, with sizes and events of one text and places of another: what it takes, where, and between which
+/// The blocks of a sequence in memory of this alignment, with sizes and events of one text and places of another: what it takes, where, and between which
 /// events.
-fn blocks(steps: &[Step], places: &[Step]) -> Vec<(u64, u64, usize, usize)> {
+fn blocks(steps: &[Step], places: &[Step], alignment: u64) -> Vec<(u64, u64, usize, usize)> {
     assert_eq!(steps.len(), places.len(), "another sequence");
     let number = |value: i64| u64::try_from(value).unwrap();
     let mut found: Vec<(i64, (u64, u64, usize, usize))> = Vec::new();
@@ -192,7 +204,10 @@ fn blocks(steps: &[Step], places: &[Step]) -> Vec<(u64, u64, usize, usize)> {
         } else {
             assert!(live.is_none(), "a slot is taken twice");
             assert_eq!(own[1], place[1], "another size");
-            found.push((own[0], (number(own[1]).max(1).next_multiple_of(64), number(place[2]), event, usize::MAX)));
+            found.push((
+                own[0],
+                (number(own[1]).max(1).next_multiple_of(alignment), number(place[2]), event, usize::MAX),
+            ));
         }
     }
     found.into_iter().map(|(_, block)| block).collect()
@@ -294,7 +309,10 @@ pub fn meet(plan: &Plan, one: &Thing, other: &Thing) -> bool {
 #[must_use]
 pub fn demand(plan: &Plan, level: Option<&Level>, things: &[Thing], pool: u16) -> u64 {
     let here = models(plan, level, pool);
-    let loaded = here.iter().flat_map(|model| &plan.models[*model].segments).map(left_by_loading);
+    let loaded = here
+        .iter()
+        .flat_map(|model| &plan.models[*model].segments)
+        .map(|segment| left_by_loading(segment, alignment(plan, pool)));
     let kept = things.iter().filter(|thing| thing.pool == pool && thing.when == When::Kept).map(Thing::takes);
     let cliques = clique(plan, level, things, pool);
     loaded.chain(kept).chain(cliques.into_iter().map(Thing::takes)).sum()
@@ -358,7 +376,7 @@ fn clique_of<'a>(plan: &Plan, models: &[usize], things: &'a [Thing]) -> Vec<&'a 
     all
 }
 
-fn left_by_loading(segment: &Segment) -> u64 {
-    let blocks = blocks(&segment.load, &segment.load);
+fn left_by_loading(segment: &Segment, alignment: u64) -> u64 {
+    let blocks = blocks(&segment.load, &segment.load, alignment);
     blocks.iter().filter(|(.., to)| *to == usize::MAX).map(|(size, ..)| size).sum()
 }

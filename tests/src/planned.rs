@@ -48,6 +48,8 @@ pub fn task(name: &str, lane: usize, load: Load) -> Task {
         after: None,
         bcet: Duration::ZERO,
         wcet: Duration::from_ns(load.cost),
+        hand_over: Duration::ZERO,
+        handed: false,
         segments: Vec::new(),
         region: Duration::ZERO,
         suspension: Duration::ZERO,

@@ -4,7 +4,7 @@ use aegis_core::desc::{LaneDesc, Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Actions, Event, Job, Refused, State, step};
 use aegis_core::time::Instant;
 use aegis_core::trace::{Kind, Sink};
-use aegis_core::units::{LaneId, TaskId};
+use aegis_core::units::{DomainId, LaneId, TaskId};
 use std::collections::HashSet;
 
 /// The longest queue that a simulated plan may have.
@@ -61,6 +61,19 @@ impl World for Worst {
     fn wake(&mut self, _due: u64, latest: u64) -> u64 {
         latest
     }
+}
+
+/// A fault domain whose process ends, which the dispatcher learns from the first segment that is back as failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Failing {
+    /// The domain.
+    pub domain: DomainId,
+    /// When the process ends, or stops to answer: segments of it that are in flight from then on are back as failed.
+    pub at: u64,
+    /// How long after its execution's begin such a segment is back.
+    pub back_after: u64,
+    /// How much longer the piece that runs then, or the next one, takes on each lane.
+    pub blackout: u64,
 }
 
 /// What happened in a run.
@@ -135,12 +148,26 @@ pub fn run_beside(
     until: u64,
     world: &mut impl World,
 ) -> Observed {
+    run_failing(system, (submissions, changes), None, until, world)
+}
+
+/// As [`run_beside`], while a fault domain fails, if one does.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_failing(
+    system: &'static SystemDesc,
+    told: (&[Submission], &[(u64, Event)]),
+    failing: Option<Failing>,
+    until: u64,
+    world: &mut impl World,
+) -> Observed {
     macro_rules! sized {
         ($($tasks:literal)*) => {
             match (system.tasks.len(), system.lanes.len()) {
-                $(($tasks, 1) => run_sized::<$tasks, 1>(system, (submissions, changes), until, world),)*
-                $(($tasks, 2) => run_sized::<$tasks, 2>(system, (submissions, changes), until, world),)*
-                $(($tasks, 3) => run_sized::<$tasks, 3>(system, (submissions, changes), until, world),)*
+                $(($tasks, 1) => run_sized::<$tasks, 1>(system, told, failing, until, world),)*
+                $(($tasks, 2) => run_sized::<$tasks, 2>(system, told, failing, until, world),)*
+                $(($tasks, 3) => run_sized::<$tasks, 3>(system, told, failing, until, world),)*
                 other => panic!("no simulator for {other:?} tasks and lanes"),
             }
         };
@@ -154,6 +181,8 @@ struct Ending {
     noticed: u64,
     began: u64,
     ended: u64,
+    /// Whether its process has ended meanwhile.
+    failed: bool,
 }
 
 struct Machine<const TASKS: usize, const LANES: usize, W> {
@@ -165,11 +194,16 @@ struct Machine<const TASKS: usize, const LANES: usize, W> {
     /// The timer's next wake-up.
     wake: Option<u64>,
     stopped: bool,
+    failing: Option<Failing>,
+    /// Whether the dispatcher knows of it, and which lanes have stood still because of it.
+    told: bool,
+    stood_still: [bool; LANES],
 }
 
 fn run_sized<const TASKS: usize, const LANES: usize>(
     system: &'static SystemDesc,
     (submissions, changes): (&[Submission], &[(u64, Event)]),
+    failing: Option<Failing>,
     until: u64,
     world: &mut impl World,
 ) -> Observed {
@@ -183,6 +217,9 @@ fn run_sized<const TASKS: usize, const LANES: usize>(
         endings: [None; LANES],
         wake: Some(0),
         stopped: false,
+        failing,
+        told: false,
+        stood_still: [false; LANES],
     };
     let mut submissions = submissions.iter().take_while(|submission| submission.seen <= until).peekable();
     let mut changes = changes.iter().take_while(|(at, _)| *at <= until).peekable();
@@ -221,10 +258,19 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
     fn complete(&mut self, now: u64) {
         let due = |ending: &Option<Ending>| ending.is_some_and(|ending| ending.noticed == now);
         let Some(position) = self.endings.iter().position(due) else { panic!("nothing ends at {now}") };
-        let Some(Ending { began, ended, .. }) = self.endings[position].take() else { panic!("an ending") };
+        let Some(Ending { began, ended, failed, .. }) = self.endings[position].take() else { panic!("an ending") };
         let lane = LaneId(u16::try_from(position).expect("few lanes"));
-        let event = Event::Completed { lane, began: Instant::from_ns(began), ended: Instant::from_ns(ended) };
-        self.step(event, now);
+        let (began, ended) = (Instant::from_ns(began), Instant::from_ns(ended));
+        match self.failing.filter(|_| failed) {
+            None => self.step(Event::Completed { lane, began, ended }, now),
+            Some(Failing { domain, .. }) => {
+                if !self.told {
+                    self.told = true;
+                    self.step(Event::Fail { domain, loss: None }, now);
+                }
+                self.step(Event::Failed { lane, began, ended }, now);
+            }
+        }
     }
 
     /// A step that may be refused because of what is admitted.
@@ -236,6 +282,7 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
         let is_optional = self.system.tasks[task.index()].optional;
         match step(self.system, &mut self.state, event, Instant::from_ns(now), &mut self.observed) {
             Err(Refused::AlreadyAdmitted { .. } | Refused::NotAdmitted { .. }) => {}
+            Err(Refused::DomainFailed { .. }) if self.told => {}
             // What came before the task was admitted, or too soon after what it was seen to submit.
             Err(Refused::TooEarly { .. }) if is_optional => {}
             Err(refused) => panic!("{event:?} at {now} is refused: {refused:?}"),
@@ -270,8 +317,18 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
         let task = &self.system.tasks[job.task.index()];
         let spent = self.world.spend(task, &self.system.lanes[position]);
         let began = now + spent.before;
-        let ended = began + spent.execution;
-        self.endings[position] = Some(Ending { noticed: ended + spent.after, began, ended });
+        let length = task.segments.get(usize::from(job.segment)).map_or(u64::MAX, |segment| segment.as_ns());
+        let mut ended = began + spent.execution.min(length);
+        let mut failed = false;
+        if let Some(failing) = self.failing.filter(|failing| failing.at <= ended) {
+            if task.domain == Some(failing.domain) {
+                (ended, failed) = (failing.at.max(began + failing.back_after), true);
+            }
+            if !std::mem::replace(&mut self.stood_still[position], true) {
+                ended += failing.blackout;
+            }
+        }
+        self.endings[position] = Some(Ending { noticed: ended + spent.after, began, ended, failed });
     }
 
     /// The latest instant at which no timer release is seen later than the plan allows.

@@ -1,13 +1,14 @@
 //! TVM's compiler and runtime, installed as a user's would be.
 
 use crate::fetched::root;
+use crate::pip::{installed, run};
 use aegis_codegen::check::{Options, check_loaded, load};
 use aegis_codegen::fetch::{Context, Kind, Silent, fetch};
 use aegis_codegen::probe::{self, Library, ModelRequest, Request};
 use aegis_codegen::tables;
 use aegis_core::desc::SystemDesc;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// The version of pip's `apache-tvm`.
@@ -38,30 +39,7 @@ pub fn tvm() -> Option<&'static Tvm> {
 }
 
 fn install() -> Result<Tvm, String> {
-    let tools = root().join("target/tools");
-    let packages = tools.join(format!("tvm-{VERSION}"));
-    if packages.is_dir() {
-        return Ok(Tvm { packages });
-    }
-    std::fs::create_dir_all(&tools).map_err(|error| error.to_string())?;
-    let fresh = tempfile::tempdir_in(&tools).map_err(|error| error.to_string())?;
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--target"]);
-    run(pip.arg(fresh.path()).args(PACKAGES))?;
-    // Whoever comes second finds it there, which is as good.
-    let moved = std::fs::rename(fresh.path(), &packages);
-    if packages.is_dir() {
-        Ok(Tvm { packages })
-    } else {
-        moved.map(|()| Tvm { packages }).map_err(|error| error.to_string())
-    }
-}
-
-/// A program's output; where it fails, its words.
-fn run(command: &mut Command) -> Result<Output, String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let words = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.status.success() { Ok(output) } else { Err(words()) }
+    Ok(Tvm { packages: installed(&format!("tvm-{VERSION}"), &PACKAGES)? })
 }
 
 impl Tvm {
@@ -139,6 +117,7 @@ pub fn planned(folder: &Path, text: &str, program: &Path) -> Option<&'static Sys
         inputs: Vec::new(),
         gpu: None,
         kernels: None,
+        engines: None,
     });
     let request = Request {
         schema: probe::SCHEMA,

@@ -17,7 +17,7 @@ use aegis_codegen::plan::Plan;
 use aegis_codegen::report::{json, table};
 use aegis_codegen::{emit, tables};
 use aegis_core::desc::{GpuDesc, LimitDesc, PartitionDesc, Quantity, Subject, SystemDesc, Waiting};
-use aegis_core::units::PoolId;
+use aegis_core::units::{Bytes, PoolId};
 use aegis_core::verify::{Violation, verify};
 use aegis_tests::changed;
 use aegis_tests::golden::Goldens;
@@ -110,6 +110,34 @@ const CASES: &[(&str, &[Edit], &[Code], Severity)] = &[
         &[Code::DeviceMemory],
         Severity::Error,
     ),
+    (
+        "models-fit-but-not-beside-the-driver",
+        &[(MANIFEST, "memory = \"1GiB\"", "memory = \"514MiB\"")],
+        &[Code::DeviceExceeded],
+        Severity::Error,
+    ),
+    (
+        "models-fit-but-not-beside-what-is-copied",
+        &[(MANIFEST, "memory = \"1MiB\"", "memory = \"150kB\"")],
+        &[Code::DeviceExceeded],
+        Severity::Error,
+    ),
+    (
+        "models-of-a-device-in-the-cpus-memory-fit-but-not-beside-all",
+        &[
+            (DEVICE, "integrated = false", "integrated = true"),
+            (MANIFEST, "memory = \"1GiB\"", "shares = \"cpu0\""),
+            (MANIFEST, "memory = \"1MiB\"", "memory = \"516MiB\""),
+        ],
+        &[Code::DeviceExceeded],
+        Severity::Error,
+    ),
+    (
+        "context-that-nobody-measured",
+        &[(DEVICE, "context-bytes = 536870912\npart-bytes = 2097152\n", "")],
+        &[Code::ContextUnknown],
+        Severity::Warning,
+    ),
     ("profile-of-a-cpu-on-a-part", &[(FACE, PART, "")], &[Code::ProfileOfAnotherPart], Severity::Error),
     (
         "profile-of-a-part-on-a-cpu",
@@ -148,6 +176,12 @@ const CASES: &[(&str, &[Edit], &[Code], Severity)] = &[
         Severity::Warning,
     ),
     (
+        "profile-that-leaves-out-what-another-model-brought",
+        &[(FACE, "completion = \"polling\"\n", "completion = \"polling\"\nafter = [\"sign\", \"lines\", \"voice\"]\n")],
+        &[Code::ProfileConditions],
+        Severity::Warning,
+    ),
+    (
         "profile-of-another-device",
         &[(FACE, "NVIDIA H200", "NVIDIA H100")],
         &[Code::ProfileOfAnotherPart],
@@ -156,7 +190,7 @@ const CASES: &[(&str, &[Edit], &[Code], Severity)] = &[
     (
         "profiles-of-two-drivers-of-a-built-in-device",
         &[(MANIFEST, "\"profiles/device.toml\"", "\"h200\""), (SIGN, "driver = \"13.0\"", "driver = \"12.8\"")],
-        &[Code::ProfileConditions],
+        &[Code::ProfileConditions, Code::ContextUnknown],
         Severity::Warning,
     ),
     ("profile-that-was-measured-alone", &[(FACE, ALONE, "")], &[Code::MeasuredAlone], Severity::Warning),
@@ -229,11 +263,21 @@ fn parts_that_fit_exactly_go_from_the_manifest_to_the_tables_and_are_proven() {
         sms: 132,
         unit: 8,
         units: 15,
+        context: Some(Bytes(516 << 20)),
+        staging: Some(PoolId(0)),
     };
     assert_eq!(system.pools.iter().map(|pool| pool.gpu).collect::<Vec<_>>(), [None, Some(gpu)]);
     let part = |sms, completion| Some(PartitionDesc { pool: PoolId(1), sms, completion });
     let expected = [None, part(40, Waiting::Polling), part(80, Waiting::Blocking)];
     assert_eq!(system.lanes.iter().map(|lane| lane.partition).collect::<Vec<_>>(), expected);
+    let places = |pool: usize| {
+        let models = system.models.iter().filter(move |model| model.pool.index() == pool);
+        models.flat_map(|model| model.inputs.iter().chain(model.outputs).map(|tensor| tensor.at.0)).collect::<Vec<_>>()
+    };
+    assert!(places(1).iter().all(|at| at % 256 == 0), "{:?}", places(1));
+    let scratch = |model: &aegis_core::desc::ModelDesc| model.segments[0].scratch_at.0;
+    let on_cpu = system.models.iter().find(|model| model.pool.index() == 0).map(scratch);
+    assert!(on_cpu.is_some_and(|at| at % 256 == 64), "the CPU's lie as close as 64 bytes: {on_cpu:?}");
     let tables = emit::tables(&lock).unwrap();
     assert!(tables.contains("GpuDesc") && tables.contains("Waiting::Blocking"), "{tables}");
 }
@@ -298,6 +342,37 @@ fn reports_name_the_sms_of_lanes_that_have_some() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let sms: Vec<_> = report["lanes"].as_array().unwrap().iter().map(|lane| lane.get("sms").cloned()).collect();
     assert_eq!(sms, [None, Some(40.into()), Some(80.into())]);
+}
+
+#[test]
+fn reports_name_each_part_of_a_devices_memory() {
+    let pools = |edits: &[Edit]| {
+        let (checked, shown) = checked(edits);
+        let report = json::render(&checked, "lab", "", true, None).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert!(checked.passes(), "{shown}");
+        (report["memory"]["pools"].clone(), table::render(&checked))
+    };
+    let sum =
+        |pool: &serde_json::Value, parts: &[&str]| parts.iter().map(|part| pool[*part].as_u64().unwrap()).sum::<u64>();
+    let (told, shown) = pools(&[]);
+    let (cpu, gpu) = (&told[0], &told[1]);
+    assert_eq!((gpu["context_bytes"].as_u64(), gpu["pinned_with"].as_str()), (Some(516 << 20), Some("cpu0")));
+    assert_eq!((&cpu["context_bytes"], &cpu["pinned_bytes"]), (&serde_json::Value::Null, &0.into()));
+    let own = sum(gpu, &["height_bytes", "weights_bytes", "context_bytes"]);
+    assert_eq!(gpu["taken_bytes"], own, "what is copied from and to is the CPU's");
+    let beside = sum(cpu, &["height_bytes", "weights_bytes"]) + gpu["pinned_bytes"].as_u64().unwrap();
+    assert_eq!(cpu["taken_bytes"], beside);
+    assert!(shown.contains("context 516.00 MiB, pinned 57.32 KiB (counted with cpu0), of 1.00 GiB"), "{shown}");
+    assert!(shown.contains("pinned 57.32 KiB for gpu0, of 1.00 MiB"), "{shown}");
+    let (told, shown) = pools(&[(DEVICE, "integrated = false", "integrated = true")]);
+    let own = sum(&told[1], &["height_bytes", "weights_bytes", "context_bytes", "pinned_bytes"]);
+    assert_eq!((told[1]["taken_bytes"].as_u64(), told[1]["pinned_with"].as_str()), (Some(own), Some("gpu0")));
+    assert!(shown.contains("context 516.00 MiB, pinned 57.32 KiB, of 1.00 GiB"), "{shown}");
+    let unknown = (DEVICE, "context-bytes = 536870912\npart-bytes = 2097152\n", "");
+    let (told, shown) = pools(&[unknown, (MANIFEST, "memory = \"1GiB\"", "memory = \"4GiB\"")]);
+    assert_eq!(told[1]["context_bytes"], serde_json::Value::Null);
+    assert!(shown.contains("context not measured, pinned"), "{shown}");
 }
 
 #[test]

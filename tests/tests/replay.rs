@@ -11,7 +11,7 @@ use aegis_core::desc::{
 };
 use aegis_core::dispatch::{Event, State, count_unfinished, step};
 use aegis_core::time::{Duration, Instant};
-use aegis_core::trace::{Kind, Sink};
+use aegis_core::trace::{Kind, Loss, Sink};
 use aegis_core::units::{DomainId, LaneId, LevelId, ModeId, Priority, TaskId};
 use aegis_tests::planned::unproven;
 use aegis_tests::replay::{assert_same, named, replayed, text};
@@ -105,7 +105,7 @@ fn random_system(rng: &mut Rng) -> &'static SystemDesc {
     let modes: Vec<ModeDesc> =
         (0..[0, 3][rng.usize(..2)]).map(|number| random_mode(number, tasks.len(), rng)).collect();
     let (tasks, lanes, levels, modes) = (tasks.leak(), lanes.leak(), levels.leak(), modes.leak());
-    let domains = &[DomainDesc { name: "vision" }, DomainDesc { name: "maps" }];
+    let domains = &[DomainDesc { name: "vision", process: None }, DomainDesc { name: "maps", process: None }];
     named(&SystemDesc { tasks, lanes, levels, modes, domains, ..*base })
 }
 
@@ -142,7 +142,7 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
         let lane = LaneId(rng.u16(0..3));
         let began = earlier(rng, now.saturating_sub(10));
         let ended = Instant::from_ns(rng.u64(began.as_ns()..=now + 1));
-        let event = match rng.u8(0..43) {
+        let event = match rng.u8(0..44) {
             0..20 => Event::Timer,
             20..25 => {
                 let ahead = if rng.u8(0..3) == 0 { rng.u64(0..=30) } else { 0 };
@@ -152,10 +152,14 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
             // None, one of two levels, or one that no plan has.
             30 => Event::Pressure { level: rng.u16(0..4).checked_sub(1).map(LevelId) },
             32 => Event::Failed { lane, began, ended },
-            33 if rng.u8(0..8) == 0 => Event::Fail { domain: DomainId(rng.u16(0..3)) },
+            33 if rng.u8(0..8) == 0 => {
+                let loss = Loss::ALL.get(usize::from(rng.u8(0..8))).copied();
+                Event::Fail { domain: DomainId(rng.u16(0..3)), loss }
+            }
+            34 if rng.u8(0..24) == 0 => Event::Lost { lane, began, ended, loss: Loss::Hung },
             31 if !system.modes.is_empty() => Event::Mode { mode: ModeId(rng.u16(0..3)) },
-            40..42 => Event::Admit { task: TaskId(rng.u16(0..6)) },
-            42 => Event::Dismiss { task: TaskId(rng.u16(0..6)) },
+            40..43 => Event::Admit { task: TaskId(rng.u16(0..6)) },
+            43 => Event::Dismiss { task: TaskId(rng.u16(0..6)) },
             _ if number == steps * 9 / 10 => {
                 Event::Stop { end: Instant::from_ns(rng.u64(now.saturating_sub(5)..=now + 20)) }
             }

@@ -97,3 +97,46 @@ fn sensitivity_of_x_and_y_is_where_the_demand_test_turns() {
     assert_eq!((x.wcet, x.period, x.deadline), ((2, Some(0)), (3, None), (4, Some(0))));
     assert_eq!((y.wcet, y.deadline), ((3, Some(0)), (5, Some(0))));
 }
+
+#[test]
+fn the_failure_of_a_domain_keeps_the_lane_as_the_page_says() {
+    let text = |kill: &str| {
+        format!(
+            "[system]\nname = \"page\"\npolicy = \"rate-monotonic\"\n\
+             [device.cpu0]\nkind = \"cpu\"\nmemory = \"1MiB\"\n\
+             [lane.main]\ndevice = \"cpu0\"\ncore = 1\ndispatch-overhead = \"20us\"\nwakeup-latency = \"50us\"\n\
+             [domain.vision]\nhand-over = \"200us\"\nfault-blackout = \"2ms\"\n{kill}\
+             [model.face]\nbackend = \"onnxruntime\"\nfile = \"face.onnx\"\ndomain = \"vision\"\n\
+             [task.steer]\nlane = \"main\"\nperiod = \"20ms\"\nwcet = \"2ms\"\n\
+             [task.see]\nlane = \"main\"\nmodel = \"face\"\nperiod = \"100ms\"\nwcet = \"6ms\"\n"
+        )
+    };
+    for (kill, once, response, survives) in
+        [("", 14_250_000, 22_599_999, false), ("kill-after = \"8ms\"\n", 10_050_000, 18_399_999, true)]
+    {
+        let checked = checked(&text(kill));
+        let analysis = checked.analysis.as_ref().unwrap();
+        let system = &checked.resolved.as_ref().unwrap().system;
+        assert_eq!(analysis.tasks[0].bound(), Some(Duration::from_ns(8_349_999)));
+        let [failure] = aegis_codegen::analysis::failures::analyse(system, analysis).try_into().unwrap();
+        assert_eq!((&failure.once, &failure.tasks), (&vec![once], &vec![Some(Ok(Duration::from_ns(response))), None]));
+        assert_eq!(failure.survives(system, 0), Some(survives));
+        let warned = checked.findings.iter().any(|finding| finding.code == aegis_codegen::finding::Code::NotSurvived);
+        assert_eq!(warned, !survives);
+        // The hand-over has a name of its own among the terms.
+        let see = explain::of(system, analysis, 1).unwrap();
+        let handed = see.terms.iter().find(|term| term.kind == Kind::HandOver).unwrap();
+        assert_eq!(handed.ns, 200_000);
+        let words = explain::render(system, analysis, 0);
+        let says = if survives { "1.6 ms before its deadline" } else { "2.6 ms AFTER its deadline" };
+        assert!(
+            words.contains("when the domain `vision` fails, its lane is kept for ") && words.contains(says),
+            "{words}"
+        );
+        let shown = aegis_codegen::report::table::render(&checked);
+        assert!(shown.contains("domain vision: a process of its own, killed "), "{shown}");
+        assert_eq!(shown.contains("FAILS"), !survives, "{shown}");
+        let json = aegis_codegen::report::json::render(&checked, "page", &text(kill), true, None).unwrap();
+        assert!(json.contains(&format!("\"response_ns\": {response}")) && json.contains("\"kill_after_ns\""), "{json}");
+    }
+}

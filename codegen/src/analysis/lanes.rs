@@ -76,14 +76,17 @@ impl Outcome {
 }
 
 /// Analyses a lane by its policy, with other jitters; one that is not bounded lets nothing on the lane have a bound,
-/// unless it is less important.
+/// unless it is less important. Something that goes before everything may keep the lane once for `once` nanoseconds.
 pub(super) fn analyse(
     system: &System,
     lane: &Lane,
     members: &[usize],
     loads: &[Load],
-    jitters: &[Option<u64>],
+    (jitters, once): (&[Option<u64>], u64),
 ) -> Outcome {
+    if once > 0 {
+        return with_one_more(system, lane, members, loads, (jitters, once));
+    }
     let with_jitter = |(load, jitter): (&Load, &Option<u64>)| Load { jitter: jitter.unwrap_or(0), ..*load };
     let loads: &[Load] = &loads.iter().zip(jitters).map(with_jitter).collect::<Vec<Load>>();
     let unbounded = jitters.iter().any(Option::is_none);
@@ -111,6 +114,41 @@ pub(super) fn analyse(
         outcome.busy_period = Err(NoBound::Stage);
     }
     outcome
+}
+
+/// The lane with one job more that comes once, at any time, and goes before all others: the excess of a segment that is killed. Its
+/// period is beyond every busy period, and it is due as soon as it comes.
+fn with_one_more(
+    system: &System,
+    lane: &Lane,
+    members: &[usize],
+    loads: &[Load],
+    (jitters, once): (&[Option<u64>], u64),
+) -> Outcome {
+    /// Within the range of every theory.
+    const NEVER_AGAIN: u64 = 1 << 60;
+    let suspends = |member: &usize| system.tasks.get(*member).is_some_and(|task| !task.suspension.is_zero());
+    // Slots stay where they are, however late the lane is; and a suspended job is no part of a busy period.
+    if lane.policy == Policy::TimeTriggered || members.iter().any(suspends) || once >= NEVER_AGAIN {
+        return Outcome::none(members.len(), NoBound::Fault);
+    }
+    let job = Load::whole(once, NEVER_AGAIN, 1, 0);
+    let with_jitter = |(load, jitter): (&Load, &Option<u64>)| Load { jitter: jitter.unwrap_or(0), ..*load };
+    let all: Vec<Load> = std::iter::once(job).chain(loads.iter().zip(jitters).map(with_jitter)).collect();
+    let unbounded = jitters.iter().any(Option::is_none);
+    let found = if lane.policy == Policy::EarliestDeadlineFirst {
+        if unbounded { Outcome::none(all.len(), NoBound::Stage).found } else { edf::analyse(&all).found }
+    } else {
+        let jitters: Vec<Option<u64>> = std::iter::once(Some(0)).chain(jitters.iter().copied()).collect();
+        holistic::fixed_priority_lane(&all, &jitters)
+    };
+    let place = |found: Found| Found { blocked_by: found.blocked_by.and_then(|by| by.checked_sub(1)), ..found };
+    Outcome {
+        found: found.into_iter().skip(1).map(place).collect(),
+        utilization_ppm: utilization::ppm(&all),
+        busy_period: if unbounded { Err(NoBound::Stage) } else { fixed_priority::busy_period(0, &all) },
+        ..Outcome::none(0, NoBound::Overflow)
+    }
 }
 
 /// How many steps the search for a table may take: about a third of a second.

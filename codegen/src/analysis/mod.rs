@@ -9,6 +9,7 @@ pub mod chains;
 pub mod edf;
 pub mod exact;
 pub mod explain;
+pub mod failures;
 pub mod fixed_priority;
 pub mod holistic;
 mod lanes;
@@ -140,6 +141,9 @@ pub enum NoBound {
     /// A task suspends itself beside one with a floating non-preemptive region.
     #[error("no bound covers self-suspension beside non-preemptive regions")]
     SuspensionBesideRegions,
+    /// A fault domain fails that has work on a lane with a table, or with tasks that suspend themselves.
+    #[error("no bound covers the failure of a fault domain on a lane with a table or with self-suspension")]
+    Fault,
     /// The bound is beyond the deadline, where no bound is derived.
     #[error("the bound is beyond the deadline")]
     BeyondDeadline,

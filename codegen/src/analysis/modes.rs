@@ -63,11 +63,11 @@ pub fn worst(analysis: &Analysis, task: usize) -> Option<(usize, usize)> {
 }
 
 /// Analyses each mode, and puts together what holds in all of them: the greatest bounds and busy periods.
-pub(super) fn analyse(system: &System, order: &[Priority]) -> Analysis {
+pub(super) fn analyse(system: &System, order: &[Priority], once: &[u64]) -> Analysis {
     let of_mode = |mode: &Mode| {
         let own = alone(system, mode);
         let order: Vec<Priority> = mode.tasks.iter().filter_map(|task| order.get(*task)).copied().collect();
-        let analysis = whole::analyse_in_order(&own, &order);
+        let analysis = whole::analyse_with(&own, &order, once);
         let leaves = leaves(&own, &analysis);
         ModeResult { tasks: mode.tasks.clone(), analysis, leaves }
     };

@@ -20,8 +20,14 @@ pub fn analyse(system: &System) -> Analysis {
 /// As [`analyse`], with the tasks' places in their lanes given.
 #[must_use]
 pub fn analyse_in_order(system: &System, order: &[Priority]) -> Analysis {
+    analyse_with(system, order, &[])
+}
+
+/// As [`analyse_in_order`], where something besides its tasks keeps each lane once, at any time, for so many nanoseconds; where
+/// there is no entry for a lane, nothing does.
+pub(super) fn analyse_with(system: &System, order: &[Priority], once: &[u64]) -> Analysis {
     if !system.modes.is_empty() {
-        return modes::analyse(system, order);
+        return modes::analyse(system, order, once);
     }
     let members: Vec<Vec<usize>> = (0..system.lanes.len()).map(|lane| lanes::members(system, order, lane)).collect();
     let first = first_windows(system);
@@ -30,7 +36,9 @@ pub fn analyse_in_order(system: &System, order: &[Priority]) -> Analysis {
     let responses = holistic::iterate(&stages, &members, |lane, jitters| {
         let Some((desc, members)) = system.lanes.get(lane).zip(members.get(lane)) else { return Vec::new() };
         let outcome = match lanes::loads(system, members, &first) {
-            Some(loads) => lanes::analyse(system, desc, members, &loads, jitters),
+            Some(loads) => {
+                lanes::analyse(system, desc, members, &loads, (jitters, once.get(lane).copied().unwrap_or(0)))
+            }
             None => Outcome::none(members.len(), NoBound::Overflow),
         };
         let bounds = outcome.found.iter().map(|found| found.response.as_ref().map(|(bound, _)| bound.as_ns()));

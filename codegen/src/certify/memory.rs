@@ -18,6 +18,7 @@ pub(super) fn models(system: &System, placed: &[Placement]) -> Result<Vec<plan::
         Ok(plan::Model {
             name: model.name.clone(),
             backend: model.backend.name().to_owned(),
+            engines: model.engines.clone(),
             pool: index(placement.pool)?,
             weights_bytes: model.weights().ok_or(NotCertifiable::Tables)?.0,
             tensors: model.tensors.name().to_owned(),
@@ -34,6 +35,7 @@ fn segment((segment, place): (&Segment, &SegmentPlace)) -> Result<plan::Segment,
     Ok(plan::Segment {
         name: segment.file.name.clone(),
         sha256: segment.file.sha256.clone(),
+        engine_sha256: segment.engine.clone(),
         memory: segment.memory.name().to_owned(),
         persistent_at: place.persistent.0,
         persistent_bytes: place.load.height.0,

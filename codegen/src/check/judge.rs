@@ -1,6 +1,6 @@
 //! What is wrong with an analysed schedule, in findings.
 
-use super::{show, show_down};
+use super::{failures, show, show_down};
 use crate::analysis::chains::Bounds;
 use crate::analysis::time_triggered::NoTable;
 use crate::analysis::{Analysis, Holds, NoBound, edf, exact, lane_loads, modes};
@@ -15,6 +15,7 @@ use aegis_core::time::Duration;
 pub(super) fn judge(system: &System, analysis: &Analysis) -> Vec<Finding> {
     let mut findings = if system.modes.is_empty() { schedule(system, analysis) } else { in_modes(system, analysis) };
     findings.extend(system.watchdog.iter().flat_map(|watchdog| hasty(system, watchdog)));
+    findings.extend(failures::judge(system, analysis));
     let level = system.levels.first().map(|level| (&level.span, "level of memory pressure"));
     let optional = system.tasks.iter().find(|task| task.optional).map(|task| (&task.span, "optional tasks"));
     let change = level.or(system.modes.first().map(|mode| (&mode.span, "mode"))).or(optional);
@@ -206,7 +207,7 @@ fn aborted(system: &System, chain: &Chain, task: &Task) -> Finding {
 /// A task that may let the domain of a chain's member fail, so that nothing passes any more.
 fn failing(system: &System, chain: &Chain, task: &Task) -> Finding {
     let (budget, wcet) = (show_down(task.budget), show(task.wcet));
-    let domain = task.domain.and_then(|domain| system.domains.get(domain)).map_or("", String::as_str);
+    let domain = task.domain.and_then(|domain| system.domains.get(domain)).map_or("", |domain| domain.name.as_str());
     let message = format!(
         "the chain `{}` lies in the domain `{domain}`, which fails when `{}` has taken {budget} of at most {wcet}",
         chain.name, task.name

@@ -74,6 +74,24 @@ fn a_written_profile_says_what_the_device_told_and_is_written_the_same_again() {
 }
 
 #[test]
+fn what_a_driver_takes_is_what_was_measured_for_the_process_and_each_part() {
+    let of = |keys: &str, parts| parse(&format!("{WRITTEN}{keys}")).unwrap().facts().unwrap().context_of(parts);
+    let both = "context-bytes = 500\npart-bytes = 20\n";
+    assert_eq!((of(both, 0), of(both, 3)), (Some(500), Some(560)));
+    assert_eq!((of("", 1), of("context-bytes = 500\n", 1), of("part-bytes = 20\n", 1)), (None, None, None));
+    let most = i64::MAX;
+    assert_eq!(
+        of(&format!("context-bytes = {most}\npart-bytes = {most}\n"), 3),
+        Some(u64::MAX),
+        "never less than it is"
+    );
+    let text = toml::to_string(&parse(&format!("{WRITTEN}{both}")).unwrap()).unwrap();
+    assert_eq!(text, format!("{WRITTEN}{both}"));
+    let kind = parse_built_ins(KIND).unwrap()[0].facts().unwrap();
+    assert_eq!((kind.integrated, kind.context_of(1)), (true, None), "a driver's, and so of no kind of device");
+}
+
+#[test]
 fn what_is_wrong_with_a_written_profile_is_told() {
     let says = |from: &str, to: &str, what: &str| {
         assert!(WRITTEN.contains(from), "{from}");

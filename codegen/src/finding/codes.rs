@@ -275,6 +275,10 @@ codes! {
         "`exceedance` is a power of ten as a string, \"1e-3\" to \"1e-12\": how likely one execution may be to exceed a bound from a tail.";
     TailWithoutEffect = "AEG187", "a key about WCETs from tails that has no effect",
         "A declared wcet is taken as it is, `exceedance` is of tails alone, and the margin is not applied to bounds from tails.";
+    ProcessUnmeasured = "AEG188", "a fault domain that runs models does not say what its process costs",
+        "A domain that runs models is a process of its own. Handing a segment over to it and back takes `hand-over` at most, which is \
+         part of every execution of its tasks; and when it ends, by itself or because it is killed, any lane may stand still for \
+         `fault-blackout` at most, which is part of every bound that holds while it fails. Both are measured, and neither has a default.";
     WatchedWhilePolling = "AEG189", "a vehicle whose threads look again and again is to watch itself",
         "The watching thread shares the orchestration thread's core, which that one never leaves under `waiting = \"polling\"`.";
     LaunchRefused = "AEG190", "launches of a model whose backend has none",
@@ -297,6 +301,17 @@ codes! {
          models of them, and stages of one task that run them.";
     LaunchNameTwice = "AEG196", "a name stands for two of a model's inputs, outputs and buffers",
         "Launches name inputs, outputs and buffers alike, so each needs a name of its own.";
+
+    ProviderRefused = "AEG197", "a model has a provider that its backend or lane does not have",
+        "`provider` says what runs a model of ONNX Runtime on a part of a GPU: \"cuda\", which needs no saying, \"tensorrt\" or \"tensorrt-rtx\". \
+         Other backends have no providers, and on a lane without `sms` nothing separates what a provider launches from other lanes' work.";
+    EngineOption = "AEG198", "an option of TensorRT that has no effect or that a provider does not have",
+        "`[model.NAME.tensorrt]` says how the engines of providers \"tensorrt\" and \"tensorrt-rtx\" are built, and is of no other provider. \
+         TensorRT-RTX computes in the numbers of the model's file, so it takes no `precision`. An engine is built for the shapes that the \
+         file has, so such a model has no `inputs`.";
+    ProviderLibrary = "AEG199", "the runtime lacks the library of a model's provider",
+        "ONNX Runtime looks for a provider's library in its own folder. Where it comes from a package, `beside` names each library that shall lie \
+         there: for \"tensorrt\" libonnxruntime_providers_tensorrt.so, for \"tensorrt-rtx\" libonnxruntime_providers_nv_tensorrt_rtx.so.";
 
     Overloaded = "AEG201", "a lane's utilization is above 1",
         "The lane's tasks ask for more time than passes: the sum of execution time and dispatch overhead over \
@@ -371,6 +386,37 @@ codes! {
         "What a manifest grants to models can be taken at the vehicle's start only if it is there. The driver, other processes and, \
          where CPU and GPU share it, the system need memory, too: grant less than all.";
 
+    DeviceExceeded = "AEG312", "the models fit a device's memory, but not beside what its driver and copies take",
+        "A GPU's driver takes memory for each process that uses the device and for each part that a lane has, before any model is \
+         loaded, and inputs and outputs of a GPU's models have a second place in the CPU's memory, from and to which they are \
+         copied. Both count with what a device grants: the latter with the GPU's own memory where that is the CPU's, otherwise with \
+         that of the first device of a CPU. The finding lists all parts.";
+    ContextUnknown = "AEG313", "a device's profile does not tell what its driver takes, and little is left for that",
+        "What a driver takes for a process that uses the device, hundreds of MiB on a large one, is measured by `aegis device \
+         probe`; a built-in profile, and one of before that was asked, do not have it, so no capacity counts it. Of what this device \
+         grants less than 1 GiB is left for it. Write the profile again on the vehicle's machine, or grant more: the vehicle \
+         compares at its start what the plan needs with what is free.";
+    KilledTooSoon = "AEG314", "a domain's process would be killed while a segment runs as long as it may",
+        "A segment that was handed over to a domain's process is killed with the process after `kill-after`. Until then it may execute \
+         as long as its WCET, and be handed over and back. Where `kill-after` is not given it is twice the longest segment of the \
+         domain's tasks and the hand-over.";
+    NotSurvived = "AEG315", "a deadline is not shown to hold when another fault domain fails",
+        "When a domain fails, one of its segments may keep the lane until it is killed, once, and the end of its process may keep any \
+         lane from going on for its `fault-blackout`. With that once in every busy period a task's bound exceeds its deadline, or there \
+         is none. It is a warning, and an error where the domain has a model that is not trusted: then the failure is to be expected.";
+    UntrustedBeside = "AEG316", "a task that has to be in time shares a process with a model that is not trusted",
+        "What lies in one fault domain fails together. A model with trust = \"none\" may fail at any time, so no task beside it that runs \
+         another model can be relied on, unless it is optional; and outside of all domains it would take the vehicle with it.";
+    ProcessRefused = "AEG317", "a fault domain runs models where this version has no process for it",
+        "The process of a domain runs models on CPU lanes, and its threads sleep until a segment is handed over. On a GPU lane, or in a \
+         vehicle whose threads poll, a domain with models is for analysis and simulation only.";
+    UntrustedOverruns = "AEG318", "a model that is not trusted may exceed its WCET again and again",
+        "Bounds hold while every execution keeps its WCET. Of a model with trust = \"none\" nobody assumes that: the others survive its \
+         first overrun, after which its domain is given up, so its task says on-overrun = \"fail-domain\".";
+    ProcessMemory = "AEG319", "a domain's process may have less private memory than its models' weights take",
+        "`memory` of a domain limits the private memory of its process: weights, the runtime's own memory and stacks; the planned arena, \
+         which is shared with the vehicle, and code are no part of it. So it must be more than the weights that the plan knows.";
+
     ProfileUnreadable = "AEG401", "a profile cannot be read",
         "The file that the manifest names does not exist, is not a profile of this version, or has numbers \
          that no measurement gives. `aegis profile` measures on the vehicle's machine and writes it; a device's profile is written by \
@@ -418,6 +464,10 @@ codes! {
     StateChanged = "AEG413", "clocks, power or heat changed while a profile was measured",
         "The runs of the profile were not all made in one state: somebody changed a clock, a power limit or the power mode, or heat or \
          power slowed the machine down. Lock the clocks, cool it, and measure again. `--deny warnings` makes this an error.";
+    ProfileOfOtherEngines = "AEG414", "a profile was measured with another provider, or with engines that were built otherwise",
+        "A provider, the precision and the workspace limit decide which kernels a model runs, so times and sizes of one say nothing of another. \
+         A profile says in [conditions.engines] how its engines were built, and has none for a model that CUDA's provider runs. \
+         `aegis profile` builds engines as the manifest says, and measures them.";
     ProfileOfOtherWaiting = "AEG420", "a lane's profile was measured with another way of waiting than the vehicle's",
         "Under `waiting = \"polling\"` in [system] the orchestration thread and those of the lanes look again and again for what comes; \
          under `\"blocking\"` the system wakes them, which takes longer. Overheads of threads that looked are too small for threads that are \

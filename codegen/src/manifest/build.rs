@@ -108,7 +108,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         lanes,
         models,
         assets: raw.assets.into_iter().map(build_asset).collect::<Option<_>>()?,
-        domains: raw.domains.into_iter().map(|domain| Domain { name: domain.name, span: domain.span }).collect(),
+        domains: raw.domains.into_iter().map(build_domain).collect(),
         tasks,
         chains,
         pressure,
@@ -204,12 +204,26 @@ fn build_model(raw: raw::Model, domain: Option<usize>) -> Option<Model> {
         name: raw.name,
         sources: raw.sources?,
         backend: raw.backend?,
+        engines: if raw.provider.sound { raw.provider.engines } else { return None },
         domain,
         inputs: raw.inputs,
         tensors: raw.tensors?,
         kernels: raw.kernels,
+        untrusted: raw.untrusted.is_some(),
         span: raw.span,
     })
+}
+
+fn build_domain(raw: raw::Domain) -> Domain {
+    Domain {
+        name: raw.name,
+        hand_over: raw.hand_over,
+        blackout: raw.blackout,
+        kill_after: raw.kill_after,
+        heartbeat: raw.heartbeat,
+        memory: raw.memory,
+        span: raw.span,
+    }
 }
 
 fn build_asset(raw: raw::Asset) -> Option<Asset> {

@@ -1,6 +1,6 @@
 //! What a validated manifest may have for analysis and simulation, but not for a binary.
 
-use aegis_core::desc::{Backend, Preemption};
+use aegis_core::desc::{Backend, Preemption, Waiting};
 
 use super::model::{Execution, LaneKind, Manifest, Span};
 use crate::finding::{Code, Finding};
@@ -9,6 +9,7 @@ use crate::finding::{Code, Finding};
 #[must_use]
 pub fn unbuildable(file: &str, manifest: &Manifest) -> Vec<Finding> {
     let mut findings = Vec::new();
+    processes(file, manifest, &mut findings);
     let mut refuse = |message: String, span: &Span, help: &str| {
         findings.push(Finding::error(Code::NotBuildable, message).at(file, span.clone(), "").help(help));
     };
@@ -26,10 +27,6 @@ pub fn unbuildable(file: &str, manifest: &Manifest) -> Vec<Finding> {
                         and simulation only";
             refuse(message, &lane.span, help);
         }
-    }
-    if let [_, second, ..] = manifest.domains.as_slice() {
-        let message = format!("the manifest has {} domains, and a binary is one process", manifest.domains.len());
-        refuse(message, &second.span, "use at most one domain; more are for analysis only");
     }
     for task in &manifest.tasks {
         let name = task.name.get_ref();
@@ -51,4 +48,38 @@ pub fn unbuildable(file: &str, manifest: &Manifest) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The process of a domain runs segments of CPU lanes, and its threads sleep until one is handed over.
+fn processes(file: &str, manifest: &Manifest, findings: &mut Vec<Finding>) {
+    for (position, domain) in manifest.domains.iter().enumerate() {
+        let with_models = || manifest.tasks.iter().filter(|task| task.domain == Some(position) && task.model.is_some());
+        let name = domain.name.get_ref();
+        let on_gpu = with_models().find_map(|task| {
+            let lane = manifest.lanes.get(task.lane).filter(|lane| lane.kind == LaneKind::Gpu)?;
+            Some((task, lane))
+        });
+        if let Some((task, lane)) = on_gpu {
+            let message = format!(
+                "the task `{}` of the domain `{name}` runs a model on the GPU lane `{}`",
+                task.name.get_ref(),
+                lane.name.get_ref()
+            );
+            let finding = Finding::error(Code::ProcessRefused, message)
+                .at(file, task.span.clone(), "a domain's process runs models on CPU lanes only")
+                .also(file, lane.span.clone(), "this lane");
+            findings
+                .push(finding.help("leave out the domain, or use a CPU lane; it is for analysis and simulation only"));
+        }
+        if manifest.waiting == Waiting::Polling && with_models().next().is_some() {
+            let message =
+                format!("the domain `{name}` runs models in a process of its own, and the vehicle waits \"polling\"");
+            let finding = Finding::error(Code::ProcessRefused, message).at(
+                file,
+                domain.span.clone(),
+                "its threads need cores that polling threads never leave",
+            );
+            findings.push(finding.help("let the vehicle wait \"blocking\", or leave out the domain"));
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod wcet;
 
 use std::ops::{Range, RangeInclusive};
 
+use crate::engines::Engines;
 use crate::launches::Kernels;
 use aegis_core::desc::{
     Answer, Backend, MOST_DOMAINS, OnStall, Policy, Preemption, TensorLife, ThresholdDesc, Waiting,
@@ -238,6 +239,9 @@ pub struct Model {
     pub sources: Vec<Source>,
     /// What executes it.
     pub backend: Backend,
+    /// The engines that TensorRT is to build of its files; only of ONNX Runtime, on a lane with a part of a GPU, and without
+    /// `inputs`.
+    pub engines: Option<Engines>,
     /// The position of the domain that it lies in, if it names one.
     pub domain: Option<usize>,
     /// The dimensions of its inputs, each more than zero, for inputs whose dimensions its file leaves open.
@@ -246,6 +250,8 @@ pub struct Model {
     pub tensors: TensorLife,
     /// Of the backend `kernels`: its tensors, buffers and launches; always there then.
     pub kernels: Option<Kernels>,
+    /// Whether nobody assumes that it keeps its WCETs and its memory: its domain ends at its first overrun.
+    pub untrusted: bool,
     /// Its table's header.
     pub span: Span,
 }
@@ -276,6 +282,17 @@ pub struct Asset {
 pub struct Domain {
     /// Its name.
     pub name: Spanned<String>,
+    /// What handing a segment over to the process and back costs, at most.
+    pub hand_over: Option<Spanned<Duration>>,
+    /// How long the end of the process may keep any lane from going on, at most.
+    pub blackout: Option<Spanned<Duration>>,
+    /// How long after it was handed over a segment is killed with the process; where it is not given, twice the longest segment and
+    /// the hand-over.
+    pub kill_after: Option<Spanned<Duration>>,
+    /// How often the process shows that it lives.
+    pub heartbeat: Option<Spanned<Duration>>,
+    /// The most memory that the process may have.
+    pub memory: Option<Spanned<Bytes>>,
     /// Its table's header.
     pub span: Span,
 }

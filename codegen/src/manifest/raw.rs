@@ -4,6 +4,8 @@
 //! becomes a [`Manifest`](super::model::Manifest).
 
 mod conditions;
+mod domain;
+mod engines;
 mod gpu;
 mod kernels;
 mod mode;
@@ -15,7 +17,7 @@ mod watch;
 mod watchdog;
 mod wcet;
 
-use aegis_core::desc::{Backend, Policy, Preemption, Waiting};
+use aegis_core::desc::{Backend, EngineLibrary, Policy, Preemption, Waiting};
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use toml::Spanned;
@@ -24,10 +26,10 @@ use super::model::{Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
 use conditions::{DeviceConditions, SystemConditions};
+pub(crate) use domain::Domain;
 use gpu::{DeviceGpu, LaneGpu};
 pub(crate) use mode::Mode;
 pub(crate) use model::Model;
-use model::NOT_YET;
 pub(crate) use pressure::Pressure;
 pub(crate) use task::{Member, RawAnswer, Task};
 pub(crate) use watch::{Threshold, Thresholds, Watch};
@@ -153,12 +155,6 @@ pub(crate) struct Asset {
     pub(crate) source: Option<Source>,
 }
 
-/// `[domain.NAME]`.
-pub(crate) struct Domain {
-    pub(crate) name: Spanned<String>,
-    pub(crate) span: Span,
-}
-
 /// `[chain.NAME]`.
 pub(crate) struct Chain {
     pub(crate) name: Spanned<String>,
@@ -180,7 +176,7 @@ pub(crate) fn read(mut root: Section<'_>) -> Raw {
     let lanes = each(&mut root, "lane", &mut incomplete, lane);
     let models = each(&mut root, "model", &mut incomplete, model::model);
     let assets = each(&mut root, "asset", &mut incomplete, asset);
-    let domains = each(&mut root, "domain", &mut incomplete, domain);
+    let domains = each(&mut root, "domain", &mut incomplete, domain::domain);
     let declared = each(&mut root, "task", &mut incomplete, task::task);
     let (tasks, members) = task::line_up(declared, &mut incomplete);
     let chains = each(&mut root, "chain", &mut incomplete, chain);
@@ -297,15 +293,15 @@ fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
         [only] => format!("this version has only `{only}`"),
         all => format!("this version has `{}`", all.join("`, `")),
     };
-    if NOT_YET.contains(&word) {
-        let message = format!("the runtime `{word}` is not supported by this version");
-        let finding = Finding::error(Code::Unsupported, message);
-        let finding = finding.at(section.sink.file, name.span(), "not supported yet");
-        section.sink.push(finding.help(help));
-    } else if !libraries.contains(&word) {
+    if !libraries.contains(&word) {
         let finding = Finding::error(Code::UnknownValue, format!("there is no runtime `{word}`"));
-        let finding = finding.at(section.sink.file, name.span(), "not known");
-        section.sink.push(finding.help(help));
+        let (label, help) = if word == EngineLibrary::TensorRt.name() {
+            let help = "name the provider's library by `beside` in [runtime.onnxruntime], and let models have `provider = \"tensorrt\"`";
+            ("ONNX Runtime's provider runs it", help.to_owned())
+        } else {
+            ("not known", help)
+        };
+        section.sink.push(finding.at(section.sink.file, name.span(), label).help(help));
     }
     Runtime {
         name,
@@ -402,18 +398,6 @@ fn overheads(section: &mut Section<'_>) -> Option<Overheads> {
             None
         }
     }
-}
-
-fn domain(name: Spanned<String>, section: &mut Section<'_>) -> Domain {
-    section.planned(&["trust"], "this version tells domains apart, and trusts each as much as itself");
-    if section.is_table("restart") {
-        let help = "a domain that has failed stays so until the vehicle ends: only one that is a process of its own can be \
-                    started again, and this version has no such processes; leave it out, or say restart = \"never\"";
-        section.planned(&["restart"], help);
-    } else {
-        section.choice("restart", &[("never", ())], &[]);
-    }
-    Domain { name, span: section.span.clone() }
 }
 
 fn chain(name: Spanned<String>, section: &mut Section<'_>) -> Chain {

@@ -90,16 +90,16 @@ pub(super) fn lay_out_private(system: &System, member: Member) -> Option<Region>
     if model.segments.len() > 1 {
         return draw(system, &[member], &[Vec::new()])?.solve();
     }
-    one_segment(model)
+    one_segment(model, member.home.alignment)
 }
 
 /// A model of one segment: all its tensors are live while it runs, so they lie below, and each recorded run lies above them as
 /// if it were alone.
-fn one_segment(model: &Model) -> Option<Region> {
+fn one_segment(model: &Model, alignment: Bytes) -> Option<Region> {
     let mut region = Region { places: Vec::new(), height: 0 };
     for (tensor, (desc, life)) in model.all_tensors().zip(model.lives()).enumerate() {
         if life.is_some() {
-            let size = aligned(desc.size)?;
+            let size = aligned(desc.size, alignment)?;
             region.places.push((Thing::Tensor { member: 0, tensor }, region.height, size));
             region.height = region.height.checked_add(size)?;
         }
@@ -107,15 +107,15 @@ fn one_segment(model: &Model) -> Option<Region> {
     let base = region.height;
     let segment = model.segments.first()?;
     for (run, recording) in segment.runs.iter().enumerate() {
-        let plan = sequence::divide(recording)?;
+        let plan = sequence::divide(recording, alignment)?;
         for (block, (at, of)) in plan.offsets.iter().zip(recording.blocks()).enumerate() {
-            let size = aegis_core::desc::occupied(Bytes(of.size))?;
+            let size = aegis_core::desc::occupied(Bytes(of.size), alignment)?;
             let thing = Thing::Block { member: 0, segment: 0, run, block };
             region.places.push((thing, at.0.checked_add(base)?, size));
         }
         region.height = region.height.max(base.checked_add(plan.height.0)?);
     }
-    let size = undivided(segment)?;
+    let size = undivided(segment, alignment)?;
     if size > 0 {
         region.places.push((Thing::Undivided { member: 0, segment: 0 }, base, size));
         region.height = region.height.max(base.checked_add(size)?);
@@ -160,7 +160,7 @@ fn draw(system: &System, members: &[Member], waiting: &[Vec<Vec<usize>>]) -> Opt
     let mut sketch = Sketch { buffers: Vec::new(), things: Vec::new(), next: 0 };
     let mut spans: Vec<Range<i64>> = Vec::with_capacity(members.len());
     for (number, member) in members.iter().enumerate() {
-        spans.push(sketch.member(number, system.models.get(member.model)?)?);
+        spans.push(sketch.member(number, system.models.get(member.model)?, member.home.alignment)?);
     }
     for (number, (member, span)) in members.iter().zip(&spans).enumerate() {
         let passes = |other: usize| {
@@ -192,18 +192,18 @@ impl Sketch {
     }
 
     /// Adds what one job of a model needs; returns its instants.
-    fn member(&mut self, member: usize, model: &Model) -> Option<Range<i64>> {
+    fn member(&mut self, member: usize, model: &Model, alignment: Bytes) -> Option<Range<i64>> {
         let begin = self.next;
         let mut starts = Vec::with_capacity(model.segments.len());
         for (segment, desc) in model.segments.iter().enumerate() {
             starts.push(self.next);
-            let size = undivided(desc)?;
+            let size = undivided(desc, alignment)?;
             if size > 0 {
                 let buffer = Buffer::new(size, self.next..self.next.checked_add(1)?);
                 self.add(Thing::Undivided { member, segment }, buffer);
             }
             for (run, recording) in desc.runs.iter().enumerate() {
-                for (block, buffer) in sequence::buffers(recording, self.next)?.into_iter().enumerate() {
+                for (block, buffer) in sequence::buffers(recording, self.next, alignment)?.into_iter().enumerate() {
                     self.add(Thing::Block { member, segment, run, block }, buffer);
                 }
                 self.next = self.next.checked_add(i64::try_from(recording.events()).ok()?)?;
@@ -215,7 +215,7 @@ impl Sketch {
         for (tensor, (desc, life)) in model.all_tensors().zip(model.lives()).enumerate() {
             let Some((from, last)) = life else { continue };
             let live = *starts.get(from)?..*starts.get(last.checked_add(1)?)?;
-            self.add(Thing::Tensor { member, tensor }, Buffer::new(aligned(desc.size)?, live));
+            self.add(Thing::Tensor { member, tensor }, Buffer::new(aligned(desc.size, alignment)?, live));
         }
         Some(begin..self.next)
     }
@@ -291,7 +291,7 @@ impl Region {
                     let offsets: Vec<u64> = blocks.clone().map(|(_, at, _)| at.saturating_sub(least)).collect();
                     let height = blocks.map(|(_, at, size)| at.saturating_add(*size)).max().unwrap_or(least);
                     let height = Bytes(height.checked_sub(least)?);
-                    place.runs.push(sequence::placed(recording, offsets, height)?);
+                    place.runs.push(sequence::placed(recording, offsets, height, member.home.alignment)?);
                 }
             }
         }

@@ -6,7 +6,8 @@
 //! and copies kept tensors, in an order in which no copy destroys what a later one reads: that of a topological sort. Where the
 //! lowest layout has none, because tensors would change places in a circle, they slide down in the order in which they lie.
 //!
-//! Where the memory has pages nothing moves: what lies unused between two pieces that stay is given back where it is.
+//! In a fault domain's part of a device nothing moves: its process holds addresses of all that lies there.
+//! Where the memory has pages nothing moves, either: what lies unused between two pieces that stay is given back where it is.
 
 use super::pool::Planner;
 use super::solver::{Buffer, Limits, Problem, minimise};
@@ -76,9 +77,12 @@ fn plan_level(
             home.is_some_and(|home| home.device == device && !level.shed.contains(&home.task))
         };
         let mut pool = left(system, homes, models, &stays).ok_or(too_large)?;
-        if let Some(page) = system.devices.get(device).and_then(|device| device.page) {
+        let desc = system.devices.get(device);
+        // A process of its own holds addresses of all that it has.
+        let is_part = desc.is_some_and(|device| device.part.is_some());
+        if let Some(page) = desc.and_then(|device| device.page) {
             pool.unused = unused(&planner, models, &stays, page.0).ok_or(too_large)?;
-        } else if level.compact {
+        } else if level.compact && !is_part {
             let mut anew = moved.clone();
             let copies = compact(&planner, level, models, &mut anew).ok_or(too_large)?;
             let compacted = left(system, homes, &anew, &stays).ok_or(too_large)?;
@@ -118,14 +122,16 @@ fn left(
     stays: &dyn Fn(usize) -> bool,
 ) -> Option<LevelPool> {
     let (mut weights, mut height) = (0_u64, 0_u64);
-    for (_, (model, placement)) in system.models.iter().zip(placed).enumerate().filter(|(model, _)| stays(*model)) {
+    for (number, (model, placement)) in system.models.iter().zip(placed).enumerate().filter(|(model, _)| stays(*model))
+    {
+        let alignment = homes.get(number).copied().flatten()?.alignment;
         weights = weights.checked_add(model.weights()?.0)?;
         for segment in &placement.segments {
             height = height.max(segment.persistent.0.checked_add(segment.load.height.0)?);
             height = height.max(segment.scratch.0.checked_add(segment.scratch_bytes.0)?);
         }
         for (tensor, at) in model.all_tensors().zip(&placement.tensors) {
-            height = height.max(at.0.checked_add(aligned(tensor.size)?)?);
+            height = height.max(at.0.checked_add(aligned(tensor.size, alignment)?)?);
         }
     }
     let lower_bound = bound::of(system, homes, placed, stays)?;
@@ -147,6 +153,7 @@ fn unused(
     page: u64,
 ) -> Option<Vec<Range<u64>>> {
     let Planner { system, homes, device } = *planner;
+    let alignment = system.devices.get(device)?.alignment();
     let mut used = Vec::new();
     let mut height = 0_u64;
     for (number, (model, placement)) in system.models.iter().zip(models).enumerate() {
@@ -168,7 +175,7 @@ fn unused(
             place(segment.scratch, segment.scratch_bytes.0, stays)?;
         }
         for ((tensor, life), at) in model.all_tensors().zip(model.lives()).zip(&placement.tensors) {
-            place(*at, aligned(tensor.size)?, stays || life.is_none())?;
+            place(*at, aligned(tensor.size, alignment)?, stays || life.is_none())?;
         }
     }
     let arena = height.div_ceil(page);
@@ -215,7 +222,7 @@ fn compact(planner: &Planner<'_>, level: &Level, before: &[Placement], moved: &m
         pinned.extend(placement.segments.iter().map(|segment| (segment.persistent.0, segment.load.height.0)));
         let tensors = model.all_tensors().zip(model.lives()).zip(&placement.tensors).enumerate();
         for (position, ((tensor, _), at)) in tensors.filter(|(_, ((_, life), _))| life.is_none()) {
-            let bytes = aligned(tensor.size)?;
+            let bytes = aligned(tensor.size, member.home.alignment)?;
             kept.push(Copied { tensor: (member.model, position), from: at.0, to: at.0, bytes });
         }
     }

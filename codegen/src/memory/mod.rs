@@ -1,4 +1,4 @@
-//! Plans one arena per memory budget.
+//! Plans one arena per memory budget, and one for each fault domain that has a part of it: processes share no memory of models.
 //!
 //! What conflicts follows from the schedule. A lane has one segment in flight, so scratch of one segment may lie where that of
 //! another lies. Where the lane preempts between segments, a job that gives way keeps what a later segment of it reads: that
@@ -9,8 +9,8 @@
 //!
 //! ```text
 //! what can be live at once on a lane ─▶ solver ─▶ the lane's region, as low as can be found
-//! regions of lanes and domains, persistent memory, kept tensors ─▶ above each other; with modes, regions of which no
-//!                                                                  mode has two ─▶ solver ─▶ at the same bytes
+//! regions of lanes, persistent memory, kept tensors ─▶ above each other; with modes, regions of which no
+//!                                                      mode has two ─▶ solver ─▶ at the same bytes
 //! what each level of pressure leaves ─▶ what ends where; if it compacts, the steps above once more
 //! ```
 //!
@@ -39,7 +39,7 @@ use aegis_core::units::{ByteOffset, Bytes, Priority};
 /// Where everything lies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
-    /// One per device, in order.
+    /// One per device of the system, in order.
     pub pools: Vec<Pool>,
     /// One per model, in order.
     pub models: Vec<Placement>,
@@ -63,12 +63,36 @@ impl Layout {
         others.filter_map(|(other, _)| Some(system.devices.get(other)?.name.as_str())).collect()
     }
 
-    /// What is taken of the memory that a device draws on, by all that do: arenas, and what backends hold outside. At most
-    /// 2⁶⁴ − 1, which stands for more, too.
+    /// The GPUs of which memory of the CPU, from and to which inputs and outputs are copied, counts with the memory that a device
+    /// draws on, and how much.
+    pub fn copied_with<'a>(
+        &'a self,
+        system: &'a System,
+        device: usize,
+    ) -> impl Iterator<Item = (usize, Bytes)> + Clone + 'a {
+        let owner = system.owner(device);
+        let gpus = system.devices.iter().zip(&self.pools).enumerate();
+        gpus.filter_map(move |(position, (device, pool))| {
+            let staging = device.gpu.as_ref()?.staging?;
+            (system.owner(usize::from(staging)) == owner && pool.pinned.0 > 0).then_some((position, pool.pinned))
+        })
+    }
+
+    /// What counts besides arenas and what backends hold with the memory that a device draws on: what drivers take, where that is
+    /// known, and what copies are made from and to.
+    fn besides(&self, system: &System, device: usize) -> u64 {
+        let owner = system.owner(device);
+        let drawing = self.drawing(system, owner).filter_map(|(at, _)| system.devices.get(at)?.context());
+        let copied = self.copied_with(system, owner).map(|(_, pinned)| pinned);
+        drawing.chain(copied).fold(0, |sum, bytes| sum.saturating_add(bytes.0))
+    }
+
+    /// What is taken of the memory that a device draws on, by all that do: arenas, what backends hold outside, what drivers take
+    /// where that is known, and what copies are made from and to. At most 2⁶⁴ − 1, which stands for more, too.
     #[must_use]
     pub fn taken(&self, system: &System, device: usize) -> u64 {
         let each = self.drawing(system, system.owner(device)).map(|(_, pool)| (pool.height, pool.weights));
-        sum_of_taken(each)
+        sum_of_taken(each).saturating_add(self.besides(system, device))
     }
 
     /// The same at a level.
@@ -76,7 +100,7 @@ impl Layout {
     pub fn taken_at(&self, left: &LevelLayout, system: &System, device: usize) -> u64 {
         let drawing = self.drawing(system, system.owner(device));
         let each = drawing.filter_map(|(other, _)| left.pools.get(other)).map(|pool| (pool.height, pool.weights));
-        sum_of_taken(each)
+        sum_of_taken(each).saturating_add(self.besides(system, device))
     }
 }
 
@@ -97,8 +121,10 @@ pub struct Pool {
     pub persistent: Bytes,
     /// What backends hold outside the arena for all its models.
     pub weights: Bytes,
+    /// Of a GPU: what its models have of the CPU's memory, from and to which inputs and outputs are copied.
+    pub pinned: Bytes,
     /// The two models that cannot share their memory and have most of it, with the bytes that sharing would save at most. Of two
-    /// models of a lane and a domain that gives way at boundaries, the first runs while a job of the second waits.
+    /// models of a lane that gives way at boundaries, the first runs while a job of the second waits.
     pub forbids_most: Option<(usize, usize, Bytes)>,
 }
 
@@ -165,7 +191,9 @@ pub fn plan(system: &System, priorities: &[Priority]) -> Result<Layout, TooLarge
     let mut models = Vec::with_capacity(system.models.len());
     for (model, home) in system.models.iter().zip(&homes) {
         let device = home.map_or(0, |home| home.device);
-        let segments = model.segments.iter().map(unplaced).collect::<Option<Vec<_>>>().ok_or(TooLarge { device })?;
+        let alignment = home.map_or(ALIGNMENT, |home| home.alignment);
+        let segments = model.segments.iter().map(|segment| unplaced(segment, alignment));
+        let segments = segments.collect::<Option<Vec<_>>>().ok_or(TooLarge { device })?;
         let tensors = vec![ByteOffset(0); model.all_tensors().count()];
         models.push(Placement { pool: device, tensors, segments });
     }
@@ -179,10 +207,10 @@ pub fn plan(system: &System, priorities: &[Priority]) -> Result<Layout, TooLarge
 }
 
 /// A segment whose loading is divided, without a place.
-fn unplaced(segment: &Segment) -> Option<SegmentPlace> {
+fn unplaced(segment: &Segment, alignment: Bytes) -> Option<SegmentPlace> {
     Some(SegmentPlace {
         persistent: ByteOffset(0),
-        load: sequence::divide(&segment.load)?,
+        load: sequence::divide(&segment.load, alignment)?,
         scratch: ByteOffset(0),
         scratch_bytes: Bytes(0),
         runs: Vec::new(),
@@ -190,9 +218,9 @@ fn unplaced(segment: &Segment) -> Option<SegmentPlace> {
 }
 
 /// The length of a segment's scratch where its runtime's own sequence divides it.
-fn undivided(segment: &Segment) -> Option<u64> {
+fn undivided(segment: &Segment, alignment: Bytes) -> Option<u64> {
     match segment.memory {
-        MemoryControl::Capped => aligned(segment.scratch),
+        MemoryControl::Capped => aligned(segment.scratch, alignment),
         // Outside the arena, and counted with the weights, or divided by its recordings.
         MemoryControl::Measured | MemoryControl::Planned => Some(0),
     }
@@ -202,40 +230,33 @@ fn undivided(segment: &Segment) -> Option<u64> {
 #[derive(Clone, Copy)]
 struct Home {
     device: usize,
+    /// That of the device's memory.
+    alignment: Bytes,
     task: usize,
     priority: Priority,
     group: Group,
 }
 
-/// What shares a region: the models of a lane, unless it preempts anywhere, and of one fault domain, which is one process with
-/// one address space.
+/// What shares a region: the models of a lane, unless it preempts anywhere. Those of different fault domains lie in different
+/// pools.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Group {
-    Lane(usize, Option<usize>),
+    Lane(usize),
     Model(usize),
-}
-
-impl Group {
-    /// The group as a checker sees it, who knows no domains: a lower bound must not count what it cannot tell apart.
-    const fn without_domain(self) -> Self {
-        match self {
-            Self::Lane(lane, _) => Self::Lane(lane, None),
-            Self::Model(model) => Self::Model(model),
-        }
-    }
 }
 
 fn home(system: &System, priorities: &[Priority], model: usize) -> Option<Home> {
     let (position, task) = system.tasks.iter().enumerate().find(|(_, task)| task.model == Some(model))?;
     let lane = system.lanes.get(task.lane)?;
-    let domain = system.models.get(model)?.domain;
     let group = match lane.preemption {
         // A job can lose the lane inside a segment, and keeps its scratch.
         Preemption::Full => Group::Model(model),
-        Preemption::None | Preemption::Segments => Group::Lane(task.lane, domain),
+        Preemption::None | Preemption::Segments => Group::Lane(task.lane),
     };
     let priority = priorities.get(position).copied().unwrap_or(Priority(u16::MAX));
-    Some(Home { device: lane.device?, task: position, priority, group })
+    let device = system.home(lane.device?, system.models.get(model)?.domain);
+    let alignment = system.devices.get(device)?.alignment();
+    Some(Home { device, alignment, task: position, priority, group })
 }
 
 /// Whether some mode has both tasks, or there are no modes.
@@ -261,6 +282,6 @@ fn goes_before(system: &System, first: Home, second: Home) -> bool {
 }
 
 /// A size rounded up to the alignment.
-fn aligned(size: Bytes) -> Option<u64> {
-    size.0.checked_next_multiple_of(ALIGNMENT.0)
+const fn aligned(size: Bytes, alignment: Bytes) -> Option<u64> {
+    size.0.checked_next_multiple_of(alignment.0)
 }

@@ -50,8 +50,18 @@ impl Planner<'_> {
             private: Bytes(end.checked_sub(shared)?.checked_add(apart)?),
             persistent: Bytes(persistent),
             weights: Bytes(weights),
+            pinned: Bytes(self.pinned(&members)?),
             forbids_most,
         })
+    }
+
+    /// What the models have of the CPU's memory besides, where the device is a GPU.
+    fn pinned(&self, members: &[Member]) -> Option<u64> {
+        if self.system.devices.get(self.device)?.gpu.is_none() {
+            return Some(0);
+        }
+        let each = members.iter().map(|member| self.system.models.get(member.model)?.pinned());
+        each.collect::<Option<Vec<Bytes>>>()?.into_iter().try_fold(0_u64, |sum, bytes| sum.checked_add(bytes.0))
     }
 
     /// Puts everything above each other. Returns the arena's length, what backends hold outside, and what loading takes.
@@ -103,7 +113,7 @@ impl Planner<'_> {
         for ((tensor, life), at) in model.all_tensors().zip(model.lives()).zip(&mut placement.tensors) {
             if life.is_none() {
                 *at = ByteOffset(*end);
-                *end = end.checked_add(aligned(tensor.size)?)?;
+                *end = end.checked_add(aligned(tensor.size, member.home.alignment)?)?;
             }
         }
         Some(loaded)
@@ -143,7 +153,7 @@ fn forbids_most(system: &System, regions: &[Shared]) -> Option<Option<(usize, us
         for runs in &shared.members {
             let waiting = shared.members.iter().filter(|waits| waits.model != runs.model);
             for waits in waiting.filter(|waits| goes_before(system, runs.home, waits.home)) {
-                let kept = bound::kept_waiting(system.models.get(waits.model)?)?;
+                let kept = bound::kept_waiting(system.models.get(waits.model)?, waits.home.alignment)?;
                 if kept > most {
                     most = kept;
                     found = Some((runs.model, waits.model, over));

@@ -1,10 +1,9 @@
 //! The regions of what models need while their jobs run, and with modes where they lie.
 //!
-//! Without modes a region is a lane's and a domain's, and each two can be in use at once. With modes a lane's models are first
+//! Without modes a region is a lane's, and each two can be in use at once. With modes a lane's models are first
 //! taken apart by the modes that have their tasks: two of its regions are never in use at once, as two of its jobs never run at
-//! once; but models of which one keeps something while the other runs stay together. Two regions of one domain of different lanes
-//! conflict if a mode has a task of each. Different domains are different processes, whose regions never share a byte. That is a
-//! problem for the solver, whose instants are the pairs that conflict.
+//! once; but models of which one keeps something while the other runs stay together. Two regions of different lanes
+//! conflict if a mode has a task of each. That is a problem for the solver, whose instants are the pairs that conflict.
 //!
 //! Regions are not taken apart further, so with modes the plan need not be the lowest: a region of several modes lies apart from
 //! all that any of them has, and a part of it may have left room.
@@ -27,12 +26,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Whether both can be in use at once, or lie in different address spaces.
+    /// Whether both can be in use at once.
     pub(super) fn conflicts_with(&self, other: &Self) -> bool {
-        match (self.group, other.group) {
-            (Group::Lane(_, one), Group::Lane(_, two)) if one != two => return true,
-            (Group::Lane(lane, _), Group::Lane(same, _)) if lane == same => return false,
-            _ => {}
+        if matches!((self.group, other.group), (Group::Lane(lane), Group::Lane(same)) if lane == same) {
+            return false;
         }
         self.modes.is_empty() || self.modes.iter().any(|mode| other.modes.contains(mode))
     }
@@ -96,7 +93,7 @@ impl Planner<'_> {
 
     /// Whether a job of the first model may keep something while one of the second runs.
     fn waits_for(&self, waits: Member, runs: Member) -> Option<bool> {
-        let kept = bound::kept_waiting(self.system.models.get(waits.model)?)?;
+        let kept = bound::kept_waiting(self.system.models.get(waits.model)?, waits.home.alignment)?;
         Some(kept > 0 && goes_before(self.system, runs.home, waits.home))
     }
 

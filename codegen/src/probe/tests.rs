@@ -1,8 +1,9 @@
 //! What is asked and answered of GPUs, by its names in JSON.
 
-use super::{Answer, GpuRequest, KernelsRequest, ModelRequest, Request, SCHEMA};
+use super::{Answer, EnginesRequest, GpuRequest, KernelsRequest, ModelRequest, Request, SCHEMA};
+use crate::engines::Engines;
 use crate::launches::{Argument, ArgumentKind, Form, Kernels, Launch};
-use aegis_core::desc::ElementType;
+use aegis_core::desc::{ElementType, EngineLibrary, Precision};
 use aegis_core::units::Bytes;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ fn model(gpu: Option<GpuRequest>) -> ModelRequest {
         inputs: Vec::new(),
         gpu,
         kernels: None,
+        engines: None,
     }
 }
 
@@ -125,6 +127,12 @@ fn a_measured_part_is_in_the_profiles_conditions_with_its_device() {
     }
     assert_eq!(toml::from_str::<crate::profile::ModelProfile>(&text).unwrap(), profile);
     assert_eq!(answer.model_profile(&model(None)).unwrap().conditions.gpu, None);
+    assert!(!text.contains("after ="), "{text}");
+    let mut told = self::answer();
+    told["models"][0]["after"] = json!(["lines", "voice"]);
+    let later: Answer = serde_json::from_value(told).unwrap();
+    let text = toml::to_string(&later.model_profile(&model(Some(part(2)))).unwrap()).unwrap();
+    assert!(text.contains("completion = \"blocking\"\nafter = [\"lines\", \"voice\"]\n"), "{text}");
     let error = answer.model_profile(&model(Some(part(0)))).unwrap_err();
     assert!(error.contains("device 0"), "{error}");
 }
@@ -176,6 +184,13 @@ fn a_device_that_was_asked_has_a_profile() {
     assert_eq!(crate::device::parse(&toml::to_string(&profile).unwrap()).unwrap(), profile);
     assert_eq!((profile.unit, profile.units, profile.facts().unwrap().divisible), (Some(8), Some(15), 120));
     assert!(read.device_profile(0).unwrap_err().contains("device 0"));
+    assert_eq!((profile.context_bytes, profile.part_bytes), (None, None), "what nobody tells is not zero");
+    let mut told = answer();
+    told["devices"][0]["context_bytes"] = json!(500);
+    told["devices"][0]["part_bytes"] = json!(0);
+    let told: Answer = serde_json::from_value(told).unwrap();
+    let told = told.device_profile(2).unwrap();
+    assert_eq!((told.context_bytes, told.part_bytes), (Some(500), Some(0)));
     let mut undivided = answer();
     undivided["devices"][0]["unit"] = Value::Null;
     undivided["devices"][0]["units"] = json!(0);
@@ -195,4 +210,21 @@ fn an_answer_without_gpus_is_as_it_was() {
     let profile = read.model_profile(&model(None)).unwrap();
     let text = toml::to_string(&profile).unwrap();
     assert!(!text.contains("alone") && !text.contains("not-captured") && !text.contains("gpu"), "{text}");
+}
+
+#[test]
+fn engines_are_asked_by_their_names_and_how_they_were_built_is_in_the_profile() {
+    let engines = Engines { library: EngineLibrary::TensorRt, precision: Precision::Half, workspace: Bytes(1 << 20) };
+    let asked = ModelRequest { engines: Some(EnginesRequest::of(engines)), ..model(Some(part(2))) };
+    let expected = json!({ "library": "tensorrt", "precision": "fp16", "workspace_bytes": 1 << 20, "built": [] });
+    assert_eq!(serde_json::to_value(&asked).unwrap()["engines"], expected);
+    let without: Answer = serde_json::from_value(answer()).unwrap();
+    assert_eq!(without.model_profile(&asked).unwrap_err(), "the probe measured it without engines");
+    let mut told = answer();
+    told["models"][0]["engines_version"] = json!("10.14.1");
+    told["models"][0]["segments"][0]["engine_sha256"] = json!("ab");
+    let told: Answer = serde_json::from_value(told).unwrap();
+    let profile = told.model_profile(&asked).unwrap();
+    assert_eq!(profile.conditions.engines, Some(engines.built_by("10.14.1")));
+    assert_eq!(profile.segments[0].engine_sha256.as_deref(), Some("ab"));
 }

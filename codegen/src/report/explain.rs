@@ -3,6 +3,7 @@
 use crate::analysis::explain::{Terms, terms};
 use crate::analysis::{Analysis, Holds, Proof, lane_loads, modes};
 use crate::check::{show, show_down};
+use crate::report::failures;
 use crate::system::{Lane, System, Task};
 use aegis_core::Duration;
 use aegis_core::desc::{Policy, Preemption};
@@ -72,13 +73,23 @@ pub enum Kind {
     Launch,
     /// Switching fault domains.
     DomainSwitch,
+    /// Handing segments over to the processes of fault domains, and back.
+    HandOver,
     /// Less: how long after the start of the busy period the job arrives.
     Offset,
 }
 
 impl Kind {
     const fn is_overhead(self) -> bool {
-        matches!(self, Self::WakeupLatency | Self::ThreadWait | Self::Dispatch | Self::Launch | Self::DomainSwitch)
+        matches!(
+            self,
+            Self::WakeupLatency
+                | Self::ThreadWait
+                | Self::Dispatch
+                | Self::Launch
+                | Self::DomainSwitch
+                | Self::HandOver
+        )
     }
 }
 
@@ -167,19 +178,26 @@ impl Sum {
         let blocker = terms.blocked_by.and_then(|load| system.tasks.get(*members.get(load)?));
         self.add(Kind::Blocking, blocker.map(|task| task.name.as_str()), None, terms.blocking);
         let mut segments: u64 = 0;
+        let mut handed: u64 = 0;
         for one in &terms.interference {
             let other = members.get(one.load).and_then(|member| system.tasks.get(*member))?;
             let own = of(other)?.checked_mul(one.jobs)?;
-            let execution = one.cost.checked_sub(own.checked_mul(overhead)?)?;
+            let over = other.hand_over.as_ns().checked_mul(one.jobs)?;
+            let execution = one.cost.checked_sub(own.checked_mul(overhead)?)?.checked_sub(over)?;
+            handed = handed.checked_add(over)?;
             self.add(Kind::Interference, Some(&other.name), Some(one.jobs), execution);
             segments = segments.checked_add(own)?;
         }
         let earlier = of(task)?.checked_mul(terms.instance)?;
-        let execution = terms.earlier.checked_sub(earlier.checked_mul(overhead)?)?;
+        let over = task.hand_over.as_ns().checked_mul(terms.instance)?;
+        let execution = terms.earlier.checked_sub(earlier.checked_mul(overhead)?)?.checked_sub(over)?;
+        handed = handed.checked_add(over)?.checked_add(task.hand_over.as_ns())?;
         self.add(Kind::EarlierJobs, None, Some(terms.instance), execution);
-        self.add(Kind::Execution, None, None, terms.own.checked_sub(of(task)?.checked_mul(overhead)?)?);
+        let own = terms.own.checked_sub(of(task)?.checked_mul(overhead)?)?.checked_sub(task.hand_over.as_ns())?;
+        self.add(Kind::Execution, None, None, own);
         segments = segments.checked_add(earlier)?.checked_add(of(task)?)?;
         self.overheads(lane, segments)?;
+        self.add(Kind::HandOver, None, None, handed);
         self.add(Kind::Slots, None, None, terms.slots);
         if terms.offset > 0 {
             let ns = i128::from(terms.offset);
@@ -207,7 +225,8 @@ impl Sum {
         self.add(Kind::Slot, None, None, bound.checked_sub(busy)?.as_ns());
         self.add(Kind::WakeupLatency, None, None, lane.wakeup_latency.as_ns());
         self.add(Kind::ThreadWait, None, Some(1), lane.thread_wait.as_ns());
-        self.add(Kind::Execution, None, None, task.wcet.as_ns());
+        self.add(Kind::Execution, None, None, task.wcet.checked_sub(task.hand_over)?.as_ns());
+        self.add(Kind::HandOver, None, None, task.hand_over.as_ns());
         self.overheads(lane, 1)
     }
 
@@ -241,7 +260,10 @@ pub fn render(system: &System, analysis: &Analysis, position: usize) -> String {
             text.push_str(&render_alone(&modes::alone(system, mode), &found.analysis, place));
         }
     }
-    if system.modes.is_empty() { render_alone(system, analysis, position) } else { text }
+    if system.modes.is_empty() {
+        text = render_alone(system, analysis, position);
+    }
+    text + &failures::of_task(system, analysis, position)
 }
 
 fn render_alone(system: &System, analysis: &Analysis, position: usize) -> String {
@@ -347,6 +369,7 @@ impl Term {
             Kind::Dispatch => format!("dispatch overhead of {}{share}", segments(count)),
             Kind::Launch => format!("launch overhead of {}{share}", segments(count)),
             Kind::DomainSwitch => format!("domain switches before {}{share}", segments(count)),
+            Kind::HandOver => format!("handing segments over to processes of domains, and back{share}"),
             Kind::Offset => "less: it arrives that long after the busy period begins".to_owned(),
         }
     }

@@ -6,6 +6,7 @@ use crate::finding::{Finding, Position};
 use crate::memory::Layout;
 use crate::plan::{self, Certificate, Plan};
 use crate::report::explain::{self, Explanation};
+use crate::report::failures;
 use crate::report::sensitivity::Sensitivity;
 use crate::report::wcet::{self, WcetView};
 use crate::system::System;
@@ -26,6 +27,9 @@ struct Report<'a> {
     /// Only where there are some: then `lanes` and `tasks` have the greatest bounds of all modes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     modes: Vec<Mode<'a>>,
+    /// Only where fault domains are processes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    domains: Vec<failures::Domain<'a>>,
     /// Only where a WCET comes from a tail.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     wcets: Vec<WcetView<'a>>,
@@ -138,6 +142,10 @@ struct Pool<'a> {
     capacity_bytes: u64,
     shares: Option<&'a str>,
     taken_bytes: u64,
+    weights_bytes: u64,
+    context_bytes: Option<u64>,
+    pinned_bytes: u64,
+    pinned_with: Option<&'a str>,
     height_bytes: u64,
     lower_bound_bytes: u64,
     private_bytes: u64,
@@ -197,6 +205,10 @@ pub fn render(
         },
         chains: system.map_or_else(Vec::new, |system| chains(system, checked)),
         modes: system.map_or_else(Vec::new, |system| modes_of(system, &of_modes, checked)),
+        domains: match (system, &checked.analysis) {
+            (Some(system), Some(analysis)) => failures::views(system, analysis),
+            _ => Vec::new(),
+        },
         wcets: checked.resolved.as_ref().map_or_else(Vec::new, |resolved| wcet::views(&resolved.origins)),
         sensitivity,
         findings: findings(&checked.findings, text),
@@ -375,6 +387,10 @@ fn pools<'a>(system: &'a System, layout: &Layout) -> Vec<Pool<'a>> {
         capacity_bytes: device.memory.0,
         shares: system.shared_name(device),
         taken_bytes: layout.taken(system, position),
+        weights_bytes: pool.weights.0,
+        context_bytes: device.context().map(|bytes| bytes.0),
+        pinned_bytes: pool.pinned.0,
+        pinned_with: system.staging_name(device),
         height_bytes: pool.height.0,
         lower_bound_bytes: pool.lower_bound.0,
         private_bytes: pool.private.0,
@@ -384,14 +400,14 @@ fn pools<'a>(system: &'a System, layout: &Layout) -> Vec<Pool<'a>> {
     system.devices.iter().zip(&layout.pools).enumerate().map(pool).collect()
 }
 
-/// The models whose task runs on a lane of this device.
+/// The models that lie in this device's memory, or in this part of it: those of tasks that run on its lanes.
 fn residents(system: &System, device: usize) -> Vec<Model<'_>> {
-    let is_here = |model: usize| {
+    let is_here = |model: usize, domain: Option<usize>| {
         let task = system.tasks.iter().find(|task| task.model == Some(model));
-        let lane = task.and_then(|task| system.lanes.get(task.lane));
-        lane.is_some_and(|lane| lane.device == Some(device))
+        let lane = task.and_then(|task| system.lanes.get(task.lane)?.device);
+        lane.is_some_and(|of| system.home(of, domain) == device)
     };
-    let here = system.models.iter().enumerate().filter(|(model, _)| is_here(*model));
+    let here = system.models.iter().enumerate().filter(|(position, model)| is_here(*position, model.domain));
     here.map(|(_, model)| Model { name: &model.name, control: model.memory().name() }).collect()
 }
 

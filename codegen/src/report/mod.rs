@@ -3,6 +3,8 @@
 #[cfg(feature = "cli")]
 pub mod explain;
 #[cfg(feature = "cli")]
+pub mod failures;
+#[cfg(feature = "cli")]
 mod ink;
 #[cfg(feature = "cli")]
 pub mod json;

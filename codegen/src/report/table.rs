@@ -3,7 +3,8 @@
 use crate::analysis::modes::{self, ModeResult};
 use crate::analysis::{Analysis, Holds, is_schedulable};
 use crate::check::{Checked, show, show_down};
-use crate::report::{explain, wcet};
+use crate::memory::Layout;
+use crate::report::{explain, failures, wcet};
 use crate::system::System;
 use aegis_core::Duration;
 use aegis_core::dispatch::state_bytes;
@@ -112,11 +113,12 @@ pub fn render(checked: &Checked) -> String {
         );
     }
     modes(system, analysis, &mut text);
+    failures::text(system, analysis, &mut text);
     if let Some(layout) = &checked.layout {
         for (position, (device, pool)) in system.devices.iter().zip(&layout.pools).enumerate() {
             let _ = writeln!(
                 text,
-                "memory {}: arena {} (lower bound {}, private arenas {}: saves {} %, of activations {} %), weights {}, of {}{}",
+                "memory {}: arena {} (lower bound {}, private arenas {}: saves {} %, of activations {} %), weights {}{}, of {}{}",
                 device.name,
                 bytes(pool.height.0),
                 bytes(pool.lower_bound.0),
@@ -124,6 +126,7 @@ pub fn render(checked: &Checked) -> String {
                 pool.saved_percent(),
                 pool.activations_saved_percent(),
                 bytes(pool.weights.0),
+                besides(system, layout, position),
                 bytes(device.memory.0),
                 beside(&layout.beside(system, position), layout.taken(system, position)),
             );
@@ -175,6 +178,32 @@ fn modes(system: &System, analysis: &Analysis, text: &mut String) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let _ = writeln!(text, "{shown}");
+}
+
+/// What is taken besides a device's arena and weights: by its driver, and of the CPU's memory for copies of inputs and outputs, told
+/// at the GPU whose they are and at the device with whose memory they count.
+fn besides(system: &System, layout: &Layout, position: usize) -> String {
+    let mut text = String::new();
+    let gpus = system.devices.iter().zip(&layout.pools).enumerate().filter(|(_, (device, _))| device.gpu.is_some());
+    for (number, (gpu, pool)) in gpus {
+        let with = system.staging_name(gpu);
+        let counts_here = with.is_some() && with == system.devices.get(position).map(|device| device.name.as_str());
+        if number == position {
+            let context = gpu.context().map_or_else(|| "not measured".to_owned(), |context| bytes(context.0));
+            let _ = write!(text, ", context {context}");
+        }
+        if pool.pinned.0 == 0 || !(number == position || counts_here) {
+            continue;
+        }
+        let _ = write!(text, ", pinned {}", bytes(pool.pinned.0));
+        let _ = match with {
+            Some(_) if counts_here && number == position => Ok(()),
+            Some(_) if counts_here => write!(text, " for {}", gpu.name),
+            Some(with) => write!(text, " (counted with {with})"),
+            None => write!(text, " (of the CPU's memory, not counted)"),
+        };
+    }
+    text
 }
 
 /// With which devices a device shares the memory that it is granted, and what all of them take; nothing where it has it alone.

@@ -5,7 +5,7 @@ use crate::device::{self, Facts};
 use crate::finding::{Code, Finding};
 use crate::lock::{Input, sha256};
 use crate::manifest::{self, LaneKind, Partition, is_path};
-use crate::profile::{GpuConditions, ModelProfile};
+use crate::profile::{GpuConditions, ModelProfile, SegmentFacts};
 use crate::system;
 use aegis_core::desc::{MemoryControl, Waiting};
 use toml::Spanned;
@@ -153,8 +153,9 @@ impl Resolver<'_> {
     /// A device as the plan has it: only one of which lanes have parts is named there.
     pub(super) fn gpu(&self, device: usize, facts: Option<&Facts>) -> Option<system::Gpu> {
         let manifest = &self.loaded.manifest;
-        let is_part = |lane: &manifest::Lane| lane.device == Some(device) && lane.partition.is_some();
-        let facts = facts.filter(|_| manifest.lanes.iter().any(is_part))?;
+        let is_part = |lane: &&manifest::Lane| lane.device == Some(device) && lane.partition.is_some();
+        let parts = manifest.lanes.iter().filter(is_part).count();
+        let facts = facts.filter(|_| parts > 0)?;
         // Bounds rest on the device and the driver with which models were measured: also where the profile is a built-in one, which is of
         // no single device.
         let measured = self.measured_gpus.get(&device).map(|(_, gpu)| gpu);
@@ -168,7 +169,17 @@ impl Resolver<'_> {
             sms: facts.sms,
             unit: facts.unit?,
             units: facts.divisible.checked_div(facts.unit?)?,
+            context_bytes: facts.context_of(parts),
+            staging: self.staging(device, facts),
         })
+    }
+
+    /// The device with whose memory that counts from and to which a GPU's inputs and outputs are copied: its own where it works in
+    /// the CPU's memory, otherwise the first one of a CPU.
+    fn staging(&self, device: usize, facts: &Facts) -> Option<u16> {
+        let cpu = || self.loaded.manifest.devices.iter().position(|other| other.kind == LaneKind::Cpu);
+        let counts = if facts.integrated { Some(device) } else { cpu() };
+        u16::try_from(counts?).ok()
     }
 
     /// A model of a part of a GPU was measured on one that is no larger, and in the same way; one of a CPU's lane on its core.
@@ -207,7 +218,9 @@ impl Resolver<'_> {
                         self.warn_of(Code::ProfileConditions, path, message, help);
                     }
                 }
-                if let Some(number) = profile.segments.iter().position(|segment| segment.memory == MEASURED) {
+                let measured =
+                    |segment: &SegmentFacts| segment.memory == MEASURED && profile.conditions.engines.is_none();
+                if let Some(number) = profile.segments.iter().position(measured) {
                     let number = number.saturating_add(1);
                     let message =
                         format!("profile `{given}` has a segment, number {number}, whose memory is only measured");
@@ -221,6 +234,7 @@ impl Resolver<'_> {
                     );
                 }
                 self.beside_no_one(path, profile, lane);
+                self.without_what_others_brought(path, gpu, lane);
                 self.compare_gpus(path, gpu, lane);
             }
             (Some(part), None) => {
@@ -275,6 +289,37 @@ impl Resolver<'_> {
             lane.name.get_ref()
         );
         self.warn_of(Code::MeasuredAlone, path, message, "measure it beside a neighbour, as `aegis profile` does");
+    }
+
+    /// What a model leaves out of its own memory because another one had brought it is told where that one is not on the device.
+    fn without_what_others_brought(&mut self, path: &Spanned<String>, gpu: &GpuConditions, lane: &manifest::Lane) {
+        let manifest = &self.loaded.manifest;
+        let is_there = |name: &str| {
+            let here = manifest.tasks.iter().filter(|task| {
+                manifest
+                    .lanes
+                    .get(task.lane)
+                    .is_some_and(|other| other.device == lane.device && other.partition.is_some())
+            });
+            let mut models = here.filter_map(|task| manifest.models.get(task.model?));
+            models.any(|model| model.name.get_ref() == name)
+        };
+        let gone: Vec<String> =
+            gpu.after.iter().filter(|name| !is_there(name)).map(|name| format!("`{name}`")).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let message = format!(
+            "profile `{}` was taken after {}, which the device has no more: its `weights-bytes` leave out what came with that",
+            path.get_ref(),
+            gone.join(" and ")
+        );
+        self.warn_of(
+            Code::ProfileConditions,
+            path,
+            message,
+            "measure the device's models together with `aegis profile`",
+        );
     }
 
     /// The device of a measurement against the manifest's, and against those of the device's other measurements.

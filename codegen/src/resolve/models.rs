@@ -38,6 +38,7 @@ impl Resolver<'_> {
         let Some(model) = model else {
             return Some((executions, None));
         };
+        self.compare_engines(path, &profile, model)?;
         let files = self.files_of(model)?;
         let (own, measured) = (files.len(), profile.segments.len());
         if own != measured {
@@ -122,11 +123,13 @@ impl Resolver<'_> {
         let mut segments = Vec::with_capacity(files.len());
         for (file, facts) in files.into_iter().zip(&profile.segments) {
             let launches = model.kernels.as_ref().map_or_else(Vec::new, |kernels| kernels.launches.clone());
-            segments.push(Segment { launches, ..self.segment(path, facts, file, &names)? });
+            let weights = self.weights(path, facts, model)?;
+            segments.push(Segment { launches, weights, ..self.segment(path, facts, file, &names)? });
         }
         Some(Model {
             name: model.name.get_ref().clone(),
             backend: model.backend,
+            engines: profile.conditions.engines.clone(),
             domain: model.domain,
             tensors: model.tensors,
             inputs,
@@ -235,6 +238,7 @@ impl Resolver<'_> {
         };
         Some(Segment {
             file,
+            engine: facts.engine_sha256.clone().unwrap_or_default(),
             weights: Bytes(facts.weights_bytes),
             memory,
             load,
@@ -286,7 +290,11 @@ impl Resolver<'_> {
             let why = facts.graded_down.as_deref().unwrap_or("the profile does not say why");
             let message =
                 format!("the memory of model `{}` is {}, not planned block by block: {why}", file.name, grade.name());
-            let help = "fix all dimensions, or accept that its scratch is one region of the measured size";
+            let help = if facts.engine_sha256.is_some() {
+                "its weights count what was measured and the workspace: leave some memory of the device free besides"
+            } else {
+                "fix all dimensions, or accept that its scratch is one region of the measured size"
+            };
             self.warn_of(Code::MemoryGrade, path, message, help);
         }
         Some(grade)

@@ -1,6 +1,8 @@
 //! A GPU that lanes divide among them, and what one of them has of it.
 
-use aegis_core::desc::Waiting;
+use super::Device;
+use aegis_core::desc::{ALIGNMENT, GPU_ALIGNMENT, Waiting};
+use aegis_core::units::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// A GPU, as its profile tells it and the plan has it.
@@ -22,6 +24,14 @@ pub struct Gpu {
     pub unit: u16,
     /// How many such groups it makes.
     pub units: u16,
+    /// What the driver takes of its memory for a process that uses it and for the parts that the lanes have, before any model is
+    /// loaded; `None` where its profile does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_bytes: Option<u64>,
+    /// The position of the device with whose memory the CPU's memory counts from and to which inputs and outputs are copied: its
+    /// own, where it works in the CPU's memory, otherwise that of a CPU. `None` where the manifest has no such device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staging: Option<u16>,
 }
 
 /// The part of a device that a lane alone has.
@@ -31,4 +41,21 @@ pub struct Partition {
     pub sms: u16,
     /// How the lane's thread learns that a segment is complete.
     pub completion: Waiting,
+}
+
+impl Device {
+    /// Of how many bytes each planned address in its arena is a multiple.
+    #[must_use]
+    pub const fn alignment(&self) -> Bytes {
+        match self.gpu {
+            None => ALIGNMENT,
+            Some(_) => GPU_ALIGNMENT,
+        }
+    }
+
+    /// What its driver takes of its memory before any model is loaded, where it is a GPU of which that is known.
+    #[must_use]
+    pub fn context(&self) -> Option<Bytes> {
+        self.gpu.as_ref()?.context_bytes.map(Bytes)
+    }
 }

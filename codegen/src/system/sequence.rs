@@ -1,6 +1,6 @@
 //! A recorded allocation sequence: requests and what is given back, in order.
 
-use aegis_core::desc::{MOST_LIVE, occupied};
+use aegis_core::desc::{GPU_ALIGNMENT, MOST_LIVE, occupied};
 use aegis_core::units::Bytes;
 
 /// A block of a sequence.
@@ -60,7 +60,7 @@ impl Sequence {
             let event = position.saturating_add(1);
             if let Ok(size) = u64::try_from(*number) {
                 // The sum of all blocks of a plan stays far below 2^64.
-                if occupied(Bytes(size)).is_none_or(|size| size > 1 << 48) {
+                if occupied(Bytes(size), GPU_ALIGNMENT).is_none_or(|size| size > 1 << 48) {
                     return Err(SequenceError::TooLarge { event, size });
                 }
                 live = live.saturating_add(1);

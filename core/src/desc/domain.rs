@@ -1,5 +1,8 @@
 //! The fault domains of a vehicle: what fails together, and takes nothing else with it.
 
+use crate::time::Duration;
+use crate::units::Bytes;
+
 /// The most fault domains that a plan has: the dispatcher has a bit for each.
 pub const MOST_DOMAINS: usize = 64;
 
@@ -11,4 +14,23 @@ pub const MOST_DOMAINS: usize = 64;
 pub struct DomainDesc {
     /// The name in the manifest.
     pub name: &'static str,
+    /// Its process; `None` where no task of it runs a model.
+    pub process: Option<ProcessDesc>,
+}
+
+/// The process that runs the models of a domain's tasks, to which the lanes hand over their segments.
+///
+/// What a lane measures as a segment's execution is from before it is handed over until it is back, so a task's WCET, its segments
+/// and its budget have `hand_over` in them, once for each segment of its model.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessDesc {
+    /// How long after it was handed over a segment is killed with its process; at least each of its segments' WCET plus the
+    /// hand-over.
+    pub kill_after: Duration,
+    /// What handing a segment over and back adds to it at most: counted with every segment of its tasks.
+    pub hand_over: Duration,
+    /// How often the process shows that it lives, if it does.
+    pub heartbeat: Option<Duration>,
+    /// The most private memory of the process, without its pool and code, if it is limited.
+    pub memory: Option<Bytes>,
 }

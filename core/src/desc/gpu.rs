@@ -1,7 +1,7 @@
 //! A GPU as a plan assumes it, and the parts of it that lanes have.
 
 use super::Waiting;
-use crate::units::PoolId;
+use crate::units::{Bytes, PoolId};
 
 /// The device whose memory a pool is. A vehicle refuses to run on another one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +20,12 @@ pub struct GpuDesc {
     pub unit: u16,
     /// How many such groups it makes: SMs that make up no whole one are in no partition.
     pub units: u16,
+    /// What the driver takes of its memory for a process that uses it and for each part of it, before any model is loaded; `None`
+    /// where that was not measured, and no capacity counts it.
+    pub context: Option<Bytes>,
+    /// The pool with whose capacity the CPU's memory counts from and to which inputs and outputs are copied: this one, where the
+    /// device works in the CPU's memory; otherwise one of the CPU's. `None` where the plan has no budget of that memory.
+    pub staging: Option<PoolId>,
 }
 
 impl GpuDesc {

@@ -2,8 +2,12 @@
 
 use crate::units::{ByteOffset, Bytes};
 
-/// Every planned address is a multiple of this many bytes: a cache line, and what vector loads want.
+/// Every planned address of the CPU's memory is a multiple of this many bytes: a cache line, and what vector loads want.
 pub const ALIGNMENT: Bytes = Bytes(64);
+
+/// Every planned address of a GPU's memory is a multiple of this many bytes: what its driver's own allocations begin at, and what
+/// TensorRT asks of memory that it is given.
+pub const GPU_ALIGNMENT: Bytes = Bytes(256);
 
 /// How far a model's memory is under the plan's control.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,9 +117,10 @@ pub struct Recording {
 /// The most blocks of one sequence that are live at once; more are graded [`MemoryControl::Capped`].
 pub const MOST_LIVE: usize = 1_024;
 
-/// What a request of this size occupies: at least one byte, rounded up to [`ALIGNMENT`]. `None` beyond 2⁶⁴ − 1.
+/// What a request of this size occupies: at least one byte, rounded up to the memory's alignment, [`super::PoolDesc::alignment`].
+/// `None` beyond 2⁶⁴ − 1.
 #[must_use]
-pub const fn occupied(size: Bytes) -> Option<u64> {
+pub const fn occupied(size: Bytes, alignment: Bytes) -> Option<u64> {
     let least = if size.0 == 0 { 1 } else { size.0 };
-    least.checked_next_multiple_of(ALIGNMENT.0)
+    least.checked_next_multiple_of(alignment.0)
 }

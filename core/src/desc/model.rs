@@ -1,6 +1,6 @@
 //! A model with its segments, its tensors, and where all of it lies.
 
-use super::{FileDesc, LaunchDesc, MemoryControl, Recording, Step, TensorLife};
+use super::{ALIGNMENT, EngineDesc, FileDesc, LaunchDesc, MemoryControl, Recording, Step, TensorLife};
 use crate::desc::ElementType;
 use crate::units::{ByteOffset, Bytes, PoolId};
 
@@ -68,9 +68,12 @@ pub struct ModelDesc {
     pub name: &'static str,
     /// The runtime that executes it.
     pub backend: Backend,
+    /// How the engines of its segments were built; `None`: it has none, the backend runs its files.
+    pub engines: Option<EngineDesc>,
     /// The pool that holds all its memory.
     pub pool: PoolId,
-    /// Bytes that stay occupied across runs and that the backend holds outside the arena: weights.
+    /// Bytes that stay occupied across runs and that the backend holds outside the arena: weights, and of engines what they take of
+    /// the device at all.
     pub weights: Bytes,
     /// How long its inputs and outputs hold their contents.
     pub tensors: TensorLife,
@@ -89,6 +92,9 @@ pub struct ModelDesc {
 pub struct SegmentDesc {
     /// The file.
     pub file: FileDesc,
+    /// The SHA-256 of the engine that was built of it and is loaded instead, in lower-case hexadecimal digits; empty where the
+    /// model has no engines.
+    pub engine: &'static str,
     /// How far its memory is planned.
     pub memory: MemoryControl,
     /// Where the memory lies that it takes once while it is loaded and keeps.
@@ -197,6 +203,33 @@ impl ModelDesc {
             segments = rest;
         }
         None
+    }
+
+    /// What its first so many tensors take where they lie one after the other in the CPU's memory, each rounded up to [`ALIGNMENT`]:
+    /// of a model on a GPU inputs and outputs have a second place there. `None` beyond 2⁶⁴ − 1.
+    #[must_use]
+    pub const fn staged(&self, tensors: usize) -> Option<u64> {
+        let mut sum: u64 = 0;
+        let mut number: usize = 0;
+        while number < tensors
+            && let Some(tensor) = self.tensor(number)
+        {
+            let Some(length) = tensor.size.0.checked_next_multiple_of(ALIGNMENT.0) else {
+                return None;
+            };
+            match sum.checked_add(length) {
+                Some(added) => sum = added,
+                None => return None,
+            }
+            number = number.saturating_add(1);
+        }
+        Some(sum)
+    }
+
+    /// What [`ModelDesc::staged`] says of all its inputs and outputs.
+    #[must_use]
+    pub const fn staging(&self) -> Option<u64> {
+        self.staged(self.inputs.len().saturating_add(self.outputs.len()))
     }
 
     /// How far all its segments are planned: as far as the one that is least.

@@ -1,8 +1,8 @@
 //! Lets fault domains fail.
 //!
 //! ```text
-//!           an overrun, a miss, a failed job whose answer it is; Fail
-//!  (sound) ───────────────────────────────────────────────────────────▶ failed, until the run ends
+//!           an overrun, a miss, a failed job whose answer it is; Lost, Fail
+//!  (sound) ────────────────────────────────────────────────────────────────▶ failed, until the run ends
 //! ```
 //!
 //! In the step that sees the fault the domain's tasks stop: nothing of theirs waits any more, and nothing arrives. A segment that

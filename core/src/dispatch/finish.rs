@@ -8,11 +8,22 @@ use super::tournament::NEVER;
 use super::{Job, Refused};
 use crate::desc::{Answer, Preemption, SystemDesc, TaskDesc};
 use crate::time::{Duration, Instant};
-use crate::trace::{Cause, Kind, Limit, Sink};
+use crate::trace::{Cause, Kind, Limit, Loss, Sink};
 use crate::units::{LaneId, TaskId};
 
 /// A piece of an execution: when it began and when it ended.
 type Piece = (Instant, Instant);
+
+/// How a segment ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    /// As it should.
+    Well,
+    /// Its job failed.
+    Failed,
+    /// Its job failed, because its domain's process was lost.
+    Lost(Loss),
+}
 
 /// The lane's segment ended: its job goes on to the next one, or completes; where its domain has failed it ends.
 pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
@@ -20,14 +31,17 @@ pub(super) fn complete<const TASKS: usize, const LANES: usize, const QUEUE: usiz
     state: &mut State<TASKS, LANES, QUEUE>,
     lane: LaneId,
     (began, ended): Piece,
-    has_failed: bool,
+    outcome: Outcome,
     sink: &mut impl Sink,
 ) -> Result<(), Refused> {
     let Some((task, progress)) = take(system, state, lane, (began, ended), sink)? else { return Ok(()) };
     state.common.may_settle = true;
     let job = progress.job;
-    if has_failed {
+    if outcome != Outcome::Well {
         sink.record(ended, Kind::Failed { job: job.reference(), lane });
+        if let Outcome::Lost(loss) = outcome {
+            fail_of(system, state, job.reference(), Cause::Process(loss), ended, sink);
+        }
         match task.on_failure {
             Answer::FailDomain => fail_of(system, state, job.reference(), Cause::Failure, ended, sink),
             Answer::SwitchMode(mode) => state.common.answer = state.common.answer.or(Some(mode)),

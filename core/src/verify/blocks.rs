@@ -4,7 +4,7 @@
 //! so that inserting, removing and comparing with both neighbours are a few steps whatever the number of blocks.
 //! Blocks that lie between their neighbours, in a list that is in order, overlap nothing.
 
-use crate::desc::{ALIGNMENT, MOST_LIVE, Step, occupied};
+use crate::desc::{MOST_LIVE, Step, occupied};
 use crate::units::Bytes;
 
 /// What was found of a sequence.
@@ -132,9 +132,9 @@ impl Table {
     }
 }
 
-/// Plays a sequence in a region of `size` bytes; `None` where a block overlaps a live one, is misaligned, ends outside,
-/// or the sequence contradicts itself. `witness` is a position in `steps`.
-pub(super) const fn play(steps: &[Step], size: Bytes, witness: u32) -> Option<Played> {
+/// Plays a sequence in a region of `size` bytes, of memory of this alignment; `None` where a block overlaps a live one, is
+/// misaligned, ends outside, or the sequence contradicts itself. `witness` is a position in `steps`.
+pub(super) const fn play(steps: &[Step], size: Bytes, witness: u32, alignment: Bytes) -> Option<Played> {
     let mut table = Table { blocks: [FREE; MOST_LIVE], lowest: 0 };
     let mut live: u64 = 0;
     let mut at_witness: u64 = 0;
@@ -143,13 +143,13 @@ pub(super) const fn play(steps: &[Step], size: Bytes, witness: u32) -> Option<Pl
     while let [step, rest @ ..] = steps {
         match step {
             Step::Take { size: asked, at, slot, below } => {
-                let Some(occupied) = occupied(*asked) else {
+                let Some(occupied) = occupied(*asked, alignment) else {
                     return None;
                 };
                 let (Some(end), Some(sum)) = (at.0.checked_add(occupied), live.checked_add(occupied)) else {
                     return None;
                 };
-                let aligned = matches!(at.0.checked_rem(ALIGNMENT.0), Some(0));
+                let aligned = matches!(at.0.checked_rem(alignment.0), Some(0));
                 if !aligned || end > size.0 || !table.take(*slot, at.0, end, *below) {
                     return None;
                 }
@@ -182,7 +182,7 @@ mod tests {
     extern crate std;
 
     use super::{Played, play};
-    use crate::desc::{MOST_LIVE, Step};
+    use crate::desc::{ALIGNMENT, GPU_ALIGNMENT, MOST_LIVE, Step};
     use crate::units::Bytes;
     use std::vec::Vec;
 
@@ -199,16 +199,16 @@ mod tests {
 
     #[test]
     fn a_sound_sequence_is_played_also_by_rustc() {
-        const PLAYED: Option<Played> = play(&SOUND, Bytes(192), 4);
+        const PLAYED: Option<Played> = play(&SOUND, Bytes(192), 4, ALIGNMENT);
         assert_eq!(PLAYED, Some(Played { at_witness: 192, at_end: 0 }));
-        assert_eq!(play(&SOUND[..7], Bytes(192), 9), Some(Played { at_witness: 0, at_end: 64 }));
-        assert_eq!(play(&[], Bytes(0), 0), Some(Played { at_witness: 0, at_end: 0 }));
+        assert_eq!(play(&SOUND[..7], Bytes(192), 9, ALIGNMENT), Some(Played { at_witness: 0, at_end: 64 }));
+        assert_eq!(play(&[], Bytes(0), 0, ALIGNMENT), Some(Played { at_witness: 0, at_end: 0 }));
     }
 
     #[test]
     fn whatever_is_wrong_is_refused() {
-        let refused = |steps: &[Step]| play(steps, Bytes(192), 0).is_none();
-        assert!(play(&SOUND, Bytes(191), 0).is_none(), "the region is too short");
+        let refused = |steps: &[Step]| play(steps, Bytes(192), 0, ALIGNMENT).is_none();
+        assert!(play(&SOUND, Bytes(191), 0, ALIGNMENT).is_none(), "the region is too short");
         let first = Step::lowest(100, 0, 0);
         for wrong in [
             Step::above(64, 64, 1, 0),
@@ -235,47 +235,69 @@ mod tests {
         assert!(!refused(&[between[0], between[1], Step::above(64, 64, 2, 0)]));
     }
 
+    #[test]
+    fn a_block_begins_where_its_memory_may() {
+        let played = |at: u64, alignment| play(&[Step::lowest(1, at, 0)], Bytes(1_024), 0, alignment);
+        for at in [0, 64, 128, 192, 256, 320, 512, 768] {
+            assert!(played(at, ALIGNMENT).is_some(), "{at}");
+            assert_eq!(played(at, GPU_ALIGNMENT).is_some(), at % 256 == 0, "{at}");
+        }
+        assert_eq!(
+            played(768, GPU_ALIGNMENT),
+            Some(Played { at_witness: 256, at_end: 256 }),
+            "one byte takes all of it"
+        );
+        let beside = [Step::lowest(257, 0, 0), Step::above(1, 256, 1, 0)];
+        assert!(play(&beside, Bytes(1_024), 0, GPU_ALIGNMENT).is_none(), "the block below ends at 512");
+        assert!(play(&[beside[0]], Bytes(511), 0, GPU_ALIGNMENT).is_none(), "it ends outside");
+    }
+
     /// Random sequences with the right hints, against a list of live blocks.
     #[test]
     fn the_verdict_is_that_of_comparing_all_pairs() {
-        let (mut sound, mut unsound) = (0, 0);
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = |below: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
-        };
-        for _ in 0..4_000 {
-            let mut steps = Vec::new();
-            let mut live: Vec<(u64, u64, u16)> = Vec::new();
-            for _ in 0..random(24) {
-                if !live.is_empty() && random(3) == 0 {
-                    let at = usize::try_from(random(u64::try_from(live.len()).unwrap())).unwrap();
-                    steps.push(Step::give(live.remove(at).2));
-                    continue;
+        for alignment in [ALIGNMENT, GPU_ALIGNMENT] {
+            let unit = alignment.0;
+            let (mut sound, mut unsound) = (0, 0);
+            let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+            let mut random = |below: u64| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state % below
+            };
+            for _ in 0..4_000 {
+                let mut steps = Vec::new();
+                let mut live: Vec<(u64, u64, u16)> = Vec::new();
+                for _ in 0..random(24) {
+                    if !live.is_empty() && random(3) == 0 {
+                        let at = usize::try_from(random(u64::try_from(live.len()).unwrap())).unwrap();
+                        steps.push(Step::give(live.remove(at).2));
+                        continue;
+                    }
+                    // Mostly where the memory allows it.
+                    let off = if unit > 64 && random(60) == 0 { 64 } else { 0 };
+                    let (at, size) = (random(12) * unit + off, random(3) * unit + 1);
+                    let end = at + size.next_multiple_of(unit);
+                    let mut overlaps = live.iter().any(|(start, stop, _)| at < *stop && *start < end);
+                    // Mostly sound.
+                    if overlaps && random(40) > 0 {
+                        continue;
+                    }
+                    overlaps |= end > 16 * unit || off > 0;
+                    let slot = (0..).find(|slot| live.iter().all(|(.., other)| other != slot)).unwrap();
+                    let below = live.iter().filter(|(start, ..)| *start < at).max().map(|(.., slot)| *slot);
+                    steps.push(below.map_or(Step::lowest(size, at, slot), |below| Step::above(size, at, slot, below)));
+                    live.push((at, end, slot));
+                    if overlaps {
+                        break;
+                    }
                 }
-                let (at, size) = (random(12) * 64, random(3) * 64 + 1);
-                let end = at + size.next_multiple_of(64);
-                let mut overlaps = live.iter().any(|(start, stop, _)| at < *stop && *start < end);
-                // Mostly sound.
-                if overlaps && random(40) > 0 {
-                    continue;
-                }
-                overlaps |= end > 1_024;
-                let slot = (0..).find(|slot| live.iter().all(|(.., other)| other != slot)).unwrap();
-                let below = live.iter().filter(|(start, ..)| *start < at).max().map(|(.., slot)| *slot);
-                steps.push(below.map_or(Step::lowest(size, at, slot), |below| Step::above(size, at, slot, below)));
-                live.push((at, end, slot));
-                if overlaps {
-                    break;
-                }
+                let naive = naive(&steps, 16 * unit, unit);
+                (sound, unsound) = (sound + u32::from(naive), unsound + u32::from(!naive));
+                assert_eq!(play(&steps, Bytes(16 * unit), 0, alignment).is_some(), naive, "{steps:?}");
             }
-            let naive = naive(&steps, 1_024);
-            (sound, unsound) = (sound + u32::from(naive), unsound + u32::from(!naive));
-            assert_eq!(play(&steps, Bytes(1_024), 0).is_some(), naive, "{steps:?}");
+            assert!(sound > 1_000 && unsound > 200, "{sound} {unsound}");
         }
-        assert!(sound > 1_000 && unsound > 200, "{sound} {unsound}");
     }
 
     /// Random slots, places and hints: whatever is accepted overlaps nothing, and its slots are free or live as they must.
@@ -301,15 +323,15 @@ mod tests {
                     }
                 })
                 .collect();
-            if play(&steps, Bytes(384), 0).is_some() {
+            if play(&steps, Bytes(384), 0, ALIGNMENT).is_some() {
                 accepted += u32::from(steps.len() > 2);
-                assert!(naive(&steps, 384), "{steps:?}");
+                assert!(naive(&steps, 384, 64), "{steps:?}");
             }
         }
         assert!(accepted > 100, "{accepted}");
     }
 
-    fn naive(steps: &[Step], size: u64) -> bool {
+    fn naive(steps: &[Step], size: u64, alignment: u64) -> bool {
         let mut live: Vec<(u64, u64, u16)> = Vec::new();
         for step in steps {
             match step {
@@ -321,10 +343,10 @@ mod tests {
                     }
                 }
                 Step::Take { size: asked, at, slot, .. } => {
-                    let end = at.0.saturating_add(asked.0.max(1).next_multiple_of(64));
+                    let end = at.0.saturating_add(asked.0.max(1).checked_next_multiple_of(alignment).unwrap());
                     let meets =
                         |(start, stop, other): &(u64, u64, u16)| (at.0 < *stop && *start < end) || other == slot;
-                    if end > size || live.iter().any(meets) {
+                    if !at.0.is_multiple_of(alignment) || end > size || live.iter().any(meets) {
                         return false;
                     }
                     live.push((at.0, end, *slot));
@@ -343,6 +365,6 @@ mod tests {
                 slot.checked_sub(1).map_or(Step::lowest(64, 0, 0), |below| Step::above(64, offset, slot, below))
             })
             .collect();
-        assert!(play(&steps, Bytes(65_536), 0).is_some());
+        assert!(play(&steps, Bytes(65_536), 0, ALIGNMENT).is_some());
     }
 }

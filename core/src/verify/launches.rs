@@ -237,7 +237,7 @@ const fn are_same_sides(sides: [u32; 3], originals: [u32; 3]) -> bool {
     x == other_x && y == other_y && z == other_z
 }
 
-const fn are_same_bytes(bytes: &[u8], originals: &[u8]) -> bool {
+pub(super) const fn are_same_bytes(bytes: &[u8], originals: &[u8]) -> bool {
     let (mut bytes, mut originals) = (bytes, originals);
     while let ([byte, rest @ ..], [original, others @ ..]) = (bytes, originals) {
         if *byte != *original {

@@ -43,7 +43,7 @@ pub(super) const fn level_holds(system: &SystemDesc, level: &LevelDesc) -> bool 
     }
     let models = if level.models.is_empty() { system.models } else { level.models };
     let layout = Layout { system, models, shed: level.shed, mode: None };
-    if !(level.models.is_empty() || models_hold(level.models) && nothing_collides(layout)) {
+    if !(level.models.is_empty() || models_hold(system, level.models) && nothing_collides(layout)) {
         return false;
     }
     if !moves_hold(layout, level) || !unused_holds(layout, level) {

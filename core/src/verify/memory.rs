@@ -2,9 +2,9 @@
 //! every planned sequence, and the lower bound.
 
 use super::blocks::play;
-use super::sharing::{Layout, Meeting, meeting, nothing_collides, piece};
+use super::sharing::{Layout, Meeting, alignment_of, meeting, nothing_collides, piece};
 use super::tensors::tensors_hold;
-use crate::desc::{ALIGNMENT, Life, MemoryControl, ModelDesc, SegmentDesc, SystemDesc, TaskDesc};
+use crate::desc::{Life, MemoryControl, ModelDesc, PoolDesc, SegmentDesc, SystemDesc, TaskDesc};
 use crate::units::Bytes;
 
 /// Whether every region is aligned and inside its arena, nothing that can be live at once overlaps, every planned
@@ -13,7 +13,7 @@ use crate::units::Bytes;
 #[must_use]
 pub const fn memory_holds(system: &SystemDesc) -> bool {
     let layout = Layout { system, models: system.models, shed: &[], mode: None };
-    if !models_have_one_task(system) || !models_hold(system.models) || !nothing_collides(layout) {
+    if !models_have_one_task(system) || !models_hold(system, system.models) || !nothing_collides(layout) {
         return false;
     }
     let mut pools = system.pools;
@@ -32,26 +32,91 @@ pub const fn memory_holds(system: &SystemDesc) -> bool {
     true
 }
 
-/// Whether a pool and all that share its capacity take no more together; one that shares another's must not be shared itself.
+/// The pool with whose capacity a pool's counts; `None` where there is none.
+const fn owner(system: &SystemDesc, pool: usize) -> Option<usize> {
+    match system.pools.split_at_checked(pool) {
+        Some((_, [own, ..])) => match own.shares {
+            Some(other) => Some(other.index()),
+            None => Some(pool),
+        },
+        _ => None,
+    }
+}
+
+/// What a pool takes of its capacity: the arena, what backends hold besides, and of a GPU what its driver takes, if that is known.
+const fn taken(pool: &PoolDesc) -> Option<u64> {
+    let Some(models) = pool.height.0.checked_add(pool.weights.0) else {
+        return None;
+    };
+    match &pool.gpu {
+        Some(gpu) => match gpu.context {
+            Some(context) => models.checked_add(context.0),
+            None => Some(models),
+        },
+        None => Some(models),
+    }
+}
+
+/// What a GPU's models have of the CPU's memory, if the pool at this position is a GPU's and that counts with the capacity of the
+/// pool `with`. `None` where it counts with another device's memory, or with a pool that does not exist.
+const fn staged(system: &SystemDesc, position: usize, with: usize) -> Option<u64> {
+    let Some((_, [pool, ..])) = system.pools.split_at_checked(position) else {
+        return None;
+    };
+    let Some(gpu) = &pool.gpu else {
+        return Some(0);
+    };
+    let Some(staging) = gpu.staging else {
+        return Some(0);
+    };
+    let is_of_cpu = match system.pools.split_at_checked(staging.index()) {
+        Some((_, [other, ..])) => other.gpu.is_none(),
+        _ => false,
+    };
+    if staging.index() != position && !is_of_cpu {
+        return None;
+    }
+    match owner(system, staging.index()) {
+        Some(owner) if owner == with => {}
+        Some(_) => return Some(0),
+        None => return None,
+    }
+    let mut sum: u64 = 0;
+    let mut models = system.models;
+    while let [model, rest @ ..] = models {
+        if model.pool.index() == position {
+            let Some(own) = model.staging() else {
+                return None;
+            };
+            match sum.checked_add(own) {
+                Some(added) => sum = added,
+                None => return None,
+            }
+        }
+        models = rest;
+    }
+    Some(sum)
+}
+
+/// Whether a pool and all that count with its capacity take no more together; one that shares another's must not be shared itself.
 const fn budget_holds(system: &SystemDesc, position: usize) -> bool {
     let mut sum: u64 = 0;
     let mut number: usize = 0;
     let mut capacity = None;
     let mut pools = system.pools;
     while let [pool, rest @ ..] = pools {
-        let draws = match pool.shares {
-            None => number == position,
-            Some(other) => other.index() == position,
+        let draws = matches!(owner(system, number), Some(owner) if owner == position);
+        let (Some(own), Some(staged)) = (if draws { taken(pool) } else { Some(0) }, staged(system, number, position))
+        else {
+            return false;
         };
-        if draws {
-            let Some(total) = pool.height.0.checked_add(pool.weights.0) else {
-                return false;
-            };
-            match sum.checked_add(total) {
-                Some(added) => sum = added,
+        sum = match sum.checked_add(own) {
+            Some(added) => match added.checked_add(staged) {
+                Some(added) => added,
                 None => return false,
-            }
-        }
+            },
+            None => return false,
+        };
         if number == position {
             if let Some(other) = pool.shares {
                 return matches!(system.pools.split_at_checked(other.index()), Some((_, [shared, ..])) if shared.shares.is_none());
@@ -64,11 +129,11 @@ const fn budget_holds(system: &SystemDesc, position: usize) -> bool {
     matches!(capacity, Some(capacity) if sum <= capacity)
 }
 
-/// Whether each model's tensors and sequences hold in themselves.
-pub(super) const fn models_hold(models: &[ModelDesc]) -> bool {
+/// Whether each model's tensors and sequences hold in themselves, in the memory of its pool.
+pub(super) const fn models_hold(system: &SystemDesc, models: &[ModelDesc]) -> bool {
     let mut models = models;
     while let [model, rest @ ..] = models {
-        if !tensors_hold(model) || needs(model).is_none() {
+        if !tensors_hold(model) || needs(model, alignment_of(system, model.pool)).is_none() {
             return false;
         }
         models = rest;
@@ -92,7 +157,7 @@ pub(super) const fn pool_holds(
         {
             let mut number: usize = 0;
             while let Some(piece) = piece(model, number) {
-                if !piece.lies_below(height) {
+                if !piece.lies_below(height, layout.alignment(model.pool)) {
                     return false;
                 }
                 number = number.saturating_add(1);
@@ -160,16 +225,18 @@ struct Needs {
 }
 
 /// Plays the model's sequences; `None` where one does not hold in its region, or the model's parts contradict each other.
-const fn needs(model: &ModelDesc) -> Option<Needs> {
-    let (Some(mut always), mut running) = (tensors(model, Which::Kept), 0) else {
+const fn needs(model: &ModelDesc, alignment: Bytes) -> Option<Needs> {
+    let (Some(mut always), mut running) = (tensors(model, Which::Kept, alignment), 0) else {
         return None;
     };
     let mut segments: &[SegmentDesc] = model.segments;
     while let [earlier @ .., segment] = segments {
-        let Some(load) = play(segment.load, segment.persistent, 0) else {
+        let Some(load) = play(segment.load, segment.persistent, 0, alignment) else {
             return None;
         };
-        let (Some(scratch), Some(live)) = (scratch(segment), tensors(model, Which::During(earlier.len()))) else {
+        let (Some(scratch), Some(live)) =
+            (scratch(segment, alignment), tensors(model, Which::During(earlier.len()), alignment))
+        else {
             return None;
         };
         let (Some(kept), Some(all)) = (always.checked_add(load.at_end), scratch.checked_add(live)) else {
@@ -185,7 +252,7 @@ const fn needs(model: &ModelDesc) -> Option<Needs> {
 }
 
 /// What a segment's scratch needs at least.
-const fn scratch(segment: &SegmentDesc) -> Option<u64> {
+const fn scratch(segment: &SegmentDesc, alignment: Bytes) -> Option<u64> {
     let planned = matches!(segment.memory, MemoryControl::Planned);
     if planned == segment.runs.is_empty() {
         return None;
@@ -193,7 +260,7 @@ const fn scratch(segment: &SegmentDesc) -> Option<u64> {
     let mut most = if planned { 0 } else { segment.scratch.0 };
     let mut runs = segment.runs;
     while let [recording, rest @ ..] = runs {
-        match play(recording.steps, segment.scratch, recording.peak) {
+        match play(recording.steps, segment.scratch, recording.peak, alignment) {
             // What a run leaves behind, the next segment would overwrite.
             Some(run) if run.at_end == 0 => {
                 if run.at_witness > most {
@@ -219,7 +286,7 @@ enum Which {
 }
 
 /// The bytes of some of a model's tensors, each rounded up to the alignment.
-const fn tensors(model: &ModelDesc, which: Which) -> Option<u64> {
+const fn tensors(model: &ModelDesc, which: Which, alignment: Bytes) -> Option<u64> {
     let mut sum: u64 = 0;
     let mut number: usize = 0;
     while let Some(tensor) = model.tensor(number) {
@@ -233,7 +300,7 @@ const fn tensors(model: &ModelDesc, which: Which) -> Option<u64> {
             (None, _) => return None,
         };
         if counts {
-            let Some(length) = tensor.size.0.checked_next_multiple_of(ALIGNMENT.0) else {
+            let Some(length) = tensor.size.0.checked_next_multiple_of(alignment.0) else {
                 return None;
             };
             match sum.checked_add(length) {
@@ -248,11 +315,11 @@ const fn tensors(model: &ModelDesc, which: Which) -> Option<u64> {
 
 /// The most bytes that a waiting job keeps apart from what runs meanwhile: tensors that are live at some boundary, and at once
 /// in one segment. Each two of them meet, though not all of them need be live at one boundary.
-const fn kept_waiting(model: &ModelDesc) -> Option<u64> {
+const fn kept_waiting(model: &ModelDesc, alignment: Bytes) -> Option<u64> {
     let mut most: u64 = 0;
     let mut number: usize = 0;
     while number < model.segments.len() {
-        match tensors(model, Which::Carried(number)) {
+        match tensors(model, Which::Carried(number), alignment) {
             Some(live) if live > most => most = live,
             Some(_) => {}
             None => return None,
@@ -287,7 +354,7 @@ const fn bound(layout: Layout<'_>, pool: usize) -> Option<u64> {
         if let Some(model) = layout.model(position)
             && model.pool.index() == pool
         {
-            let Some(own) = needs(model) else {
+            let Some(own) = needs(model, layout.alignment(model.pool)) else {
                 return None;
             };
             match most.checked_add(own.always) {
@@ -333,7 +400,9 @@ const fn lane_needs(layout: Layout<'_>, first: usize, pool: usize) -> Option<u64
             if position < first {
                 return Some(0);
             }
-            let (Some(own), Some(waiting)) = (needs(model), waiting(layout, position, pool)) else {
+            let (Some(own), Some(waiting)) =
+                (needs(model, layout.alignment(model.pool)), waiting(layout, position, pool))
+            else {
                 return None;
             };
             match own.running.checked_add(waiting) {
@@ -361,7 +430,7 @@ const fn waiting(layout: Layout<'_>, model: usize, pool: usize) -> Option<u64> {
             && other.pool.index() == pool
             && matches!(meeting(layout.system, model, position), Meeting::AtBoundaries { first_runs: true, .. })
         {
-            let Some(kept) = kept_waiting(other) else {
+            let Some(kept) = kept_waiting(other, layout.alignment(other.pool)) else {
                 return None;
             };
             match sum.checked_add(kept) {

@@ -35,6 +35,7 @@
 mod blocks;
 mod domains;
 mod edf;
+mod engines;
 mod fixed_priority;
 mod gaps;
 mod launches;
@@ -58,6 +59,7 @@ mod watch;
 use crate::desc::{Answer, LaneDesc, Preemption, Release, SystemDesc, TaskDesc};
 use crate::layout::TABLE_LAYOUT;
 pub use domains::domains_hold;
+pub use engines::engines_hold;
 pub use launches::launches_hold;
 pub use levels::levels_hold;
 pub use memory::{memory_holds, pieces_are_segments};
@@ -78,7 +80,8 @@ pub enum Violation {
     /// positive is zero, a task defers arrivals that nobody submits, or one that is optional has stages or stands beside modes.
     References,
     /// There are too many fault domains, a task or one of its stages lies in none of them or in another one than its first stage,
-    /// or a task without a domain would have one fail.
+    /// a task without a domain would have one fail, or a task's model lies in memory that is not its domain's, or has no process
+    /// or one that would be killed while the model runs as long as it may.
     Domains,
     /// A lane has SMs that its device cannot give it, two pools are of one device, or a task's model lies in another device's
     /// memory than its lane's.
@@ -100,6 +103,9 @@ pub enum Violation {
     /// A model of kernels has launches that cannot be launched or are given what is not its own meanwhile, lies on a lane without a
     /// part of a GPU, or another model has launches.
     Launches,
+    /// A segment of a model with engines has none, or has memory in the arena; the model's weights leave out the workspaces that
+    /// its engines may use, or it is no model of ONNX Runtime on a part of a GPU; or a segment of another model has an engine.
+    Engines,
     /// Memory regions or blocks overlap, are misaligned, or exceed their pool, two tasks run one model, or a lower bound is
     /// not what its witnesses show.
     Memory,
@@ -124,7 +130,7 @@ impl Violation {
                 "a table refers to an entry that does not exist, two threads share a core, or a quantity that must be positive is zero"
             }
             Self::Domains => {
-                "a task's fault domain does not exist or is not that of its stages, or an answer asks of it what it cannot do"
+                "a task's fault domain does not exist or is not that of its stages, an answer asks of it what it cannot do, or its process has other memory or less time than the task's model needs"
             }
             Self::Partitions => {
                 "a lane has SMs that its device cannot give it, or a model lies in another device's memory than its lane's"
@@ -138,6 +144,9 @@ impl Violation {
             Self::Pieces => "a task's jobs run in pieces that are not the segments of its model",
             Self::Launches => {
                 "launches are given what is not their model's or not live, cannot be launched, or have no part of a GPU to run on"
+            }
+            Self::Engines => {
+                "a model has engines that its backend or lane cannot run, that are not all named, or whose workspaces its weights leave out"
             }
             Self::Memory => {
                 "memory overlaps, is misaligned, or exceeds its pool, two tasks run one model, or a lower bound is not shown"
@@ -194,6 +203,8 @@ pub const fn verify(system: &SystemDesc) -> Result<(), Violation> {
         Err(Violation::Pieces)
     } else if !launches_hold(system) {
         Err(Violation::Launches)
+    } else if !engines_hold(system) {
+        Err(Violation::Engines)
     } else if !memory_holds(system) {
         Err(Violation::Memory)
     } else if !levels_hold(system) {

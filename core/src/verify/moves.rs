@@ -6,13 +6,14 @@
 //! one's destination.
 
 use super::same::is_same_model;
-use super::sharing::Layout;
+use super::sharing::{Layout, piece};
 use super::tensors::widen;
-use crate::desc::{ALIGNMENT, LevelDesc, Life, MoveDesc, TensorDesc};
-use crate::units::PoolId;
+use crate::desc::{LevelDesc, Life, ModelDesc, MoveDesc, TensorDesc};
+use crate::units::{Bytes, PoolId};
 
-/// Whether the level's models are the system's at other places, each kept tensor that lies elsewhere is moved once, in an order in
-/// which no copy destroys what a later one reads, and each pool's copies are as many bytes as it says.
+/// Whether the level's models are the system's at other places, those of fault domains at the same ones, each kept tensor that
+/// lies elsewhere is moved once, in an order in which no copy destroys what a later one reads, and each pool's copies are as many
+/// bytes as it says.
 pub(super) const fn moves_hold(layout: Layout<'_>, level: &LevelDesc) -> bool {
     if level.models.is_empty() {
         return level.moves.is_empty() && nothing_is_copied(level);
@@ -102,11 +103,28 @@ const fn are_the_systems(layout: Layout<'_>) -> bool {
     let mut originals = layout.system.models;
     while let [rest @ .., original] = originals {
         if let Some(model) = layout.model(rest.len())
-            && !is_same_model(model, original)
+            && !(is_same_model(model, original) && may_lie(layout, model, original))
         {
             return false;
         }
         originals = rest;
+    }
+    true
+}
+
+/// Whether a model lies where it may: the process of a fault domain holds addresses of all that it has, so there nothing moves.
+const fn may_lie(layout: Layout<'_>, model: &ModelDesc, original: &ModelDesc) -> bool {
+    if let Some((_, [pool, ..])) = layout.system.pools.split_at_checked(original.pool.index())
+        && pool.domain.is_none()
+    {
+        return true;
+    }
+    let mut number: usize = 0;
+    while let (Some(own), Some(other)) = (piece(model, number), piece(original, number)) {
+        if own.at != other.at {
+            return false;
+        }
+        number = number.saturating_add(1);
     }
     true
 }
@@ -136,7 +154,7 @@ const fn copy_of(layout: Layout<'_>, moved: &MoveDesc) -> Option<Copied> {
     if tensor.at.0 == before.at.0 {
         return None;
     }
-    let Some(bytes) = length(tensor) else {
+    let Some(bytes) = length(tensor, layout.alignment(original.pool)) else {
         return None;
     };
     Some(Copied { pool: original.pool, from: before.at.0, to: tensor.at.0, bytes })
@@ -176,7 +194,7 @@ const fn elsewhere(layout: Layout<'_>, pool: usize) -> Option<u64> {
             let mut position: usize = 0;
             while let (Some(tensor), Some(before)) = (model.tensor(position), original.tensor(position)) {
                 if matches!(model.life(position), Some(Life::Kept)) && tensor.at.0 != before.at.0 {
-                    let Some(bytes) = length(tensor) else {
+                    let Some(bytes) = length(tensor, layout.alignment(original.pool)) else {
                         return None;
                     };
                     match sum.checked_add(bytes) {
@@ -192,7 +210,7 @@ const fn elsewhere(layout: Layout<'_>, pool: usize) -> Option<u64> {
     Some(sum)
 }
 
-/// A tensor's bytes, rounded up to the alignment.
-const fn length(tensor: &TensorDesc) -> Option<u64> {
-    tensor.size.0.checked_next_multiple_of(ALIGNMENT.0)
+/// A tensor's bytes, rounded up to its memory's alignment.
+const fn length(tensor: &TensorDesc, alignment: Bytes) -> Option<u64> {
+    tensor.size.0.checked_next_multiple_of(alignment.0)
 }

@@ -1,6 +1,6 @@
 //! Whether lanes divide their devices as these can be divided, and run models only where their memory is.
 
-use crate::desc::{GpuDesc, LaneDesc, MemoryControl, SegmentDesc, SystemDesc, TaskDesc};
+use crate::desc::{GpuDesc, LaneDesc, MemoryControl, ModelDesc, SystemDesc, TaskDesc};
 use crate::units::PoolId;
 
 /// Whether each partition is a whole number of its device's units, those of one device are together no more than it has, two pools are
@@ -89,16 +89,17 @@ pub(super) const fn runs_where_its_memory_is(system: &SystemDesc, task: &TaskDes
         return false;
     };
     match &lane.partition {
-        Some(partition) => partition.pool.0 == model.pool.0 && is_served(model.segments),
+        Some(partition) => partition.pool.0 == model.pool.0 && is_served(model),
         None => gpu_of(system, model.pool).is_none(),
     }
 }
 
-/// Whether each segment's memory is planned or at least in a planned region: a device has no other that a target serves.
-const fn is_served(segments: &[SegmentDesc]) -> bool {
-    let mut segments = segments;
+/// Whether each segment's memory is planned or at least in a planned region: a device has no other that a target serves. Engines
+/// take theirs themselves.
+const fn is_served(model: &ModelDesc) -> bool {
+    let mut segments = model.segments;
     while let [segment, rest @ ..] = segments {
-        if matches!(segment.memory, MemoryControl::Measured) {
+        if matches!(segment.memory, MemoryControl::Measured) && model.engines.is_none() {
             return false;
         }
         segments = rest;

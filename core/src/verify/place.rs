@@ -1,6 +1,7 @@
 //! Where a plan breaks a rule, for whoever has to be told of it.
 
 use super::domains::domain_holds;
+use super::engines::runs_its_engines;
 use super::launches::has_its_part;
 use super::levels::level_holds;
 use super::memory::are_segments;
@@ -49,6 +50,7 @@ pub fn place(system: &SystemDesc, violation: Violation) -> Option<Place> {
         Violation::Queues => task(&is_queue_long_enough),
         Violation::Pieces => task(&|task| are_segments(system, task)),
         Violation::Launches => task(&|task| has_its_part(system, task)),
+        Violation::Engines => task(&|task| runs_its_engines(system, task)),
         Violation::Levels => {
             let holds = |position| system.levels.get(position).is_none_or(|level| level_holds(system, level));
             first(system.levels.len(), &holds).map(LevelId).map(Place::Level)

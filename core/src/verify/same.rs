@@ -3,7 +3,8 @@
 //! Both describe one model, of one file. A level that left out what a segment reads, or a block of a run, would prove its
 //! layout for a model that does not exist.
 
-use super::launches::are_same_launches;
+use super::engines::are_same_engines;
+use super::launches::{are_same_bytes, are_same_launches};
 use crate::desc::{MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc, TensorLife};
 
 /// Whether two descriptions are of one model, in one pool, that was loaded once.
@@ -11,6 +12,7 @@ pub(super) const fn is_same_model(model: &ModelDesc, original: &ModelDesc) -> bo
     let kept = matches!(model.tensors, TensorLife::Kept) == matches!(original.tensors, TensorLife::Kept);
     kept && model.pool.0 == original.pool.0
         && model.weights.0 == original.weights.0
+        && are_same_engines(&model.engines, &original.engines)
         && are_same_tensors(model.inputs, original.inputs)
         && are_same_tensors(model.outputs, original.outputs)
         && are_same_tensors(model.carried, original.carried)
@@ -50,6 +52,7 @@ const fn are_same_segments(segments: &[SegmentDesc], originals: &[SegmentDesc]) 
             && are_same_steps(segment.load, original.load, true);
         let planned = matches!(original.memory, MemoryControl::Planned);
         if !loaded
+            || !are_same_bytes(segment.engine.as_bytes(), original.engine.as_bytes())
             || !is_same_grade(segment.memory, original.memory)
             || !(planned || segment.scratch.0 == original.scratch.0)
             || !are_same_runs(segment.runs, original.runs)

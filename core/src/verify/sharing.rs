@@ -9,9 +9,10 @@
 
 use super::terms::lane_of;
 use crate::desc::{
-    ALIGNMENT, Life, MemoryControl, ModelDesc, Preemption, Recording, SegmentDesc, Step, SystemDesc, TaskDesc, occupied,
+    GPU_ALIGNMENT, Life, MemoryControl, ModelDesc, Preemption, Recording, SegmentDesc, Step, SystemDesc, TaskDesc,
+    occupied,
 };
-use crate::units::{Bytes, TaskId};
+use crate::units::{Bytes, PoolId, TaskId};
 
 /// A layout of a system's models: the system's own, or that of a level.
 #[derive(Clone, Copy)]
@@ -52,6 +53,11 @@ pub(super) const fn lists(tasks: &[TaskId], position: usize) -> bool {
 }
 
 impl Layout<'_> {
+    /// The alignment of a pool; the greatest, where there is no such pool.
+    pub(super) const fn alignment(&self, pool: PoolId) -> Bytes {
+        alignment_of(self.system, pool)
+    }
+
     /// The model at a position, if it holds bytes.
     pub(super) const fn model(&self, position: usize) -> Option<&ModelDesc> {
         let task = task_of(self.system, position);
@@ -69,6 +75,14 @@ impl Layout<'_> {
             Some((_, [model, ..])) => Some(model),
             _ => None,
         }
+    }
+}
+
+/// The alignment of a system's pool; the greatest, where there is no such pool.
+pub(super) const fn alignment_of(system: &SystemDesc, pool: PoolId) -> Bytes {
+    match system.pools.split_at_checked(pool.index()) {
+        Some((_, [pool, ..])) => pool.alignment(),
+        _ => GPU_ALIGNMENT,
     }
 }
 
@@ -184,8 +198,9 @@ impl Piece<'_> {
         matches!(self.used, Use::Always)
     }
 
-    pub(super) const fn lies_below(&self, height: Bytes) -> bool {
-        matches!(self.at.checked_rem(ALIGNMENT.0), Some(0))
+    /// Whether it begins where memory of this alignment may, and ends no higher than that.
+    pub(super) const fn lies_below(&self, height: Bytes, alignment: Bytes) -> bool {
+        matches!(self.at.checked_rem(alignment.0), Some(0))
             && matches!(self.at.checked_add(self.size), Some(end) if end <= height.0)
     }
 
@@ -230,6 +245,7 @@ const fn collides_with_none(layout: Layout<'_>, (position, model): (usize, &Mode
         return true;
     }
     let meeting = if position == other { None } else { Some(meeting(layout.system, position, other)) };
+    let alignment = layout.alignment(model.pool);
     let mut number: usize = 0;
     while let Some(one) = piece(model, number) {
         let Some(next) = number.checked_add(1) else {
@@ -237,7 +253,7 @@ const fn collides_with_none(layout: Layout<'_>, (position, model): (usize, &Mode
         };
         let mut against = if position == other { next } else { 0 };
         while let Some(two) = piece(second, against) {
-            if one.overlaps(&two) && !may_share(&one, &two, meeting) {
+            if one.overlaps(&two) && !may_share(&one, &two, meeting, alignment) {
                 return false;
             }
             against = against.saturating_add(1);
@@ -248,7 +264,7 @@ const fn collides_with_none(layout: Layout<'_>, (position, model): (usize, &Mode
 }
 
 /// Whether two pieces that overlap are never both needed; those of one model have no meeting.
-const fn may_share(one: &Piece<'_>, two: &Piece<'_>, meeting: Option<Meeting>) -> bool {
+const fn may_share(one: &Piece<'_>, two: &Piece<'_>, meeting: Option<Meeting>, alignment: Bytes) -> bool {
     match (one.used, two.used) {
         (Use::Always, _) | (_, Use::Always) => false,
         (Use::Scratch(..), Use::Scratch(..)) => match meeting {
@@ -262,7 +278,7 @@ const fn may_share(one: &Piece<'_>, two: &Piece<'_>, meeting: Option<Meeting>) -
                 Some(Meeting::AtBoundaries { first_runs, .. }) => first_runs && from < last,
                 None => from <= running && running <= last,
             };
-            !needed || leaves_out(segment, two)
+            !needed || leaves_out(segment, two, alignment)
         }
         (Use::Tensor { from, last }, Use::Scratch(running, segment)) => {
             let needed = match meeting {
@@ -271,7 +287,7 @@ const fn may_share(one: &Piece<'_>, two: &Piece<'_>, meeting: Option<Meeting>) -
                 Some(Meeting::AtBoundaries { second_runs, .. }) => second_runs && from < last,
                 None => from <= running && running <= last,
             };
-            !needed || leaves_out(segment, one)
+            !needed || leaves_out(segment, one, alignment)
         }
         (Use::Tensor { from, last }, Use::Tensor { from: other_from, last: other_last }) => match meeting {
             Some(Meeting::Anyhow) => false,
@@ -286,7 +302,7 @@ const fn may_share(one: &Piece<'_>, two: &Piece<'_>, meeting: Option<Meeting>) -
 }
 
 /// Whether no block of a segment's runs shares a byte with a piece. Where its blocks are not planned, none is known to.
-const fn leaves_out(segment: &SegmentDesc, piece: &Piece<'_>) -> bool {
+const fn leaves_out(segment: &SegmentDesc, piece: &Piece<'_>, alignment: Bytes) -> bool {
     if !matches!(segment.memory, MemoryControl::Planned) {
         return false;
     }
@@ -298,7 +314,8 @@ const fn leaves_out(segment: &SegmentDesc, piece: &Piece<'_>) -> bool {
         let mut steps = recording.steps;
         while let [step, rest @ ..] = steps {
             if let Step::Take { size, at, .. } = step {
-                let (Some(begin), Some(length)) = (segment.scratch_at.0.checked_add(at.0), occupied(*size)) else {
+                let (Some(begin), Some(length)) = (segment.scratch_at.0.checked_add(at.0), occupied(*size, alignment))
+                else {
                     return false;
                 };
                 match begin.checked_add(length) {

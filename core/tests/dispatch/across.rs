@@ -198,7 +198,7 @@ impl World {
 
     fn fail(&mut self, now: u64) {
         let domain = DomainId(u16::from(self.rng.one_in(2)));
-        self.tell(Event::Fail { domain }, now).unwrap();
+        self.tell(Event::Fail { domain, loss: None }, now).unwrap();
     }
 
     /// All that happens at an instant: arrivals come first, the most important ahead, and ends last.
@@ -298,7 +298,7 @@ fn in_domains(system: &'static SystemDesc, rng: &mut Rng) -> &'static SystemDesc
             TaskDesc { domain, on_failure, ..*task }
         })
         .collect();
-    let domains = &[DomainDesc { name: "domain" }; 2];
+    let domains = &[DomainDesc { name: "domain", process: None }; 2];
     Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), domains, ..*system }))
 }
 

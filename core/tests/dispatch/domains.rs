@@ -3,7 +3,7 @@
 use crate::bench::*;
 use aegis_core::desc::{Answer, DomainDesc, LaneDesc, ModeDesc, Preemption, Release, StageDesc, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Refused, State};
-use aegis_core::trace::{Cause, JobRef, Kind};
+use aegis_core::trace::{Cause, JobRef, Kind, Loss};
 use aegis_core::{DomainId, Duration, LaneId, ModeId, TaskId};
 
 const THREE: &[Duration] = &[Duration::from_ns(1), Duration::from_ns(1), Duration::from_ns(1)];
@@ -13,7 +13,7 @@ fn bench_with<const TASKS: usize, const LANES: usize>(
     lanes: [LaneDesc; LANES],
     tasks: [TaskDesc; TASKS],
 ) -> Bench<TASKS, LANES> {
-    let domains = &[DomainDesc { name: "vision" }, DomainDesc { name: "maps" }];
+    let domains = &[DomainDesc { name: "vision", process: None }, DomainDesc { name: "maps", process: None }];
     let system = SystemDesc { domains, ..*system(lanes.to_vec(), tasks.to_vec()) };
     let system: &'static SystemDesc = Box::leak(Box::new(system));
     Bench { system, state: State::new(system).unwrap(), log: Log::default() }
@@ -24,7 +24,7 @@ fn of(domain: u16, task: TaskDesc) -> TaskDesc {
 }
 
 fn fail<const TASKS: usize, const LANES: usize>(bench: &mut Bench<TASKS, LANES>, domain: u16, now: u64) {
-    bench.step(Event::Fail { domain: DomainId(domain) }, now);
+    bench.step(Event::Fail { domain: DomainId(domain), loss: None }, now);
 }
 
 fn failed(domain: u16, cause: Cause, job: Option<JobRef>) -> Kind {
@@ -118,8 +118,16 @@ fn nothing_of_a_failed_domain_arrives_and_nothing_is_said_of_it() {
     fail(&mut bench, 1, 13);
     assert_eq!(bench.timer(1_000).wake_at, None, "no task is left that arrives");
     assert_eq!(bench.state.failed_domains(), 3);
-    bench.refuses(Event::Fail { domain: DomainId(2) }, 1_000, Refused::UnknownDomain { domain: DomainId(2) });
-    bench.refuses(Event::Fail { domain: DomainId(65) }, 1_000, Refused::UnknownDomain { domain: DomainId(65) });
+    bench.refuses(
+        Event::Fail { domain: DomainId(2), loss: None },
+        1_000,
+        Refused::UnknownDomain { domain: DomainId(2) },
+    );
+    bench.refuses(
+        Event::Fail { domain: DomainId(65), loss: None },
+        1_000,
+        Refused::UnknownDomain { domain: DomainId(65) },
+    );
 }
 
 #[test]
@@ -166,6 +174,43 @@ fn a_miss_fails_the_domain_of_a_job_that_runs_or_would_start() {
         (job(0, 2), &[failed(0, Cause::Miss, Some(job(0, 2))), dropped(0, 1), dropped(2, 1)][..])
     );
     assert_eq!(started(&bench.timer(13), 0), Some(1));
+}
+
+#[test]
+fn a_lost_process_fails_its_job_and_its_domain_in_one_step() {
+    let lost = |loss, began| Event::Lost { lane: LaneId(0), began: at(began), ended: at(began + 5), loss };
+    for loss in Loss::ALL {
+        let mut bench = bench_with([lane(FP, 0)], [of(0, task(0, 0)), of(1, task(0, 1))]);
+        bench.submit(0, 0);
+        bench.submit(1, 1);
+        bench.submit(0, 10);
+        bench.seen();
+        let cause = Cause::Process(loss);
+        assert_eq!(started(&bench.step(lost(loss, 11), 16), 0), Some(1), "the lane is free");
+        let seen = ends(&mut bench);
+        assert_eq!(
+            seen[..3],
+            [Kind::Failed { job: job(0, 1), lane: LaneId(0) }, failed(0, cause, Some(job(0, 1))), dropped(0, 1)]
+        );
+        assert!(matches!(seen[3..], [Kind::Aborted { .. }]), "{seen:?}");
+        assert_eq!(bench.state.failed_domains(), 1);
+        bench.complete(0, 16, 17);
+        // One that was seen to be lost while nothing of it ran.
+        bench.seen();
+        bench.step(Event::Fail { domain: DomainId(1), loss: Some(loss) }, 18);
+        assert_eq!(ends(&mut bench), [failed(1, cause, None)]);
+    }
+}
+
+#[test]
+fn a_process_that_is_lost_after_its_domain_failed_ends_its_job_alone() {
+    let mut bench = bench_with([lane(FP, 0)], [of(0, task(0, 0))]);
+    bench.submit(0, 0);
+    bench.step(Event::Fail { domain: DomainId(0), loss: Some(Loss::Signalled) }, 3);
+    bench.seen();
+    bench.step(Event::Lost { lane: LaneId(0), began: at(0), ended: at(4), loss: Loss::Signalled }, 5);
+    let seen = ends(&mut bench);
+    assert!(matches!(seen[..], [Kind::Failed { .. }, Kind::Aborted { .. }]), "{seen:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::bench::{Log, QUEUE, at};
 use crate::reference::Reference;
 use crate::watcher::Watcher;
 use aegis_core::dispatch::{Event, Refused, State, step};
-use aegis_core::trace::{Cause, Kind, Limit};
+use aegis_core::trace::{Cause, Kind, Limit, Loss};
 use aegis_core::{DomainId, Instant, LaneId, LevelId, ModeId, TaskId};
 use plans::{Plan, plans};
 use proptest::prelude::*;
@@ -79,6 +79,7 @@ enum Act {
 enum How {
     Well,
     Badly,
+    Lost(Loss),
     Cut,
 }
 
@@ -108,6 +109,7 @@ fn acts(tasks: u16, steps: usize) -> impl Strategy<Value = Vec<Act>> {
         60 => submit,
         80 => end(How::Well),
         10 => end(How::Badly),
+        3 => end(How::Lost(Loss::Signalled)),
         20 => end(How::Cut),
         1 => (1..20_u64).prop_map(|hours| Act::Jump { hours }),
         4 => (1..50_u64).prop_map(|by| Act::Back { by }),
@@ -169,6 +171,7 @@ impl Counts {
                 Cause::Miss => "domain failed by a miss",
                 Cause::Failure => "domain failed by a failure",
                 Cause::Outside => "domain failed outside",
+                Cause::Process(_) => "domain lost",
             },
             Kind::Dropped { count: 1, .. } => "one dropped",
             Kind::Dropped { .. } => "several dropped",
@@ -208,6 +211,7 @@ fn compare<const TASKS: usize, const LANES: usize>(
                 let event = match how {
                     How::Well => Event::Completed { lane, began, ended },
                     How::Badly => Event::Failed { lane, began, ended },
+                    How::Lost(loss) => Event::Lost { lane, began, ended, loss },
                     How::Cut => Event::Preempted { lane, began, ended },
                 };
                 events.push((event, now));
@@ -220,7 +224,9 @@ fn compare<const TASKS: usize, const LANES: usize>(
             Act::Pressure { after, level } => {
                 events.push((Event::Pressure { level: level.map(LevelId) }, now + after));
             }
-            Act::Fail { after, domain } => events.push((Event::Fail { domain: DomainId(domain) }, now + after)),
+            Act::Fail { after, domain } => {
+                events.push((Event::Fail { domain: DomainId(domain), loss: None }, now + after))
+            }
             Act::Admit { after, task, admits } => {
                 let task = TaskId(task);
                 let admits = admits.unwrap_or(!state.releases(task));
@@ -326,6 +332,7 @@ fn assert_all_seen(counts: &Counts, least: u64) {
         "domain failed by a miss",
         "domain failed by a failure",
         "domain failed outside",
+        "domain lost",
         "one dropped",
         "several dropped",
         "refused",

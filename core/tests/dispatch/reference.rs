@@ -131,6 +131,11 @@ impl Reference {
                 self.fails(&life.job, lane, ended.as_ns().min(now));
                 self.complete(life, lane, began.as_ns(), ended.as_ns().min(now));
             }
+            Event::Lost { lane, began, ended, loss } => {
+                let life = self.settle(lane, began.as_ns(), ended.as_ns().min(now));
+                self.loses(&life.job, lane, loss, ended.as_ns().min(now));
+                self.complete(life, lane, began.as_ns(), ended.as_ns().min(now));
+            }
             Event::Preempted { lane, began, ended } => {
                 let (began, ended) = (began.as_ns(), ended.as_ns().min(now));
                 let life = self.settle(lane, began, ended);
@@ -158,7 +163,9 @@ impl Reference {
                 self.release(now);
                 self.request_mode(mode, now);
             }
-            Event::Fail { domain } => self.fail(domain, Cause::Outside, None, now),
+            Event::Fail { domain, loss } => {
+                self.fail(domain, loss.map_or(Cause::Outside, Cause::Process), None, now);
+            }
             Event::Admit { task } => {
                 self.release(now);
                 self.admit(task, now);
@@ -229,7 +236,7 @@ impl Reference {
                 None => Ok(()),
             },
             Event::Submit { task, arrival } => self.permits_arrival(task, arrival.as_ns(), now),
-            Event::Fail { domain } if domain.index() >= self.system.domains.len() => {
+            Event::Fail { domain, .. } if domain.index() >= self.system.domains.len() => {
                 Err(Refused::UnknownDomain { domain })
             }
             Event::Fail { .. } => Ok(()),
@@ -240,8 +247,15 @@ impl Reference {
             {
                 Err(Refused::NotPreemptible { lane })
             }
-            Event::Completed { lane, .. } | Event::Failed { lane, .. } | Event::Preempted { lane, .. } => {
-                if self.running(lane.index()).is_some() { Ok(()) } else { Err(Refused::NothingRunning { lane }) }
+            Event::Completed { lane, .. }
+            | Event::Failed { lane, .. }
+            | Event::Lost { lane, .. }
+            | Event::Preempted { lane, .. } => {
+                if self.running(lane.index()).is_some() {
+                    Ok(())
+                } else {
+                    Err(Refused::NothingRunning { lane })
+                }
             }
         }
     }

@@ -1,17 +1,25 @@
 #!/usr/bin/env python3
-"""The experiments of docs/gpu.md: vehicles on a GPU, measured through the whole runtime.
+"""The experiments of docs/gpu.md: vehicles on a GPU, measured through the whole runtime, and what users do without it.
 
-    experiments.py write FOLDER                      vehicles to be profiled, one folder for each set of lanes
-    experiments.py profile FOLDER AEGIS PROBE [SET…] on the machine with the GPU: measures them there
-    experiments.py plan FOLDER AEGIS                 periods from the profiles, phases from the seeds; proves and builds
-    experiments.py run FOLDER OUT SECONDS [NAME…]    on the machine with the GPU: runs what was built, writes OUT/results.json
-    experiments.py table RESULTS                     the results as Markdown
+    experiments.py models FOLDER AEGIS              makes the models that no package has; needs pip's onnx 1.23.2
+    experiments.py write FOLDER                     vehicles to be profiled, one folder for each set of lanes
+    experiments.py tools FOLDER                     builds what runs there: aegis, probe, raw launches, tests; writes FOLDER/measure.tar.xz
+    experiments.py profile FOLDER [SET…]            on the machine with the GPU: measures the sets, writes FOLDER/profiles.tar.gz
+    experiments.py plan FOLDER AEGIS                periods from profiles, phases from seeds; proves, builds, writes FOLDER/run.tar.xz
+    experiments.py all FOLDER OUT BUDGET [NAME…]    on the machine with the GPU: what fits into so many seconds, OUT/results.json
+    experiments.py run FOLDER OUT SECONDS [NAME…]   likewise vehicles alone, each for so long
+    experiments.py table RESULTS…                   the results as Markdown
 
-AEGIS and PROBE are the programs `aegis` and `aegis-host-probe`. Between the steps FOLDER travels; only `plan` needs Cargo. Without names all
-is done but what needs a second GPU (SET and NAME `two-gpus`); sets that were not profiled are not planned. `write` takes
-the device's profile from `aegis device probe` where FOLDER/device.toml is one, and else the built-in `h200`.
+Between the steps a file travels into a FOLDER that has nothing else: measure.tar.xz to `profile`, run.tar.xz to `all` and `run`, which
+unpack it; profiles.tar.gz is unpacked by hand in the FOLDER that it belongs to. Only `tools` and `plan` need Cargo. AEGIS is the program
+`aegis`. Without names all is done but what needs a second GPU (SET and NAME `two-gpus`); a NAME is the beginning of an experiment's, or
+`tests`, `baseline`, `lookout`. What was not profiled is not planned, and what the budget is too short for is left out and said so. `write`
+takes the device's profile from `aegis device probe` where FOLDER/device.toml is one, and else the built-in `h200`; it leaves out sets whose
+models were not made.
 """
 
+import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -19,140 +27,120 @@ import random
 import shutil
 import subprocess
 import sys
+import tarfile
+import threading
+import time
 import tomllib
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
-LOOKOUT = ROOT / "examples/lookout/system.toml"
+import sets
+from baseline import cache
+from figures import nanoseconds, percentiles
+from sets import LOADS, ROOT, SETS
+from table import table
+
 SEEDS = (1, 2, 3)
-# A kernel of 36 cycles a turn: 0.1 ms at 1,980 MHz.
-CRITICAL_TURNS = 5_500
-# With all threads that 40 SMs hold, several milliseconds.
-LOAD_TURNS, LOAD_WORDS, LOAD_ROUNDS = 100_000, 32 << 20, 2
 
-# What runs on which lane: (lane, SMs, [task]), on the first GPU unless a fourth says which. Of each set the tasks that share a letter of `light_…onnx` are those of examples/lookout.
-SETS = {
-    "critical": [("critical", 32, ["critical"]), ("load", 80, ["compute"])],
-    "models-32": [("one", 32, ["object"]), ("two", 32, ["glimpse"]), ("load", 56, ["compute"])],
-    "four-60": [("near", 24, ["glimpse"]), ("side", 16, ["motion"]), ("far", 80, ["object", "scene"])],
-    "four-85": [("near", 24, ["glimpse"]), ("side", 16, ["motion"]), ("far", 40, ["object"]), ("wide", 40, ["scene"])],
-    "four-loaded": [
-        ("near", 16, ["glimpse"]), ("side", 16, ["motion"]), ("far", 24, ["object"]), ("wide", 24, ["scene"]), ("load", 40, ["stream"]),
-    ],
-    "two-gpus": [("near", 40, ["glimpse", "motion"], 0), ("far", 40, ["object", "scene"], 1)],
-}
-# name: (set, lanes that take part or all, share of its period that each task's p99 alone is or the period, seeds)
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    set: str
+    # What share of its period each task's p99 alone is, or the period by task.
+    share: object
+    seconds: int
+    seeds: tuple = SEEDS
+    # The lanes that take part; all without.
+    lanes: tuple = ()
+    # What the longest execution is multiplied by, where it is not the default.
+    margin: float = None
+    # Raw launches of the critical kernel right before.
+    raw: bool = False
+
+
+# In the order in which they are run. A seed that names a task is the release pattern in which that task waits longest.
 EXPERIMENTS = {
-    "critical-alone": ("critical", ["critical"], {"critical": "1ms"}, (0,)),
-    "critical-beside": ("critical", None, {"critical": "1ms"}, (0,)),
-    "models-32-alone-object": ("models-32", ["one"], 0.3, (0,)),
-    "models-32-alone-glimpse": ("models-32", ["two"], 0.3, (0,)),
-    "models-32-beside": ("models-32", None, 0.3, (0,)),
-    "four-60": ("four-60", None, 0.60 / 4, SEEDS),
-    "four-85": ("four-85", None, 0.85 / 4, SEEDS),
-    "four-loaded": ("four-loaded", None, 0.60 / 4, SEEDS),
-    "witness": ("four-60", None, 0.60 / 4, ("witness",)),
-    "two-gpus": ("two-gpus", None, 0.10, (1,)),
+    "critical-alone": Experiment("critical", {"critical": "1ms"}, 10, lanes=("critical",), raw=True),
+    "critical-beside": Experiment("critical", {"critical": "1ms"}, 10),
+    "four-batch": Experiment("four-batch", 0.60 / 4, 20),
+    "segments": Experiment("segments", 0.60 / 4, 20, (1,)),
+    # The same without segments: that it is refused is the result.
+    "whole": Experiment("whole", 0.60 / 4, 10, (1,)),
+    "witness": Experiment("four-60", 0.60 / 4, 15, ("object", "scene")),
+    "witness-loaded": Experiment("witness-loaded", 0.60 / 4, 15, ("object", "scene"), margin=1.1),
+    "four-85": Experiment("four-85", 0.85 / 4, 20),
+    "four-60": Experiment("four-60", 0.60 / 4, 20),
+    "four-loaded": Experiment("four-loaded", 0.60 / 4, 20, (1,)),
+    "models-32-alone-object": Experiment("models-32", 0.15, 10, (0,), ("one",)),
+    "models-32-alone-glimpse": Experiment("models-32", 0.15, 10, (0,), ("two",)),
+    "models-32-beside": Experiment("models-32", 0.15, 10, (0,)),
+    "two-gpus": Experiment("two-gpus", 0.10, 10, (1,)),
 }
-LOADS = ("compute", "stream")
-# Without real-time priority one dispatch in some thousands takes up to a millisecond, and overheads of that length refuse what is short.
-# These are above what 99 of 100 were measured to take; the runs show what that is worth.
-DISPATCH, WAKEUP = "40us", "30us"
-
-
-def models():
-    """The models of examples/lookout, as TOML, by name."""
-    text = LOOKOUT.read_text()
-    found = {}
-    for part in text.split("[model.")[1:]:
-        name, rest = part.split("]", 1)
-        found[name] = f"[model.{name}]" + rest.split("\n\n")[0] + "\n"
-    return found
-
-
-def runtime():
-    text = LOOKOUT.read_text()
-    return "[runtime.onnxruntime]" + text.split("[runtime.onnxruntime]")[1].split("\n\n")[0] + "\n"
-
-
-def kernels(name, sms):
-    """A model of kernels: its file is beside the manifest."""
-    out = f'[model.{name}]\nbackend = "kernels"\nfile = "load.ptx"\noutputs = {{ out = {{ dtype = "f32", shape = [2] }} }}\ntensors = "job"\n'
-    if name == "critical":
-        return out + launch("compute", [1, 1, 1], [1, 1, 1], ['"out"', f"{{ u64 = {CRITICAL_TURNS} }}"])
-    if name == "compute":
-        return out + launch("compute", [2 * sms, 1, 1], [1024, 1, 1], ['"out"', f"{{ u64 = {LOAD_TURNS} }}"])
-    words = ['"out"', f"{{ u64 = {LOAD_WORDS} }}", '"region"', f"{{ u64 = {LOAD_ROUNDS} }}"]
-    return out + f'buffers = {{ region = "{LOAD_WORDS * 8 >> 20}MiB" }}\n' + launch("stream", [2 * sms, 1, 1], [1024, 1, 1], words)
-
-
-def launch(kernel, grid, block, arguments):
-    return f'[[model.{{}}.launch]]\nkernel = "{kernel}"\ngrid = {grid}\nblock = {block}\narguments = [{", ".join(arguments)}]\n'
-
-
-def model(name, sms):
-    if name in ("critical",) + LOADS:
-        return kernels(name, sms).replace("model.{}", f"model.{name}")
-    return models()[name]
-
-
-def parts(lanes):
-    """Each lane with its device's number."""
-    return [(lane, sms, tasks, *device) if device else (lane, sms, tasks, 0) for lane, sms, tasks, *device in lanes]
-
-
-def manifest(name, lanes, period, phase, device, declared=False):
-    """A vehicle; `period` and `phase` say of a task what they are; overheads are `declared`, or those of lanes' profiles."""
-    lanes = parts(lanes)
-    text = [f'[system]\nname = "{name}"\npolicy = "rate-monotonic"\nwaiting = "polling"\n']
-    tasks = [(task, lane, sms) for lane, sms, all_of, _ in lanes for task in all_of]
-    if any(task not in ("critical",) + LOADS for task, _, _ in tasks):
-        text.append(runtime())
-    for gpu in sorted({gpu for *_, gpu in lanes}):
-        text.append(f'[device.gpu{gpu}]\nkind = "gpu"\nordinal = {gpu}\nmemory = "1GiB"\nprofile = "{device}"\n')
-    for number, (lane, sms, _, gpu) in enumerate(lanes):
-        text.append(
-            f'[lane.{lane}]\ndevice = "gpu{gpu}"\nsms = {sms}\ncore = {number + 1}\n'
-            + (f'dispatch-overhead = "{DISPATCH}"\nwakeup-latency = "{WAKEUP}"\n' if declared else f'profile = "profiles/lane-{lane}.toml"\n'))
-    text += [model(task, sms) for task, _, sms in tasks]
-    for task, lane, _ in tasks:
-        # A load is to be there nearly always; that it sometimes takes longer than it was measured to hurts nobody.
-        margin = "margin = 1.02\n" if task in LOADS else ""
-        text.append(
-            f'[task.{task}]\nmodel = "{task}"\nlane = "{lane}"\nperiod = "{period(task)}"\nphase = "{phase(task)}"\n'
-            f'profile = "profiles/{task}.toml"\n{margin}'
-        )
-    return "\n".join(text)
-
-
-def folder(path, name, text, device):
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "src").mkdir(exist_ok=True)
-    (path / "system.toml").write_text(text)
-    (path / "load.ptx").write_text((HERE / "load.ptx").read_text())
-    if device:
-        shutil.copy(device, path / "device.toml")
-    (path / "Cargo.toml").write_text(
-        f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\npublish = false\n\n[dependencies]\n'
-        f'aegis-core = {{ path = "{ROOT}/core" }}\naegis-host = {{ path = "{ROOT}/targets/host" }}\n\n[build-dependencies]\n'
-        f'aegis-codegen = {{ path = "{ROOT}/codegen", default-features = false }}\n'
-    )
-    (path / "build.rs").write_text('fn main() {\n    aegis_codegen::build_rs::render("system.toml");\n}\n')
-    (path / "src/main.rs").write_text("aegis_host::plan!();\n\nfn main() -> std::process::ExitCode {\n    plan::vehicle().run()\n}\n")
+# What users do: the models of a vehicle, in so many seconds, beside a model in batches or not.
+BASELINE = [("four-batch-1", 15, True), ("four-60-1", 15, False), ("four-85-1", 15, False)]
+LOOKOUT_SECONDS = 60
+# What a run takes besides its seconds: loading, and reading its trace.
+AROUND = 12
+TESTS = {"aegis-cuda": ["device"], "aegis-host": ["gpu", "gpu_kernels", "gpu_isolation", "gpu_tensorrt"]}
 
 
 def write(where):
     device = where / "device.toml"
     device = device if device.exists() else None
-    for name, lanes in SETS.items():
-        text = manifest(name, lanes, lambda _: "100ms", lambda _: "0ms", "device.toml" if device else "h200")
-        folder(where / "sets" / name, name, text, device)
+    for name in SETS:
+        lanes = sets.to_measure(name)
+        if not lanes:
+            continue
+        if not sets.is_made(lanes, where / "models"):
+            print(f"== {name}: left out, its models were not made")
+            continue
+        # Overheads are measured of two lanes; the others' are no different.
+        text = sets.manifest(
+            name, lanes, lambda _: "500ms", lambda _: "0ms", "device.toml" if device else "h200", declared=name != "critical")
+        sets.folder(where / "sets" / name, name, text, device, where / "models")
 
 
-def profile(where, aegis, probe, *names):
+def tools(where):
+    """Builds with `--release` and strips: as the vehicles are, and so that they travel."""
+    to = where / "tools"
+    (to / "tests").mkdir(parents=True, exist_ok=True)
+    cargo("build", "-p", "aegis-codegen", "-p", "aegis-host", "-p", "lookout", "--bins")
+    for name in ("aegis", "aegis-host-probe", "lookout"):
+        stripped(ROOT / "target/release" / name, to / name)
+    stripped(cargo("bench", "-p", "aegis-cuda", "--bench", "raw", "--no-run")["raw"], to / "raw")
+    for package, names in TESTS.items():
+        built = cargo("test", "-p", package, *(word for name in names for word in ("--test", name)), "--no-run")
+        for name in names:
+            stripped(built[name], to / "tests" / name)
+    pack(where, "measure.tar.xz", "w:xz", ["tools/aegis", "tools/aegis-host-probe", "sets/*"], preset=9)
+
+
+def cargo(command, *arguments):
+    """Builds something in the repository; the programs by their names."""
+    release = [] if command == "bench" else ["--release"]
+    built = subprocess.run(
+        ["cargo", command, *release, "--quiet", "--message-format=json-render-diagnostics", *arguments],
+        cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    return {one["target"]["name"]: one["executable"] for one in messages if one.get("executable")}
+
+
+def stripped(program, to):
+    shutil.copy(program, to)
+    subprocess.run(["strip", to], check=True)
+
+
+def profile(where, *names):
+    unpack(where, "measure.tar.xz")
     for name in names or [name for name in SETS if name != "two-gpus"]:
+        folder = where / "sets" / name
+        if not folder.exists():
+            continue
         print(f"== profile {name}", flush=True)
-        subprocess.run([aegis, "profile", "--probe", probe, "system.toml"], cwd=where / "sets" / name, check=True)
+        began = time.monotonic()
+        command = [where / "tools/aegis", "profile", "--probe", where / "tools/aegis-host-probe", "--seconds", "3", "system.toml"]
+        done = subprocess.run(command, cwd=folder)
+        print(f"== profile {name}: status {done.returncode}, {time.monotonic() - began:.0f} s", flush=True)
+        # After each set, so that what was measured is not lost.
+        pack(where, "profiles.tar.gz", "w:gz", ["sets/*/profiles/*.toml"])
 
 
 def p99(path):
@@ -161,50 +149,61 @@ def p99(path):
     return sum(one.get("alone", one["execution"])["p99-ns"] for one in segments)
 
 
-def longest(path):
-    return sum(one["execution"]["max-ns"] for one in tomllib.loads(path.read_text())["segment"])
+def longest(text):
+    return sum(one["execution"]["max-ns"] for one in tomllib.loads(text)["segment"])
+
+
+def profiles(where, lanes):
+    """Each task's profile, of the set that measured it; `None` where one is missing."""
+    by = sets.measured_by()
+    found = {task: where / "sets" / by[one.measured(task)] / "profiles" / f"{task}.toml" for one in lanes for task in one.tasks}
+    return found if all(path.exists() for path in found.values()) else None
+
+
+def periods(experiment, measured):
+    """Each task's period, as the manifest spells it."""
+    found = {}
+    for task, path in measured.items():
+        if isinstance(experiment.share, dict) and task in experiment.share:
+            found[task] = nanoseconds(experiment.share[task])
+        elif task in LOADS:
+            # With what else its lane does in a period.
+            found[task] = longest(sets.of_alone(path.read_text())) * 103 // 100 + 750_000
+        else:
+            found[task] = round(p99(path) / experiment.share)
+    if any(seed in measured for seed in experiment.seeds):
+        # So that the pattern comes again: multiples of the shortest one.
+        shortest = min(period for task, period in found.items() if task not in LOADS)
+        found = {task: period if task in LOADS else -(-period // shortest) * shortest for task, period in found.items()}
+    return found
+
+
+def phases(name, seed, of):
+    """Each task's phase in nanoseconds."""
+    if seed == 0:
+        return dict.fromkeys(of, 0)
+    if seed in of:
+        # It arrives with all that is more important, right after the longest of what is less important has begun.
+        late = [task for task in of if of[task] <= of[seed] or task in LOADS]
+        return {task: 200_000 if task in late else 0 for task in of}
+    chosen = random.Random(f"{name} {seed}")
+    return {task: chosen.randrange(of[task]) for task in of}
 
 
 def plan(where, aegis):
     members = []
-    for experiment, (of, taking_part, share, seeds) in EXPERIMENTS.items():
-        lanes = [lane for lane in SETS[of] if taking_part is None or lane[0] in taking_part]
-        profiles = where / "sets" / of / "profiles"
-        if not profiles.exists():
-            print(f"== {experiment}: not profiled", flush=True)
+    for name, experiment in EXPERIMENTS.items():
+        lanes = [one for one in SETS[experiment.set] if not experiment.lanes or one.name in experiment.lanes]
+        measured = profiles(where, lanes)
+        if measured is None:
+            print(f"== {name}: not profiled", flush=True)
             continue
-        periods = {}
-        for task in (task for _, _, tasks, _ in parts(lanes) for task in tasks):
-            path = profiles / f"{task}.toml"
-            if isinstance(share, dict) and task in share:
-                periods[task] = share[task]
-            elif task in LOADS:
-                periods[task] = f"{longest(path) * 103 // 100 + 750_000}ns"
-            else:
-                periods[task] = f"{round(p99(path) / share)}ns"
-        for seed in seeds:
-            name = f"{experiment}-{seed}"
-            random_phase = random.Random(f"{experiment} {seed}")
-
-            def phase(task):
-                if seed == 0:
-                    return "0ms"
-                if seed == "witness":
-                    # The longest job of a lane begins just before all others arrive.
-                    return "0ms" if task == "scene" else "200us"
-                return f"{random_phase.randrange(nanoseconds(periods[task]))}ns"
-
-            device = where / "device.toml"
-            device = device if device.exists() else None
-            text = manifest(name, lanes, periods.__getitem__, phase, "device.toml" if device else "h200", True)
-            path = where / "vehicles" / name
-            folder(path, name, text, device)
-            shutil.copytree(profiles, path / "profiles", dirs_exist_ok=True)
-            checked = subprocess.run([aegis, "check", "system.toml"], cwd=path, capture_output=True, text=True)
-            (path / "check.txt").write_text(checked.stdout + checked.stderr)
-            print(f"== {name}: {'proven' if checked.returncode == 0 else 'REFUSED, see check.txt'}", flush=True)
-            if checked.returncode == 0:
-                members.append(f"vehicles/{name}")
+        for seed in experiment.seeds:
+            vehicle = f"{name}-{seed}"
+            is_proven = vehicle_of(where, vehicle, experiment, lanes, measured, phases(name, seed, periods(experiment, measured)), aegis)
+            print(f"== {vehicle}: {'proven' if is_proven else 'REFUSED, see check.txt'}", flush=True)
+            if is_proven:
+                members.append(f"vehicles/{vehicle}")
     (where / "Cargo.toml").write_text(
         f"[workspace]\nresolver = \"3\"\nmembers = {json.dumps(members)}\n\n[profile.release]\noverflow-checks = true\n"
     )
@@ -215,44 +214,178 @@ def plan(where, aegis):
     (where / "bin").mkdir()
     for member in members:
         name = pathlib.Path(member).name
-        shutil.copy(where / "target/release" / name, where / "bin" / name)
-        subprocess.run(["strip", where / "bin" / name], check=True)
+        stripped(where / "target/release" / name, where / "bin" / name)
+    to_run = ["bin/*", "tools/lookout", "tools/raw", "tools/tests", "vehicles/*/system.toml", "models/*.onnx"]
+    pack(where, "run.tar.xz", "w:xz", to_run, preset=9)
 
 
-def nanoseconds(text):
-    for unit, factor in (("ns", 1), ("us", 1_000), ("ms", 1_000_000)):
-        if text.endswith(unit):
-            return int(float(text.removesuffix(unit)) * factor)
-    raise ValueError(text)
+def pack(where, name, mode, patterns, **more):
+    """Puts files together, for a journey; with a preset of 9 the dictionary is large enough to see how much programs are alike."""
+    with tarfile.open(where / name, mode, **more) as packed:
+        for path in sorted(path for pattern in patterns for path in where.glob(pattern)):
+            packed.add(path, path.relative_to(where))
+
+
+def vehicle_of(where, name, experiment, lanes, measured, phase, aegis):
+    """Writes a vehicle and proves it; whether it holds."""
+    device = where / "device.toml"
+    device = device if device.exists() else None
+    period = periods(experiment, measured)
+    spelled = lambda of: lambda task: f"{of[task]}ns"
+    text = sets.manifest(
+        name, lanes, spelled(period), spelled(phase), "device.toml" if device else "h200", margin=experiment.margin)
+    path = where / "vehicles" / name
+    sets.folder(path, name, text, device, where / "models")
+    (path / "profiles").mkdir(exist_ok=True)
+    for task, of in measured.items():
+        text = of.read_text()
+        (path / "profiles" / f"{task}.toml").write_text(sets.of_alone(text) if task in LOADS else text)
+    checked = subprocess.run([aegis, "check", "system.toml"], cwd=path, capture_output=True, text=True)
+    (path / "check.txt").write_text(checked.stdout + checked.stderr)
+    return checked.returncode == 0
+
+
+class Results:
+    """What was found so far, in a file."""
+
+    def __init__(self, out):
+        out.mkdir(parents=True, exist_ok=True)
+        self.out = out
+        what = "name,driver_version,clocks.sm,clocks.mem,temperature.gpu"
+        self.all_of = {"device": query(what), "date": date(), "cores": os.cpu_count(), "runs": [], "left_out": []}
+
+    def add(self, one):
+        self.all_of["runs"].append(one)
+        self.write()
+        print(f"== {one['name']}: status {one['status']}", flush=True)
+
+    def leave_out(self, name):
+        self.all_of["left_out"].append(name)
+        self.write()
+        print(f"== {name}: left out", flush=True)
+
+    def write(self):
+        (self.out / "results.json").write_text(json.dumps(self.all_of, indent=1))
+
+
+def experiment_of(program):
+    """The experiment that a program is of."""
+    return EXPERIMENTS[max((name for name in EXPERIMENTS if program.startswith(f"{name}-")), key=len)]
+
+
+def programs(where, names):
+    """The vehicles that were built, in the experiments' order."""
+    order = list(EXPERIMENTS.values())
+    found = sorted((path.name for path in (where / "bin").iterdir()), key=lambda name: (order.index(experiment_of(name)), name))
+    return [name for name in found if is_wanted(name, names)]
+
+
+def is_wanted(name, names):
+    return any(name.startswith(one) for one in names) if names else not name.startswith("two-gpus")
 
 
 def run(where, out, seconds, *names):
-    out.mkdir(parents=True, exist_ok=True)
-    results = {"device": query("name,driver_version,clocks.sm,clocks.mem,temperature.gpu"), "date": date(), "seconds": seconds, "runs": []}
-    for program in sorted((where / "bin").iterdir()):
-        if not any(program.name.startswith(name) for name in names or [""]) or (not names and "two-gpus" in program.name):
-            continue
-        trace, summary = out / "trace.jsonl", out / "summary.json"
-        before = query("memory.used")
-        command = [program, "--for", f"{seconds}s", "--allow-void", "--trace", trace, "--summary", summary]
-        ran = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            ran.wait(timeout=seconds / 2)
-        except subprocess.TimeoutExpired:
-            pass
-        during = query("memory.used,clocks.sm,clocks.mem,temperature.gpu")
-        text, _ = ran.communicate()
-        one = {"name": program.name, "status": ran.returncode, "memory_before": before, "during": during, "text": text[-1500:]}
-        if summary.exists():
-            one["summary"] = json.loads(summary.read_text())
-            one["responses"] = responses(trace)
-            summary.unlink()
-        results["runs"].append(one)
-        trace.unlink(missing_ok=True)
-        (out / "results.json").write_text(json.dumps(results, indent=1))
-        print(f"== {program.name}: status {ran.returncode}", flush=True)
-    if not results["runs"]:
+    unpack_run(where)
+    results = Results(out)
+    for name in programs(where, names):
+        results.add(run_vehicle(where / "bin" / name, out, seconds))
+    if not results.all_of["runs"]:
         raise SystemExit(f"no vehicle of {where / 'bin'} has such a name")
+
+
+def everything(where, out, budget, *names):
+    """All that is wanted, as long as the budget lasts: tests, vehicles, what users do, and lookout."""
+    unpack_run(where)
+    results = Results(out)
+    end = time.monotonic() + budget
+    has_time = lambda name, seconds: time.monotonic() + seconds + AROUND < end or results.leave_out(name)
+    if is_wanted("tests", names) and has_time("tests", 60):
+        results.add(run_tests(where, out))
+    for name in programs(where, names):
+        experiment = experiment_of(name)
+        if has_time(name, experiment.seconds * (2 if experiment.raw else 1)):
+            raw = run_raw(where, experiment.seconds) if experiment.raw else None
+            results.add({**run_vehicle(where / "bin" / name, out, experiment.seconds), "raw": raw})
+    for vehicle, seconds, is_beside in BASELINE:
+        for how in ("threads", "processes"):
+            name = f"baseline-{how}-{vehicle}"
+            if is_wanted(name, names) and (where / "vehicles" / vehicle).exists() and has_time(name, seconds + AROUND):
+                results.add(run_baseline(where, name, vehicle, how, seconds, is_beside))
+    if is_wanted("lookout", names) and has_time("lookout", LOOKOUT_SECONDS):
+        results.add(run_vehicle(where / "tools/lookout", out, LOOKOUT_SECONDS))
+
+
+def unpack(where, name):
+    if (where / name).exists():
+        with tarfile.open(where / name) as archive:
+            archive.extractall(where, filter="data")
+
+
+def unpack_run(where):
+    unpack(where, "run.tar.xz")
+    # Vehicles find their files in the cache; those of packages are there already, from the machine that fetched them.
+    files = cache() / "sha256"
+    files.mkdir(parents=True, exist_ok=True)
+    for path in [*where.glob("models/*.onnx"), sets.HERE / "load.ptx"]:
+        shutil.copy(path, files / hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def run_vehicle(program, out, seconds):
+    trace, summary = out / "trace.jsonl", out / "summary.json"
+    before = query("memory.used")
+    command = [program, "--for", f"{seconds}s", "--allow-void", "--trace", trace, "--summary", summary]
+    ran = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        text, _ = ran.communicate(timeout=seconds / 2)
+        during = ""
+    except subprocess.TimeoutExpired:
+        during = query("memory.used,clocks.sm,clocks.mem,temperature.gpu,power.draw")
+        # One that does not end takes the time of those after it.
+        give_up = threading.Timer(seconds + 60, ran.kill)
+        give_up.start()
+        text, _ = ran.communicate()
+        give_up.cancel()
+    one = {"name": program.name, "seconds": seconds, "status": ran.returncode, "memory_before": before, "during": during, "text": text[-1500:]}
+    if summary.exists():
+        one["summary"] = json.loads(summary.read_text())
+        one["responses"] = responses(trace)
+        summary.unlink()
+    trace.unlink(missing_ok=True)
+    return one
+
+
+def run_tests(where, out):
+    """The tests that need a device, one program after the other; what they printed is in a file."""
+    text, worst = "", 0
+    for program in sorted((where / "tools/tests").iterdir()):
+        done = subprocess.run(["timeout", "120", program, "--nocapture", "--test-threads=1"], capture_output=True, text=True)
+        text += f"== {program.name}: status {done.returncode}\n{done.stdout}{done.stderr}\n"
+        worst = max(worst, abs(done.returncode))
+    (out / "tests.txt").write_text(text)
+    return {"name": "tests", "seconds": 0, "status": worst, "text": text[-1500:]}
+
+
+def run_raw(where, seconds):
+    """Raw launches of the critical kernel, on the part and the core that its lane has; half of the time with the copy of its output."""
+    (critical,) = [one for one in SETS["critical"] if one.name == "critical"]
+    jobs = seconds * 1_000 // 2
+    command = [where / "tools/raw", str(critical.sms), str(sets.CRITICAL_TURNS), "1000", str(jobs)]
+    pinned = lambda: os.sched_setaffinity(0, {1})
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=pinned)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        return {"error": (done.stdout + done.stderr).strip()[-500:]}
+
+
+def run_baseline(where, name, vehicle, how, seconds, is_beside):
+    command = [sys.executable, sets.HERE / "baseline.py", where / "vehicles" / vehicle, how, str(seconds)]
+    command = ["timeout", str(seconds + 60), *command]
+    done = subprocess.run(command + [where / "models/batch.onnx"] * is_beside, capture_output=True, text=True)
+    one = {"name": name, "seconds": seconds, "status": done.returncode, "text": done.stderr[-1500:]}
+    if done.returncode == 0:
+        one["baseline"] = json.loads(done.stdout.splitlines()[-1])
+    return one
 
 
 def responses(trace):
@@ -269,67 +402,38 @@ def responses(trace):
             for task, all_of in found.items()}
 
 
-def percentiles(values):
-    values = sorted(values)
-    at = lambda share: values[min(len(values) * share // 1000, len(values) - 1)]
-    return {"p50": at(500), "p99": at(990), "p999": at(999), "max": values[-1]}
-
-
 def query(what):
-    answer = subprocess.run(["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader,nounits"], capture_output=True, text=True)
+    try:
+        answer = subprocess.run(["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader,nounits"], capture_output=True, text=True)
+    except OSError:
+        return ""
     return "; ".join(answer.stdout.split("\n")).strip("; ")
 
 
 def date():
-    return subprocess.run(["date", "--utc", "+%F"], capture_output=True, text=True).stdout.strip()
-
-
-def table(path):
-    results = json.loads(pathlib.Path(path).read_text())
-    print(f"{results['date']}, {results['device']}, {results['seconds']} s each\n")
-    print("| vehicle | task | jobs | missed | bounds exceeded | response p50 / p99 / max, ms | bound, ms | max / bound | execution p99 / max, ms |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for one in results["runs"]:
-        if "summary" not in one:
-            print(f"| {one['name']} | status {one['status']}: {one['text'].splitlines()[-1:]} |")
-            continue
-        for task in one["summary"]["tasks"]:
-            times = one["responses"].get(task["name"])
-            if times is None:
-                continue
-            if task["name"] in LOADS:
-                share = times["jobs"] * times["execution"]["p50"] / results["seconds"] / 1e9
-                print(f"| {one['name']} | {task['name']}, a load | {times['jobs']}: {share:.0%} of the time |")
-                continue
-            ms = lambda value: f"{value / 1e6:.3f}"
-            response, execution = times["response"], times["execution"]
-            ratio = response["max"] / task["bound_ns"]
-            print(f"| {one['name']} | {task['name']} | {times['jobs']} | {task['misses']} | {task['exceeded']} | "
-                  f"{ms(response['p50'])} / {ms(response['p99'])} / {ms(response['max'])} | {ms(task['bound_ns'])} | {ratio:.2f} | "
-                  f"{ms(execution['p99'])} / {ms(execution['max'])} |")
-    for one in results["runs"]:
-        if "summary" in one:
-            print(f"\n{one['name']}: status {one['status']}, {one['summary']['exit']['why']}; void: "
-                  f"{sorted({void['reason'] for void in one['summary']['guarantee']['void']})}")
-            pools = [f"{m['pool']}: planned {m['arena_bytes']}, handed out {m['highest_bytes']}, private arenas {m['private_bytes']}" for m in one["summary"]["memory"]]
-            print(f"\n{one['name']}: {'; '.join(pools)}; the driver's used MiB before {one['memory_before']}, during {one['during'].split(',')[0]}")
+    return time.strftime("%F", time.gmtime())
 
 
 def main():
     step, where, *rest = sys.argv[1:]
     where = pathlib.Path(where).resolve()
-    paths = {"profile": 2, "plan": 1, "run": 1}.get(step, 0)
-    rest = [os.path.abspath(one) for one in rest[:paths]] + rest[paths:]
-    if step == "write":
+    if step == "models":
+        import models
+
+        models.make(where / "models", os.path.abspath(rest[0]))
+    elif step == "write":
         write(where)
+    elif step == "tools":
+        tools(where)
     elif step == "profile":
         profile(where, *rest)
     elif step == "plan":
-        plan(where, *rest)
-    elif step == "run":
-        run(where, pathlib.Path(rest[0]), int(rest[1]), *rest[2:])
+        plan(where, os.path.abspath(rest[0]))
+    elif step in ("all", "run"):
+        (everything if step == "all" else run)(where, pathlib.Path(rest[0]).resolve(), int(rest[1]), *rest[2:])
     elif step == "table":
-        table(where)
+        for path in [where, *rest]:
+            table(json.loads(pathlib.Path(path).read_text()))
     else:
         raise SystemExit(__doc__)
 

@@ -3,6 +3,8 @@
 #![allow(unsafe_code)]
 
 use crate::error::{CudaError, answer, checked};
+use crate::monitor::Monitor;
+use crate::queues;
 use cudarc::driver::CudaContext;
 use cudarc::driver::result::device::get_count;
 use cudarc::driver::sys::{self, CUdevResource, CUdevResourceType, CUdevice_attribute, cudaError_enum as Code};
@@ -94,6 +96,24 @@ pub struct Device {
     ordinal: u16,
     context: Arc<CudaContext>,
     facts: DeviceFacts,
+    before: Option<Before>,
+    has_all_queues: bool,
+}
+
+/// What of a device's memory was used before it was opened, and who tells.
+#[derive(Debug)]
+struct Before {
+    monitor: Monitor,
+    used: u64,
+}
+
+impl Before {
+    /// Of the device of a number; `None` where the management library is missing or does not tell.
+    fn of(ordinal: u16) -> Option<Self> {
+        let monitor = Monitor::of_number(ordinal).ok()?;
+        let used = monitor.used_bytes()?;
+        Some(Self { monitor, used })
+    }
 }
 
 impl Device {
@@ -106,6 +126,7 @@ impl Device {
         if !unsafe { sys::is_culib_present() } {
             return Err(CudaError::NoDriver);
         }
+        let has_all_queues = queues::are_all();
         if let Err(error) = checked("cuInit", cudarc::driver::result::init()) {
             // A driver without a device, and a library that stands for one where programs are linked.
             return Err(if error.is(Code::CUDA_ERROR_NO_DEVICE) {
@@ -120,9 +141,11 @@ impl Device {
         if u32::from(ordinal) >= count {
             return Err(CudaError::NoSuchDevice { ordinal, count });
         }
+        // The driver itself tells only of a device that it has a context of, which takes memory.
+        let before = Before::of(ordinal);
         let context = checked("cuDevicePrimaryCtxRetain", CudaContext::new(usize::from(ordinal)))?;
         let facts = facts(&context)?;
-        Ok(Arc::new(Self { ordinal, context, facts }))
+        Ok(Arc::new(Self { ordinal, context, facts, before, has_all_queues }))
     }
 
     /// Its number.
@@ -137,6 +160,13 @@ impl Device {
         &self.facts
     }
 
+    /// Whether the driver makes as many queues to it as it can ([`ask_for_all_queues`](crate::ask_for_all_queues)): otherwise streams may
+    /// wait for each other although they have SMs of their own.
+    #[must_use]
+    pub const fn has_all_queues(&self) -> bool {
+        self.has_all_queues
+    }
+
     /// Bytes of its memory that nobody has, as the driver says at this moment.
     ///
     /// # Errors
@@ -144,6 +174,31 @@ impl Device {
     pub fn free_bytes(&self) -> Result<u64, CudaError> {
         let (free, _) = checked("cuMemGetInfo", self.context.mem_get_info())?;
         Ok(u64::try_from(free).unwrap_or(u64::MAX))
+    }
+
+    /// By how many bytes more of its memory are used at this moment than before it was opened: by this process, with all that the
+    /// driver takes for it, and by whatever other processes have begun to use since. `None` where NVIDIA's management library is
+    /// missing or does not tell, or less is used now: others have given memory back, so nothing can be said. Where the process had the
+    /// device open already, that is not in it.
+    #[must_use]
+    pub fn growth_bytes(&self) -> Option<u64> {
+        let before = self.before.as_ref()?;
+        before.monitor.used_bytes()?.checked_sub(before.used)
+    }
+
+    /// Where it is on the PCI bus, such as `0000:3B:00.0`: as the driver tells it, in capital letters.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn pci_bus_id(&self) -> Result<String, CudaError> {
+        let mut text = [0_u8; 32];
+        let length = i32::try_from(text.len()).unwrap_or(0);
+        // SAFETY: the driver writes at most `length` bytes, of which the last is zero.
+        answer("cuDeviceGetPCIBusId", unsafe {
+            sys::cuDeviceGetPCIBusId(text.as_mut_ptr().cast(), length, self.context.cu_device())
+        })?;
+        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(text).into_owned())
     }
 
     /// The context of all its SMs: for memory, never for kernels.

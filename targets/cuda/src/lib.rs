@@ -20,6 +20,7 @@ mod monitor;
 mod neighbour;
 mod partition;
 mod pinned;
+mod queues;
 mod region;
 
 pub use device::{Device, DeviceFacts, SmUnits, Version};
@@ -30,4 +31,5 @@ pub use monitor::{Monitor, MonitorReading};
 pub use neighbour::Neighbour;
 pub use partition::{Completion, Part, Partition, Waiting};
 pub use pinned::Pinned;
+pub use queues::ask_for_all_queues;
 pub use region::Region;

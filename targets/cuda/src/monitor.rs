@@ -3,6 +3,7 @@
 
 use crate::device::Device;
 use crate::error::{CudaError, checked};
+use cudarc::driver::result::device::{get, get_uuid};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, PerformancePolicy, TemperatureSensor};
@@ -52,7 +53,12 @@ impl Monitor {
     /// # Errors
     /// [`CudaError::NoMonitor`]: it cannot be loaded, or has no such device. What the driver says.
     pub fn open(device: &Device) -> Result<Self, CudaError> {
-        Self::of(uuid_of(device)?)
+        Self::of_number(device.ordinal())
+    }
+
+    /// Likewise, of a device that need not be open: this takes none of its memory. The driver is initialised.
+    pub(crate) fn of_number(ordinal: u16) -> Result<Self, CudaError> {
+        Self::of(uuid_of(ordinal)?)
     }
 
     fn of(uuid: String) -> Result<Self, CudaError> {
@@ -60,6 +66,13 @@ impl Monitor {
         let library = Nvml::init().map_err(missing)?;
         library.device_by_uuid(uuid.as_str()).map_err(missing)?;
         Ok(Self { library, uuid })
+    }
+
+    /// The bytes of its memory that are used at this moment, by all processes and the driver; `None` where that is not told.
+    #[must_use]
+    pub fn used_bytes(&self) -> Option<u64> {
+        let device = self.library.device_by_uuid(self.uuid.as_str()).ok()?;
+        device.memory_info().ok().map(|memory| memory.used)
     }
 
     /// Reads it once.
@@ -96,9 +109,10 @@ fn thousand_times(number: u32) -> u64 {
     u64::from(number).saturating_mul(1000)
 }
 
-/// The device's UUID as the library writes it.
-fn uuid_of(device: &Device) -> Result<String, CudaError> {
-    let uuid = checked("cuDeviceGetUuid", device.context().uuid())?;
+/// The UUID of the device of a number, as the library writes it.
+fn uuid_of(ordinal: u16) -> Result<String, CudaError> {
+    let device = checked("cuDeviceGet", get(i32::from(ordinal)))?;
+    let uuid = checked("cuDeviceGetUuid", get_uuid(device))?;
     // Their sign is the platform's.
     Ok(written(uuid.bytes.map(|byte| u8::from_ne_bytes(byte.to_ne_bytes()))))
 }

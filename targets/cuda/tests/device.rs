@@ -97,6 +97,22 @@ fn a_device_tells_of_itself() {
 }
 
 #[test]
+fn what_is_taken_shows_in_what_the_used_memory_grew_by() {
+    let _alone = alone();
+    let Some(device) = device() else { return };
+    let Some(before) = device.growth_bytes() else {
+        println!("skipped: nobody tells of the used memory of {}", device.facts().name);
+        return;
+    };
+    let region = Region::take(&device, 64 << 20).unwrap();
+    let taken = device.growth_bytes().unwrap();
+    println!("grew by {before} bytes, and by {taken} with a region of {}", region.length());
+    assert!(taken >= before.saturating_add(64 << 20), "{before} {taken}");
+    drop(region);
+    assert!(device.growth_bytes().unwrap() < taken);
+}
+
+#[test]
 fn a_kernel_runs_on_the_sms_of_its_partition_alone() {
     let _alone = alone();
     let Some((device, units)) = divisible() else { return };

@@ -2,8 +2,10 @@
 // Mapping memory and making slices of it is what this module exists for.
 #![allow(unsafe_code)]
 
-use aegis_core::desc::ElementType;
+use aegis_core::Bytes;
+use aegis_core::desc::{ALIGNMENT, ElementType, GPU_ALIGNMENT};
 use aegis_cuda::{CudaError, Device, Pinned, Region};
+use rustix::fd::AsFd;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munlock, munmap};
 use std::ffi::c_void;
 use std::io;
@@ -30,6 +32,8 @@ pub struct Arena {
 enum Memory {
     /// An anonymous mapping, zeroed.
     Mapped,
+    /// A mapping of an object that another process maps, too, zeroed.
+    Shared,
     /// The CPU's, pinned for a device to copy from and to, zeroed. Kept for what it holds.
     Pinned { _kept: Pinned },
     /// A device's: its addresses mean nothing to the CPU. It holds anything. Likewise.
@@ -54,6 +58,15 @@ impl Arena {
         let pointer = unsafe { mmap_anonymous(std::ptr::null_mut(), length, access, flags) }?;
         let base = NonNull::new(pointer.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self::known(base, length, Memory::Mapped))
+    }
+
+    /// Maps `bytes` of an object that the vehicle and the process of one fault domain share.
+    ///
+    /// # Errors
+    /// It is not that object, or the system has not that much address space.
+    pub fn shared(object: impl AsFd, bytes: u64) -> io::Result<Arc<Self>> {
+        let (base, length) = aegis_linux::worker::shared::map(object, bytes)?;
+        Ok(Self::known(base, length, Memory::Shared))
     }
 
     /// Takes `bytes` of the CPU's memory that the device can copy from and to by itself.
@@ -96,7 +109,7 @@ impl Arena {
     /// # Errors
     /// `RLIMIT_MEMLOCK` is too low.
     pub fn lock(&self) -> io::Result<()> {
-        if !matches!(self.of, Memory::Mapped) {
+        if !matches!(self.of, Memory::Mapped | Memory::Shared) {
             return Ok(());
         }
         // SAFETY: the range is this mapping, which lives as long as `self`; locking changes no contents.
@@ -133,7 +146,7 @@ impl Arena {
         Some((NonNull::new(self.base.as_ptr().wrapping_add(at))?, length))
     }
 
-    /// Whole pages of a mapping, at most those that begin inside: their address and length.
+    /// Whole pages of a mapping of this process alone, at most those that begin inside: their address and length.
     fn pages(&self, pages: &Range<u64>) -> io::Result<(*mut c_void, usize)> {
         if !matches!(self.of, Memory::Mapped) {
             return Err(io::ErrorKind::Unsupported.into());
@@ -198,8 +211,8 @@ impl Drop for Arena {
     fn drop(&mut self) {
         let start = self.base.as_ptr().addr();
         RANGES.write().unwrap_or_else(PoisonError::into_inner).retain(|range| range.0 != start);
-        if matches!(self.of, Memory::Mapped) {
-            // SAFETY: the mapping was made in `map` with this length, and each span of it holds the arena alive, so
+        if matches!(self.of, Memory::Mapped | Memory::Shared) {
+            // SAFETY: the mapping was made in `map` or `shared` with this length, and each span of it holds the arena alive, so
             // nobody refers to it any more.
             let _ = unsafe { munmap(self.base.as_ptr().cast::<c_void>(), self.length) };
         }
@@ -241,6 +254,12 @@ impl Span {
     #[must_use]
     pub fn is_of_device(&self) -> bool {
         self.arena.is_of_device()
+    }
+
+    /// Of how many bytes the offset of each block in it is a multiple, as in a pool of such memory.
+    #[must_use]
+    pub fn alignment(&self) -> Bytes {
+        if self.is_of_device() { GPU_ALIGNMENT } else { ALIGNMENT }
     }
 }
 

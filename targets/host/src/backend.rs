@@ -2,10 +2,9 @@
 
 use crate::arena::{Arena, BoundTensor, Span};
 use crate::gpu::Seat;
-use aegis_core::desc::{
-    ALIGNMENT, Backend, ElementType, MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc,
-};
+use aegis_core::desc::{Backend, ElementType, MemoryControl, ModelDesc, Recording, SegmentDesc, Step, TensorDesc};
 use aegis_cuda::CudaError;
+use aegis_linux::worker::link::Gone;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +72,14 @@ pub enum BackendError {
     /// A run failed.
     #[error("the model's run failed: {0}")]
     Run(String),
+    /// The process of the fault domain that the model lies in is lost.
+    #[error("the process of fault domain \"{domain}\" is lost ({}): {}", .gone.loss.name(), .gone.text)]
+    Lost {
+        /// The domain.
+        domain: &'static str,
+        /// How, and what is known of it.
+        gone: Gone,
+    },
     /// The device refused or failed.
     #[error("the device: {0}")]
     Device(#[from] CudaError),
@@ -113,8 +120,8 @@ impl<'a> Place<'a> {
     /// # Errors
     /// What the driver says.
     pub fn on(seat: &Arc<Seat>, arena: &'a Arc<Arena>, model: &ModelDesc) -> Result<Self, CudaError> {
-        let ends = model.inputs.iter().chain(model.outputs).map(aligned).fold(0, u64::saturating_add);
-        let staging = Arena::pinned(seat.device(), ends)?;
+        // As the plan counts it: the CPU's alignment, since hooks see it there and copies begin anywhere.
+        let staging = Arena::pinned(seat.device(), model.staging().unwrap_or(u64::MAX))?;
         Ok(Self { arena, on: Some((Arc::clone(seat), staging)) })
     }
 
@@ -125,17 +132,11 @@ impl<'a> Place<'a> {
         // What one segment hands to another never leaves the device.
         let ends = model.inputs.len().checked_add(model.outputs.len())?;
         if let Some((_, staging)) = self.on.as_ref().filter(|_| position < ends) {
-            let before = (0..position).filter_map(|other| model.tensor(other)).map(aligned);
-            let at = before.fold(0, u64::saturating_add);
+            let at = model.staged(position)?;
             tensor.host = Some(staging.span(at, u64::try_from(tensor.span.length()).ok()?)?);
         }
         Some(tensor)
     }
-}
-
-/// A tensor's length in whole units of planned memory.
-fn aligned(tensor: &TensorDesc) -> u64 {
-    tensor.size.0.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX)
 }
 
 impl PlannedMemory {
@@ -327,8 +328,13 @@ pub trait Engine: Send {
     /// Runs it once on the calling thread, from the bound inputs to the bound outputs.
     ///
     /// # Errors
-    /// [`BackendError::Refused`] where only this run failed, [`BackendError::Run`].
+    /// [`BackendError::Refused`] where only this run failed, [`BackendError::Lost`] where the model's fault domain did,
+    /// [`BackendError::Run`].
     fn run(&mut self) -> Result<(), BackendError>;
+
+    /// Told before each piece of a job that it has a part in: where that may take only so long, the time begins. Other runs, to
+    /// warm up, have no such limit.
+    fn begin(&mut self) {}
 
     /// The bound inputs.
     fn inputs(&mut self) -> &mut [BoundTensor];

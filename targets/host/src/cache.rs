@@ -71,6 +71,34 @@ impl Cache {
         self.folder.join("sha256").join(sha256)
     }
 
+    /// An empty folder of this process in the cache, for a file that is to be [kept](Self::keep). Its maker removes it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn workshop(&self) -> io::Result<PathBuf> {
+        let folder = self.folder.join(format!("making-{}", std::process::id()));
+        // An earlier process of the same number may have ended before it removed its own.
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => std::fs::create_dir_all(&folder)?,
+        }
+        Ok(folder)
+    }
+
+    /// Moves a file of the cache's file system into the cache, and returns its checksum.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keep(&self, file: &Path) -> io::Result<String> {
+        let found = sha256(file)?;
+        let path = self.path(&found);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::rename(file, path)?;
+        Ok(found)
+    }
+
     /// The path of a file whose contents were just verified; `what` names it in errors, as in `model "face"`.
     ///
     /// # Errors
@@ -177,6 +205,19 @@ mod tests {
         assert_eq!(cache.together(&pair).unwrap().unwrap(), together.join("onnxruntime"));
         std::fs::write(folder.path().join("sha256").join(ABC), "abd").unwrap();
         assert!(cache.together(&pair).unwrap().is_err());
+    }
+
+    #[test]
+    fn what_is_made_for_the_cache_is_found_there_by_its_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("aegis"));
+        let workshop = cache.workshop().unwrap();
+        std::fs::write(workshop.join("engine.onnx"), "abc").unwrap();
+        assert_eq!(cache.keep(&workshop.join("engine.onnx")).unwrap(), ABC);
+        let file = FileDesc { name: "engine", sha256: ABC, version: "" };
+        assert_eq!(cache.find("", &file).unwrap(), cache.path(ABC));
+        std::fs::remove_dir(workshop).unwrap();
+        assert!(cache.keep("/nowhere".as_ref()).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use aegis_core::Duration;
 use aegis_core::TaskId;
 use aegis_core::desc::{
-    Answer, Asks, LevelPoolDesc, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc,
+    Answer, Asks, EngineDesc, LevelPoolDesc, Life, ModelDesc, OnStall, PoolDesc, SegmentDesc, SystemDesc, TensorDesc,
 };
 use aegis_linux::sources::shown;
 use aegis_linux::summary::hex;
@@ -159,6 +159,17 @@ fn memory(text: &mut String, system: &SystemDesc) {
         let models = system.models.iter().filter(|model| model.pool.index() == position);
         let mut regions: Vec<(u64, u64, String)> = models.flat_map(regions).collect();
         regions.sort();
+        let own = system.models.iter().filter(|model| model.pool.index() == position);
+        for (model, engines) in own.filter_map(|model| Some((model, model.engines.as_ref()?))) {
+            let EngineDesc { library, version, precision, workspace } = engines;
+            let (library, precision) = (library.name(), precision.name());
+            let count = model.segments.len();
+            let _ = writeln!(
+                text,
+                "  {} has {count} engines of {library} {version}, precision {precision}, at most {} bytes of workspace each, outside the arena",
+                model.name, workspace.0
+            );
+        }
         for (lower, upper, what) in regions {
             let _ = writeln!(text, "  [{lower:>12}, {upper:>12})  {what}");
         }

@@ -43,6 +43,19 @@ pub enum HostError {
         /// The plan's.
         planned: String,
     },
+    /// An engine of the plan is not in the cache, or another file is there.
+    #[error(
+        "the engine of {what} at {path} {fault}: a vehicle builds none; take the file from the cache of the machine that was measured, or \
+         measure here with `aegis profile`"
+    )]
+    Engine {
+        /// Of what it is.
+        what: String,
+        /// Where it should lie.
+        path: PathBuf,
+        /// What is wrong.
+        fault: String,
+    },
     /// The plan names no such asset.
     #[error("the plan has no asset \"{0}\"")]
     NoSuchAsset(String),
@@ -81,6 +94,25 @@ pub enum HostError {
         pool: &'static str,
         /// Why.
         error: CudaError,
+    },
+    /// A GPU has less free memory than the plan needs.
+    #[error(
+        "device \"{pool}\": the plan needs {needed} bytes of its memory, for the arena {arena}, for what backends hold {weights} and \
+         for copies {staging}, and {free} are free"
+    )]
+    GpuRoom {
+        /// Its name in the manifest.
+        pool: &'static str,
+        /// All that the plan still takes.
+        needed: u64,
+        /// The arena's length.
+        arena: u64,
+        /// What was measured that backends hold besides.
+        weights: u64,
+        /// What inputs and outputs have besides, where the device works in the CPU's memory.
+        staging: u64,
+        /// What nobody has.
+        free: u64,
     },
     /// A GPU's memory could not be taken.
     #[error("device \"{pool}\": {bytes} bytes of its memory could not be taken, {free} are free: {error}")]
@@ -129,10 +161,12 @@ impl HostError {
             | Self::NoCache(_)
             | Self::Missing { .. }
             | Self::WrongContents { .. }
+            | Self::Engine { .. }
             | Self::NoSuchAsset(_)
             | Self::File { .. }
             | Self::Hooks { .. }
             | Self::Watchdog(_)
+            | Self::GpuRoom { .. }
             | Self::Gpu {
                 error:
                     CudaError::NoDriver
@@ -172,6 +206,7 @@ mod tests {
             (gpu(CudaError::Sms { wanted: 128, left: 120, unit: 8 }), 2),
             (gpu(call(2)), 3),
             (memory(call(2)), 3),
+            (HostError::GpuRoom { pool: "gpu0", needed: 600, arena: 512, weights: 88, staging: 0, free: 100 }, 2),
             (prepare(Fault::BackendFailed), 3),
             (gpu(call(700)), 5),
             (memory(call(700)), 5),

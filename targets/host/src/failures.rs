@@ -4,6 +4,7 @@ use aegis_core::Instant;
 use aegis_core::desc::SystemDesc;
 use aegis_core::trace::Cause;
 use aegis_linux::stats::{Failure, TaskStats};
+use aegis_linux::summary::ProcessSummary;
 use aegis_linux::table::ms;
 
 /// The domains that failed, by name.
@@ -15,9 +16,16 @@ pub(crate) fn failed(
 }
 
 /// Tells of each domain that failed what its tasks lost.
-pub(crate) fn told_failures(system: &SystemDesc, failures: &[Option<Failure>], stats: &[TaskStats]) {
+pub(crate) fn told_failures(
+    system: &SystemDesc,
+    (failures, processes): (&[Option<Failure>], &[Option<ProcessSummary>]),
+    stats: &[TaskStats],
+) {
     for (name, failure) in failed(system, failures) {
-        log::error!("{}", in_words(system, name, &failure, stats));
+        let own =
+            system.domains.iter().position(|domain| domain.name == name).and_then(|at| processes.get(at)?.as_ref());
+        let process = own.map(|own| format!("; its process {} ended with {}", own.pid, own.ending)).unwrap_or_default();
+        log::error!("{}{process}", in_words(system, name, &failure, stats));
     }
 }
 
@@ -32,10 +40,12 @@ fn in_words(system: &SystemDesc, name: &str, failure: &Failure, stats: &[TaskSta
         Cause::Miss => "a missed deadline",
         Cause::Failure => "a failed job",
         Cause::Outside => "a fault that was seen outside",
+        Cause::Process(loss) => &format!("the loss of its process ({})", loss.name()),
     };
     let job = failure.job.map_or_else(String::new, |job| {
         let task = system.tasks.get(job.task.index()).map_or("", |task| task.name);
-        format!(" of task \"{task}\", request {}", job.request)
+        let of = if matches!(failure.cause, Cause::Process(_)) { "while it ran" } else { "of" };
+        format!(" {of} task \"{task}\", request {}", job.request)
     });
     let after = ms(failure.at.saturating_since(Instant::START));
     format!(
@@ -47,7 +57,7 @@ fn in_words(system: &SystemDesc, name: &str, failure: &Failure, stats: &[TaskSta
 mod tests {
     use super::{failed, in_words};
     use aegis_core::desc::{DomainDesc, SystemDesc, TaskDesc};
-    use aegis_core::trace::{Cause, JobRef};
+    use aegis_core::trace::{Cause, JobRef, Loss};
     use aegis_core::{DomainId, Instant, TaskId};
     use aegis_linux::stats::{Failure, TaskStats};
 
@@ -57,7 +67,7 @@ mod tests {
             TaskDesc { name: "face", domain: Some(DomainId(1)), ..TaskDesc::EMPTY },
             TaskDesc { name: "sign", ..TaskDesc::EMPTY },
         ];
-        let domains = &[DomainDesc { name: "maps" }, DomainDesc { name: "vision" }];
+        let domains = &[DomainDesc { name: "maps", process: None }, DomainDesc { name: "vision", process: None }];
         let system = SystemDesc { tasks, domains, ..SystemDesc::EMPTY };
         let stats = [2, 5].map(|dropped| TaskStats { dropped, ..TaskStats::default() });
         let job = Some(JobRef { task: TaskId(0), request: 7 });
@@ -69,6 +79,12 @@ mod tests {
         );
         let outside = Failure { cause: Cause::Outside, job: None, ..failure };
         assert!(in_words(&system, "maps", &outside, &stats).contains("by a fault that was seen outside; 0 waiting"));
+        let lost = Failure { cause: Cause::Process(Loss::Hung), ..failure };
+        let text = in_words(&system, "vision", &lost, &stats);
+        assert!(
+            text.contains("by the loss of its process (hung) while it ran task \"face\", request 7; 2 waiting"),
+            "{text}"
+        );
         let names: Vec<_> = failed(&system, &[None, Some(failure)]).map(|(name, _)| name).collect();
         assert_eq!(names, ["vision"]);
     }

@@ -4,10 +4,9 @@
 //! runs is the height of all. The vehicle and the probe use this same code, which makes the probe's figure the
 //! vehicle's need. A request costs one pass over the live blocks (a few dozen), and no heap.
 
-use aegis_core::desc::{Recording, Step};
+use aegis_core::Bytes;
+use aegis_core::desc::{Recording, Step, occupied};
 
-/// Offsets and lengths are multiples of this: what vector instructions want, and what the planner uses.
-const ALIGNMENT: u64 = aegis_core::desc::ALIGNMENT.0;
 /// The most blocks that may be live at once; measured models need less than 200.
 const MOST_LIVE: usize = 4_096;
 
@@ -21,15 +20,16 @@ struct Block {
 #[derive(Clone, Debug)]
 pub struct FirstFit {
     length: u64,
+    alignment: Bytes,
     live: Vec<Block>,
     height: u64,
 }
 
 impl FirstFit {
-    /// An empty region of `length` bytes.
+    /// An empty region of `length` bytes, of memory of this alignment: offsets and lengths are multiples of it, as the planner's.
     #[must_use]
-    pub fn new(length: u64) -> Self {
-        Self { length, live: Vec::with_capacity(MOST_LIVE), height: 0 }
+    pub fn new(length: u64, alignment: Bytes) -> Self {
+        Self { length, alignment, live: Vec::with_capacity(MOST_LIVE), height: 0 }
     }
 
     /// The offset of a new block of `size` bytes: the lowest gap it fits into. `None` where it fits nowhere.
@@ -37,7 +37,7 @@ impl FirstFit {
         if self.live.len() == self.live.capacity() {
             return None;
         }
-        let size = size.max(1).checked_next_multiple_of(ALIGNMENT)?;
+        let size = occupied(Bytes(size), self.alignment)?;
         let mut at = 0_u64;
         let mut position = 0_usize;
         for block in &self.live {
@@ -80,10 +80,11 @@ impl FirstFit {
 /// A recorded sequence as steps, placed by first fit: what a probe replays, so that a run which differs is
 /// noticed. Numbers are requests in bytes, or −k where the k-th block, from 1, is given back.
 ///
-/// `None` where more blocks are live than a plan can name, or the region of `length` bytes is too short. Leaks.
+/// `None` where more blocks are live than a plan can name, or the region of `length` bytes, of memory of this alignment, is too
+/// short. Leaks.
 #[must_use]
-pub fn replayable(events: &[i64], length: u64) -> Option<Recording> {
-    let mut fit = FirstFit::new(length);
+pub fn replayable(events: &[i64], length: u64, alignment: Bytes) -> Option<Recording> {
+    let mut fit = FirstFit::new(length, alignment);
     let mut free: Vec<u16> = (0..u16::try_from(aegis_core::desc::MOST_LIVE).ok()?).rev().collect();
     let mut blocks: Vec<(u64, u16)> = Vec::new();
     let mut steps = Vec::with_capacity(events.len());
@@ -105,11 +106,12 @@ pub fn replayable(events: &[i64], length: u64) -> Option<Recording> {
 
 #[cfg(test)]
 mod tests {
-    use super::FirstFit;
+    use super::{FirstFit, replayable};
+    use aegis_core::desc::{ALIGNMENT, GPU_ALIGNMENT, Step};
 
     #[test]
     fn the_lowest_gap_that_is_large_enough_is_taken() {
-        let mut fit = FirstFit::new(1_024);
+        let mut fit = FirstFit::new(1_024, ALIGNMENT);
         assert_eq!([fit.take(100), fit.take(64), fit.take(1)], [Some(0), Some(128), Some(192)]);
         assert!(fit.give(0));
         assert_eq!(fit.take(129), Some(256), "the gap has 128 bytes");
@@ -122,6 +124,16 @@ mod tests {
     }
 
     #[test]
+    fn on_a_gpu_blocks_begin_at_multiples_of_256() {
+        let mut fit = FirstFit::new(1_024, GPU_ALIGNMENT);
+        assert_eq!([fit.take(1), fit.take(257), fit.take(256)], [Some(0), Some(256), Some(768)]);
+        assert_eq!((fit.take(1), fit.height()), (None, 1_024));
+        assert!(replayable(&[1, 257, 1], 768, GPU_ALIGNMENT).is_none(), "64 bytes after each would do");
+        let steps = replayable(&[1, 257, -1, 256], 768, GPU_ALIGNMENT).unwrap().steps;
+        assert!(matches!(steps, [.., Step::Take { at, .. }] if at.0 == 0));
+    }
+
+    #[test]
     fn no_two_live_blocks_ever_overlap_and_equal_sequences_give_equal_offsets() {
         for seed in 1..20_u64 {
             assert_eq!(exercise(seed), exercise(seed));
@@ -131,7 +143,7 @@ mod tests {
     /// A long pseudo-random sequence that checks the invariants after each step; returns all offsets.
     fn exercise(seed: u64) -> Vec<Option<u64>> {
         let length = 64 * 200;
-        let mut fit = FirstFit::new(length);
+        let mut fit = FirstFit::new(length, ALIGNMENT);
         let (mut live, mut offsets, mut random): (Vec<(u64, u64)>, _, _) = (Vec::new(), Vec::new(), seed);
         for _ in 0..2_000 {
             random ^= random << 13;

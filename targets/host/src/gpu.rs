@@ -3,10 +3,11 @@
 use crate::arena::Arena;
 use crate::error::HostError;
 use aegis_core::LaneId;
-use aegis_core::desc::{GpuDesc, SystemDesc, Waiting};
+use aegis_core::desc::{GpuDesc, PoolDesc, SystemDesc, Waiting, WatchedSource};
 use aegis_core::trace::VoidReason;
 use aegis_cuda::{CudaError, Device, DeviceFacts, Graph, Part, Partition, SmUnits};
 use aegis_linux::machine::Void;
+use aegis_linux::sources::reading::parse;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -108,6 +109,14 @@ pub(crate) fn open(system: &SystemDesc, voids: &mut Vec<Void>) -> Result<Devices
         match other(planned, device.facts()) {
             None => {
                 voids.extend(void(pool.name, planned, device.facts()));
+                if !device.has_all_queues() {
+                    let text = format!(
+                        "device \"{}\": something used CUDA in this process before the vehicle was made, so lanes may share a queue to the \
+                         device and wait for each other",
+                        pool.name
+                    );
+                    voids.push(Void { reason: VoidReason::NoPartitions, text });
+                }
                 Ok(Some(device))
             }
             Some(text) => Err(HostError::Refused(format!("device \"{}\": {text}", pool.name))),
@@ -189,17 +198,53 @@ pub(crate) fn seats(system: &SystemDesc, devices: &Devices) -> Result<Vec<Option
     Ok(seats)
 }
 
-/// A pool's arena in its device's memory.
-pub(crate) fn arena(pool: &'static str, device: &Arc<Device>, bytes: u64) -> Result<Arc<Arena>, HostError> {
-    let free = || device.free_bytes().unwrap_or(0);
-    Arena::of_device(device, bytes).map_err(|error| HostError::GpuMemory { pool, bytes, free: free(), error })
+/// A pool's arena in its device's memory, if that has room for all that the plan takes of it. What the driver takes for the process it
+/// has by now.
+pub(crate) fn arena(
+    system: &SystemDesc,
+    pool: &'static PoolDesc,
+    number: usize,
+    device: &Arc<Device>,
+) -> Result<Arc<Arena>, HostError> {
+    let (name, bytes) = (pool.name, pool.height.0);
+    let free = device.free_bytes().map_err(|error| HostError::Gpu { pool: name, error })?;
+    let integrated = device.facts().integrated;
+    // What the system can give back counts as free to who asks it for memory, but not to such a device's driver.
+    let free = if integrated { free.max(available().unwrap_or(0)) } else { free };
+    has_room(pool, if integrated { staging(system, number) } else { 0 }, free)?;
+    Arena::of_device(device, bytes).map_err(|error| {
+        let free = device.free_bytes().unwrap_or(0);
+        HostError::GpuMemory { pool: name, bytes, free, error }
+    })
+}
+
+/// What the models of a pool have of the CPU's memory for inputs and outputs.
+pub(crate) fn staging(system: &SystemDesc, pool: usize) -> u64 {
+    let own = system.models.iter().filter(|model| model.pool.index() == pool);
+    own.map(|model| model.staging().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+}
+
+/// Whether so many free bytes suffice for what the plan still takes of a device's memory.
+fn has_room(pool: &'static PoolDesc, staging: u64, free: u64) -> Result<(), HostError> {
+    let (arena, weights) = (pool.height.0, pool.weights.0);
+    let needed = arena.saturating_add(weights).saturating_add(staging);
+    if needed <= free {
+        return Ok(());
+    }
+    Err(HostError::GpuRoom { pool: pool.name, needed, arena, weights, staging, free })
+}
+
+/// What the system says that it can give without swapping, if it says so.
+fn available() -> Option<u64> {
+    parse(WatchedSource::FreeMemory, &std::fs::read("/proc/meminfo").ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{other, void};
-    use aegis_core::desc::GpuDesc;
+    use super::{available, has_room, other, void};
+    use aegis_core::desc::{GpuDesc, PoolDesc};
     use aegis_core::trace::VoidReason;
+    use aegis_core::{Bytes, Duration};
     use aegis_cuda::{DeviceFacts, SmUnits, Version};
 
     fn planned() -> GpuDesc {
@@ -211,7 +256,37 @@ mod tests {
             sms: 132,
             unit: 8,
             units: 15,
+            context: None,
+            staging: None,
         }
+    }
+
+    #[test]
+    fn a_device_with_too_little_free_memory_is_refused_with_all_values() {
+        let pool: &'static PoolDesc = Box::leak(Box::new(PoolDesc {
+            name: "gpu0",
+            domain: None,
+            gpu: Some(planned()),
+            capacity: Bytes(1 << 20),
+            shares: None,
+            weights: Bytes(300),
+            height: Bytes(512),
+            lower_bound: Bytes(512),
+            private: Bytes(512),
+            copy_per_mib: Duration::ZERO,
+            page: Bytes(0),
+        }));
+        assert!(has_room(pool, 0, 812).is_ok() && has_room(pool, 64, 876).is_ok());
+        let refused = has_room(pool, 64, 875).unwrap_err();
+        assert_eq!(refused.status(), 2);
+        assert_eq!(
+            refused.to_string(),
+            "device \"gpu0\": the plan needs 876 bytes of its memory, for the arena 512, for what backends hold 300 and for \
+             copies 64, and 875 are free"
+        );
+        let beyond = PoolDesc { weights: Bytes(u64::MAX), ..*pool };
+        assert!(has_room(Box::leak(Box::new(beyond)), 1, u64::MAX - 1).is_err());
+        assert!(available().is_some_and(|bytes| bytes > 0), "this machine has a /proc");
     }
 
     fn facts() -> DeviceFacts {

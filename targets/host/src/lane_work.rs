@@ -108,7 +108,7 @@ impl HostLane {
             return Ok(());
         }
         let result = task.piece(&JobContext { began: begun.began, ..*job });
-        if matches!(result, Err((Fault::JobFailed, _))) {
+        if matches!(result, Err((Fault::JobFailed | Fault::DomainLost(_), _))) {
             task.begun = Some(Begun { failed: true, ..begun });
         }
         result
@@ -119,10 +119,12 @@ impl LaneTask {
     /// Runs one piece of a job: all segments, or the one of its number.
     fn piece(&mut self, job: &JobContext) -> Result<(), Failure> {
         let Self { engines, inputs, outputs, hooks, zeroes, member, .. } = self;
+        engines.iter_mut().for_each(|engine| engine.begin());
         if job.is_first() {
             if let Some(hooks) = hooks {
                 // SAFETY: nothing that may be in use from here to the last segment that reads an input shares bytes with it,
-                // and no two tasks share a model: the tables' checker proved both at boot.
+                // and no two tasks share a model: the tables' checker proved both at boot. A domain's process that keeps to what
+                // it is told to run does not touch them now; of one that does not, every bit pattern is a valid element.
                 let fill = || hooks.input(job, &mut unsafe { Inputs::new(inputs) });
                 guarded("the application's input hook", fill)?;
             }
@@ -149,6 +151,7 @@ impl LaneTask {
 fn run(engine: &mut Box<dyn Engine>) -> Result<(), Failure> {
     guarded("the engine", || engine.run())?.map_err(|error| match error {
         BackendError::Refused(_) => (Fault::JobFailed, error.to_string()),
+        BackendError::Lost { ref gone, .. } => (Fault::DomainLost(gone.loss), error.to_string()),
         BackendError::Device(device) if device.class() == ErrorClass::Fatal => {
             (Fault::DeviceLost, BackendError::Device(device).to_string())
         }
@@ -198,7 +201,7 @@ impl LaneWork for HostLane {
         self.execute(job).map_err(|(fault, text)| {
             let (lane, task, request) = (self.name, job.name, job.request);
             let told = format!("lane \"{lane}\", task \"{task}\", request {request}: {text}");
-            if fault != Fault::JobFailed {
+            if !matches!(fault, Fault::JobFailed | Fault::DomainLost(_)) {
                 self.failure = Some(told);
             } else if self.failed_jobs.len() < MOST_TOLD {
                 self.failed_jobs.push(told);

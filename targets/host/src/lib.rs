@@ -22,6 +22,7 @@ pub mod cache;
 mod capture;
 mod clocks;
 mod describe;
+mod domain;
 mod error;
 mod failures;
 pub mod first_fit;

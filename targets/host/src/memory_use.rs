@@ -1,12 +1,19 @@
 //! What the pools came to in a run: the highest byte that was handed out, and all that was not as planned.
 
+use crate::gpu;
 use crate::lane_work::{HostLane, Use};
 use crate::onnx::unattributed;
 use aegis_core::desc::{ModelDesc, PoolDesc, SystemDesc, occupied};
-use aegis_linux::summary::{MemorySummary, ModelMemory};
+use aegis_linux::summary::{DeviceMemory, MemorySummary, ModelMemory};
 
-/// The summary of every pool; `lanes` are those that ended in time.
-pub(crate) fn used(system: &SystemDesc, lanes: &[Option<HostLane>], locked: bool) -> Vec<MemorySummary> {
+/// The summary of every pool; `lanes` are those that ended in time, and `grown` is by how much the used memory of each pool's device
+/// grew, where somebody tells.
+pub(crate) fn used(
+    system: &SystemDesc,
+    lanes: &[Option<HostLane>],
+    locked: bool,
+    grown: &[Option<u64>],
+) -> Vec<MemorySummary> {
     let uses: Vec<_> = lanes.iter().flatten().flat_map(HostLane::uses).collect();
     let summary = |(position, pool): (usize, &PoolDesc)| {
         let residents = system.models.iter().enumerate().filter(|(_, model)| model.pool.index() == position);
@@ -14,7 +21,8 @@ pub(crate) fn used(system: &SystemDesc, lanes: &[Option<HostLane>], locked: bool
         let own = |model: usize| uses.iter().filter(move |used| used.model.index() == model);
         let highest = residents.iter().flat_map(|(number, model)| {
             let tensors = model.inputs.iter().chain(model.outputs).chain(model.carried);
-            let tensors = tensors.map(|tensor| (tensor.at.0, occupied(tensor.size).unwrap_or(u64::MAX)));
+            let tensors =
+                tensors.map(|tensor| (tensor.at.0, occupied(tensor.size, pool.alignment()).unwrap_or(u64::MAX)));
             let ends = own(*number).flat_map(|used| ends(model, used)).chain(tensors);
             ends.map(|(at, length)| at.saturating_add(length))
         });
@@ -33,10 +41,31 @@ pub(crate) fn used(system: &SystemDesc, lanes: &[Option<HostLane>], locked: bool
             refused_requests: refused.fold(0, u64::saturating_add),
             // The process's; they belong to no pool, so the first one tells them.
             unattributed_requests: if position == 0 { unattributed() } else { 0 },
+            device: device(system, position, pool).map(|own| own.grown(grown.get(position).copied().flatten())),
             models: residents.iter().map(|(number, model)| control(model, own(*number))).collect(),
         }
     };
     system.pools.iter().enumerate().map(summary).collect()
+}
+
+/// What the plan counts of a GPU's memory; `None` for a pool of the CPU.
+fn device(system: &SystemDesc, position: usize, pool: &PoolDesc) -> Option<DeviceMemory> {
+    let context_bytes = pool.gpu.as_ref()?.context.map(|bytes| bytes.0);
+    let planned_bytes = pool.height.0.saturating_add(pool.weights.0).saturating_add(context_bytes.unwrap_or(0));
+    let pinned_bytes = gpu::staging(system, position);
+    Some(DeviceMemory { context_bytes, pinned_bytes, planned_bytes, ..DeviceMemory::default() })
+}
+
+/// What a GPU's memory came to, in words.
+fn told_device(pool: &MemorySummary, device: &DeviceMemory) -> String {
+    let (name, arena, weights) = (&pool.pool, pool.arena_bytes, pool.weights_bytes);
+    let context = device.context_bytes.map_or_else(|| "not measured".to_owned(), |bytes| bytes.to_string());
+    let planned = device.planned_bytes;
+    let grown = match device.grown_bytes.zip(device.remainder_bytes) {
+        Some((grown, remainder)) => format!("the device's used memory grew by {grown}, a remainder of {remainder}"),
+        None => "nobody tells by how much the device's used memory grew".to_owned(),
+    };
+    format!("memory {name}: planned {planned} (arena {arena}, weights {weights}, context {context}); {grown}")
 }
 
 /// Where a segment's regions begin, and how high they were used; nothing where they were not.
@@ -86,6 +115,9 @@ pub(crate) fn told(memory: &[MemorySummary]) {
             pool.private_bytes,
             controls.join(", ")
         );
+        if let Some(device) = &pool.device {
+            println!("{}", told_device(pool, device));
+        }
         for model in pool.models.iter().filter(|model| model.unplanned > 0) {
             let ModelMemory { name, planned, control, unplanned, .. } = model;
             let segments = if *unplanned == 1 { "a segment".to_owned() } else { format!("{unplanned} segments") };
@@ -107,15 +139,16 @@ pub(crate) fn told(memory: &[MemorySummary]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{beyond, control, ends};
+    use super::{beyond, control, ends, told_device};
     use crate::backend::ScratchUse;
     use crate::lane_work::Use;
     use aegis_core::desc::{Backend, FileDesc, MemoryControl, ModelDesc, SegmentDesc, TensorLife};
     use aegis_core::{ByteOffset, Bytes, ModelId, PoolId};
-    use aegis_linux::summary::MemorySummary;
+    use aegis_linux::summary::{DeviceMemory, MemorySummary};
 
     const SEGMENT: SegmentDesc = SegmentDesc {
         file: FileDesc { name: "net", sha256: "", version: "" },
+        engine: "",
         memory: MemoryControl::Planned,
         persistent_at: ByteOffset(0),
         persistent: Bytes(64),
@@ -130,6 +163,7 @@ mod tests {
     const MODEL: ModelDesc = ModelDesc {
         name: "net",
         backend: Backend::OnnxRuntime,
+        engines: None,
         pool: PoolId(0),
         weights: Bytes(0),
         tensors: TensorLife::Job,
@@ -144,6 +178,25 @@ mod tests {
         let own =
             |segment, control| Use { model: ModelId(0), segment, persistent: height(0), scratch: height(64), control };
         [own(0, first), own(1, MemoryControl::Capped)]
+    }
+
+    #[test]
+    fn what_a_devices_memory_grew_by_stands_beside_the_plan_with_the_remainder() {
+        let pool =
+            MemorySummary { pool: "gpu0".into(), arena_bytes: 150, weights_bytes: 280, ..MemorySummary::default() };
+        let planned = DeviceMemory { context_bytes: Some(500), planned_bytes: 930, ..DeviceMemory::default() };
+        assert_eq!(
+            told_device(&pool, &planned.grown(Some(997))),
+            "memory gpu0: planned 930 (arena 150, weights 280, context 500); the device's used memory grew by 997, a remainder of 67"
+        );
+        assert_eq!(planned.grown(Some(900)).remainder_bytes, Some(-30));
+        let unknown = DeviceMemory { context_bytes: None, planned_bytes: 430, ..planned }.grown(None);
+        assert_eq!((unknown.grown_bytes, unknown.remainder_bytes), (None, None));
+        assert_eq!(
+            told_device(&pool, &unknown),
+            "memory gpu0: planned 430 (arena 150, weights 280, context not measured); nobody tells by how much the device's used \
+             memory grew"
+        );
     }
 
     #[test]

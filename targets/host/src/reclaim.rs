@@ -242,7 +242,19 @@ mod tests {
             let height = Bytes(u64::try_from(PAGES).unwrap() * page - less);
             let (name, capacity, shares, weights) = ("ram", height, None, Bytes(0));
             let (lower_bound, private, copy_per_mib, page) = (Bytes(0), Bytes(0), Duration::ZERO, Bytes(page));
-            PoolDesc { name, gpu: None, capacity, shares, weights, height, lower_bound, private, copy_per_mib, page }
+            PoolDesc {
+                name,
+                domain: None,
+                gpu: None,
+                capacity,
+                shares,
+                weights,
+                height,
+                lower_bound,
+                private,
+                copy_per_mib,
+                page,
+            }
         };
         let descs = leaked(levels.iter().map(level).collect());
         (SystemDesc { levels: descs, pools: leaked(vec![pool(0), pool(page / 2)]), ..SystemDesc::EMPTY }, levels)

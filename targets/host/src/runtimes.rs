@@ -3,9 +3,10 @@
 use crate::backend::{BackendError, Engine, LoadedSegment, PlannedMemory, Region, RuntimeBackend as _};
 use crate::gpu::Seat;
 use crate::kernels::{KernelsSegment, Program};
-use crate::onnx::OnnxRuntime;
+use crate::onnx::{EngineOptions, OnnxModel, OnnxRuntime};
 use crate::tvm::TvmRuntime;
-use aegis_core::desc::Backend;
+use aegis_core::desc::{Backend, EngineLibrary};
+use aegis_cuda::Device;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub(crate) struct Source<'a> {
     pub(crate) file: &'a Path,
     /// Of kernels what is launched.
     pub(crate) program: Option<&'a Arc<Program>>,
+    /// Where its file is an engine, how that was built.
+    pub(crate) engine: Option<EngineOptions>,
 }
 
 /// The backends whose libraries are open.
@@ -49,6 +52,14 @@ impl Runtimes {
         }
     }
 
+    /// Opens a provider for engines on a device, before one is built or loaded, and returns its library's version.
+    pub(crate) fn open_engines(&mut self, library: EngineLibrary, device: &Device) -> Result<String, BackendError> {
+        let onnx = self.onnx.as_mut().ok_or(BackendError::NoLibrary(Backend::OnnxRuntime))?;
+        let version = onnx.open_engines(library)?;
+        onnx.takes_device(library, device)?;
+        Ok(version)
+    }
+
     /// The versions of the libraries that are open.
     pub(crate) fn versions(&self) -> impl Iterator<Item = (Backend, &str)> {
         let onnx = self.onnx.iter().map(|runtime| (Backend::OnnxRuntime, runtime.version()));
@@ -63,7 +74,16 @@ impl Runtimes {
         seat: Option<Arc<Seat>>,
     ) -> Result<Box<dyn LoadedSegment>, BackendError> {
         match source.backend {
-            Backend::OnnxRuntime => self.onnx()?.open(source.file, region, seat),
+            Backend::OnnxRuntime => match (source.engine, seat) {
+                (Some(options), Some(seat)) => {
+                    Ok(Box::new(OnnxModel::load_engine(self.onnx()?, source.file, options, region, seat)?))
+                }
+                (Some(_), None) => {
+                    let text = "an engine runs on a part of a GPU, and none was given".to_owned();
+                    Err(BackendError::Load { path: source.file.to_owned(), text })
+                }
+                (None, seat) => self.onnx()?.open(source.file, region, seat),
+            },
             Backend::Tvm => self.tvm()?.open(source.file, region, seat),
             Backend::Kernels => {
                 let missing =
@@ -84,7 +104,7 @@ impl Runtimes {
         self.tvm.as_ref().ok_or(BackendError::NoLibrary(Backend::Tvm))
     }
 
-    fn onnx(&self) -> Result<&OnnxRuntime, BackendError> {
+    pub(crate) fn onnx(&self) -> Result<&OnnxRuntime, BackendError> {
         self.onnx.as_ref().ok_or(BackendError::NoLibrary(Backend::OnnxRuntime))
     }
 }

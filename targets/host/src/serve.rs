@@ -134,19 +134,22 @@ const FREE: u64 = u64::MAX;
 
 impl Server {
     pub(super) fn new(span: Span, sequence: Sequence) -> Self {
-        let length = u64::try_from(span.length()).unwrap_or(0);
+        let (length, alignment) = (u64::try_from(span.length()).unwrap_or(0), span.alignment());
         let kind = match sequence {
-            Sequence::Recorded => {
-                Kind::Recorder { fit: FirstFit::new(length), events: Vec::new(), blocks: HashMap::new(), taken: 0 }
-            }
+            Sequence::Recorded => Kind::Recorder {
+                fit: FirstFit::new(length, alignment),
+                events: Vec::new(),
+                blocks: HashMap::new(),
+                taken: 0,
+            },
             Sequence::Load(steps) => Kind::planned(steps, &[], false),
             Sequence::Planned { runs: [first, others @ ..], owns_region } => {
                 Kind::planned(first.steps, others, owns_region)
             }
-            Sequence::Planned { runs: [], owns_region: true } => Kind::Region(FirstFit::new(length)),
+            Sequence::Planned { runs: [], owns_region: true } => Kind::Region(FirstFit::new(length, alignment)),
             Sequence::Planned { runs: [], owns_region: false } => Kind::planned(&[], &[], false),
             Sequence::LoadInAnyOrder(steps) => Kind::Loaded { steps, taken: vec![false; steps.len()] },
-            Sequence::Free => Kind::Region(FirstFit::new(length)),
+            Sequence::Free => Kind::Region(FirstFit::new(length, alignment)),
             Sequence::Heap => Kind::Heap,
         };
         Self { span, kind, usage: ScratchUse::default(), refusal: None, settled: false }
@@ -241,7 +244,10 @@ impl Server {
         }
         self.kind = match others {
             [next, rest @ ..] => Kind::planned(next.steps, rest, owns_region),
-            [] if owns_region => Kind::Region(FirstFit::new(u64::try_from(self.span.length()).unwrap_or(0))),
+            [] if owns_region => {
+                let length = u64::try_from(self.span.length()).unwrap_or(0);
+                Kind::Region(FirstFit::new(length, self.span.alignment()))
+            }
             [] => return false,
         };
         self.usage = ScratchUse::default();
@@ -324,7 +330,7 @@ impl Server {
                 }
             }
         };
-        let end = at.zip(occupied(Bytes(bytes))).and_then(|(at, length)| at.checked_add(length));
+        let end = at.zip(occupied(Bytes(bytes), self.span.alignment())).and_then(|(at, length)| at.checked_add(length));
         let Some((at, end)) = at.zip(end.filter(|end| *end <= region)) else {
             self.usage.refused = self.usage.refused.saturating_add(1);
             self.usage.refused_bytes = self.usage.refused_bytes.saturating_add(bytes);

@@ -3,10 +3,11 @@
 mod ending;
 mod run;
 
-use crate::boot::{AllHooks, build_lane, open_runtimes, prove, take_memory};
+use crate::boot::{AllHooks, build_lane, open_runtimes, other_libraries, prove, take_memory};
 use crate::cache::{Assets, Cache};
 use crate::clocks;
 use crate::describe::describe;
+use crate::domain::{self, Processes};
 use crate::error::HostError;
 use crate::gpu;
 use crate::hooks::TaskHooks;
@@ -38,7 +39,7 @@ use aegis_linux::sources::{self, SourceReport};
 use aegis_linux::stats::{AdmissionStats, Failure, LevelStats, ModeStats, TaskStats};
 use aegis_linux::steal::StealSamples;
 use aegis_linux::submissions::Submissions;
-use aegis_linux::summary::{Parts, TraceSummary, build, write_file};
+use aegis_linux::summary::{Parts, ProcessSummary, TraceSummary, build, write_file};
 use aegis_linux::verdict::judge;
 use aegis_linux::watchdog::{Hook, Watched};
 use ending::{closing, findings};
@@ -95,11 +96,15 @@ struct Ran<const LANES: usize> {
     levels: LevelStats,
     modes: ModeStats,
     domains: Vec<Option<Failure>>,
+    /// What became of the domains' processes.
+    processes: Vec<Option<ProcessSummary>>,
     admissions: AdmissionStats,
     trace: TraceSummary,
     voids: Vec<VoidSince>,
     lanes: Vec<Option<HostLane>>,
     memory_locked: bool,
+    /// By how much the used memory of each pool's device grew, where somebody tells.
+    grown: Vec<Option<u64>>,
     trace_failure: Option<std::io::Error>,
     /// `None` where nothing was watched, or where the application's hook panicked.
     watched: Option<Watched>,
@@ -113,8 +118,19 @@ struct Ran<const LANES: usize> {
 
 impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, LANES, QUEUE> {
     /// A vehicle without hooks: every task runs on zeroed inputs.
+    ///
+    /// Does not return in a process that a vehicle of this program has started for a fault domain: there it loads the domain's
+    /// models and serves until the vehicle ends it. So make this the first thing that the program does: what comes before happens
+    /// in each of these processes, too, and what comes after in the vehicle alone. Of a plan with a GPU it sets an environment variable that
+    /// the driver reads (`CUDA_DEVICE_MAX_CONNECTIONS`); no other thread may use such variables meanwhile.
+    #[allow(unsafe_code, reason = "an environment variable is set while there is no other thread")]
     #[must_use]
     pub fn new(system: &'static SystemDesc, runtime: &'static Runtime<TASKS, LANES, QUEUE>) -> Self {
+        domain::own::take_over(system);
+        if system.pools.iter().any(|pool| pool.gpu.is_some()) {
+            // SAFETY: this is the first thing that a program with a vehicle does, so it has no other threads.
+            unsafe { aegis_cuda::ask_for_all_queues() };
+        }
         let assets = Cache::of_user().map(|cache| Assets { system, cache });
         Self {
             system,
@@ -253,7 +269,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let trace = args.trace.as_deref().map(|path| TraceFile::create(path).map_err(file_error("the trace", path)));
         let mut ran = self.drive(args, &machine, trace.transpose()?)?;
         let panicked = closing(system, &mut ran);
-        let memory = used(system, &ran.lanes, ran.memory_locked);
+        let memory = used(system, &ran.lanes, ran.memory_locked, &ran.grown);
         told(&memory);
         print!("{}", sources::closing(ran.sources.as_deref().unwrap_or_default()));
         let mut findings = findings(system, &ran, &memory, args.allow_void);
@@ -268,6 +284,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             levels: ran.levels,
             modes: ran.modes,
             domains: &ran.domains,
+            processes: &ran.processes,
             admissions: ran.admissions,
             memory: &memory,
             trace: ran.trace,
@@ -320,14 +337,18 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let (conditions, differences) = Conditions::open(system, &root, gauges, Arc::clone(&guarantee));
         voids.extend(differences);
         let seats = gpu::seats(system, &devices)?;
-        let arenas = take_memory(system, &devices)?;
-        let runtimes = open_runtimes(system, &assets.cache, &devices, &mut voids)?;
+        let (arenas, objects): (Vec<_>, Vec<_>) = take_memory(system, &devices)?.into_iter().unzip();
+        // They load while the models are loaded that lie here. Before this process locks its memory, which a child would be given.
+        let mut processes = Processes::start(system, objects, &domains)?;
+        let runtimes = open_runtimes(system, None, &assets.cache, &devices, &mut voids)?;
+        other_libraries(system, &assets.cache, &mut voids)?;
         let mut works = Vec::new();
         for number in 0..LANES {
             let lane = LaneId(u16::try_from(number).unwrap_or(u16::MAX));
             let memory = (&*arenas, seats.get(number).and_then(Option::as_ref));
-            works.push(build_lane(system, lane, &runtimes, &assets.cache, memory, &mut hooks, &domains)?);
+            works.push(build_lane(system, lane, &runtimes, &assets.cache, memory, &mut hooks, (&domains, &processes))?);
         }
+        processes.loaded()?;
         let mut memory_locked = true;
         if let Err(error) = lock_memory() {
             let text = format!("the system did not lock the process's memory: {error}");
@@ -345,6 +366,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             voids.extend(lane.voids().iter().cloned());
             lanes.push(lane);
         }
+        voids.extend(processes.fence()?);
         let (samples, submissions) = (&runtime.samples, submissions.as_ref());
         let (pressure, modes, admissions) = (pressure.as_ref(), modes.as_ref(), admissions.as_ref());
         let service = service.as_ref();
@@ -370,8 +392,11 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             args,
         };
         let ran = run.threads(state, (writer, reader), trace, voids, (pet, sources, reclaimer))?;
+        // Before anything is given back. Nobody asks after a device that was lost.
+        let asked = ran.report.broken.is_none();
+        let grown = devices.iter().map(|device| device.as_ref().filter(|_| asked)?.growth_bytes()).collect();
         let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
-        Ok(Ran { lanes, memory_locked, ..ran })
+        Ok(Ran { lanes, memory_locked, grown, processes: processes.close(), ..ran })
     }
 }
 

@@ -5,32 +5,20 @@
 
 mod common;
 
-use aegis_core::desc::{ElementType, MemoryControl, Waiting};
-use aegis_cuda::{Device, Neighbour, Part, Shape, SmUnits};
-use aegis_host::arena::{Arena, BoundTensor};
-use aegis_host::backend::{BackendError, BoundSegment as _, Engine as _, PlannedMemory, Port, Region, Sequence};
+use aegis_core::desc::{ElementType, GPU_ALIGNMENT, MemoryControl, Waiting};
+use aegis_cuda::{Neighbour, Part, Shape};
+use aegis_host::backend::{BackendError, BoundSegment as _, Engine as _, Port, Sequence};
 use aegis_host::first_fit::replayable;
 use aegis_host::gpu::Seat;
 use aegis_host::kernels::{Argument, KernelsEngine, KernelsSegment, Launch, Program};
+use common::on_gpu::{divisible, memory};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 const PTX: &str = include_str!("fixtures/kernels.ptx");
 const COUNT: u32 = 1_000;
-
-/// A device that can be divided in two and that no other test uses, or `None` with a printed reason.
-fn setting() -> Option<(Arc<Device>, SmUnits, MutexGuard<'static, ()>)> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let device = common::gpu()?;
-    let Some(units) = device.facts().units.filter(|units| units.count > 1) else {
-        println!("skipped: {} cannot be divided in two", device.facts().name);
-        return None;
-    };
-    Some((device, units, guard))
-}
 
 fn file(folder: &tempfile::TempDir, text: &str) -> PathBuf {
     let path = folder.path().join("kernels.ptx");
@@ -61,28 +49,6 @@ fn four_times() -> Program {
     }
 }
 
-fn whole(arena: &Arc<Arena>, sequence: Sequence) -> Region {
-    Region { span: arena.span(0, arena.length()).unwrap(), sequence }
-}
-
-/// Memory of its own for all of a program, and so many bytes for its buffers.
-fn memory(seat: &Arc<Seat>, program: &Program, bytes: u64, sequence: Sequence) -> PlannedMemory {
-    let device = seat.device();
-    let tensor = |port: &Port| {
-        let bytes = u64::from(COUNT) * 4;
-        let span = Arena::of_device(device, bytes).unwrap().span(0, bytes).unwrap();
-        let host = Some(Arena::pinned(device, bytes).unwrap().span(0, bytes).unwrap());
-        BoundTensor { name: port.name.clone(), element: port.element, shape: port.shape.clone(), span, host }
-    };
-    PlannedMemory {
-        inputs: program.inputs.iter().map(tensor).collect(),
-        outputs: program.outputs.iter().map(tensor).collect(),
-        persistent: whole(&Arena::of_device(device, 1).unwrap(), Sequence::Heap),
-        scratch: whole(&Arena::of_device(device, bytes).unwrap(), sequence),
-        seat: Some(Arc::clone(seat)),
-    }
-}
-
 fn load(seat: &Arc<Seat>, program: &Program, path: &Path) -> Result<KernelsSegment, BackendError> {
     KernelsSegment::load(&Arc::new(program.clone()), path, Some(Arc::clone(seat)))
 }
@@ -104,7 +70,7 @@ fn output(engine: &mut KernelsEngine, first: f32) -> Vec<f32> {
 
 #[test]
 fn launches_with_a_buffer_between_compute_what_they_say_also_as_a_graph_beside_a_neighbour() {
-    let Some((device, units, _alone)) = setting() else { return };
+    let Some((device, units, _alone)) = divisible() else { return };
     let folder = tempfile::tempdir().unwrap();
     let rest = units.sms * (units.count - 1);
     let program = four_times();
@@ -113,7 +79,7 @@ fn launches_with_a_buffer_between_compute_what_they_say_also_as_a_graph_beside_a
         let neighbour = Neighbour::start(parts.pop().unwrap()).unwrap();
         let seat = Seat::new(parts.pop().unwrap(), completion).unwrap();
         let segment = load(&seat, &program, &file(&folder, PTX)).unwrap();
-        let runs = vec![replayable(&program.run, 4_096).unwrap()].leak();
+        let runs = vec![replayable(&program.run, 4_096, GPU_ALIGNMENT).unwrap()].leak();
         let planned = Sequence::Planned { runs, owns_region: true };
         let mut engine = KernelsEngine::bind(segment, memory(&seat, &program, 4_096, planned)).unwrap();
         // Submitted, captured, and launched as a graph.
@@ -126,7 +92,7 @@ fn launches_with_a_buffer_between_compute_what_they_say_also_as_a_graph_beside_a
             }
         }
         assert_eq!(engine.why_not_captured(), None);
-        assert_eq!((engine.control(), engine.scratch_use().height), (MemoryControl::Planned, 4_000));
+        assert_eq!((engine.control(), engine.scratch_use().height), (MemoryControl::Planned, 4_096));
         assert!(neighbour.stop().unwrap() > 0);
         drop(engine);
     }
@@ -134,7 +100,7 @@ fn launches_with_a_buffer_between_compute_what_they_say_also_as_a_graph_beside_a
 
 #[test]
 fn a_file_that_is_no_kernels_and_kernels_that_it_has_not_are_refused_by_name() {
-    let Some((device, units, _alone)) = setting() else { return };
+    let Some((device, units, _alone)) = divisible() else { return };
     let folder = tempfile::tempdir().unwrap();
     let part = Part::divide(&device, &[units.sms]).unwrap().pop().unwrap();
     let seat = Seat::new(part, Waiting::Polling).unwrap();
@@ -179,7 +145,7 @@ fn busy(turns: u32) -> Program {
 
 #[test]
 fn the_load_takes_longer_the_more_turns_it_has() {
-    let Some((device, units, _alone)) = setting() else { return };
+    let Some((device, units, _alone)) = divisible() else { return };
     let folder = tempfile::tempdir().unwrap();
     let part = Part::divide(&device, &[units.sms]).unwrap().pop().unwrap();
     let seat = Seat::new(part, Waiting::Polling).unwrap();
@@ -201,8 +167,19 @@ fn the_load_takes_longer_the_more_turns_it_has() {
 }
 
 #[test]
+fn a_probe_tells_what_the_driver_takes_or_nothing() {
+    let Some((_, _, _alone)) = divisible() else { return };
+    let request = json!({ "schema": "aegis.probe/4", "command": "device", "device": 0 });
+    let answer: Value = serde_json::from_str(&aegis_host::probe::answer(&request.to_string()).unwrap()).unwrap();
+    let device = &answer["devices"][0];
+    println!("context {}, part {}", device["context_bytes"], device["part_bytes"]);
+    // The process has had the device open before, so only that it is told, or not told at all, can be seen.
+    assert_eq!(device["context_bytes"].is_u64(), device["part_bytes"].is_u64(), "{device}");
+}
+
+#[test]
 fn a_probe_sizes_and_measures_them_alone_and_beside_a_neighbour() {
-    let Some((_, units, _alone)) = setting() else { return };
+    let Some((_, units, _alone)) = divisible() else { return };
     let folder = tempfile::tempdir().unwrap();
     let tensor = |name: &str| json!({ "name": name, "dtype": "f32", "shape": [COUNT] });
     let launch = |kernel: &str, arguments: Value| json!({ "kernel": kernel, "grid": [8, 1, 1], "block": [128, 1, 1], "shared": 0, "arguments": arguments });

@@ -7,7 +7,7 @@
 
 mod common;
 
-use aegis_core::desc::{ElementType, MemoryControl, Recording};
+use aegis_core::desc::{ALIGNMENT, ElementType, MemoryControl, Recording};
 use aegis_host::arena::{Arena, BoundTensor};
 use aegis_host::backend::{
     BackendError, BoundSegment as _, Engine, LoadedSegment as _, PlannedMemory, Port, Region, RuntimeBackend, Sequence,
@@ -156,8 +156,8 @@ fn recorded(runtime: &OnnxRuntime, file: &Path) -> (Recording, Recording, u64, V
     let expected = outputs(&mut engine);
     let (run, height) = (engine.recorded_run(), engine.scratch_use().height);
     let mut model = Box::new(engine).unbind();
-    let load = replayable(&model.recorded_load(), MIB).unwrap();
-    (load, replayable(&run, height).unwrap(), height, expected)
+    let load = replayable(&model.recorded_load(), MIB, ALIGNMENT).unwrap();
+    (load, replayable(&run, height, ALIGNMENT).unwrap(), height, expected)
 }
 
 #[test]

@@ -115,6 +115,7 @@ fn segment(answer: &Value, at: u64, reads: &'static [u16], writes: &'static [u16
     let sha256 = answer["sha256"].as_str().unwrap().to_owned().leak();
     let desc = SegmentDesc {
         file: FileDesc { name: "tiny", sha256, version: "" },
+        engine: "",
         memory: MemoryControl::Planned,
         persistent_at: ByteOffset(0),
         persistent: Bytes(0),
@@ -166,6 +167,7 @@ fn models(long: &Value, short: &Value) -> ([ModelDesc; 2], u64, u64) {
     let long = ModelDesc {
         name: "long",
         backend: Backend::OnnxRuntime,
+        engines: None,
         pool: PoolId(0),
         weights: weights(long),
         tensors: TensorLife::Job,
@@ -256,6 +258,7 @@ fn plan(models: [ModelDesc; 2], height: u64, lower_bound: u64) -> &'static Syste
         models: Vec::from(models).leak(),
         pools: vec![PoolDesc {
             name: "ram",
+            domain: None,
             gpu: None,
             capacity,
             shares: None,

@@ -7,7 +7,7 @@
 
 mod common;
 
-use aegis_core::desc::{ElementType, MemoryControl, Recording};
+use aegis_core::desc::{ALIGNMENT, ElementType, MemoryControl, Recording};
 use aegis_host::arena::{Arena, BoundTensor};
 use aegis_host::backend::{
     BackendError, BoundSegment as _, Engine, LoadedSegment as _, PlannedMemory, Port, Region, RuntimeBackend, Sequence,
@@ -193,7 +193,7 @@ fn recorded(room: &Room, file: &Path) -> (Vec<i64>, Recording, u64) {
     let events = record();
     assert_eq!(events, record(), "every run requests the same");
     let height = engine.scratch_use().height;
-    let recording = replayable(&events, height).unwrap();
+    let recording = replayable(&events, height, ALIGNMENT).unwrap();
     (events, recording, height)
 }
 

@@ -12,6 +12,7 @@ use crate::mailbox::{Full, Mailbox};
 use crate::realtime::{LANE_PRIORITY, set_up_thread};
 use aegis_core::desc::{SystemDesc, Waiting};
 use aegis_core::dispatch::Job;
+use aegis_core::trace::Loss;
 use aegis_core::{ErrorClass, Instant, LaneId, TaskId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -65,6 +66,9 @@ pub enum Fault {
     BackendFailed,
     /// The lane's code panicked.
     Panicked,
+    /// The process of the task's fault domain is lost: the job failed, and its domain fails with it; the lane goes on with jobs
+    /// of others.
+    DomainLost(Loss),
 }
 
 impl Fault {
@@ -73,7 +77,7 @@ impl Fault {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::JobFailed => ErrorClass::Transient,
-            Self::BackendFailed => ErrorClass::Permanent,
+            Self::BackendFailed | Self::DomainLost(_) => ErrorClass::Permanent,
             Self::DeviceLost | Self::Panicked => ErrorClass::Fatal,
         }
     }
@@ -90,9 +94,9 @@ pub trait LaneWork: Send + 'static {
     /// Runs one piece of a job to its end. Other tasks' pieces may run between two of one job; none of the same task do.
     ///
     /// # Errors
-    /// A [`Fault`]; every one but [`Fault::JobFailed`] ends the run. After that one the job's later pieces still come: they
-    /// are to end at once, without another fault, because a job fails once. Of a job that the dispatcher aborts they never come:
-    /// the next piece of its task is then a later job's first.
+    /// A [`Fault`]; every one but [`Fault::JobFailed`] and [`Fault::DomainLost`] ends the run. After the first one the job's
+    /// later pieces still come: they are to end at once, without another fault, because a job fails once. Of a job that the
+    /// dispatcher aborts they never come: the next piece of its task is then a later job's first.
     fn run(&mut self, job: &JobContext) -> Result<(), Fault>;
 }
 

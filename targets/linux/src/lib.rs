@@ -12,6 +12,8 @@
 //! Where the plan watches sources of pressure, one more ordinary thread reads them: [`sources`]; and where the machine tells of
 //! clocks, power and heat, another one looks at these: [`conditions`].
 //!
+//! Fault domains whose models lie in processes of their own: [`worker`].
+//!
 //! After start-up neither the orchestration thread nor the hand-over to a lane uses the heap.
 
 #![cfg(target_os = "linux")]
@@ -57,6 +59,7 @@ mod sync;
 pub mod table;
 pub mod verdict;
 pub mod watchdog;
+pub mod worker;
 
 #[cfg(test)]
 #[path = "../tests/common/fixture.rs"]

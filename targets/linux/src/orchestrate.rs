@@ -228,8 +228,8 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
                 }
             }
             self.guard.watch_lanes(self.setup.clock.now(), self.sink).map_err(Broken::Stalled)?;
-            while let Some(domain) = self.setup.domains.take() {
-                self.step(Event::Fail { domain }, self.setup.clock.now())?;
+            while let Some((domain, loss)) = self.setup.domains.take() {
+                self.step(Event::Fail { domain, loss }, self.setup.clock.now())?;
             }
             self.take_submissions()?;
             self.change()?;
@@ -407,6 +407,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         let event = match done.fault {
             None => Event::Completed { lane, began, ended },
             Some(Fault::JobFailed) => Event::Failed { lane, began, ended },
+            Some(Fault::DomainLost(loss)) => Event::Lost { lane, began, ended, loss },
             Some(fault) => return Err(Broken::Lane { lane, fault }),
         };
         self.step(event, now)?;

@@ -71,9 +71,11 @@ impl<'a, const LANES: usize> Guard<'a, LANES> {
     pub(crate) fn started(&mut self, system: &SystemDesc, lane: LaneId, job: &Job, handed: Instant) {
         let Some(pulse) = self.pulse else { return };
         let desc = system.lanes.get(lane.index()).and_then(|desc| desc.segment_overhead());
-        // Not the budget, which a job may exceed within all assumptions.
-        let wcet = system.tasks.get(job.task.index()).map(|task| task.wcet);
-        let planned = desc.and_then(|overhead| overhead.checked_add(wcet?));
+        // Not the budget, which a job may exceed within all assumptions. A piece in a fault domain's process is killed in its time.
+        let task = system.tasks.get(job.task.index());
+        let process = task.and_then(|task| system.domains.get(task.domain?.index())?.process);
+        let longest = task.map(|task| process.map_or(task.wcet, |process| task.wcet.max(process.kill_after)));
+        let planned = desc.and_then(|overhead| overhead.checked_add(longest?));
         let allowed = planned.and_then(|planned| planned.checked_add(pulse.desc().timeout)).unwrap_or(Duration::MAX);
         if let Some(slot) = self.lanes.get_mut(lane.index()) {
             // What would become one beyond the clock's range never does.

@@ -78,9 +78,10 @@ impl Steps {
 /// What the plan allows for a step that was told `event` and starts these jobs.
 pub(crate) fn allowed<const LANES: usize>(system: &SystemDesc, event: Event, start: &[Option<Job>; LANES]) -> Duration {
     let of_event = match event {
-        Event::Completed { lane, .. } | Event::Failed { lane, .. } | Event::Preempted { lane, .. } => {
-            Some(lane.index())
-        }
+        Event::Completed { lane, .. }
+        | Event::Failed { lane, .. }
+        | Event::Lost { lane, .. }
+        | Event::Preempted { lane, .. } => Some(lane.index()),
         Event::Submit { task, .. } => system.tasks.get(task.index()).map(|task| task.lane.index()),
         Event::Timer | Event::Stop { .. } => None,
         // What the thread wait of every lane has for a change of level, mode or what is admitted, and for each failure of a domain.
@@ -129,7 +130,7 @@ mod tests {
             (Event::Timer, [job, None, job], 160),
             (Event::Pressure { level: None }, [None; 3], 100),
             (Event::Mode { mode: ModeId(0) }, [None, None, job], 160),
-            (Event::Fail { domain: DomainId(0) }, [None, job, None], 140),
+            (Event::Fail { domain: DomainId(0), loss: None }, [None, job, None], 140),
             (Event::Failed { lane: LaneId(2), began: at, ended: at }, [None; 3], 60),
             (completed(2), [None; 3], 60),
             (completed(2), [job, None, job], 160),

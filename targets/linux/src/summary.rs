@@ -157,8 +157,35 @@ pub struct MemorySummary {
     pub refused_requests: u64,
     /// Requests while no model was loaded or run: nobody's, so served from the heap.
     pub unattributed_requests: u64,
+    /// What was taken of a GPU's memory in all; null for a pool of the CPU.
+    pub device: Option<DeviceMemory>,
     /// How far each model's memory is planned, in the plan's order.
     pub models: Vec<ModelMemory>,
+}
+
+/// What a GPU's memory came to beside the arena, which alone is served request by request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct DeviceMemory {
+    /// What the plan counts that the driver takes for the process and its parts; null where that was not measured.
+    pub context_bytes: Option<u64>,
+    /// What the models have of the CPU's memory, from and to which inputs and outputs are copied.
+    pub pinned_bytes: u64,
+    /// What the plan counts of the device's memory: arena, weights, and context where it was measured.
+    pub planned_bytes: u64,
+    /// By how much more of it was used when the run ended than before the device was opened, by this process and by whatever
+    /// others began to use; null where nobody tells.
+    pub grown_bytes: Option<u64>,
+    /// What of that the plan does not count; below zero where it counts more than was used.
+    pub remainder_bytes: Option<i64>,
+}
+
+impl DeviceMemory {
+    /// With what the device's memory grew by, the difference to the plan.
+    #[must_use]
+    pub fn grown(self, grown_bytes: Option<u64>) -> Self {
+        let difference = |grown| i64::try_from(i128::from(grown) - i128::from(self.planned_bytes)).ok();
+        Self { grown_bytes, remainder_bytes: grown_bytes.and_then(difference), ..self }
+    }
 }
 
 /// A model's grade of memory control.
@@ -246,12 +273,28 @@ pub struct DomainSummary {
     pub failed: bool,
     /// When; null where it did not.
     pub at_ns: Option<u64>,
-    /// `overrun`, `miss`, `failure`, `outside`; null where it did not.
+    /// `overrun`, `miss`, `failure`, `outside`, or how its process was lost: `exited`, `signalled`, `hung`, `silent`, `malformed`,
+    /// `backend`; null where it did not.
     pub cause: Option<&'static str>,
     /// The task whose job was the cause; null where none was.
     pub task: Option<String>,
     /// That job's request; null where none was.
     pub request: Option<u64>,
+    /// The process that runs its models; null where none does.
+    pub process: Option<ProcessSummary>,
+}
+
+/// The process of a fault domain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ProcessSummary {
+    /// Its number.
+    pub pid: u32,
+    /// How it ended: `exit status 0` where it was told to.
+    pub ending: String,
+    /// What kept it from more than its work: see [`crate::worker::fences`].
+    pub in_force: Vec<&'static str>,
+    /// What could not be had of that, and why.
+    pub not_in_force: Vec<String>,
 }
 
 /// What optional tasks came to.
@@ -290,6 +333,8 @@ pub struct Parts<'a, const LANES: usize> {
     pub modes: ModeStats,
     /// How fault domains failed.
     pub domains: &'a [Option<Failure>],
+    /// What became of their processes; empty where there is none.
+    pub processes: &'a [Option<ProcessSummary>],
     /// What optional tasks came to.
     pub admissions: AdmissionStats,
     /// The pools.
@@ -346,7 +391,7 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
             bound_ns: bound.as_ns(),
         }),
         watched: system.watch.is_some().then(|| parts.watched.to_vec()),
-        domains: domains(system, parts.domains),
+        domains: domains(system, parts.domains, parts.processes),
         admissions: system
             .tasks
             .iter()
@@ -365,16 +410,22 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
     }
 }
 
-fn domains(system: &SystemDesc, failures: &[Option<Failure>]) -> Vec<DomainSummary> {
+fn domains(
+    system: &SystemDesc,
+    failures: &[Option<Failure>],
+    processes: &[Option<ProcessSummary>],
+) -> Vec<DomainSummary> {
     let task = |job: &JobRef| system.tasks.get(job.task.index()).map(|task| task.name.to_owned());
-    let pairs = system.domains.iter().zip(failures);
-    let summary = |(domain, failure): (&DomainDesc, &Option<Failure>)| DomainSummary {
+    let processes = processes.iter().cloned().chain(std::iter::repeat(None));
+    let pairs = system.domains.iter().zip(failures).zip(processes);
+    let summary = |((domain, failure), process): ((&DomainDesc, &Option<Failure>), _)| DomainSummary {
         name: domain.name.to_owned(),
         failed: failure.is_some(),
         at_ns: failure.map(|failure| failure.at.as_ns()),
         cause: failure.map(|failure| failure.cause.name()),
         task: failure.and_then(|failure| task(&failure.job?)),
         request: failure.and_then(|failure| Some(failure.job?.request)),
+        process,
     };
     pairs.map(summary).collect()
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use aegis_core::desc::{Answer, DomainDesc, Release, SystemDesc, TaskDesc};
-use aegis_core::trace::{Cause, Kind};
+use aegis_core::trace::{Cause, Kind, Loss};
 use aegis_core::{DomainId, TaskId};
 use aegis_linux::lane::Fault;
 use aegis_linux::submissions::SubmitError;
@@ -17,7 +17,7 @@ fn in_domain(first: TaskDesc) -> &'static SystemDesc {
     let domain = Some(DomainId(0));
     tasks[0] = TaskDesc { domain, on_overrun: first.on_overrun, on_failure: first.on_failure, ..tasks[0] };
     tasks[1] = TaskDesc { domain, release: Release::Submitted, ..tasks[1] };
-    let domains = &[DomainDesc { name: "vision" }];
+    let domains = &[DomainDesc { name: "vision", process: None }];
     Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), domains, ..*base }))
 }
 
@@ -39,6 +39,17 @@ fn a_failed_job_ends_its_domain_and_no_other_task() {
     assert_eq!((first.failed, first.aborted, first.jobs, second), (1, 1, 0, Default::default()));
     assert_eq!(third.jobs + third.rejected, 10, "{third:?}");
     assert_eq!(ran.report.lanes[0].jobs, third.jobs, "the lane counts what completed");
+    assert_eq!(ran.heap_operations, 0);
+}
+
+#[test]
+fn a_lost_process_ends_its_domain_and_the_lane_goes_on() {
+    let ran = drive::<3>(in_domain(TaskDesc::EMPTY), Act::Fail(Fault::DomainLost(Loss::Hung)), Some(400), None);
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!(causes(&ran), [Cause::Process(Loss::Hung)]);
+    let [first, second, third] = ran.stats[..] else { panic!("three tasks") };
+    assert_eq!((first.failed, first.aborted, first.jobs, second), (1, 1, 0, Default::default()));
+    assert_eq!(third.jobs + third.rejected, 10, "{third:?}");
     assert_eq!(ran.heap_operations, 0);
 }
 

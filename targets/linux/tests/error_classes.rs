@@ -1,6 +1,7 @@
 //! What the caller of each refused request can do.
 
 use aegis_core::ErrorClass::{Fatal, Permanent, Transient};
+use aegis_core::trace::Loss;
 use aegis_core::{Instant, LevelId, ModeId, TaskId};
 use aegis_linux::admissions::AdmissionError;
 use aegis_linux::lane::Fault;
@@ -47,6 +48,7 @@ fn each_refused_change_and_each_fault_says_what_its_caller_can_do() {
     for (error, class) in admissions {
         assert_eq!(error.class(), class, "{error}");
     }
-    let faults = [Fault::JobFailed, Fault::BackendFailed, Fault::DeviceLost, Fault::Panicked];
-    assert_eq!(faults.map(|fault| fault.class()), [Transient, Permanent, Fatal, Fatal]);
+    let faults =
+        [Fault::JobFailed, Fault::BackendFailed, Fault::DomainLost(Loss::Hung), Fault::DeviceLost, Fault::Panicked];
+    assert_eq!(faults.map(|fault| fault.class()), [Transient, Permanent, Permanent, Fatal, Fatal]);
 }

@@ -89,7 +89,7 @@ fn a_task_of_a_failed_domain_is_not_admitted_and_the_others_go_on() {
     let mut tasks = base.tasks.to_vec();
     tasks[1].domain = Some(DomainId(0));
     tasks[2].domain = Some(DomainId(0));
-    let domains = &[DomainDesc { name: "vision" }];
+    let domains = &[DomainDesc { name: "vision", process: None }];
     let system = Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), domains, ..*base }));
     let scenario = Scenario { for_ms: Some(2_600), ..Scenario::of(Act::Spin(300)) };
     let (mut asked, mut after) = (Vec::new(), Vec::new());

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The twins that fixtures share.
-const TWINS: [&str; 8] = [
+const TWINS: [&str; 10] = [
     "valid",
     "valid-parts",
     "valid-memory",
@@ -27,6 +27,8 @@ const TWINS: [&str; 8] = [
     "valid-watch",
     "valid-gpu",
     "valid-kernels",
+    "valid-engines",
+    "valid-domains",
 ];
 
 /// The most lines in which a fixture may differ from its twin.
@@ -66,6 +68,10 @@ fn valid_gpu() -> String {
 
 fn valid_kernels() -> String {
     read(&folder().join("valid-kernels.toml"))
+}
+
+fn valid_engines() -> String {
+    read(&folder().join("valid-engines.toml"))
 }
 
 fn valid_watch() -> String {
@@ -202,6 +208,8 @@ fn every_code_of_the_manifest_is_reached_by_a_fixture() {
     }
     // A lane's overheads may be measured: the test `profiles` reaches these.
     reached.extend([Code::WatchdogTooShort, Code::WaitsForLevels]);
+    // Whether a domain runs models, and for how long, is known with the profiles: that test reaches it, too.
+    reached.insert(Code::ProcessUnmeasured);
     // A WCET may be measured, too, and what gaps give needs a table: tests of the command reach these.
     // What a device can give is told by its profile: the test `profiles` reaches these, too.
     reached.extend([Code::PartSize, Code::PartsExceeded]);
@@ -258,7 +266,7 @@ fn all_syntax_errors_are_reported_at_once_and_nothing_else_is() {
 }
 
 /// The texts that are damaged, and at every how manieth place.
-const DAMAGED: [(fn() -> String, usize); 7] = [
+const DAMAGED: [(fn() -> String, usize); 8] = [
     (valid, 1),
     (valid_parts, 5),
     (valid_memory, 3),
@@ -266,6 +274,7 @@ const DAMAGED: [(fn() -> String, usize); 7] = [
     (valid_modes, 2),
     (valid_gpu, 2),
     (valid_kernels, 2),
+    (valid_engines, 2),
 ];
 
 /// Reads and renders a damaged text, which must neither panic nor break what always holds.

@@ -1,7 +1,7 @@
 //! What accepted manifests mean, with what they leave out, and how many of everything they may have.
 
 use crate::{crowd, parse_checked, valid, valid_memory, valid_modes, valid_parts, valid_watch, valid_watchdog};
-use aegis_codegen::finding::Code;
+use aegis_codegen::finding::{Code, Finding};
 use aegis_codegen::manifest::{
     Client, Communication, Exceedance, Execution, LaneKind, Manifest, Model, Overheads, Source, WcetFrom, unbuildable,
 };
@@ -352,19 +352,23 @@ fn stages_may_be_tables_of_their_own() {
 
 #[test]
 fn what_no_binary_can_be_is_said_all_at_once() {
-    let mut text = valid_parts();
-    for (right, wrong) in [
-        ("[domain.perception]\n", "[domain.perception]\n[domain.mapping]\n"),
-        ("lane = \"table\"\n", "lane = \"table\"\ndomain = \"mapping\"\n"),
-    ] {
-        assert_eq!(text.matches(right).count(), 1, "{right}");
-        text = text.replace(right, wrong);
-    }
+    let policy = "policy = \"deadline-monotonic\"\n";
+    let text = valid_parts().replace(policy, &format!("{policy}waiting = \"polling\"\n"));
     let manifest = parse_checked("parts.toml", &text).0.unwrap();
     let findings = unbuildable("parts.toml", &manifest);
-    assert!(findings.iter().all(|finding| finding.code == Code::NotBuildable && finding.is_error()));
-    let messages: Vec<_> = findings.iter().map(|finding| finding.message.as_str()).collect();
-    let (of_lanes, rest) = messages.split_at(5);
+    assert!(findings.iter().all(Finding::is_error));
+    let of = |code| findings.iter().filter(move |finding| (finding.code == Code::ProcessRefused) == code);
+    let processes: Vec<_> = of(true).map(|finding| finding.message.as_str()).collect();
+    assert_eq!(
+        processes,
+        [
+            "the task `face` of the domain `perception` runs a model on the GPU lane `vision`",
+            "the domain `perception` runs models in a process of its own, and the vehicle waits \"polling\"",
+        ]
+    );
+    assert!(of(false).all(|finding| finding.code == Code::NotBuildable));
+    let messages: Vec<_> = of(false).map(|finding| finding.message.as_str()).collect();
+    let (of_lanes, rest) = messages.split_at(4);
     assert_eq!(
         of_lanes,
         [
@@ -372,7 +376,6 @@ fn what_no_binary_can_be_is_said_all_at_once() {
             "lane `control` has preemption \"full\", but a started model gives way only between its files",
             "lane `spare` is a GPU and has no `sms`, so no part of the device is its own",
             "lane `other` is a GPU and has no `sms`, so no part of the device is its own",
-            "the manifest has 2 domains, and a binary is one process",
         ]
     );
     // Each task, as none has a profile, and the missing runtime.

@@ -74,6 +74,7 @@ fn record(loaded: &Loaded, files: &Outcome, into: &Path) {
                 .collect(),
             gpu: None,
             kernels: None,
+            engines: None,
         };
         models.push((request, path.get_ref().clone()));
     }

@@ -8,7 +8,7 @@
 mod local;
 
 use aegis_codegen::fetch::Kind;
-use aegis_core::desc::{MemoryControl, ModelDesc, SystemDesc, TensorLife, occupied};
+use aegis_core::desc::{ALIGNMENT, MemoryControl, ModelDesc, SystemDesc, TensorLife, occupied};
 use aegis_host::arena::{Arena, BoundTensor};
 use aegis_host::backend::{Engine, Place, PlannedMemory, RuntimeBackend as _};
 use aegis_host::onnx::{OnnxRuntime, unattributed};
@@ -67,8 +67,8 @@ fn engine(runtime: &OnnxRuntime, local: &Local, model: &ModelDesc, arena: &Arc<A
 fn highest(system: &SystemDesc, engines: &[Box<dyn Engine>]) -> u64 {
     let ends = system.models.iter().zip(engines).flat_map(|(model, engine)| {
         let (load, run) = (engine.persistent_use().height, engine.scratch_use().height);
-        let tensors =
-            model.inputs.iter().chain(model.outputs).map(|tensor| tensor.at.0 + occupied(tensor.size).unwrap());
+        let ends = model.inputs.iter().chain(model.outputs);
+        let tensors = ends.map(|tensor| tensor.at.0 + occupied(tensor.size, ALIGNMENT).unwrap());
         let segment = &model.segments[0];
         let regions = [(segment.persistent_at.0, load), (segment.scratch_at.0, run)];
         tensors.chain(regions.into_iter().filter(|(_, height)| *height > 0).map(|(at, height)| at + height))

@@ -11,6 +11,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+mod gpu;
 mod modes;
 mod moves;
 mod mutated;
@@ -38,6 +39,11 @@ const SIZE: Size = Size { lanes: 2, models: 4, segments: 4, blocks: 5, carried: 
 fn submitted(desc: &SystemDesc) -> &'static SystemDesc {
     let tasks = desc.tasks.iter().map(|task| TaskDesc { release: Release::Submitted, ..*task });
     with_tasks(desc, tasks.collect())
+}
+
+/// The descriptors of a lock.
+fn leaked(lock: &Lock) -> &'static SystemDesc {
+    tables::leak(lock).unwrap()
 }
 
 /// A random system with its lock, if its tasks fit.

@@ -1,7 +1,9 @@
 //! Random systems whose models are cut: lanes of every kind, tensors of every life, sequences of any shape.
 
 use aegis_codegen::analysis::Load;
-use aegis_codegen::system::{Device, File, Lane, Level, Mode, Model, Segment, Sequence, System, Task, Tensor};
+use aegis_codegen::system::{
+    Device, Domain, File, Lane, Level, Mode, Model, Part, Process, Segment, Sequence, System, Task, Tensor,
+};
 use aegis_core::desc::{Answer, Backend, ElementType, MemoryControl, Policy, Preemption, TensorLife};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, Priority};
@@ -75,6 +77,7 @@ fn model(rng: &mut Rng, number: usize, size: Size) -> Model {
         let recordings = if capped { 0 } else { 1 + usize::from(once(rng, 3)) };
         Segment {
             file: File { name: format!("m{number}#{at}"), sha256: "0".repeat(64), version: String::new() },
+            engine: String::new(),
             weights: Bytes(rng.u64(..100)),
             memory: if capped { MemoryControl::Capped } else { MemoryControl::Planned },
             load: if size.extras && once(rng, 3) { sequence(rng, size, true) } else { Sequence::default() },
@@ -94,6 +97,7 @@ fn model(rng: &mut Rng, number: usize, size: Size) -> Model {
     Model {
         name: format!("m{number}"),
         backend: Backend::OnnxRuntime,
+        engines: None,
         domain,
         tensors,
         inputs,
@@ -143,7 +147,7 @@ pub(crate) fn random_system(rng: &mut Rng, size: Size) -> System {
     let tasks: Vec<Task> = (models.iter().zip(&ranks).enumerate())
         .map(|(number, (model, rank))| {
             let on = if once(rng, 3) { rng.usize(..lanes.len()) } else { 0 };
-            Task { model: Some(number), ..random_task(rng, model, on, &lanes[on], *rank) }
+            Task { model: Some(number), domain: model.domain, ..random_task(rng, model, on, &lanes[on], *rank) }
         })
         .collect();
     let mut system = system(lanes, tasks);
@@ -153,11 +157,21 @@ pub(crate) fn random_system(rng: &mut Rng, size: Size) -> System {
         shares,
         copy_per_mib: Some(Duration::from_ns(1_000)),
         page: None,
+        part: None,
         gpu: None,
         span: 0..0,
     };
     let shares = once(rng, 2).then_some(0);
     system.devices = vec![device("one", None), device("two", shares)];
+    if models.iter().any(|model| model.domain.is_some()) {
+        let (hand_over, blackout) = (Duration::ZERO, Duration::ZERO);
+        let process = Process { kill_after: Duration::MAX, hand_over, blackout, heartbeat: None, memory: None };
+        let name = "apart".to_owned();
+        system.domains = vec![Domain { name, process: Some(process), untrusted: None, span: 0..0 }];
+        let part = |of| Some(Part { of, domain: 0 });
+        let parts = [device("one.apart", Some(0)), device("two.apart", shares.or(Some(1)))];
+        system.devices.extend(parts.into_iter().zip(0..).map(|(device, of)| Device { part: part(of), ..device }));
+    }
     if size.extras && once(rng, 2) {
         system.levels = (0..rng.usize(1..=2)).map(|number| random_level(rng, number, models.len())).collect();
     }

@@ -111,6 +111,7 @@ pub(crate) fn plan(whole: &Local, folder: &Path) -> &'static SystemDesc {
                 .collect(),
             gpu: None,
             kernels: None,
+            engines: None,
         }
     });
     let request = Request {

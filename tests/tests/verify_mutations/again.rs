@@ -249,21 +249,40 @@ fn memory_sound(plan: &Plan, what: &str) {
         assert!(pieces <= 1 || pieces == segments, "{what}: {pieces} pieces of {segments} segments");
     }
     for model in &plan.models {
-        model_sound(model, what);
+        model_sound(plan, model, what);
     }
     let pools: Vec<LevelPool> = plan.pools.iter().map(own_part).collect();
     layout_sound(plan, None, &pools, what);
     for (number, pool) in plan.pools.iter().enumerate() {
         let shares = |other: &plan::Pool| other.shares.map(usize::from) == Some(number);
-        let takes = |pool: &plan::Pool| u128::from(pool.height_bytes) + u128::from(pool.weights_bytes);
+        let takes = |pool: &plan::Pool| {
+            let context = pool.gpu.as_ref().and_then(|gpu| gpu.context_bytes).unwrap_or(0);
+            u128::from(pool.height_bytes) + u128::from(pool.weights_bytes) + u128::from(context)
+        };
         let sharing: u128 = plan.pools.iter().filter(|other| shares(other)).map(takes).sum();
         assert!(pool.shares.is_none() || sharing == 0, "{what}: a chain of devices that share");
-        let own = takes(pool) + sharing;
+        let own = takes(pool) + sharing + copied_with(plan, number, what);
         assert!(pool.shares.is_some() || own <= pool.capacity_bytes.into(), "{what}: {own} bytes of {}", pool.name);
     }
     for level in &plan.levels {
         level_sound(plan, level, &format!("{what}, at {}", level.name));
     }
+}
+
+/// What the inputs and outputs of GPUs' models have of the memory of a pool that has its own.
+fn copied_with(plan: &Plan, pool: usize, what: &str) -> u128 {
+    let gpus = plan.pools.iter().enumerate().filter_map(|(number, own)| Some((number, own.gpu.as_ref()?.staging?)));
+    let mut sum = 0;
+    for (number, staging) in gpus {
+        let with = &plan.pools[usize::from(staging)];
+        assert!(usize::from(staging) == number || with.gpu.is_none(), "{what}: copies in another device's memory");
+        if with.shares.unwrap_or(staging) == u16::try_from(pool).unwrap() {
+            let here = plan.models.iter().filter(|model| usize::from(model.pool) == number);
+            let ends = here.flat_map(|model| model.inputs.iter().chain(&model.outputs));
+            sum += ends.map(|tensor| u128::from(tensor.bytes.next_multiple_of(64))).sum::<u128>();
+        }
+    }
+    sum
 }
 
 fn own_part(pool: &plan::Pool) -> LevelPool {
@@ -289,7 +308,7 @@ fn layout_sound(plan: &Plan, level: Option<&Level>, pools: &[LevelPool], what: &
         assert!(demand <= pool.height_bytes, "{what}: {demand} bytes at once");
     }
     for (index, one) in things.iter().enumerate() {
-        assert!(one.end <= pools[usize::from(one.pool)].height_bytes && one.at % 64 == 0, "{what}: {one:?}");
+        assert!(one.end <= pools[usize::from(one.pool)].height_bytes && one.at % one.alignment == 0, "{what}: {one:?}");
         for other in &things[index + 1..] {
             assert!(!one.overlaps(other) || !live::meet(plan, one, other), "{what}: {one:?} and {other:?} overlap");
         }
@@ -328,7 +347,7 @@ fn level_sound(plan: &Plan, level: &Level, what: &str) {
         if live::is_shed(plan, level, number) {
             continue;
         }
-        model_sound(moved, what);
+        model_sound(plan, moved, what);
         assert_eq!((&moved.tensors, moved.weights_bytes), (&own.tensors, own.weights_bytes), "{what}");
         for (moved, own) in moved.segments.iter().zip(&own.segments) {
             let loaded = |segment: &plan::Segment| (segment.persistent_at, segment.persistent_bytes);
@@ -341,7 +360,7 @@ fn level_sound(plan: &Plan, level: &Level, what: &str) {
         for ((one, other), life) in live::tensors(moved).zip(live::tensors(own)).zip(live::lives(own)) {
             assert_eq!((&one.shape, one.bytes), (&other.shape, other.bytes), "{what}");
             if life == live::When::Kept && one.at != other.at {
-                copied[usize::from(own.pool)] += one.bytes.next_multiple_of(64);
+                copied[usize::from(own.pool)] += one.bytes.next_multiple_of(live::alignment(plan, own.pool));
             }
         }
     }
@@ -353,7 +372,8 @@ fn level_sound(plan: &Plan, level: &Level, what: &str) {
 }
 
 /// Whether a model's segments read what is there, and its sequences keep to their regions.
-fn model_sound(model: &plan::Model, what: &str) {
+fn model_sound(plan: &Plan, model: &plan::Model, what: &str) {
+    let alignment = live::alignment(plan, model.pool);
     let count = live::tensors(model).count();
     let mut there: Vec<usize> = (0..model.inputs.len()).collect();
     for segment in &model.segments {
@@ -364,16 +384,20 @@ fn model_sound(model: &plan::Model, what: &str) {
             there.push(tensor);
         }
         assert_eq!(segment.memory == "planned", !segment.runs.is_empty(), "{what}");
-        blocks_sound(&segment.load, segment.persistent_bytes, what);
+        blocks_sound(&segment.load, segment.persistent_bytes, alignment, what);
         for run in &segment.runs {
-            assert_eq!(blocks_sound(&run.steps, segment.scratch_bytes, what), 0, "{what}: a run leaves blocks behind");
+            assert_eq!(
+                blocks_sound(&run.steps, segment.scratch_bytes, alignment, what),
+                0,
+                "{what}: a run leaves blocks behind"
+            );
         }
     }
     assert_eq!(there.len(), count, "{what}: nothing writes a tensor");
 }
 
 /// Compares every new block with every live one; returns the bytes that are live at the end.
-fn blocks_sound(steps: &[Vec<i64>], region: u64, what: &str) -> u64 {
+fn blocks_sound(steps: &[Vec<i64>], region: u64, alignment: u64, what: &str) -> u64 {
     let mut live: Vec<(i64, u64, u64)> = Vec::new();
     for step in steps {
         let number = |at: usize| u64::try_from(step[at]).unwrap();
@@ -383,8 +407,8 @@ fn blocks_sound(steps: &[Vec<i64>], region: u64, what: &str) -> u64 {
             assert_eq!(live.len() + 1, before, "{what}: slot {} is not live", step[0]);
             continue;
         }
-        let (start, end) = (number(2), number(2) + number(1).max(1).next_multiple_of(64));
-        assert!(start % 64 == 0 && end <= region, "{what}: {step:?}");
+        let (start, end) = (number(2), number(2) + number(1).max(1).next_multiple_of(alignment));
+        assert!(start % alignment == 0 && end <= region, "{what}: {step:?}");
         for (slot, other, other_end) in &live {
             assert!(*slot != step[0] && (end <= *other || *other_end <= start), "{what}: {step:?} overlaps");
         }

@@ -1,12 +1,15 @@
 //! What a fault domain's rules refuse.
 
-use aegis_core::desc::{Answer, DomainDesc, MOST_DOMAINS, Release, StageDesc, SystemDesc, TaskDesc};
+use aegis_core::desc::{
+    Answer, Backend, DomainDesc, FileDesc, MOST_DOMAINS, MemoryControl, ModelDesc, PoolDesc, ProcessDesc, Release,
+    SegmentDesc, StageDesc, SystemDesc, TaskDesc, TensorLife,
+};
 use aegis_core::time::Duration;
-use aegis_core::units::{DomainId, ModelId, TaskId};
+use aegis_core::units::{ByteOffset, Bytes, DomainId, ModelId, PoolId, TaskId};
 use aegis_core::verify::{domains_hold, thread_waits_hold};
 
 fn of(domains: usize, tasks: &[TaskDesc]) -> &'static SystemDesc {
-    let domains = vec![DomainDesc { name: "domain" }; domains].leak();
+    let domains = vec![DomainDesc { name: "domain", process: None }; domains].leak();
     Box::leak(Box::new(SystemDesc { tasks: tasks.to_vec().leak(), domains, ..SystemDesc::EMPTY }))
 }
 
@@ -66,4 +69,89 @@ fn an_event_waits_for_the_failure_of_each_domain_that_runs_models() {
         };
         assert!(holds([0, 0]) && !holds([1, 0]) && !holds([0, 1]), "{failures}");
     }
+}
+
+/// A task of the domain 0 that runs a model of so many files, whose pool is that of `pool`.
+fn in_process(task: TaskDesc, files: usize, pool: Option<DomainId>, process: Option<ProcessDesc>) -> SystemDesc {
+    let none = Bytes(0);
+    let segment = SegmentDesc {
+        file: FileDesc { name: "file", sha256: "", version: "" },
+        engine: "",
+        memory: MemoryControl::Measured,
+        persistent_at: ByteOffset(0),
+        persistent: none,
+        load: &[],
+        scratch_at: ByteOffset(0),
+        scratch: none,
+        runs: &[],
+        reads: &[],
+        writes: &[],
+        launches: &[],
+    };
+    let model = ModelDesc {
+        name: "model",
+        backend: Backend::OnnxRuntime,
+        engines: None,
+        pool: PoolId(0),
+        weights: none,
+        tensors: TensorLife::Kept,
+        inputs: &[],
+        outputs: &[],
+        carried: &[],
+        segments: vec![segment; files].leak(),
+    };
+    let pool = PoolDesc {
+        name: "pool",
+        domain: pool,
+        gpu: None,
+        capacity: none,
+        shares: None,
+        weights: none,
+        height: none,
+        lower_bound: none,
+        private: none,
+        copy_per_mib: Duration::ZERO,
+        page: none,
+    };
+    let task = TaskDesc { model: Some(ModelId(0)), ..task };
+    SystemDesc {
+        tasks: vec![task].leak(),
+        models: vec![model].leak(),
+        pools: vec![pool].leak(),
+        domains: vec![DomainDesc { name: "domain", process }].leak(),
+        ..SystemDesc::EMPTY
+    }
+}
+
+#[test]
+fn a_process_has_its_models_memory_and_the_time_to_run_their_segments() {
+    let ns = Duration::from_ns;
+    let process = |kill_after, hand_over| {
+        let (kill_after, hand_over) = (ns(kill_after), ns(hand_over));
+        Some(ProcessDesc { kill_after, hand_over, heartbeat: None, memory: None })
+    };
+    let own = Some(DomainId(0));
+    let holds = |task, files, pool, process| domains_hold(&in_process(task, files, pool, process));
+    // A job of one piece hands over each file.
+    let whole = TaskDesc { wcet: ns(30), ..lies_in(0) };
+    assert!(holds(whole, 3, own, process(30, 10)) && holds(whole, 1, own, process(u64::MAX, 30)));
+    assert!(!holds(whole, 3, own, process(29, 10)), "killed within its WCET");
+    assert!(
+        !holds(whole, 4, own, process(30, 10)) && !holds(whole, 2, own, process(30, u64::MAX)),
+        "hand-overs beyond it"
+    );
+    assert!(
+        !holds(whole, 1, own, None)
+            && !holds(whole, 1, None, process(30, 10))
+            && !holds(whole, 1, Some(DomainId(1)), process(30, 10))
+    );
+    assert!(!holds(TaskDesc { domain: None, ..whole }, 1, own, process(30, 10)));
+    assert!(holds(TaskDesc { domain: None, ..whole }, 1, None, None));
+    // One that gives way hands over one file a segment.
+    let segments = vec![ns(12), ns(18)].leak();
+    let parts = TaskDesc { segments, ..whole };
+    assert!(holds(parts, 2, own, process(18, 12)));
+    assert!(!holds(parts, 2, own, process(17, 12)) && !holds(parts, 2, own, process(18, 13)));
+    // Without a model nothing is handed over.
+    assert!(domains_hold(of(1, &[whole])));
 }

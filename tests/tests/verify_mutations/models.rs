@@ -18,6 +18,7 @@ fn tensor(name: &str, elements: u32) -> Tensor {
 fn segment(name: &str, weights: u64, reads: &[usize], writes: &[usize]) -> Segment {
     Segment {
         file: File { name: name.to_owned(), sha256: "0".repeat(64), version: String::new() },
+        engine: String::new(),
         weights: Bytes(weights),
         memory: MemoryControl::Planned,
         load: Sequence::default(),
@@ -43,6 +44,7 @@ fn whole(name: &str, tensors: TensorLife, elements: u32, segment: Segment) -> Mo
     Model {
         name: name.to_owned(),
         backend: Backend::OnnxRuntime,
+        engines: None,
         domain: None,
         tensors,
         inputs: vec![tensor("in", elements), tensor("more", 16)],
@@ -50,6 +52,38 @@ fn whole(name: &str, tensors: TensorLife, elements: u32, segment: Segment) -> Mo
         carried: Vec::new(),
         segments: vec![segment],
         span: 0..0,
+    }
+}
+
+/// The model four times as large. In the memory of a GPU, whose alignment is four times that of a CPU's, it takes as many steps.
+fn fourfold(model: Model) -> Model {
+    let tensor = |tensor: Tensor| {
+        let shape = tensor.shape.iter().copied().chain([4]).collect();
+        Tensor { shape, size: Bytes(4 * tensor.size.0), ..tensor }
+    };
+    let tensors = |all: Vec<Tensor>| all.into_iter().map(tensor).collect::<Vec<Tensor>>();
+    let sequence = |sequence: &Sequence| {
+        let mut events = vec![0; sequence.events()];
+        for (number, block) in (1..).zip(sequence.blocks()) {
+            events[block.from] = i64::try_from(4 * block.size).unwrap();
+            if let Some(given) = events.get_mut(block.to) {
+                *given = -number;
+            }
+        }
+        Sequence::new(&events).unwrap()
+    };
+    let segment = |segment: Segment| Segment {
+        load: sequence(&segment.load),
+        runs: segment.runs.iter().map(sequence).collect(),
+        scratch: Bytes(4 * segment.scratch.0),
+        ..segment
+    };
+    Model {
+        inputs: tensors(model.inputs),
+        outputs: tensors(model.outputs),
+        carried: tensors(model.carried),
+        segments: model.segments.into_iter().map(segment).collect(),
+        ..model
     }
 }
 
@@ -63,14 +97,14 @@ pub(super) fn models() -> Vec<Model> {
     vec![
         whole("one", kept, 10, planned(of("one", 1_000), &[8, 100, 8], one)),
         whole("two", job, 33, planned(of("two", 500), &[], two)),
-        whole("three", kept, 16, capped(of("three", 77), 128)),
+        fourfold(whole("three", kept, 16, capped(of("three", 77), 128))),
         whole("four", kept, 5, planned(of("four", 9), &[64], &[&[100, 200, -2, -1]])),
         whole("five", job, 6, capped(of("five", 1), 900)),
-        halves(),
-        whole("short", job, 20, planned(of("short", 5), &[200], short)),
-        thirds(),
-        two_parts(),
-        three_parts(),
+        fourfold(halves()),
+        fourfold(whole("short", job, 20, planned(of("short", 5), &[200], short))),
+        fourfold(thirds()),
+        fourfold(two_parts()),
+        fourfold(three_parts()),
     ]
 }
 
@@ -130,25 +164,33 @@ fn three_parts() -> Model {
 }
 
 /// Three memories, of which the last is the first one's. The second and the third are those of GPUs, of which the second is divided
-/// whole, but for what is in no group.
+/// whole, but for what is in no group; copies of the second's inputs and outputs count with the first, as the third's do.
 pub(super) fn devices() -> Vec<Device> {
-    let gpu = |ordinal| {
-        let name = "lab".to_owned();
-        Gpu { ordinal, name, driver: "13.0".to_owned(), compute_capability: (9, 0), sms: 28, unit: 8, units: 3 }
+    let gpu = |(ordinal, context_bytes, staging)| Gpu {
+        ordinal,
+        name: "lab".to_owned(),
+        driver: "13.0".to_owned(),
+        compute_capability: (9, 0),
+        sms: 28,
+        unit: 8,
+        units: 3,
+        context_bytes,
+        staging: Some(staging),
     };
-    let device = |name: &str, memory, shares, ordinal: Option<u16>| Device {
+    let device = |name: &str, memory, shares, own: Option<(u16, Option<u64>, u16)>| Device {
         name: name.to_owned(),
         memory: Bytes(memory),
         shares,
         copy_per_mib: Some(Duration::from_ns(1_000_000)),
         page: None,
-        gpu: ordinal.map(gpu),
+        part: None,
+        gpu: own.map(gpu),
         span: 0..0,
     };
     vec![
-        device("cpu0", 30_000, None, None),
-        device("gpu0", 9_000, None, Some(0)),
-        device("shared", 30_000, Some(0), Some(1)),
+        device("cpu0", 150_000, None, None),
+        device("gpu0", 60_000, None, Some((0, Some(700), 0))),
+        device("shared", 150_000, Some(0), Some((1, None, 2))),
     ]
 }
 

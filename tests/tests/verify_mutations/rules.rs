@@ -188,6 +188,14 @@ fn each_rule_is_named() {
     assert_eq!(verdict(&|plan| plan.tasks[1].response_ns -= 1), Some(Violation::Responses));
     assert_eq!(verdict(&|plan| plan.tasks[0].queue = 0), Some(Violation::References));
     assert_eq!(verdict(&|plan| plan.pools[0].weights_bytes += 1), Some(Violation::Memory));
+    assert_eq!(
+        verdict(&|plan| plan.pools[1].gpu.as_mut().unwrap().context_bytes = Some(59_000)),
+        Some(Violation::Memory)
+    );
+    assert_eq!(verdict(&|plan| plan.pools[1].gpu.as_mut().unwrap().staging = Some(2)), Some(Violation::Memory));
+    // A tensor in a GPU's memory where one of the CPU could begin.
+    let on_gpu = plan.models.iter().position(|model| model.pool == 1).unwrap();
+    assert_eq!(verdict(&|plan| plan.models[on_gpu].inputs[0].at += 64), Some(Violation::Memory));
     // Two pieces of a model of three segments, and the other way round.
     let [two, three] = ["e", "i"].map(|name| plan.tasks.iter().position(|task| task.name == name).unwrap());
     let swapped = |plan: &mut Plan| {

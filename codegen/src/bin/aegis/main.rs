@@ -8,6 +8,8 @@ mod build;
 mod check;
 mod device;
 mod explain;
+#[cfg(target_os = "linux")]
+mod inject;
 mod measure;
 mod model;
 mod pack;
@@ -39,6 +41,10 @@ enum Command {
     /// Fetch, profile where needed, check, build and run a vehicle.
     #[command(after_help = "Example:\n  aegis run --for 30s")]
     Run(run::Arguments),
+    /// Run a vehicle as `aegis run` does, and let the process of one of its fault domains fail meanwhile.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = "Example:\n  aegis inject --domain vision --fault kill --at 2s --for 10s")]
+    Inject(inject::Arguments),
     /// Build a vehicle's binary from its lock.
     Build(ManifestArgument),
     /// Render a lock's Rust tables where people can read them.
@@ -121,6 +127,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Command::Inject(arguments) => inject::run(&arguments),
         Command::Build(arguments) => build::run(&arguments.manifest),
         Command::Generate(arguments) => build::generate(&arguments),
         Command::Fetch(arguments) => measure::fetch(&arguments.manifest),

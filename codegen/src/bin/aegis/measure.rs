@@ -9,7 +9,7 @@ use aegis_codegen::fetch;
 use aegis_codegen::finding::{Code, Finding};
 use aegis_codegen::manifest::{Exceedance, Execution, Lane, Manifest, Overheads, Runtime, WcetFrom};
 use aegis_codegen::probe::{
-    self, GpuRequest, KernelsRequest, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest,
+    self, EnginesRequest, GpuRequest, KernelsRequest, LaneRequest, Library, ModelRequest, Request, SCHEMA, ShapeRequest,
 };
 use aegis_codegen::profile::{ModelProfile, Statistics};
 use aegis_codegen::report;
@@ -142,11 +142,24 @@ pub(crate) fn is_of(checked: &Checked, answer: &probe::Answer) -> bool {
 /// were measured on the GPU that is here, with its driver.
 pub(crate) fn loads_as_recorded(loaded: &Loaded, program: &Path) -> Result<bool, Failure> {
     let (request, _, models) = request(loaded, &fetch_all(loaded)?)?;
-    let once = Request { lanes: Vec::new(), min_runs: 1, min_seconds: 0, warmup_runs: 0, ..request };
+    let recorded = |model: &Wanted| -> Option<ModelProfile> {
+        let text = std::fs::read_to_string(loaded.profile_file(&model.profile, None)).ok()?;
+        toml::from_str(&text).ok()
+    };
+    // Engines are not built anew for it: those that the profiles are of have to be there.
+    let with_engines = models.iter().map(|model| {
+        let engines = model.request.engines.clone().map(|asked| {
+            let segments = recorded(model).map(|profile| profile.segments).unwrap_or_default();
+            let built = segments.into_iter().map(|segment| segment.engine_sha256.unwrap_or_default()).collect();
+            EnginesRequest { built, ..asked }
+        });
+        ModelRequest { engines, ..model.request.clone() }
+    });
+    let asked = with_engines.collect();
+    let once = Request { lanes: Vec::new(), models: asked, min_runs: 1, min_seconds: 0, warmup_runs: 0, ..request };
     let answer = probe::ask(program, &once, |_, _, _| {}).map_err(Failure::input)?;
     Ok(models.iter().all(|model| {
-        let recorded = std::fs::read_to_string(loaded.profile_file(&model.profile, None)).ok();
-        let recorded: Option<ModelProfile> = recorded.and_then(|text| toml::from_str(&text).ok());
+        let recorded = recorded(model);
         // To a device the runtime loads weights in another order each time, and any will do.
         let loads = |profile: &ModelProfile| {
             let load = |mut load: Vec<i64>| {
@@ -158,7 +171,8 @@ pub(crate) fn loads_as_recorded(loaded: &Loaded, program: &Path) -> Result<bool,
             profile.segments.iter().map(|part| load(part.load.clone())).collect::<Vec<_>>()
         };
         let is_same = |recorded: &ModelProfile, here: &ModelProfile| {
-            loads(recorded) == loads(here) && recorded.conditions.gpu == here.conditions.gpu
+            let same_engines = recorded.conditions.engines == here.conditions.engines;
+            loads(recorded) == loads(here) && recorded.conditions.gpu == here.conditions.gpu && same_engines
         };
         recorded
             .zip(answer.model_profile(&model.request).ok())
@@ -284,6 +298,7 @@ fn request(loaded: &Loaded, fetched: &fetch::Outcome) -> Result<(Request, Lanes,
             core: *lane.core.get_ref(),
             inputs: inputs.collect(),
             gpu: gpu(manifest, lane),
+            engines: model.engines.map(EnginesRequest::of),
             kernels: model.kernels.as_ref().map(|kernels| KernelsRequest::of(kernels, launches_digest(kernels))),
         };
         models.push(Wanted {

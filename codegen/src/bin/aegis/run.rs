@@ -11,17 +11,17 @@ use aegis_codegen::probe;
 use aegis_codegen::report;
 use aegis_codegen::resolve::Loaded;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 /// The command's arguments.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The manifest.
     #[arg(default_value = "system.toml")]
-    manifest: PathBuf,
+    pub(crate) manifest: PathBuf,
     /// How long the vehicle runs.
     #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
-    duration: String,
+    pub(crate) duration: String,
     /// The trace, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -43,7 +43,15 @@ pub(crate) struct Arguments {
 /// How much slower `--fit` lets a vehicle run, at most.
 const SLOWEST: u64 = 64;
 
+/// Starts the vehicle and waits for its end.
+pub(crate) type Start<'a> = &'a dyn Fn(&mut Command) -> std::io::Result<ExitStatus>;
+
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    run_with(arguments, &Command::status)
+}
+
+/// Does all that `aegis run` does; the vehicle's program is started by `start`.
+pub(crate) fn run_with(arguments: &Arguments, start: Start<'_>) -> Outcome {
     let (loaded, findings) = load_sound(&arguments.manifest)?;
     let unbuildable = unbuildable(&loaded.file, &loaded.manifest);
     if !unbuildable.is_empty() {
@@ -130,7 +138,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let lock = std::path::absolute(&lock).map_err(Failure::input)?;
     let binary = vehicle.build_binary(is_own.then_some(lock.as_path()))?;
     render(&arguments.manifest, &lock, &output.join("plan.rs"))?;
-    drive(arguments, &checked, slowed.as_deref().unwrap_or_default(), &binary, &output)
+    drive(arguments, &checked, slowed.as_deref().unwrap_or_default(), (&binary, start), &output)
 }
 
 /// By how much the vehicle has to be slower so that all is proven, at least, with that check.
@@ -162,7 +170,13 @@ fn refuse(loaded: &Loaded, checked: &Checked) -> Outcome {
 }
 
 /// Runs the binary, and writes the report, after `words`, whatever its status.
-fn drive(arguments: &Arguments, checked: &Checked, words: &str, binary: &Path, output: &Path) -> Outcome {
+fn drive(
+    arguments: &Arguments,
+    checked: &Checked,
+    words: &str,
+    (binary, start): (&Path, Start<'_>),
+    output: &Path,
+) -> Outcome {
     let or = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| output.join(name));
     let (trace, summary) = (or(&arguments.trace, "trace.jsonl"), or(&arguments.summary, "summary.json"));
     let report = or(&arguments.report, "report.md");
@@ -182,7 +196,7 @@ fn drive(arguments: &Arguments, checked: &Checked, words: &str, binary: &Path, o
         command.arg("--allow-void");
     }
     let status =
-        command.status().map_err(|error| Failure::Input(format!("cannot start `{}`: {error}", binary.display())))?;
+        start(&mut command).map_err(|error| Failure::Input(format!("cannot run `{}`: {error}", binary.display())))?;
     if let Ok(text) = std::fs::read_to_string(&summary) {
         let markdown = report::run::render(checked, &text).map_err(Failure::internal)?;
         let markdown = format!("{words}{markdown}");

@@ -24,6 +24,7 @@ pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
             declared(task, model, lane, sink);
             let kind = index.and_then(|index| kind_of(raw, links, index));
             has_part(task, model, (lane, kind), sink);
+            has_provider(task, model, (lane, kind), sink);
             if kind == Some(LaneKind::Gpu) && model.backend == Some(Backend::Tvm) {
                 of_cpus(model, lane, sink);
             }
@@ -59,6 +60,34 @@ fn has_part(task: &Task, model: &Model, (lane, kind): (&Lane, Option<LaneKind>),
     let finding = finding.at(sink.file, lane.span.clone(), "it has no part of a GPU");
     let finding = finding.also(sink.file, model.span.clone(), "these are launched on a part of a GPU");
     sink.push(finding.help("use a lane with `sms` of a device of kind \"gpu\" that has a `profile`"));
+}
+
+/// A provider is one of ONNX Runtime's, and runs on a part of a GPU.
+fn has_provider(task: &Task, model: &Model, (lane, kind): (&Lane, Option<LaneKind>), sink: &Sink<'_>) {
+    // A backend or lane that nothing is known of is reported for that.
+    let (Some(key), Some(backend), Some(kind)) = (&model.provider.key, model.backend, kind) else { return };
+    let (name, lane_name) = (model.name.get_ref(), lane.name.get_ref());
+    if backend != Backend::OnnxRuntime {
+        let message = format!("the model `{name}` is of the backend \"{}\" and has `provider`", backend.name());
+        let finding = Finding::error(Code::ProviderRefused, message).at(sink.file, key.clone(), "no effect here");
+        sink.push(finding.help("remove it, or let ONNX Runtime execute the model"));
+        return;
+    }
+    if kind == LaneKind::Gpu && lane.gpu.sms_key.is_some() {
+        return;
+    }
+    let what = match kind {
+        LaneKind::Cpu => "a CPU",
+        LaneKind::Gpu => "a GPU without `sms`",
+    };
+    let message = format!(
+        "the model `{name}` of the task `{}` has `provider`, and its lane `{lane_name}` is {what}",
+        task.name.get_ref()
+    );
+    let finding = Finding::error(Code::ProviderRefused, message);
+    let finding = finding.at(sink.file, key.clone(), "it runs on a part of a GPU");
+    let finding = finding.also(sink.file, lane.span.clone(), "it has no part of a GPU");
+    sink.push(finding.help("remove it, or use a lane with `sms` of a device of kind \"gpu\" that has a `profile`"));
 }
 
 /// What TVM takes on a GPU is not planned by this version, and no plan holds beside memory that it does not know.

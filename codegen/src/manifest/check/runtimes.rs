@@ -11,6 +11,7 @@ use crate::manifest::reader::Sink;
 
 /// Libraries beside a runtime's lie in one folder, so their file names differ.
 pub(super) fn check(raw: &Raw, sink: &Sink<'_>) {
+    providers(raw, sink);
     for runtime in &raw.runtimes {
         let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
         // The runtime's own library lies there by the runtime's name.
@@ -54,5 +55,32 @@ pub(super) fn check(raw: &Raw, sink: &Sink<'_>) {
                 .also(sink.file, path.span(), "the runtime's library");
             sink.push(finding.help("remove `beside`, or take the library from the package, too"));
         }
+    }
+}
+
+/// A runtime that comes from a package finds a provider's library only where it is named beside it.
+fn providers(raw: &Raw, sink: &Sink<'_>) {
+    let runtime = raw.runtimes.iter().find(|runtime| runtime.name.get_ref() == Backend::OnnxRuntime.name());
+    let Some((runtime, beside)) = runtime.and_then(|runtime| Some((runtime, runtime.beside.as_ref()?))) else { return };
+    if !matches!(runtime.source, Some(Source::Package { .. })) {
+        return;
+    }
+    let mut told = Vec::new();
+    for model in &raw.models {
+        let (Some(engines), Some(key)) = (model.provider.engines, &model.provider.key) else { continue };
+        let file = engines.library.provider_file();
+        if beside.iter().any(|source| source.file_name() == file) || told.contains(&file) {
+            continue;
+        }
+        told.push(file);
+        let message = format!(
+            "the model `{}` has the provider \"{}\", and nothing beside the runtime `onnxruntime` is its library `{file}`",
+            model.name.get_ref(),
+            engines.library.name()
+        );
+        let finding = Finding::error(Code::ProviderLibrary, message)
+            .at(sink.file, runtime.span.clone(), "it is missing in `beside` here")
+            .also(sink.file, key.clone(), "it is needed here");
+        sink.push(finding.help(format!("add {{ pip, version, path = \"…/{file}\", sha256 }} to `beside`")));
     }
 }

@@ -1,14 +1,13 @@
 //! What `[model.NAME]` says.
 
+use super::engines::{self, Provider};
 use super::{kernels, source};
+use crate::finding::{Code, Finding};
 use crate::launches::Kernels;
 use crate::manifest::model::{Source, Span};
 use crate::manifest::reader::Section;
-use aegis_core::desc::{Backend, TensorLife};
+use aegis_core::desc::{Backend, EngineLibrary, TensorLife};
 use toml::Spanned;
-
-/// Backends that belong to the design but not to this version.
-pub(super) const NOT_YET: [&str; 1] = ["tensorrt"];
 
 /// `[model.NAME]`.
 pub(crate) struct Model {
@@ -26,15 +25,30 @@ pub(crate) struct Model {
     /// Of the backend `kernels`.
     pub(crate) kernels: Option<Kernels>,
     pub(crate) tensors: Option<TensorLife>,
+    pub(crate) provider: Provider,
+    /// Where it says that the model is not trusted, if it does.
+    pub(crate) untrusted: Option<Span>,
 }
 
 pub(super) fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
     let sources = source::segments(section);
-    let backend = section.required("backend", "backend = \"onnxruntime\"", |s, key| {
-        s.choice(key, &Backend::ALL.map(|backend| (backend.name(), backend)), &NOT_YET)
+    let backend = section.required("backend", "backend = \"onnxruntime\"", |section, key| {
+        let providers = EngineLibrary::ALL.map(EngineLibrary::name);
+        match providers.into_iter().find_map(|name| Some((name, section.place_of(key, name)?))) {
+            Some((name, span)) => {
+                let message = format!("`backend` of {} has no value \"{name}\"", section.title());
+                let finding = Finding::error(Code::UnknownValue, message);
+                let finding = finding.at(section.sink.file, span, "ONNX Runtime's provider runs it");
+                let help = format!("write `backend = \"onnxruntime\"` and `provider = \"{name}\"`");
+                section.sink.push(finding.help(help));
+                None
+            }
+            None => section.choice(key, &Backend::ALL.map(|backend| (backend.name(), backend)), &[]),
+        }
     });
     let (backend, domain) = (backend.map(Spanned::into_inner), section.text("domain"));
     let kernels = kernels::kernels(section, backend);
+    let provider = engines::provider(section, backend);
     // Those of kernels have been read; where the backend is not known, neither is what they should be.
     let inputs = match backend {
         Some(Backend::Kernels) | None => {
@@ -50,6 +64,8 @@ pub(super) fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
         Some(TensorLife::Kept)
     };
     let has_domain = section.has("domain");
+    let trust = section.choice("trust", &[("full", false), ("none", true)], &[]);
+    let untrusted = trust.filter(|untrusted| *untrusted.get_ref()).map(|untrusted| untrusted.span());
     Model {
         name,
         span: section.span.clone(),
@@ -61,6 +77,8 @@ pub(super) fn model(name: Spanned<String>, section: &mut Section<'_>) -> Model {
         inputs,
         kernels,
         tensors,
+        provider,
+        untrusted,
     }
 }
 

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::Section;
 use crate::finding::{Code, Finding};
-use crate::manifest::model::Exceedance;
+use crate::manifest::model::{Exceedance, Span};
 use crate::manifest::suggest::nearest;
 
 impl Section<'_> {
@@ -64,6 +64,15 @@ impl Section<'_> {
                 self.wrong_type(key, other, value.span(), "true or false");
                 None
             }
+        }
+    }
+
+    /// Where a key's value is this word, the value's place.
+    pub(crate) fn place_of(&mut self, key: &'static str, word: &str) -> Option<Span> {
+        let (_, value) = self.entry(key)?;
+        match value.get_ref() {
+            DeValue::String(text) if text == word => Some(value.span()),
+            _ => None,
         }
     }
 

@@ -66,7 +66,9 @@ pub struct LevelPoolView<'a> {
 /// Where a model's tensor lies.
 fn region(system: &System, placed: &[Placement], (model, tensor): (usize, usize)) -> Option<Region> {
     let desc = system.models.get(model)?.all_tensors().nth(tensor)?;
-    Some(Region::of(*placed.get(model)?.tensors.get(tensor)?, desc))
+    let placement = placed.get(model)?;
+    let alignment = system.devices.get(placement.pool)?.alignment();
+    Some(Region::of(*placement.tensors.get(tensor)?, desc, alignment))
 }
 
 pub(super) fn of<'a>(system: &'a System, layout: &Layout, settles: &[u64]) -> Vec<LevelView<'a>> {

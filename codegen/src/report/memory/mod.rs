@@ -10,8 +10,8 @@ use crate::check::Checked;
 use crate::memory::{Layout, Placement, SegmentPlace};
 use crate::report::json::{FindingView, findings};
 use crate::system::{Lane, Model, Segment, Sequence, System};
-use aegis_core::desc::{ALIGNMENT, MemoryControl, Preemption};
-use aegis_core::units::ByteOffset;
+use aegis_core::desc::{MemoryControl, Preemption};
+use aegis_core::units::{ByteOffset, Bytes};
 pub use levels::LevelView;
 use serde::Serialize;
 
@@ -56,6 +56,18 @@ pub struct Pool<'a> {
     pub optimal: bool,
     /// What backends hold outside the arena.
     pub weights_bytes: u64,
+    /// Of a GPU: what its driver takes; null where nobody measured it, and of a CPU.
+    pub context_bytes: Option<u64>,
+    /// Of a GPU: what its models have of the CPU's memory, from and to which inputs and outputs are copied.
+    pub pinned_bytes: u64,
+    /// The device with whose memory that counts; null where no device is of a CPU, and of a CPU.
+    pub pinned_with: Option<&'a str>,
+    /// Whether it is a GPU that lanes have parts of.
+    #[serde(skip)]
+    pub is_gpu: bool,
+    /// The GPUs whose copies count with its memory, with their bytes.
+    #[serde(skip)]
+    pub copied_with: Vec<(&'a str, u64)>,
     /// The arena's length if no two models shared a byte.
     pub private_bytes: u64,
     /// What sharing saves.
@@ -85,8 +97,6 @@ pub struct Forbids<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// They are different processes'.
-    Domains,
     /// They run on different lanes, which work at once.
     Lanes,
     /// A job that gives way keeps its scratch, or both have begun at once.
@@ -161,8 +171,8 @@ impl Region {
     }
 
     /// Where a tensor lies, with what aligns the next one.
-    fn of(at: ByteOffset, tensor: &crate::system::Tensor) -> Self {
-        Self::from(at, tensor.size.0.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX))
+    fn of(at: ByteOffset, tensor: &crate::system::Tensor, alignment: Bytes) -> Self {
+        Self::from(at, tensor.size.0.checked_next_multiple_of(alignment.0).unwrap_or(u64::MAX))
     }
 
     /// How many bytes it has.
@@ -258,12 +268,13 @@ fn lane_of(system: &System, model: usize) -> Option<&Lane> {
 fn models<'a>(system: &'a System, layout: &'a Layout) -> Vec<ModelView<'a>> {
     let view = |(index, (model, placement)): (usize, (&'a Model, &'a Placement))| {
         let lane = lane_of(system, index)?;
+        let device = system.devices.get(system.home(lane.device?, model.domain))?;
         Some(ModelView {
             name: &model.name,
-            pool: &system.devices.get(lane.device?)?.name,
+            pool: &device.name,
             lane: &lane.name,
             weights_bytes: model.weights()?.0,
-            tensors: tensors(model, placement),
+            tensors: tensors(model, placement, device.alignment()),
             segments: model.segments.iter().zip(&placement.segments).map(segment).collect(),
         })
     };
@@ -292,7 +303,7 @@ fn run_view(run: &Sequence, plan: &crate::memory::SequencePlan) -> RunView {
     }
 }
 
-fn tensors<'a>(model: &'a Model, placement: &Placement) -> Vec<TensorView<'a>> {
+fn tensors<'a>(model: &'a Model, placement: &Placement, alignment: Bytes) -> Vec<TensorView<'a>> {
     let (inputs, kept) = (model.inputs.len(), model.inputs.len().saturating_add(model.outputs.len()));
     let places = model.all_tensors().zip(&placement.tensors).zip(model.lives()).enumerate();
     let view =
@@ -303,11 +314,18 @@ fn tensors<'a>(model: &'a Model, placement: &Placement) -> Vec<TensorView<'a>> {
                 _ if position < kept => "output",
                 _ => "carried",
             },
-            region: Region::of(*at, tensor),
+            region: Region::of(*at, tensor, alignment),
             bytes: tensor.size.0,
             segments,
         };
     places.map(view).collect()
+}
+
+/// The GPUs that name a device as the one with whose memory their copies count, with their bytes.
+fn copied_with<'a>(system: &'a System, layout: &Layout, device: &crate::system::Device) -> Vec<(&'a str, u64)> {
+    let gpus = system.devices.iter().zip(&layout.pools);
+    let here = gpus.filter(|(gpu, pool)| pool.pinned.0 > 0 && system.staging_name(gpu) == Some(&device.name));
+    here.map(|(gpu, pool)| (gpu.name.as_str(), pool.pinned.0)).collect()
 }
 
 fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> Vec<Pool<'a>> {
@@ -325,6 +343,11 @@ fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> V
             lower_bound_bytes: pool.lower_bound.0,
             optimal: pool.height == pool.lower_bound,
             weights_bytes: pool.weights.0,
+            context_bytes: device.context().map(|bytes| bytes.0),
+            pinned_bytes: pool.pinned.0,
+            pinned_with: system.staging_name(device),
+            is_gpu: device.gpu.is_some(),
+            copied_with: copied_with(system, layout, device),
             private_bytes: pool.private.0,
             saved_bytes: saved,
             saved_percent: pool.saved_percent(),
@@ -333,7 +356,6 @@ fn pools<'a>(system: &'a System, layout: &Layout, models: &[ModelView<'a>]) -> V
                 let (one, other) = (system.models.get(first)?, system.models.get(second)?);
                 let (lane, beside) = (lane_of(system, first)?, lane_of(system, second)?);
                 let reason = match () {
-                    () if one.domain != other.domain => Reason::Domains,
                     () if lane.name != beside.name => Reason::Lanes,
                     () if lane.preemption == Preemption::Segments => Reason::Waiting,
                     () => Reason::Preemption,

@@ -36,7 +36,9 @@ fn write_pool(text: &mut String, pool: &Pool<'_>, models: &[&ModelView<'_>]) -> 
     let beside = beside(&pool.beside, pool.taken_bytes);
     writeln!(text, "memory {}: {} granted{beside}", pool.name, both(pool.capacity_bytes))?;
     if models.is_empty() {
-        return writeln!(text, "  no model lies here\n");
+        writeln!(text, "  no model lies here")?;
+        write_besides(text, pool)?;
+        return writeln!(text);
     }
     writeln!(text, "  arena        {}", both(pool.height_bytes))?;
     if pool.optimal {
@@ -46,6 +48,7 @@ fn write_pool(text: &mut String, pool: &Pool<'_>, models: &[&ModelView<'_>]) -> 
         writeln!(text, "  lower bound  {}: a gap of {} is open", both(pool.lower_bound_bytes), both(gap))?;
     }
     writeln!(text, "  outside      {} that backends hold, not shared", both(pool.weights_bytes))?;
+    write_besides(text, pool)?;
     writeln!(text, "  private      {} if no two models shared a byte", both(pool.private_bytes))?;
     writeln!(text, "  saved        {} %, {}", pool.saved_percent, both(pool.saved_bytes))?;
     match &pool.forbids_most {
@@ -78,6 +81,36 @@ fn write_pool(text: &mut String, pool: &Pool<'_>, models: &[&ModelView<'_>]) -> 
         column.set_cell_alignment(CellAlignment::Right);
     }
     writeln!(text, "{rows}\n")
+}
+
+/// What is taken besides arena and weights.
+fn write_besides(text: &mut String, pool: &Pool<'_>) -> std::fmt::Result {
+    match pool.context_bytes {
+        Some(context) => {
+            writeln!(text, "  context      {} that the driver takes for the process and its parts", both(context))?
+        }
+        None if pool.is_gpu => writeln!(
+            text,
+            "  context      not measured, so not counted: `aegis device probe` tells what the driver takes"
+        )?,
+        None => {}
+    }
+    if pool.pinned_bytes > 0 && pool.pinned_with != Some(pool.name) {
+        let counted = match pool.pinned_with {
+            Some(with) => format!("counted with {with}"),
+            None => "not counted: no device is of a CPU".to_owned(),
+        };
+        writeln!(
+            text,
+            "  pinned       {} of the CPU's memory for inputs and outputs, {counted}",
+            both(pool.pinned_bytes)
+        )?;
+    }
+    for (gpu, pinned) in &pool.copied_with {
+        let of = if *gpu == pool.name { String::new() } else { format!(" of {gpu}") };
+        writeln!(text, "  pinned       {} for inputs and outputs{of} that hooks see", both(*pinned))?;
+    }
+    Ok(())
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {
@@ -160,10 +193,6 @@ fn peak(model: &SegmentView<'_>) -> String {
 fn why(forbids: &Forbids<'_>) -> String {
     let ([one, other], [lane, beside], saved) = (forbids.models, forbids.lanes, both(forbids.bytes));
     match forbids.reason {
-        Reason::Domains => format!(
-            "{one} and {other} lie in different domains, which are processes of their own; in one domain and never at \
-             once, {saved} more would be saved"
-        ),
         Reason::Lanes => format!(
             "{one} (lane {lane}) and {other} (lane {beside}) can run at once; if these lanes never did, {saved} more \
              would be saved"

@@ -114,7 +114,12 @@ impl Plan {
         });
         let plan = system(lanes.collect(), tasks);
         let (levels, modes) = (levels(plan.tasks.len()), self.modes(plan.tasks.len()));
-        Box::leak(Box::new(SystemDesc { levels, modes, domains: &[DomainDesc { name: "domain" }; 3], ..*plan }))
+        Box::leak(Box::new(SystemDesc {
+            levels,
+            modes,
+            domains: &[DomainDesc { name: "domain", process: None }; 3],
+            ..*plan
+        }))
     }
 
     /// Its modes; a task that would have none has the first one, and so has the first task.
@@ -150,6 +155,7 @@ fn levels(tasks: usize) -> &'static [LevelDesc] {
     let moved = ModelDesc {
         name: "moved",
         backend: Backend::OnnxRuntime,
+        engines: None,
         pool: PoolId(0),
         weights: Bytes(0),
         tensors: TensorLife::Kept,

@@ -3,7 +3,7 @@
 use super::{Phase, Reference};
 use aegis_core::desc::Answer;
 use aegis_core::dispatch::Job;
-use aegis_core::trace::{Cause, JobRef, Kind};
+use aegis_core::trace::{Cause, JobRef, Kind, Loss};
 use aegis_core::{DomainId, LaneId, TaskId};
 
 impl Reference {
@@ -46,6 +46,15 @@ impl Reference {
         let answer = self.task(job.task).on_failure;
         self.fail_by(answer, job, Cause::Failure, at);
         if let Answer::SwitchMode(mode) = answer {
+            self.answer.get_or_insert(mode);
+        }
+    }
+
+    /// The process of a job's domain was lost.
+    pub(super) fn loses(&mut self, job: &Job, lane: LaneId, loss: Loss, at: u64) {
+        self.note(at, Kind::Failed { job: job.reference(), lane });
+        self.fail_by(Answer::FailDomain, job, Cause::Process(loss), at);
+        if let Answer::SwitchMode(mode) = self.task(job.task).on_failure {
             self.answer.get_or_insert(mode);
         }
     }

@@ -11,7 +11,7 @@
 mod no_panic;
 
 use aegis_bare::plan::{LANES, QUEUE, SYSTEM, TASKS};
-use aegis_core::desc::{SystemDesc, occupied};
+use aegis_core::desc::{ALIGNMENT, SystemDesc, occupied};
 use aegis_core::dispatch::{Event, State, count_unfinished, state_bytes, step};
 use aegis_core::trace::{Kind, Record, Sink};
 use aegis_core::{Bytes, Instant, LaneId, TaskId, trace_line, verify};
@@ -49,7 +49,7 @@ fn descriptors(system: &SystemDesc) {
     for lane in system.lanes {
         _ = black_box((lane.lateness(), lane.segment_overhead()));
     }
-    _ = black_box(occupied(black_box(Bytes(0))));
+    _ = black_box(occupied(black_box(Bytes(0)), black_box(ALIGNMENT)));
 }
 
 fn drive<const TASKS: usize, const LANES: usize, const QUEUE: usize>() {

@@ -184,7 +184,7 @@ fn place(
     let ports = program.inputs.iter().chain(&program.outputs);
     let tensors = ports.zip(inputs.iter().chain(outputs)).map(same).collect::<Result<Vec<u64>, _>>()?;
     let length = u64::try_from(scratch.span.length()).unwrap_or(u64::MAX);
-    let (offsets, height) = places(&recording(program, scratch.sequence, length)?);
+    let (offsets, height) = places(&recording(program, scratch, length)?, scratch.span.alignment());
     if height > length {
         return Err(BackendError::Refused(format!("its buffers need {height} bytes, and its region has {length}")));
     }
@@ -209,10 +209,10 @@ fn place(
 }
 
 /// Where the buffers of a run lie: as planned, or, in a probe, by first fit.
-fn recording(program: &Program, sequence: Sequence, length: u64) -> Result<Recording, BackendError> {
+fn recording(program: &Program, scratch: &Region, length: u64) -> Result<Recording, BackendError> {
     let refused = |text: String| Err(BackendError::Refused(text));
-    match sequence {
-        Sequence::Recorded | Sequence::Free => match replayable(&program.run, length) {
+    match scratch.sequence {
+        Sequence::Recorded | Sequence::Free => match replayable(&program.run, length, scratch.span.alignment()) {
             Some(recording) => Ok(recording),
             None => refused(format!("its buffers do not fit their region of {length} bytes")),
         },

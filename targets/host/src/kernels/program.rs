@@ -1,6 +1,7 @@
 //! What a model of kernels does in one run.
 
 use crate::backend::Port;
+use aegis_core::Bytes;
 use aegis_core::desc::{ArgumentDesc, LaunchDesc, ModelDesc, Recording, SegmentDesc, Step, TensorDesc, occupied};
 use aegis_cuda::Shape;
 
@@ -102,10 +103,12 @@ pub(super) fn events(recording: &Recording) -> Option<Vec<i64>> {
     recording.steps.iter().map(event).collect()
 }
 
-/// The offsets of a recording's blocks, in the order of their requests, and the end of the highest, in whole units of planned memory.
-pub(super) fn places(recording: &Recording) -> (Vec<u64>, u64) {
+/// The offsets of a recording's blocks, in the order of their requests, and the end of the highest, in memory of this alignment.
+pub(super) fn places(recording: &Recording, alignment: Bytes) -> (Vec<u64>, u64) {
     let blocks = recording.steps.iter().filter_map(|step| match step {
-        Step::Take { size, at, .. } => Some((at.0, at.0.saturating_add(occupied(*size).unwrap_or(u64::MAX)))),
+        Step::Take { size, at, .. } => {
+            Some((at.0, at.0.saturating_add(occupied(*size, alignment).unwrap_or(u64::MAX))))
+        }
         Step::Give { .. } => None,
     });
     let (offsets, ends): (Vec<u64>, Vec<u64>) = blocks.unzip();
@@ -116,8 +119,8 @@ pub(super) fn places(recording: &Recording) -> (Vec<u64>, u64) {
 mod tests {
     use super::{Argument, Program, events, places};
     use aegis_core::desc::{
-        ArgumentDesc, Backend, ElementType, FileDesc, LaunchDesc, MemoryControl, ModelDesc, Recording, SegmentDesc,
-        Step, TensorDesc, TensorLife,
+        ALIGNMENT, ArgumentDesc, Backend, ElementType, FileDesc, LaunchDesc, MemoryControl, ModelDesc, Recording,
+        SegmentDesc, Step, TensorDesc, TensorLife,
     };
     use aegis_core::{ByteOffset, Bytes, PoolId};
 
@@ -136,8 +139,8 @@ mod tests {
     #[test]
     fn requests_and_places_follow_from_a_recording() {
         assert_eq!(events(&RUN), Some(vec![100, 64, -1, 32, -2, -3]));
-        assert_eq!(places(&RUN), (vec![0, 128, 0], 192));
-        assert_eq!(places(&Recording { steps: &[], peak: 0 }), (vec![], 0));
+        assert_eq!(places(&RUN, ALIGNMENT), (vec![0, 128, 0], 192));
+        assert_eq!(places(&Recording { steps: &[], peak: 0 }, ALIGNMENT), (vec![], 0));
         const NEVER_TAKEN: Recording = Recording { steps: &[Step::give(3)], peak: 0 };
         assert_eq!(events(&NEVER_TAKEN), None);
     }
@@ -146,6 +149,7 @@ mod tests {
         TensorDesc { name: "x", element: ElementType::F32, shape: &[2, 8], at: ByteOffset(0), size: Bytes(64) };
     const SEGMENT: SegmentDesc = SegmentDesc {
         file: FileDesc { name: "edge", sha256: "", version: "" },
+        engine: "",
         memory: MemoryControl::Planned,
         persistent_at: ByteOffset(0),
         persistent: Bytes(0),
@@ -172,6 +176,7 @@ mod tests {
     const MODEL: ModelDesc = ModelDesc {
         name: "edge",
         backend: Backend::Kernels,
+        engines: None,
         pool: PoolId(0),
         weights: Bytes(0),
         tensors: TensorLife::Job,

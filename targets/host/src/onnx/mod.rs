@@ -8,11 +8,14 @@
 
 mod allocator;
 mod engine;
+mod engines;
 mod library;
 mod model;
+mod plugin;
 
 pub use crate::serve::current::{heap_in_use, unattributed};
 pub use engine::OnnxEngine;
+pub use engines::EngineOptions;
 pub use library::version_of;
 pub use model::OnnxModel;
 
@@ -20,6 +23,9 @@ use crate::backend::{BackendError, CancelPoint, Description, LoadedSegment, Regi
 use crate::gpu::Seat;
 use aegis_core::desc::MemoryControl;
 use ort::environment::Environment;
+use ort::logging::LogLevel;
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +35,8 @@ pub struct OnnxRuntime {
     environment: Environment,
     version: String,
     library: PathBuf,
+    /// Whether the plug-in of TensorRT-RTX is.
+    registered: bool,
 }
 
 impl OnnxRuntime {
@@ -49,7 +57,7 @@ impl OnnxRuntime {
         let builder = builder.with_name("aegis").with_telemetry(false);
         let environment = builder.build().map_err(|error| failed(error.to_string()))?;
         allocator::register(&environment).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { environment, version, library: library.to_owned() })
+        Ok(Self { environment, version, library: library.to_owned(), registered: false })
     }
 
     /// Serves the memory of the device of a number, too. Once for each device, before a model is loaded for it.
@@ -92,4 +100,17 @@ impl RuntimeBackend for OnnxRuntime {
     ) -> Result<Box<dyn LoadedSegment>, BackendError> {
         Ok(Box::new(OnnxModel::load(self, file, region, seat)?))
     }
+}
+
+/// What every session is made with: one thread, operators in sequence, no spinning.
+fn base(environment: &Environment) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(environment)?;
+    let builder = builder.with_intra_threads(1)?.with_inter_threads(1)?.with_parallel_execution(false)?;
+    let builder = builder.with_intra_op_spinning(false)?.with_inter_op_spinning(false)?;
+    // Patterns would make the first run allocate otherwise than all later ones.
+    let builder = builder.with_memory_pattern(false)?;
+    // A refused request comes back as an error, with its reason; the runtime would print it besides, also while an order of
+    // execution is only being tried.
+    let builder = builder.with_log_level(LogLevel::Fatal)?;
+    Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?)
 }

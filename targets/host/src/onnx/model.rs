@@ -2,7 +2,7 @@
 // A session is given a stream that it uses as long as it lives.
 #![allow(unsafe_code)]
 
-use super::{OnnxEngine, OnnxRuntime};
+use super::{EngineOptions, OnnxEngine, OnnxRuntime, base};
 use crate::arena::BoundTensor;
 use crate::backend::{BackendError, BoundSegment, Declared, LoadedSegment, PlannedMemory, Port, Region, ScratchUse};
 use crate::gpu::Seat;
@@ -10,9 +10,8 @@ use crate::serve::Server;
 use aegis_core::desc::ElementType;
 use ort::ep::CUDA;
 use ort::ep::cuda::ConvAlgorithmSearch;
-use ort::logging::LogLevel;
 use ort::session::Session;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::builder::SessionBuilder;
 use ort::value::{Outlet, TensorElementType, ValueType};
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +42,6 @@ impl OnnxModel {
         region: Region,
         seat: Option<Arc<Seat>>,
     ) -> Result<Self, BackendError> {
-        let failed = |text: String| BackendError::Load { path: path.to_owned(), text };
         let mut load = Server::new(region.span, region.sequence);
         let commit = || options(runtime, seat.as_deref()).and_then(|mut builder| builder.commit_from_file(path));
         let session = match &seat {
@@ -61,17 +59,54 @@ impl OnnxModel {
             let text = format!("loading {path}: {refusal}; on another processor measure again with `aegis profile`");
             return Err(BackendError::Refused(text));
         }
-        let session = session.map_err(|error| failed(error.to_string()))?;
-        let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Result<Vec<_>, _>>();
+        Self::of(path, session, load, seat)
+    }
+
+    /// Loads an engine: what it takes of its device it takes itself, and nothing of `region`.
+    ///
+    /// # Errors
+    /// [`BackendError::Load`] with the runtime's words, also where the engine was built by another version or for another device;
+    /// [`BackendError::Tensor`] for an element type that plans do not know.
+    pub fn load_engine(
+        runtime: &OnnxRuntime,
+        path: &Path,
+        options: EngineOptions,
+        region: Region,
+        seat: Arc<Seat>,
+    ) -> Result<Self, BackendError> {
+        let mut load = Server::new(region.span, region.sequence);
+        let session = seat.with(|partition| {
+            let mut builder = runtime.with_engines(options, &seat, None)?;
+            let session = load.during(|| builder.commit_from_file(path));
+            seat.wait(partition)?;
+            Ok::<_, BackendError>(session)
+        })?;
+        load.end();
+        Self::of(path, session, load, Some(seat))
+    }
+
+    fn of(
+        path: &Path,
+        session: ort::Result<Session>,
+        load: Server,
+        seat: Option<Arc<Seat>>,
+    ) -> Result<Self, BackendError> {
+        let failed = |error: ort::Error| BackendError::Load { path: path.to_owned(), text: error.to_string() };
+        let session = session.map_err(failed)?;
         let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
         Ok(Self { session, load, inputs, outputs, seat })
     }
+}
 
-    /// The names that the file's metadata lists under a key, as a JSON array; none where it has no such list.
-    fn names(&self, key: &str) -> Vec<String> {
-        let text = self.session.metadata().ok().and_then(|metadata| metadata.custom(key));
-        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-    }
+/// What a file declares of the whole model.
+pub(super) fn declared(session: &Session) -> Declared {
+    Declared { inputs: names(session, "aegis.inputs"), outputs: names(session, "aegis.outputs") }
+}
+
+/// The names that the file's metadata lists under a key, as a JSON array; none where it has no such list.
+fn names(session: &Session, key: &str) -> Vec<String> {
+    let text = session.metadata().ok().and_then(|metadata| metadata.custom(key));
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 impl LoadedSegment for OnnxModel {
@@ -84,7 +119,7 @@ impl LoadedSegment for OnnxModel {
     }
 
     fn declared(&self) -> Declared {
-        Declared { inputs: self.names("aegis.inputs"), outputs: self.names("aegis.outputs") }
+        declared(&self.session)
     }
 
     fn recorded_load(&mut self) -> Vec<i64> {
@@ -105,15 +140,7 @@ impl LoadedSegment for OnnxModel {
 }
 
 fn options(runtime: &OnnxRuntime, seat: Option<&Seat>) -> ort::Result<SessionBuilder> {
-    let builder = Session::builder(&runtime.environment)?;
-    let builder = builder.with_intra_threads(1)?.with_inter_threads(1)?.with_parallel_execution(false)?;
-    let builder = builder.with_intra_op_spinning(false)?.with_inter_op_spinning(false)?;
-    // Patterns would make the first run allocate otherwise than all later ones.
-    let builder = builder.with_memory_pattern(false)?.with_env_allocators()?;
-    // A refused request comes back as an error, with its reason; the runtime would print it besides, also while an order of
-    // execution is only being tried.
-    let builder = builder.with_log_level(LogLevel::Fatal)?;
-    let builder = builder.with_optimization_level(GraphOptimizationLevel::All)?;
+    let builder = base(&runtime.environment)?.with_env_allocators()?;
     let Some(seat) = seat else { return Ok(builder) };
     // An exhaustive search would time algorithms, and choose others from one loading to the next.
     let provider = CUDA::default()
@@ -123,6 +150,11 @@ fn options(runtime: &OnnxRuntime, seat: Option<&Seat>) -> ort::Result<SessionBui
     let provider = unsafe { provider.with_compute_stream(seat.stream().cast()) };
     // Without the provider nothing would run on the device.
     Ok(builder.with_execution_providers([provider.build().error_on_failure()])?)
+}
+
+/// The inputs or outputs of a session.
+pub(super) fn ports(outlets: &[Outlet]) -> Result<Vec<Port>, BackendError> {
+    outlets.iter().map(port).collect()
 }
 
 fn port(outlet: &Outlet) -> Result<Port, BackendError> {

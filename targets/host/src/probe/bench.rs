@@ -4,7 +4,8 @@ use super::protocol::GpuRequest;
 use crate::arena::{Arena, Span};
 use crate::backend::{Region, Sequence};
 use crate::gpu::Seat;
-use aegis_core::desc::Waiting;
+use aegis_core::Bytes;
+use aegis_core::desc::{ALIGNMENT, GPU_ALIGNMENT, Waiting};
 use aegis_cuda::{CudaError, Device, Neighbour, Part};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -117,6 +118,14 @@ impl Bench {
         let failed = |error: CudaError| failed(error.to_string());
         let own = Arena::of_device(on.seat.device(), bytes).map_err(failed)?;
         Ok((own, Some(Arena::pinned(on.seat.device(), bytes).map_err(failed)?)))
+    }
+
+    /// Of how many bytes the beginnings of blocks and tensors there are multiples.
+    pub(super) const fn alignment(&self) -> Bytes {
+        match self.on {
+            None => ALIGNMENT,
+            Some(_) => GPU_ALIGNMENT,
+        }
     }
 
     /// Bytes of the device's memory that nobody has; `None` on the CPU.

@@ -1,5 +1,6 @@
 //! The devices that a request names, each opened once.
 
+use super::context::{self, Taken};
 use super::protocol::{DeviceAnswer, Request};
 use aegis_cuda::{Device, DeviceFacts};
 use std::collections::BTreeMap;
@@ -34,13 +35,22 @@ impl Devices {
         self.0.iter().filter_map(|(ordinal, device)| Some((*ordinal, device.as_deref().ok()?)))
     }
 
-    /// What is known of those that could be opened.
-    pub(super) fn answers(&self) -> Vec<DeviceAnswer> {
-        self.opened().map(|(ordinal, device)| answer(ordinal, device.facts())).collect()
+    /// What the driver takes of the memory of the device that is asked for, before anything of it is used.
+    pub(super) fn taken(&self, request: &Request) -> Result<Taken, String> {
+        match request.device {
+            Some(ordinal) => context::measure(&self.get(ordinal)?).map_err(|error| error.to_string()),
+            None => Ok(Taken::default()),
+        }
+    }
+
+    /// What is known of those that could be opened; `taken` is of the one that was asked for.
+    pub(super) fn answers(&self, asked: Option<u16>, taken: Taken) -> Vec<DeviceAnswer> {
+        let taken = |ordinal| if asked == Some(ordinal) { taken } else { Taken::default() };
+        self.opened().map(|(ordinal, device)| answer(ordinal, device.facts(), taken(ordinal))).collect()
     }
 }
 
-fn answer(ordinal: u16, facts: &DeviceFacts) -> DeviceAnswer {
+fn answer(ordinal: u16, facts: &DeviceFacts, taken: Taken) -> DeviceAnswer {
     let (major, minor) = facts.compute_capability;
     DeviceAnswer {
         ordinal,
@@ -56,5 +66,7 @@ fn answer(ordinal: u16, facts: &DeviceFacts) -> DeviceAnswer {
         l2_bytes: facts.l2_bytes,
         clock_khz: facts.clock_khz,
         memory_clock_khz: facts.memory_clock_khz,
+        context_bytes: taken.context,
+        part_bytes: taken.part,
     }
 }

@@ -34,6 +34,7 @@ const LINE_BYTES: usize = 64;
 struct Segment {
     engine: Box<dyn BoundSegment>,
     sha256: String,
+    built: Option<String>,
     record: Record,
     weights: u64,
     runs: u64,
@@ -63,7 +64,7 @@ pub(super) fn measure_all(
 /// Measures one model; the inner error is the model's own. A neighbour is started from this ordinary thread, so that it has neither the
 /// core nor the priority of the one that is measured.
 fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<Result<ModelAnswer, String>, ProbeError> {
-    let Sized { bench, wired, segments } = sized;
+    let Sized { bench, wired, segments, engines_version } = sized;
     let first = || {
         let mut segments = bind(&bench, &wired, segments)?;
         for _ in 0..request.warmup_runs {
@@ -101,6 +102,8 @@ fn measure(request: &Request, asked: &ModelRequest, sized: Sized) -> Result<Resu
     Ok(Ok(ModelAnswer::Measured(Box::new(Measured {
         name: asked.name.clone(),
         threads: 1,
+        engines_version,
+        after: request.before(asked),
         inputs: told(inputs),
         outputs: told(outputs),
         carried: told(carried),
@@ -177,13 +180,13 @@ fn bind(bench: &Bench, wired: &Wired, sized: Vec<SizedSegment>) -> Result<Vec<Se
         names.iter().map(tensor).collect::<Result<Vec<_>, _>>()
     };
     let bind = |(segment, wires): (SizedSegment, &Wires)| {
-        let SizedSegment { model, sha256, record, weights } = segment;
+        let SizedSegment { model, sha256, engine: built, record, weights } = segment;
         let (inputs, outputs) = (tensors(&wires.reads, &inputs)?, tensors(&wires.writes, &outputs)?);
         let (persistent, scratch, seat) = (bench.nothing()?, record.run_region(bench)?, bench.seat());
         let engine = model.bind(PlannedMemory { inputs, outputs, persistent, scratch, seat });
         let engine = engine.map_err(|error| error.to_string())?;
         let series = Vec::with_capacity(100_000);
-        Ok(Segment { engine, sha256, record, weights, runs: 0, series, alone: Vec::new() })
+        Ok(Segment { engine, sha256, built, record, weights, runs: 0, series, alone: Vec::new() })
     };
     sized.into_iter().zip(segments).map(bind).collect()
 }
@@ -207,10 +210,11 @@ impl Segment {
     }
 
     fn answer(self, wires: Wires) -> SegmentAnswer {
-        let Self { engine, sha256, mut record, weights, series, alone, .. } = self;
+        let Self { engine, sha256, built, mut record, weights, series, alone, .. } = self;
         record.reached(engine.scratch_use().height);
         SegmentAnswer {
             sha256,
+            engine_sha256: built,
             // What is not planned is not in the arena either.
             weights_bytes: weights.saturating_add(record.outside()),
             scratch_bytes: record.height(),

@@ -4,7 +4,9 @@
 //! vehicle will spend.
 
 mod bench;
+mod context;
 mod devices;
+mod engines;
 mod lanes;
 mod launches;
 mod measure;
@@ -24,6 +26,7 @@ use aegis_core::desc::Backend;
 use aegis_linux::machine::Machine;
 use aegis_linux::realtime::{LANE_PRIORITY, Throttle, fifo, lock_memory};
 use devices::Devices;
+use engines::Providers;
 use protocol::{RealTime, RuntimeInfo, SCHEMA};
 use std::collections::BTreeSet;
 
@@ -73,14 +76,12 @@ pub fn answer(request: &str) -> Result<String, ProbeError> {
 
 fn measure(request: &Request) -> Result<Answer, ProbeError> {
     let devices = Devices::open(request);
-    if let Some(ordinal) = request.device {
-        devices.get(ordinal).map_err(ProbeError::Device)?;
-    }
-    let runtimes = open_runtimes(request, &devices)?;
+    let taken = devices.taken(request).map_err(ProbeError::Device)?;
+    let (runtimes, providers) = open_runtimes(request, &devices)?;
     let info = |(backend, version): (Backend, &str)| RuntimeInfo { name: backend.name(), version: version.to_owned() };
     let profile = request.command == "profile";
     // Sizes first: they need a large address range, which locked memory would have to back with real pages.
-    let sized = if profile { models::size_all(request, &runtimes, &devices) } else { Vec::new() };
+    let sized = if profile { models::size_all(request, &runtimes, &devices, &providers) } else { Vec::new() };
     let throttle = Throttle::read();
     let memory_locked = lock_memory().is_ok();
     let realtime = RealTime {
@@ -98,26 +99,28 @@ fn measure(request: &Request) -> Result<Answer, ProbeError> {
         state: watched.end(),
         realtime,
         runtimes: runtimes.versions().map(info).collect(),
-        devices: devices.answers(),
+        devices: devices.answers(request.device, taken),
         lanes,
         models,
     })
 }
 
 /// Loads the libraries, which serve the devices that models of them run on.
-fn open_runtimes(request: &Request, devices: &Devices) -> Result<Runtimes, ProbeError> {
+fn open_runtimes(request: &Request, devices: &Devices) -> Result<(Runtimes, Providers), ProbeError> {
     let mut runtimes = Runtimes::default();
     for library in &request.libraries {
         let unknown = || ProbeError::Request(format!("there is no runtime \"{}\"", library.name));
         let backend = protocol::backend(&library.name).filter(|backend| backend.has_library()).ok_or_else(unknown)?;
         runtimes.load_library(backend, &library.path, &library.version)?;
-        let own = request.models.iter().filter(|model| model.backend() == Some(backend));
+        // Engines are served nothing.
+        let own = request.models.iter().filter(|model| model.backend() == Some(backend) && model.engines.is_none());
         let own: BTreeSet<u16> = own.filter_map(|model| model.gpu.as_ref()).map(|gpu| gpu.ordinal).collect();
         for ordinal in devices.ordinals().filter(|ordinal| own.contains(ordinal)) {
             runtimes.serve_device(backend, ordinal)?;
         }
     }
-    Ok(runtimes)
+    let providers = Providers::open(request, &mut runtimes, devices);
+    Ok((runtimes, providers))
 }
 
 /// Whether the system gives a thread of this process `SCHED_FIFO`; tried on a thread of its own.

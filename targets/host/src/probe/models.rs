@@ -2,6 +2,7 @@
 
 use super::bench::Bench;
 use super::devices::Devices;
+use super::engines::{self, Providers};
 use super::protocol::{ModelRequest, Request};
 use super::record::{self, Record};
 use super::wiring::{Tensor, Wired, Wiring};
@@ -10,7 +11,8 @@ use crate::backend::{BackendError, LoadedSegment, PlannedMemory, Region};
 use crate::cache::sha256;
 use crate::onnx::heap_in_use;
 use crate::runtimes::{Runtimes, Source};
-use aegis_core::desc::{ALIGNMENT, MemoryControl};
+use aegis_core::Bytes;
+use aegis_core::desc::MemoryControl;
 use std::sync::Arc;
 
 /// A model whose memory needs are known.
@@ -19,25 +21,34 @@ pub(super) struct Sized {
     pub(super) wired: Wired,
     /// In order.
     pub(super) segments: Vec<SizedSegment>,
+    /// The version of the library that runs its engines, where it has some.
+    pub(super) engines_version: Option<String>,
 }
 
 /// A segment of one, loaded.
 pub(super) struct SizedSegment {
     pub(super) model: Box<dyn LoadedSegment>,
     pub(super) sha256: String,
+    /// That of the engine that is loaded, where one is.
+    pub(super) engine: Option<String>,
     pub(super) record: Record,
     pub(super) weights: u64,
 }
 
 /// Loads and sizes every model; each has its own result.
-pub(super) fn size_all(request: &Request, runtimes: &Runtimes, devices: &Devices) -> Vec<Result<Sized, String>> {
+pub(super) fn size_all(
+    request: &Request,
+    runtimes: &Runtimes,
+    devices: &Devices,
+    providers: &Providers,
+) -> Vec<Result<Sized, String>> {
     let size = |asked: &ModelRequest| {
-        size(asked, runtimes, devices).map_err(|text| format!("model \"{}\": {text}", asked.name))
+        size(asked, runtimes, devices, providers).map_err(|text| format!("model \"{}\": {text}", asked.name))
     };
     request.models.iter().map(size).collect()
 }
 
-fn size(asked: &ModelRequest, runtimes: &Runtimes, devices: &Devices) -> Result<Sized, String> {
+fn size(asked: &ModelRequest, runtimes: &Runtimes, devices: &Devices, providers: &Providers) -> Result<Sized, String> {
     let backend = asked.backend().ok_or_else(|| format!("this target has no backend \"{}\"", asked.backend))?;
     let program = asked.kernels.as_ref().map(|kernels| kernels.program().map(Arc::new)).transpose()?;
     let last = asked.files.len().checked_sub(1).ok_or("no file was given")?;
@@ -45,16 +56,25 @@ fn size(asked: &ModelRequest, runtimes: &Runtimes, devices: &Devices) -> Result<
         Some(gpu) => Bench::on(&devices.get(gpu.ordinal)?, gpu)?,
         None => Bench::default(),
     };
+    let engines = asked.engines.as_ref().map(|engines| providers.of(engines, asked.gpu.as_ref())).transpose()?;
     let mut wiring = Wiring::new(&asked.inputs);
     let mut segments = Vec::new();
     for (number, file) in asked.files.iter().enumerate() {
-        let source = Source { backend, file, program: program.as_ref() };
-        let sized = size_segment((runtimes, &bench), source, &mut wiring, number == last);
+        let sized = match &engines {
+            Some(engines) => {
+                engines::size_segment((runtimes, &bench), (file, number), engines, &mut wiring, number == last)
+            }
+            None => {
+                let source = Source { backend, file, program: program.as_ref(), engine: None };
+                size_segment((runtimes, &bench), source, &mut wiring, number == last)
+            }
+        };
         let which = || if last > 0 { format!("segment {}: ", number.saturating_add(1)) } else { String::new() };
         segments.push(sized.map_err(|text| which() + &text)?);
     }
     bench.release();
-    Ok(Sized { bench, wired: wiring.close(), segments })
+    let engines_version = engines.map(|engines| engines.version);
+    Ok(Sized { bench, wired: wiring.close(), segments, engines_version })
 }
 
 fn size_segment(
@@ -118,32 +138,33 @@ fn size_segment(
         Some((before, after)) => before.saturating_sub(after),
         None => heap_in_use().saturating_sub(before.0),
     };
-    Ok(SizedSegment { model: engine.unbind(), sha256, record, weights })
+    Ok(SizedSegment { model: engine.unbind(), sha256, engine: None, record, weights })
 }
 
 /// Tensors behind each other in an arena of their own; `reserved` as in [`crate::arena::Arena::map`].
 pub(super) fn lay_out(bench: &Bench, tensors: &[Tensor], reserved: bool) -> Result<Vec<BoundTensor>, String> {
-    let total = tensors.iter().map(|tensor| aligned(tensor.bytes)).fold(0, u64::saturating_add);
+    let alignment = bench.alignment();
+    let total = tensors.iter().map(|tensor| aligned(tensor.bytes, alignment)).fold(0, u64::saturating_add);
     let (arena, host) = bench.tensors(total, reserved)?;
     let mut at = 0_u64;
     let place = |tensor: &Tensor| {
         let place = |arena: &Arc<Arena>| arena.span(at, tensor.bytes).ok_or("the layout is inconsistent");
         let (span, host) = (place(&arena)?, host.as_ref().map(place).transpose()?);
-        at = at.saturating_add(aligned(tensor.bytes));
+        at = at.saturating_add(aligned(tensor.bytes, alignment));
         let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
         Ok(BoundTensor { name, element: tensor.element, shape, span, host })
     };
     tensors.iter().map(place).collect()
 }
 
-fn filled(bench: &Bench, inputs: &[Tensor]) -> Result<Vec<BoundTensor>, String> {
+pub(super) fn filled(bench: &Bench, inputs: &[Tensor]) -> Result<Vec<BoundTensor>, String> {
     let mut inputs = lay_out(bench, inputs, false)?;
     inputs.iter_mut().for_each(|input| fill(input, 0));
     Ok(inputs)
 }
 
-fn aligned(bytes: u64) -> u64 {
-    bytes.checked_next_multiple_of(ALIGNMENT.0).unwrap_or(u64::MAX)
+fn aligned(bytes: u64, alignment: Bytes) -> u64 {
+    bytes.checked_next_multiple_of(alignment.0).unwrap_or(u64::MAX)
 }
 
 /// Fills an input: pseudo-random numbers in [0, 1) that are the same each time for a series, or ones for integers.

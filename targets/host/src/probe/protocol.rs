@@ -1,5 +1,6 @@
 //! The probe's request and answer: `aegis.probe/4`.
 
+use super::engines::EnginesRequest;
 use super::launches::KernelsRequest;
 use super::statistics::{Stats, Upper};
 use aegis_core::desc::Backend;
@@ -71,6 +72,9 @@ pub(super) struct ModelRequest {
     /// Of kernels: what is launched.
     #[serde(default)]
     pub(super) kernels: Option<KernelsRequest>,
+    /// Where TensorRT runs it: its engines.
+    #[serde(default)]
+    pub(super) engines: Option<EnginesRequest>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -102,6 +106,14 @@ impl ModelRequest {
 }
 
 impl Request {
+    /// The models on the same GPU that come before one, by name; none on a CPU.
+    pub(super) fn before(&self, model: &ModelRequest) -> Vec<String> {
+        let Some(gpu) = &model.gpu else { return Vec::new() };
+        let before = self.models.iter().take_while(|other| other.name != model.name);
+        let there = before.filter(|other| other.gpu.as_ref().is_some_and(|other| other.ordinal == gpu.ordinal));
+        there.map(|other| other.name.clone()).collect()
+    }
+
     /// Whether this program understands the request.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.schema != SCHEMA {
@@ -164,6 +176,10 @@ pub(super) struct DeviceAnswer {
     pub(super) l2_bytes: u64,
     pub(super) clock_khz: u32,
     pub(super) memory_clock_khz: u32,
+    /// What its driver takes of its memory for a process, of a device that was asked for; none where nobody tells.
+    pub(super) context_bytes: Option<u64>,
+    /// What it takes for a part, likewise.
+    pub(super) part_bytes: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -207,6 +223,10 @@ pub enum ModelAnswer {
 pub struct Measured {
     pub(super) name: String,
     pub(super) threads: u16,
+    /// The version of the library that ran its engines, where it has some.
+    pub(super) engines_version: Option<String>,
+    /// Of a model on a GPU: those that were loaded there before it. What they brought counts with them, also where it uses it.
+    pub(super) after: Vec<String>,
     pub(super) inputs: Vec<TensorAnswer>,
     pub(super) outputs: Vec<TensorAnswer>,
     /// What a segment writes and a later one reads.
@@ -218,6 +238,8 @@ pub struct Measured {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct SegmentAnswer {
     pub(super) sha256: String,
+    /// That of the engine that was measured.
+    pub(super) engine_sha256: Option<String>,
     pub(super) weights_bytes: u64,
     pub(super) scratch_bytes: u64,
     pub(super) memory: &'static str,

@@ -8,7 +8,8 @@
 use super::bench::Bench;
 use crate::backend::{BoundSegment, Region, Sequence};
 use crate::first_fit::replayable;
-use aegis_core::desc::{MemoryControl, Recording};
+use aegis_core::Bytes;
+use aegis_core::desc::{ALIGNMENT, GPU_ALIGNMENT, MemoryControl, Recording};
 
 /// How often a model is loaded for its recordings.
 pub(super) const LOADS: u32 = 12;
@@ -64,6 +65,8 @@ pub(super) struct Record {
     /// Whether blocks of a loading that all stay may come in any order: those of a device.
     any_order: bool,
     on_device: bool,
+    /// Whether it asks us for nothing.
+    outside: bool,
     /// Each order of execution with how often it was seen.
     runs: Vec<(Vec<i64>, u32)>,
     height: u64,
@@ -74,6 +77,11 @@ impl Record {
     /// Nothing is recorded yet; of a model on a device, or on the CPU.
     pub(super) fn new(on_device: bool) -> Self {
         Self { any_order: on_device, on_device, ..Self::default() }
+    }
+
+    /// Of a model that takes its memory itself, and why: nothing of it is planned.
+    pub(super) fn of_what_is_outside(why: &str) -> Self {
+        Self { outside: true, on_device: true, load_differs: Some(why.to_owned()), ..Self::default() }
     }
 
     /// Adds one loading.
@@ -138,12 +146,17 @@ impl Record {
         }
     }
 
+    /// That of the memory in which it was recorded.
+    const fn alignment(&self) -> Bytes {
+        if self.on_device { GPU_ALIGNMENT } else { ALIGNMENT }
+    }
+
     fn recordings(&self) -> Option<Vec<Recording>> {
-        self.runs.iter().map(|(events, _)| replayable(events, self.height)).collect()
+        self.runs.iter().map(|(events, _)| replayable(events, self.height, self.alignment())).collect()
     }
 
     fn replayed_load(&self) -> Option<Recording> {
-        replayable(&self.load, self.load_height)
+        replayable(&self.load, self.load_height, self.alignment())
     }
 
     /// How far loading and runs can be planned.
@@ -184,6 +197,9 @@ impl Record {
 
     /// A locked region in which runs lie as in a vehicle: replayed where they are planned.
     pub(super) fn run_region(&self, bench: &Bench) -> Result<Region, String> {
+        if self.outside {
+            return bench.nothing();
+        }
         let recordings = self.recordings().filter(|_| self.run_differs.is_none());
         match recordings {
             Some(recordings) => {
@@ -254,6 +270,14 @@ mod tests {
             why,
             "loading number 4 differed: event 1 is a request of 8 bytes, in the first recording a request of 9 bytes"
         );
+    }
+
+    #[test]
+    fn of_what_takes_its_memory_itself_nothing_is_planned() {
+        let record = Record::of_what_is_outside("it does as it likes");
+        assert_eq!((record.control(), record.height(), record.outside()), (MemoryControl::Measured, 0, 0));
+        assert_eq!((record.load().len(), record.runs().len()), (0, 0));
+        assert_eq!(record.why().unwrap(), "it does as it likes");
     }
 
     #[test]

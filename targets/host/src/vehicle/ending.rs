@@ -97,7 +97,7 @@ pub(super) fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LAN
             log::error!("JOB FAILED: {text}");
         }
     }
-    told_failures(system, &ran.domains, &ran.stats);
+    told_failures(system, (&ran.domains, &ran.processes), &ran.stats);
     if ran.trace.lost > 0 {
         log::warn!("TRACE INCOMPLETE: {} of {} records were lost", ran.trace.lost, ran.trace.records);
     }

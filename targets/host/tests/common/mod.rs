@@ -7,6 +7,7 @@
     reason = "each integration test uses its part"
 )]
 
+pub mod on_gpu;
 pub mod tiny;
 pub mod two_models;
 

@@ -75,6 +75,7 @@ pub fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut 
     ModelDesc {
         name,
         backend: Backend::OnnxRuntime,
+        engines: None,
         pool: PoolId(0),
         weights: Bytes(segment["weights_bytes"].as_u64().unwrap()),
         tensors: TensorLife::Kept,
@@ -83,6 +84,7 @@ pub fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut 
         carried: &[],
         segments: vec![SegmentDesc {
             file: FileDesc { name, sha256, version: "" },
+            engine: "",
             memory: MemoryControl::Capped,
             persistent_at: ByteOffset(persistent_at),
             persistent: Bytes(persistent),
@@ -101,11 +103,21 @@ pub fn model(answer: &Value, name: &'static str, sha256: &'static str, at: &mut 
 /// Two tasks on one lane, with certificates worked out by hand. With a level, an event may wait for its change, W = 0.5 ms, else
 /// W = 0.
 ///
-/// With C = WCET + 0.5 ms + W and J = 1 ms + W: face C = 4.5 + W, T = 20; turn C = 12.5 + W, T = 50.
-/// face: B = 12.5 ms + W − 1 ns, L = B + 4.5 + W, s₀ = B, R = J + L = 18 ms + 3 W − 1 ns.
-/// turn: B = 0, L = 12.5 + 4.5 + 2 W = 17 + 2 W, s₀ = 4.5 + W, R = J + L = 18 ms + 3 W. The lane's busy period is L.
+/// See [`plan_with`]; O = 0.5 ms.
 pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'static SystemDesc {
     let wait = if level.is_some() { 500_000 } else { 0 };
+    plan_with(models, height, level, (500_000, wait))
+}
+
+/// With C = WCET + O + W and J = 1 ms + W: face C = 4 + O + W, T = 20; turn C = 12 + O + W, T = 50.
+/// face: B = 12 ms + O + W − 1 ns, L = B + 4 + O + W, s₀ = B, R = J + L = 17 ms + 2 O + 3 W − 1 ns.
+/// turn: B = 0, L = 12 + 4 + 2 O + 2 W, s₀ = 4 + O + W, R = J + L = 17 ms + 2 O + 3 W. The lane's busy period is L.
+pub fn plan_with(
+    models: [ModelDesc; 2],
+    height: u64,
+    level: Option<LevelDesc>,
+    (overhead, wait): (u64, u64),
+) -> &'static SystemDesc {
     let task = |position: u16, name, period: u64, wcet: u64, response_bound, certificate| TaskDesc {
         name,
         model: Some(ModelId(position)),
@@ -125,10 +137,10 @@ pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'
         busy_period: ns(busy_period),
         starts: vec![ns(start)].leak(),
     };
-    let (blocking, busy_period) = (12_500_000 + wait - 1, 17 * MS + 2 * wait);
+    let (blocking, busy_period) = (12 * MS + overhead + wait - 1, 16 * MS + 2 * overhead + 2 * wait);
     let (face, turn) =
-        (certificate(blocking, busy_period - 1, blocking), certificate(0, busy_period, 4_500_000 + wait));
-    let bound = 18 * MS + 3 * wait;
+        (certificate(blocking, busy_period - 1, blocking), certificate(0, busy_period, 4 * MS + overhead + wait));
+    let bound = 17 * MS + 2 * overhead + 3 * wait;
     let tasks = vec![task(0, "face", 20, 4, bound - 1, face), task(1, "turn", 50, 12, bound, turn)];
     let weights = Bytes(models[0].weights.0 + models[1].weights.0);
     Box::leak(Box::new(SystemDesc {
@@ -136,7 +148,7 @@ pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'
             name: "main",
             policy: Policy::RateMonotonic,
             core: 1,
-            dispatch_overhead: ns(500_000),
+            dispatch_overhead: ns(overhead),
             wakeup_latency: ns(MS),
             thread_wait: ns(wait),
             busy_period: ns(busy_period),
@@ -147,6 +159,7 @@ pub fn plan(models: [ModelDesc; 2], height: u64, level: Option<LevelDesc>) -> &'
         models: Vec::from(models).leak(),
         pools: vec![PoolDesc {
             name: "ram",
+            domain: None,
             gpu: None,
             capacity: Bytes(1 << 30),
             shares: None,

@@ -35,7 +35,17 @@ fn limit(of: Subject, what: Quantity, value: u64) -> LimitDesc {
 
 fn system(power_mode: &'static str, limits: &[LimitDesc]) -> &'static SystemDesc {
     let base = fixture::system(&[(10, 1)]);
-    let gpu = GpuDesc { ordinal: 0, name: "", driver: "", compute_capability: (9, 0), sms: 132, unit: 8, units: 15 };
+    let gpu = GpuDesc {
+        ordinal: 0,
+        name: "",
+        driver: "",
+        compute_capability: (9, 0),
+        sms: 132,
+        unit: 8,
+        units: 15,
+        context: None,
+        staging: None,
+    };
     let pools = vec![base.pools[0], PoolDesc { name: "gpu0", gpu: Some(gpu), ..base.pools[0] }].leak();
     let conditions = ConditionsDesc { power_mode, limits: limits.to_vec().leak(), ..ConditionsDesc::EMPTY };
     Box::leak(Box::new(SystemDesc { pools, conditions, ..*base }))

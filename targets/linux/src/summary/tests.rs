@@ -1,6 +1,6 @@
 //! What a summary has, against what is published of it.
 
-use super::{MemorySummary, Parts, SourceReport, TraceSummary, build, write_file};
+use super::{MemorySummary, Parts, ProcessSummary, SourceReport, TraceSummary, build, write_file};
 use crate::fixture;
 use crate::machine::{Machine, Void, VoidSince};
 use crate::orchestrate::{LaneReport, Report};
@@ -65,6 +65,15 @@ fn the_summary_has_the_published_fields() {
                     job: Some(JobRef { task: TaskId(0), request: 3 }),
                 }),
             ],
+            processes: &[
+                None,
+                Some(ProcessSummary {
+                    pid: 77,
+                    ending: "signal 9 (SIGKILL)".into(),
+                    in_force: vec!["memory"],
+                    not_in_force: vec!["system-calls: the process could not".into()],
+                }),
+            ],
             modes: ModeStats { requested: 5, changed: 4, late: 1, longest: fixture::ms(9) },
             admissions: AdmissionStats { admitted: 3, dismissed: 2 },
             memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
@@ -84,7 +93,7 @@ fn the_summary_has_the_published_fields() {
     let levels = &[fixture::LEVEL];
     let optional: &[TaskDesc] = Box::leak(Box::new([TaskDesc { optional: true, ..system.tasks[0] }]));
     let watch = Some(WatchDesc { interval: fixture::ms(1_000), hold: fixture::ms(1_000), thresholds: &[] });
-    let domains = &[DomainDesc { name: "vision" }, DomainDesc { name: "maps" }];
+    let domains = &[DomainDesc { name: "vision", process: None }, DomainDesc { name: "maps", process: None }];
     let whole = SystemDesc { watchdog: Some(watchdog), watch, levels, modes, domains, tasks: optional, ..*system };
     let summary = parts(&whole);
     let value = serde_json::to_value(&summary).unwrap();
@@ -94,8 +103,9 @@ fn the_summary_has_the_published_fields() {
     );
     let expected = serde_json::json!([{"source": "io-full", "asked": 2, "worst": 345, "unreadable": 1}]);
     assert_eq!(value["watched"], expected);
-    let failed =
-        serde_json::json!({"name": "maps", "failed": true, "at_ns": 5, "cause": "miss", "task": "face", "request": 3});
+    let failed = serde_json::json!({"name": "maps", "failed": true, "at_ns": 5, "cause": "miss", "task": "face", "request": 3,
+        "process": {"pid": 77, "ending": "signal 9 (SIGKILL)", "in_force": ["memory"],
+            "not_in_force": ["system-calls: the process could not"]}});
     assert_eq!((&value["domains"][1], &value["domains"][0]["cause"]), (&failed, &serde_json::Value::Null));
     let task = &value["tasks"][0];
     assert_eq!((&task["aborted"], &task["withheld"], &task["skipped"]), (&3.into(), &4.into(), &5.into()));

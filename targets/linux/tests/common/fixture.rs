@@ -20,6 +20,7 @@ const fn tensor(name: &'static str, at: u64) -> TensorDesc {
 
 const SEGMENT: SegmentDesc = SegmentDesc {
     file: FileDesc { name: "net", sha256: "00", version: "" },
+    engine: "",
     memory: aegis_core::desc::MemoryControl::Capped,
     persistent_at: ByteOffset(0),
     persistent: Bytes(0),
@@ -36,6 +37,7 @@ const SEGMENT: SegmentDesc = SegmentDesc {
 pub const MODEL: ModelDesc = ModelDesc {
     name: "net",
     backend: aegis_core::desc::Backend::OnnxRuntime,
+    engines: None,
     pool: PoolId(0),
     weights: Bytes(1_000),
     tensors: aegis_core::desc::TensorLife::Kept,
@@ -119,6 +121,7 @@ pub fn system(tasks: &[(u64, u64)]) -> &'static SystemDesc {
         models: &[MODEL],
         pools: &[PoolDesc {
             name: "ram",
+            domain: None,
             gpu: None,
             capacity: Bytes(1 << 20),
             shares: None,

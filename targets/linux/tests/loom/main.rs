@@ -18,6 +18,9 @@ mod guarantee;
 mod mailbox;
 #[path = "../../src/modes.rs"]
 mod modes;
+#[path = "../../src/worker/page.rs"]
+mod page;
+mod pages;
 #[path = "../../src/pressure.rs"]
 mod pressure;
 #[path = "../../src/pulse.rs"]
@@ -146,6 +149,10 @@ models! {
     of_two_who_void_it_for_one_reason_one_is_the_first_and_it_is_recorded_once: voided_twice;
     after_the_end_was_told_nothing_is_accepted: arrivals::told_the_end;
     who_sees_the_end_of_a_run_sees_what_stood_still_before_it: ended;
+    each_order_to_a_process_is_answered_once_and_whole: pages::answered;
+    a_process_that_answers_while_it_is_lost_leaves_no_lane_waiting: pages::lost;
+    a_process_that_is_lost_before_it_answers_leaves_no_lane_waiting: pages::lost_without_an_answer;
+    a_process_that_is_told_to_end_ends_whether_it_waits_or_not: pages::told_to_end;
 }
 
 /// A lane's loop and the orchestration thread's, as `lane::serve` and `orchestrate::run` have them.

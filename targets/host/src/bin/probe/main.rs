@@ -1,9 +1,14 @@
 //! `aegis-host-probe`: one JSON request on standard input, one JSON answer on standard output.
 
+// Changes the process's environment before there is another thread.
+#![allow(unsafe_code)]
+
 use std::io::Read as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // SAFETY: the program has no other thread yet.
+    unsafe { aegis_cuda::ask_for_all_queues() };
     let mut request = String::new();
     if let Err(error) = std::io::stdin().read_to_string(&mut request) {
         eprintln!("aegis-host-probe: the request cannot be read: {error}");

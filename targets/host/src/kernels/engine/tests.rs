@@ -5,7 +5,7 @@ use crate::arena::{Arena, BoundTensor};
 use crate::backend::{BackendError, Port, Region, Sequence};
 use crate::first_fit::replayable;
 use crate::kernels::{Argument, Launch};
-use aegis_core::desc::ElementType;
+use aegis_core::desc::{ALIGNMENT, ElementType};
 use aegis_cuda::Shape;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Memory {
 }
 
 fn planned(run: &[i64], length: u64) -> Sequence {
-    Sequence::Planned { runs: vec![replayable(run, length).unwrap()].leak(), owns_region: true }
+    Sequence::Planned { runs: vec![replayable(run, length, ALIGNMENT).unwrap()].leak(), owns_region: true }
 }
 
 #[test]

@@ -1,0 +1,148 @@
+//! How long it takes to hand a segment to the process of a fault domain and back, beside a bare futex ping-pong between two
+//! processes in the same run.
+//!
+//! ```text
+//! cargo bench -p aegis-linux --bench hand_over [-- ROUNDS]
+//! ```
+//!
+//! Both are alternated in blocks, on one core at the priorities of a lane's thread and of its process, as a vehicle has them. The
+//! bare one is what the system needs: each side stores a number, wakes the other one and waits for its number.
+#![allow(
+    clippy::unwrap_used,
+    clippy::exit,
+    clippy::print_stdout,
+    reason = "a benchmark stops at what it did not expect, and tells"
+)]
+#![allow(unsafe_code, reason = "the bare numbers lie in shared memory")]
+
+use aegis_core::{DomainId, Duration};
+use aegis_linux::clock::monotonic_ns;
+use aegis_linux::realtime::{LANE_PRIORITY, set_up_thread};
+use aegis_linux::worker::link::Link;
+use aegis_linux::worker::own::{Given, Served, serve};
+use aegis_linux::worker::page::{Answer, Figures, Futex as _};
+use aegis_linux::worker::process::{Process, Start};
+use aegis_linux::worker::shared::{SharedPage, System, map, object};
+use rustix::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const CORE: u16 = 1;
+const BLOCK: usize = 500;
+const LIMIT: Duration = Duration::from_ns(10_000_000_000);
+/// The lanes of the two processes: what each answers.
+const SERVED: u16 = 0;
+const BARE: u16 = 1;
+
+struct Nothing;
+
+impl Served for Nothing {
+    fn run(&mut self, _task: u32, _segment: u32) -> Answer {
+        Answer::Done(Figures::default())
+    }
+
+    fn fence(&mut self) -> Answer {
+        Answer::Done(Figures::default())
+    }
+}
+
+fn inside(given: Given) -> ! {
+    let domain = given.domain;
+    let objects = given.take().unwrap();
+    set_up_thread("a process", CORE, LANE_PRIORITY - 1);
+    if domain.0 == SERVED {
+        serve(&SharedPage::map(&objects[0]).unwrap(), &Answer::Done(Figures::default()), &mut Nothing);
+        std::process::exit(0)
+    }
+    pong(numbers(&objects[0]))
+}
+
+/// Two numbers in memory that is shared.
+fn numbers(object: &OwnedFd) -> &'static [AtomicU32; 2] {
+    let (base, _) = map(object, 4_096).unwrap();
+    // SAFETY: the mapping is long enough, aligned, and stays as long as the process; both sides use atomic operations alone.
+    unsafe { base.cast().as_ref() }
+}
+
+/// Answers each number with itself.
+fn pong([ping, pong]: &[AtomicU32; 2]) -> ! {
+    let mut last = 0;
+    loop {
+        System.wait(ping, last, None);
+        let number = ping.load(Ordering::Acquire);
+        if number != last {
+            last = number;
+            pong.store(number, Ordering::Release);
+            System.wake(pong);
+        }
+    }
+}
+
+fn ping([ping, pong]: &[AtomicU32; 2], number: u32) {
+    ping.store(number, Ordering::Release);
+    System.wake(ping);
+    loop {
+        let seen = pong.load(Ordering::Acquire);
+        if seen == number {
+            return;
+        }
+        System.wait(pong, seen, None);
+    }
+}
+
+fn start(lane: u16, memory: &[OwnedFd]) -> Arc<Process> {
+    let start = Start { domain: DomainId(lane), name: "bench", memory, lanes: &[lane], most_memory: None };
+    Process::start(&start).unwrap()
+}
+
+fn timed(samples: &mut Vec<u64>, act: impl FnOnce()) {
+    let began = monotonic_ns();
+    act();
+    samples.push(monotonic_ns() - began);
+}
+
+fn main() -> ExitCode {
+    if let Some(given) = Given::from_environment().unwrap() {
+        inside(given);
+    }
+    // Cargo's own arguments begin with a dash.
+    let rounds = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let Ok(rounds) = rounds.as_deref().unwrap_or("100000").parse::<usize>() else {
+        println!("usage: hand_over [ROUNDS]");
+        return ExitCode::from(2);
+    };
+    let shared = [object("bench", 4_096).unwrap()];
+    let (served, _bare) = (start(SERVED, &[]), start(BARE, &shared));
+    let numbers = numbers(&shared[0]);
+    let mut link = Link::new(Arc::clone(&served), SERVED);
+    link.loaded(LIMIT).unwrap();
+    for void in set_up_thread("the lane", CORE, LANE_PRIORITY) {
+        println!("void: {}", void.text);
+    }
+    let (mut handed, mut bounced, mut number) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds), 0);
+    for _ in 0..rounds.div_ceil(BLOCK) {
+        for _ in 0..BLOCK {
+            number += 1;
+            timed(&mut bounced, || ping(numbers, number));
+        }
+        for _ in 0..BLOCK {
+            timed(&mut handed, || drop(link.run(0, 0, LIMIT).unwrap()));
+        }
+    }
+    let bounced = row("a number there and back, futex", bounced);
+    let handed = row("a segment there and back, futex", handed);
+    for (handed, bounced, what) in [(handed.0, bounced.0, "p50"), (handed.1, bounced.1, "p99")] {
+        println!("{what} / {what} of the bare ping-pong: {:.2}", handed as f64 / bounced as f64);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints one row and returns p50 and p99.
+fn row(what: &str, mut samples: Vec<u64>) -> (u64, u64) {
+    samples.sort_unstable();
+    let at = |percent: usize| samples[samples.len() * percent / 100];
+    let (p50, p99, last) = (at(50), at(99), samples[samples.len() - 1]);
+    println!("{what:<36} p50 {p50:>7} ns   p99 {p99:>7} ns   max {last:>9} ns");
+    (p50, p99)
+}

@@ -1,0 +1,27 @@
+//! Processes of fault domains: each runs the models of one domain, for the lanes of the vehicle that started it.
+//!
+//! ```text
+//!  the vehicle                                                    the domain's process
+//!  lane thread ── order in the page, wake ───────────────────────▶ its thread of that lane: runs the segment
+//!       ▲  waits until it is answered or time is up               │
+//!       └───────────────────────── answer in the page, wake ◀─────┘
+//!  supervising thread ◀── pidfd: it ended; no beat in time ─▶ killed
+//!       └─▶ the domain is lost: its lanes are woken, the dispatcher is told
+//! ```
+//!
+//! What a process may do to the vehicle is what its pages and its planned memory hold, and nothing more: pages are only read as
+//! whole numbers, and what they say is checked before it is used ([`page`]); memory objects cannot be made shorter ([`shared`]).
+//! A process that keeps to nothing is killed and its domain fails ([`process`]).
+//!
+//! Handing a segment over and back uses no heap and two system calls on each side.
+
+pub mod fences;
+pub mod link;
+pub mod own;
+pub mod page;
+pub mod process;
+pub mod shared;
+pub mod supervise;
+
+#[cfg(test)]
+mod tests;

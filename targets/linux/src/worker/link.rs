@@ -1,0 +1,111 @@
+//! A lane's way to the process of one domain: orders with a limit, and what is done about a process that does not keep to it.
+
+use super::page::{Answer, Broken, Caller, Order, Page};
+use super::process::Process;
+use super::shared::System;
+use crate::clock::monotonic_ns;
+use aegis_core::Duration;
+use aegis_core::trace::Loss;
+use std::sync::Arc;
+
+/// The process is lost, and its domain with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gone {
+    /// How.
+    pub loss: Loss,
+    /// What is known of it, in words.
+    pub text: String,
+}
+
+/// A lane's way to a process.
+#[derive(Debug)]
+pub struct Link {
+    process: Arc<Process>,
+    lane: u16,
+    caller: Caller,
+}
+
+impl Link {
+    /// Of a lane that the process was started for, once.
+    #[must_use]
+    pub const fn new(process: Arc<Process>, lane: u16) -> Self {
+        Self { process, lane, caller: Caller::new() }
+    }
+
+    /// The process.
+    #[must_use]
+    pub const fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// Waits until the process has loaded its models.
+    ///
+    /// # Errors
+    /// [`Gone`]: it ended, or was killed because it could not, or took too long.
+    pub fn loaded(&mut self, within: Duration) -> Result<(), Gone> {
+        self.answer(within, |caller, page, until, process| caller.wait(page, &System, until, process.is_lost()))
+            .and_then(|answer| self.done(answer))
+    }
+
+    /// Tells that all warm-up runs of this lane are over.
+    ///
+    /// # Errors
+    /// As for [`Link::loaded`].
+    pub fn fence(&mut self, within: Duration) -> Result<(), Gone> {
+        self.call(Order::Fence, within).and_then(|answer| self.done(answer))
+    }
+
+    /// Has a segment run; [`Answer::Failed`] is [`Gone`] here. No heap, except for words about a failure.
+    ///
+    /// # Errors
+    /// [`Gone`]; one that was not over in time is killed.
+    pub fn run(&mut self, task: u32, segment: u32, within: Duration) -> Result<Answer, Gone> {
+        let answer = self.call(Order::Run { task, segment }, within)?;
+        if let Answer::Failed(text) = answer { Err(self.gone(Loss::Backend, text)) } else { Ok(answer) }
+    }
+
+    /// What the process answered is none of what the caller expects of it.
+    pub fn malformed(&self, text: &str) -> Gone {
+        self.gone(Loss::Malformed, text.to_owned())
+    }
+
+    fn call(&mut self, order: Order, within: Duration) -> Result<Answer, Gone> {
+        self.answer(within, |caller, page, until, process| caller.call(page, &System, order, until, process.is_lost()))
+    }
+
+    fn answer(
+        &mut self,
+        within: Duration,
+        ask: impl FnOnce(&mut Caller, &Page, Option<u64>, &Process) -> Result<Answer, Broken>,
+    ) -> Result<Answer, Gone> {
+        let until = monotonic_ns().saturating_add(within.as_ns());
+        let Self { process, lane, caller } = self;
+        let Some(page) = process.page(*lane) else {
+            return Err(self.gone(Loss::Malformed, "it was not started for this lane".to_owned()));
+        };
+        ask(caller, page, Some(until), process).map_err(|broken| match broken {
+            Broken::Late => {
+                // It may have ended by itself, and the thread that is told so may be late.
+                let _ = self.process.reap();
+                let text = format!("a segment was not over in the {} µs that were left for it", within.as_ns() / 1_000);
+                self.gone(Loss::Hung, text)
+            }
+            Broken::Malformed(text) => self.gone(Loss::Malformed, text.to_owned()),
+            Broken::Lost => {
+                let text = self.process.ending().unwrap_or("it is being killed").to_owned();
+                Gone { loss: self.process.loss().unwrap_or(Loss::Exited), text }
+            }
+        })
+    }
+
+    fn done(&self, answer: Answer) -> Result<(), Gone> {
+        match answer {
+            Answer::Done(_) => Ok(()),
+            Answer::Refused(_, text) | Answer::Failed(text) => Err(self.gone(Loss::Backend, text)),
+        }
+    }
+
+    fn gone(&self, loss: Loss, text: String) -> Gone {
+        Gone { loss: self.process.kill(loss), text }
+    }
+}
