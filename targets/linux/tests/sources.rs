@@ -11,12 +11,17 @@ use aegis_linux::modes::Modes;
 use aegis_linux::pressure::Pressure;
 use aegis_linux::sources::{Doors, SourceReport, Sources, closing};
 use common::{Act, Ran, Scenario, drive_beside, fixture};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn sleep(ms: u64) {
     std::thread::sleep(std::time::Duration::from_millis(ms));
 }
+
+/// The length of each file there, of which the last part is empty lines.
+const LENGTH: usize = 256;
 
 /// A folder that stands in for `/proc`.
 struct Proc(tempfile::TempDir);
@@ -36,12 +41,13 @@ impl Proc {
         self.0.path()
     }
 
-    /// Whole or not at all, as the kernel's own.
+    /// Whole or not at all, as the kernel's own: the readers keep their file open, so its contents change and not the file, in one write
+    /// of always the same length, and nothing is cut off before.
     fn write(&self, name: &str, text: &str) {
-        let beside = self.root().join("beside");
-        std::fs::write(&beside, text).unwrap();
-        // The readers keep their file open, so its contents change and not the file.
-        std::fs::copy(&beside, self.root().join(name)).unwrap();
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(false).open(self.root().join(name)).unwrap();
+        let whole = format!("{text:\n<LENGTH$}");
+        assert_eq!(file.write(whole.as_bytes()).unwrap(), LENGTH);
     }
 
     fn memory(&self, some: &str) {
