@@ -4,12 +4,14 @@
 //! same text.
 
 mod conditions;
+mod domain;
 mod gpu;
 
 use crate::engines::Built;
 use crate::launches::Launch;
 use crate::system::{File, Gpu, Machine};
 pub use conditions::{Conditions, Limit};
+pub use domain::{Domain, Process};
 pub use gpu::Partition;
 use serde::{Deserialize, Serialize};
 
@@ -100,33 +102,6 @@ pub struct Threshold {
     pub until: u64,
     /// `level` or `mode`, and its position.
     pub asks: String,
-}
-
-/// A fault domain.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Domain {
-    /// The name.
-    pub name: String,
-    /// Its process; absent where no task of it runs a model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub process: Option<Process>,
-}
-
-/// The process of a domain.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Process {
-    /// After it was handed over a segment is killed, with the process.
-    pub kill_after_ns: u64,
-    /// Part of each of its tasks' segments.
-    pub hand_over_ns: u64,
-    /// How often it shows that it lives.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heartbeat_ns: Option<u64>,
-    /// The most memory that it may have.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
 }
 
 /// A memory pool.

@@ -1,19 +1,21 @@
 //! A lock's plan as core's descriptors: for `aegis verify`, simulation and tests, without rustc in between.
 
+mod pool;
+
 use crate::engines::Built;
 use crate::launches::{Argument, ArgumentKind, Launch};
 use crate::lock::Lock;
 use crate::plan::{Certificate, Plan, Tensor};
 use aegis_core::desc::{
-    Answer, ArgumentDesc, Asks, Backend, Certificate as CertificateDesc, ConditionsDesc, DomainDesc, ElementType,
-    EngineDesc, EngineLibrary, FileDesc, GpuDesc, LaneDesc, LaunchDesc, LevelDesc, LevelPoolDesc, LimitDesc,
-    MachineDesc, MemoryControl, ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc, PartitionDesc, Point, Policy,
-    PoolDesc, Precision, Preemption, ProcessDesc, Quantity, Recording, Release, SegmentDesc, Slot, StageDesc, Start,
-    Step, Subject, SystemDesc, TaskDesc, TensorDesc, TensorLife, ThresholdDesc, Waiting, WatchDesc, WatchdogDesc,
-    WatchedSource,
+    Answer, ArgumentDesc, Asks, Backend, Certificate as CertificateDesc, ConditionsDesc, ElementType, EngineDesc,
+    EngineLibrary, FileDesc, LaneDesc, LaunchDesc, LevelDesc, LevelPoolDesc, LimitDesc, MachineDesc, MemoryControl,
+    ModeDesc, ModelDesc, MoveDesc, OnStall, PagesDesc, PartitionDesc, Point, Policy, Precision, Preemption, Quantity,
+    Recording, Release, SegmentDesc, Slot, StageDesc, Start, Step, Subject, SystemDesc, TaskDesc, TensorDesc,
+    TensorLife, ThresholdDesc, Waiting, WatchDesc, WatchdogDesc, WatchedSource,
 };
 use aegis_core::units::{ByteOffset, Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, PoolId, Priority, TaskId};
 use aegis_core::{Duration, layout::TABLE_LAYOUT};
+use pool::{domain, pool};
 
 /// A name in the lock that this version does not know.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -453,42 +455,6 @@ fn tensor(tensor: &Tensor) -> Result<TensorDesc, Unknown> {
         at: ByteOffset(tensor.at),
         size: Bytes(tensor.bytes),
     })
-}
-
-fn domain(domain: &crate::plan::Domain) -> DomainDesc {
-    let process = domain.process.as_ref().map(|process| ProcessDesc {
-        kill_after: Duration::from_ns(process.kill_after_ns),
-        hand_over: Duration::from_ns(process.hand_over_ns),
-        heartbeat: process.heartbeat_ns.map(Duration::from_ns),
-        memory: process.memory_bytes.map(Bytes),
-    });
-    DomainDesc { name: text(&domain.name), process }
-}
-
-fn pool(pool: &crate::plan::Pool) -> PoolDesc {
-    PoolDesc {
-        name: text(&pool.name),
-        domain: pool.domain.map(DomainId),
-        gpu: pool.gpu.as_ref().map(|gpu| GpuDesc {
-            ordinal: gpu.ordinal,
-            name: text(&gpu.name),
-            driver: text(&gpu.driver),
-            compute_capability: gpu.compute_capability,
-            sms: gpu.sms,
-            unit: gpu.unit,
-            units: gpu.units,
-            context: gpu.context_bytes.map(Bytes),
-            staging: gpu.staging.map(PoolId),
-        }),
-        capacity: Bytes(pool.capacity_bytes),
-        shares: pool.shares.map(PoolId),
-        weights: Bytes(pool.weights_bytes),
-        height: Bytes(pool.height_bytes),
-        lower_bound: Bytes(pool.lower_bound_bytes),
-        private: Bytes(pool.private_bytes),
-        copy_per_mib: Duration::from_ns(pool.copy_per_mib_ns),
-        page: Bytes(pool.page_bytes),
-    }
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ pub struct DomainDesc {
 /// and its budget have `hand_over` in them, once for each segment of its model.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessDesc {
-    /// How long after it was handed over a segment is killed with its process; at least each of its segments' WCET plus the
-    /// hand-over.
+    /// How long after it began, before its input hook, a piece of a job that is not over is killed with its process; at least each
+    /// piece's WCET, which has the hand-overs in it.
     pub kill_after: Duration,
     /// What handing a segment over and back adds to it at most: counted with every segment of its tasks.
     pub hand_over: Duration,

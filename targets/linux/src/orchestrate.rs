@@ -14,6 +14,7 @@
 //! `timerfd_settime`.
 
 mod report;
+mod stop;
 mod timer;
 
 use crate::admissions::Admissions;
@@ -39,32 +40,12 @@ use aegis_core::{Bytes, Duration, Instant, LaneId, ModeId};
 pub use report::{Broken, LaneReport, Report};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+pub use stop::Stop;
 pub use timer::Timer;
 
 /// How long the loop waits for running and waiting jobs after it was told to stop.
 pub const DRAIN_LIMIT: Duration = Duration::from_ns(10_000_000_000);
-
-/// A stop request that any thread can make.
-#[derive(Debug)]
-pub struct Stop {
-    asked: AtomicBool,
-    bell: Arc<Bell>,
-}
-
-impl Stop {
-    /// No stop is asked for yet; `bell` wakes the orchestration thread.
-    #[must_use]
-    pub fn new(bell: Arc<Bell>) -> Self {
-        Self { asked: AtomicBool::new(false), bell }
-    }
-
-    /// Asks the loop to release no further job.
-    pub fn ask(&self) {
-        self.asked.store(true, Ordering::Release);
-        self.bell.ring();
-    }
-}
 
 /// What the loop works with.
 pub struct Setup<'a, const LANES: usize> {
