@@ -90,6 +90,7 @@ pub fn resolve(loaded: &Loaded, substitute: Option<&Path>) -> (Option<Resolved>,
         conditions: None,
         gpus: Vec::new(),
         measured_gpus: BTreeMap::new(),
+        measured_after: BTreeMap::new(),
         engines: Vec::new(),
         limits: Vec::new(),
         power_mode: None,
@@ -114,6 +115,8 @@ struct Resolver<'a> {
     gpus: Vec<Option<Facts>>,
     /// By device the first profile that was measured on it: all others must agree.
     measured_gpus: BTreeMap<usize, (String, GpuConditions)>,
+    /// By device, for each of its models those that had been loaded there before it was measured.
+    measured_after: BTreeMap<usize, BTreeMap<String, Vec<String>>>,
     /// The first profile of engines of each library: all others must have the same version.
     engines: Vec<(String, Built)>,
     /// What profiles tell of cores and devices, the highest limit of each.

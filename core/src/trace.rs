@@ -202,12 +202,14 @@ pub enum Loss {
     Malformed,
     /// Its runtime failed a segment for good, or its code panicked; then it was killed.
     Backend,
+    /// Its domain had been given up for another cause; then it was killed.
+    GivenUp,
 }
 
 impl Loss {
     /// Every way.
-    pub const ALL: [Self; 6] =
-        [Self::Exited, Self::Signalled, Self::Hung, Self::Silent, Self::Malformed, Self::Backend];
+    pub const ALL: [Self; 7] =
+        [Self::Exited, Self::Signalled, Self::Hung, Self::Silent, Self::Malformed, Self::Backend, Self::GivenUp];
 
     /// The name in traces and summaries.
     #[must_use]
@@ -219,6 +221,7 @@ impl Loss {
             Self::Silent => "silent",
             Self::Malformed => "malformed",
             Self::Backend => "backend",
+            Self::GivenUp => "given-up",
         }
     }
 }

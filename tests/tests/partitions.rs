@@ -182,6 +182,15 @@ const CASES: &[(&str, &[Edit], &[Code], Severity)] = &[
         Severity::Warning,
     ),
     (
+        "profiles-that-each-leave-out-what-the-other-model-brought",
+        &[
+            (FACE, "completion = \"polling\"\n", "completion = \"polling\"\nafter = [\"sign\"]\n"),
+            (SIGN, "completion = \"blocking\"\n", "completion = \"blocking\"\nafter = [\"face\"]\n"),
+        ],
+        &[Code::ProfileConditions],
+        Severity::Warning,
+    ),
+    (
         "profile-of-another-device",
         &[(FACE, "NVIDIA H200", "NVIDIA H100")],
         &[Code::ProfileOfAnotherPart],

@@ -8,6 +8,7 @@ use crate::manifest::{self, LaneKind, Partition, is_path};
 use crate::profile::{GpuConditions, ModelProfile, SegmentFacts};
 use crate::system;
 use aegis_core::desc::{MemoryControl, Waiting};
+use std::collections::BTreeSet;
 use toml::Spanned;
 
 /// The grade of memory that no device serves.
@@ -183,7 +184,13 @@ impl Resolver<'_> {
     }
 
     /// A model of a part of a GPU was measured on one that is no larger, and in the same way; one of a CPU's lane on its core.
-    pub(super) fn compare_part(&mut self, path: &Spanned<String>, profile: &ModelProfile, lane: &manifest::Lane) {
+    pub(super) fn compare_part(
+        &mut self,
+        path: &Spanned<String>,
+        profile: &ModelProfile,
+        lane: &manifest::Lane,
+        model: Option<&str>,
+    ) {
         let given = path.get_ref();
         let name = lane.name.get_ref();
         self.not_captured(path, profile);
@@ -235,6 +242,7 @@ impl Resolver<'_> {
                 }
                 self.beside_no_one(path, profile, lane);
                 self.without_what_others_brought(path, gpu, lane);
+                self.in_a_circle(path, gpu, lane, model);
                 self.compare_gpus(path, gpu, lane);
             }
             (Some(part), None) => {
@@ -313,6 +321,34 @@ impl Resolver<'_> {
             "profile `{}` was taken after {}, which the device has no more: its `weights-bytes` leave out what came with that",
             path.get_ref(),
             gone.join(" and ")
+        );
+        self.warn_of(
+            Code::ProfileConditions,
+            path,
+            message,
+            "measure the device's models together with `aegis profile`",
+        );
+    }
+
+    /// Where profiles of several measurements each leave out what the next one's model brought, nobody counts it. The last one that closes
+    /// such a circle is told.
+    fn in_a_circle(&mut self, path: &Spanned<String>, gpu: &GpuConditions, lane: &manifest::Lane, model: Option<&str>) {
+        let (Some(device), Some(model)) = (lane.device, model) else { return };
+        let known = self.measured_after.entry(device).or_default();
+        known.insert(model.to_owned(), gpu.after.clone());
+        let mut reached = BTreeSet::new();
+        let mut next: Vec<&str> = gpu.after.iter().map(String::as_str).collect();
+        while let Some(name) = next.pop() {
+            if reached.insert(name) {
+                next.extend(known.get(name).into_iter().flatten().map(String::as_str));
+            }
+        }
+        if !reached.contains(model) {
+            return;
+        }
+        let message = format!(
+            "profile `{}` was taken after a model whose own was taken after `{model}`: each `weights-bytes` leave out what came with the other",
+            path.get_ref()
         );
         self.warn_of(
             Code::ProfileConditions,

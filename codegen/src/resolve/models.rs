@@ -33,7 +33,7 @@ impl Resolver<'_> {
         self.compare_device(path, &profile.conditions, lane.device);
         let model = task.model.and_then(|model| manifest.models.get(model));
         self.compare_runtime(path, &profile.conditions, model.map(|model| model.backend));
-        self.compare_part(path, &profile, lane);
+        self.compare_part(path, &profile, lane, model.map(|model| model.name.get_ref().as_str()));
         let executions = self.executions(task, path, &profile)?;
         let Some(model) = model else {
             return Some((executions, None));

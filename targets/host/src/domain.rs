@@ -115,8 +115,12 @@ impl Processes {
             own.processes.push((started, most_memory, Fences::default()));
         }
         if !watched.is_empty() {
-            let domains = Arc::clone(domains);
-            let supervisor = Supervisor::start(watched, move |domain, loss| domains.lose(domain, loss));
+            let (given_up, domains) = (Arc::clone(domains), Arc::clone(domains));
+            let supervisor = Supervisor::start(
+                watched,
+                move |domain| given_up.has_failed(domain),
+                move |domain, loss| domains.lose(domain, loss),
+            );
             own.supervisor = Some(supervisor.map_err(failed)?);
         }
         Ok(own)

@@ -21,6 +21,7 @@ use aegis_linux::worker::shared::{SharedPage, object};
 use aegis_linux::worker::supervise::{Supervisor, Watched};
 use std::os::unix::fs::FileExt as _;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use std::{fs, io::Read as _, panic, thread, time};
@@ -103,23 +104,29 @@ struct Bench {
     link: Link,
     supervisor: Supervisor,
     losses: mpsc::Receiver<(DomainId, Loss)>,
+    /// Whether its domain was given up.
+    given_up: Arc<AtomicBool>,
 }
 
 fn bench(heartbeat: Option<Duration>) -> Bench {
     let process = start(None);
     let (told, losses) = mpsc::channel();
     let watched = vec![Watched { process: Arc::clone(&process), heartbeat }];
-    let supervisor = Supervisor::start(watched, move |domain, loss| told.send((domain, loss)).unwrap()).unwrap();
+    let given_up = Arc::new(AtomicBool::new(false));
+    let own = Arc::clone(&given_up);
+    let is_given_up = move |_| own.load(Ordering::Relaxed);
+    let supervisor = Supervisor::start(watched, is_given_up, move |domain, loss| told.send((domain, loss)).unwrap());
+    let supervisor = supervisor.unwrap();
     let mut link = Link::new(Arc::clone(&process), 5);
     link.loaded(LONG).unwrap();
     supervisor.expect_beats();
-    Bench { process, link, supervisor, losses }
+    Bench { process, link, supervisor, losses, given_up }
 }
 
 impl Bench {
     /// It is lost so, whoever asks, and nothing is left of it.
     fn ends(self, loss: Loss, ending: &str) {
-        let Self { process, mut link, supervisor, losses } = self;
+        let Self { process, mut link, supervisor, losses, .. } = self;
         let told = losses.recv_timeout(time::Duration::from_secs(10)).unwrap();
         assert_eq!(told, (DomainId(3), loss));
         let gone = link.run(WELL, 0, LONG).unwrap_err();
@@ -140,7 +147,7 @@ fn send(process: &Process, signal: i32) {
 }
 
 fn it_serves_and_ends_when_told() {
-    let Bench { process, mut link, supervisor, losses } = bench(Some(BEAT));
+    let Bench { process, mut link, supervisor, losses, .. } = bench(Some(BEAT));
     for segment in 0..1_000 {
         let answer = link.run(WELL, segment, LONG).unwrap();
         assert_eq!(answer, Answer::Done(Figures { numbers: [u64::from(segment); 6], control: 1 }));
@@ -204,6 +211,26 @@ fn a_process_that_shows_no_life_is_killed() {
     assert!(bench.losses.try_recv().is_err(), "it beats");
     send(&bench.process, libc::SIGSTOP);
     bench.ends(Loss::Silent, "signal 9 (SIGKILL)");
+}
+
+/// Of a domain that the dispatcher gave up for another cause, idle or not.
+fn a_process_of_a_domain_that_was_given_up_is_killed_and_not_told() {
+    for runs in [false, true] {
+        let Bench { process, mut link, supervisor, losses, given_up } = bench(None);
+        given_up.store(true, Ordering::Relaxed);
+        let began = Instant::now();
+        if !runs {
+            while !process.has_ended() && began.elapsed() < time::Duration::from_secs(5) {
+                thread::sleep(time::Duration::from_millis(1));
+            }
+        }
+        let gone = link.run(HANG, 0, LONG).unwrap_err();
+        assert_eq!((gone.loss, process.loss()), (Loss::GivenUp, Some(Loss::GivenUp)), "{gone:?}");
+        assert!(began.elapsed() < time::Duration::from_secs(5), "long before the time was up");
+        supervisor.close(time::Duration::from_secs(2));
+        assert_eq!(process.ending(), Some("signal 9 (SIGKILL)"));
+        assert!(losses.try_recv().is_err(), "who gave it up knows");
+    }
 }
 
 fn what_no_answer_holds_is_malformed() {
@@ -326,12 +353,16 @@ fn main() -> ExitCode {
     if std::env::var_os(VEHICLE).is_some() {
         vehicle();
     }
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 12] = [
         ("it_serves_and_ends_when_told", it_serves_and_ends_when_told),
         ("a_fault_while_it_is_idle_is_seen", a_fault_while_it_is_idle_is_seen),
         ("a_fault_while_it_runs_wakes_the_lane", a_fault_while_it_runs_wakes_the_lane),
         ("a_segment_that_is_not_over_in_time_is_killed", a_segment_that_is_not_over_in_time_is_killed),
         ("a_process_that_shows_no_life_is_killed", a_process_that_shows_no_life_is_killed),
+        (
+            "a_process_of_a_domain_that_was_given_up_is_killed_and_not_told",
+            a_process_of_a_domain_that_was_given_up_is_killed_and_not_told,
+        ),
         ("what_no_answer_holds_is_malformed", what_no_answer_holds_is_malformed),
         ("a_runtime_that_fails_for_good_ends_with_its_words", a_runtime_that_fails_for_good_ends_with_its_words),
         ("what_is_fenced_off_cannot_be_had", what_is_fenced_off_cannot_be_had),

@@ -1,4 +1,4 @@
-//! The thread that sees how processes of fault domains end, and that some show no life any more.
+//! The thread that sees how processes of fault domains end, that some show no life any more, and that others have been given up.
 
 use super::process::Process;
 use crate::clock::{monotonic_ns, timespec};
@@ -13,6 +13,9 @@ use std::{io, time};
 
 /// So many beats in a row may be missing before a process counts as silent.
 pub const MISSING_BEATS: u64 = 3;
+
+/// How often it is asked whether a domain was given up, while there are processes.
+const LOOK: time::Duration = time::Duration::from_millis(100);
 
 /// A process that is watched.
 #[derive(Clone, Debug)]
@@ -48,16 +51,22 @@ impl Shared {
 }
 
 impl Supervisor {
-    /// Starts the thread, an ordinary one. `lost` is called on it, once for each process that is lost.
+    /// Starts the thread, an ordinary one. `lost` is called on it, once for each process that is lost, but not for those whose domain
+    /// had been given up before, as `is_given_up` says, which is asked ten times a second: these are killed.
     ///
     /// # Errors
     /// The system has no thread or descriptor left.
-    pub fn start(watched: Vec<Watched>, lost: impl Fn(DomainId, Loss) + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        watched: Vec<Watched>,
+        is_given_up: impl Fn(DomainId) -> bool + Send + 'static,
+        lost: impl Fn(DomainId, Loss) + Send + 'static,
+    ) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let shared = Arc::new(Shared { bell, counts: AtomicBool::new(false), closes: AtomicBool::new(false) });
         let processes = watched.iter().map(|watched| Arc::clone(&watched.process)).collect();
         let own = Arc::clone(&shared);
-        let thread = Builder::new().name("domains".to_owned()).spawn(move || watch(&own, watched, lost))?;
+        let thread =
+            Builder::new().name("domains".to_owned()).spawn(move || watch(&own, watched, is_given_up, lost))?;
         Ok(Self { shared, thread: Some(thread), processes })
     }
 
@@ -105,7 +114,12 @@ struct Beat {
     at: u64,
 }
 
-fn watch(shared: &Shared, mut watched: Vec<Watched>, lost: impl Fn(DomainId, Loss)) {
+fn watch(
+    shared: &Shared,
+    mut watched: Vec<Watched>,
+    is_given_up: impl Fn(DomainId) -> bool,
+    lost: impl Fn(DomainId, Loss),
+) {
     let mut beats: Vec<Option<Beat>> = watched.iter().map(|_| None).collect();
     loop {
         let closes = shared.closes.load(Ordering::Acquire);
@@ -114,7 +128,8 @@ fn watch(shared: &Shared, mut watched: Vec<Watched>, lost: impl Fn(DomainId, Los
         }
         let counts = shared.counts.load(Ordering::Acquire) && !closes;
         let next = if counts { look(&watched, &mut beats, monotonic_ns()) } else { None };
-        let limit = next.map(timespec);
+        let look = u64::try_from(LOOK.as_nanos()).unwrap_or(u64::MAX);
+        let limit = counts.then(|| timespec(next.map_or(look, |next| next.min(look))));
         let mut events = vec![PollFd::new(&shared.bell, PollFlags::IN)];
         events.extend(watched.iter().map(|own| PollFd::from_borrowed_fd(own.process.descriptor(), PollFlags::IN)));
         // An interruption is a look more.
@@ -122,8 +137,12 @@ fn watch(shared: &Shared, mut watched: Vec<Watched>, lost: impl Fn(DomainId, Los
         let _ = rustix::io::read(&shared.bell, &mut [0; 8]);
         let mut ended = Vec::new();
         for (position, own) in watched.iter().enumerate() {
-            if let Some(loss) = own.process.reap() {
+            if let Some(loss) = own.process.reap().filter(|loss| *loss != Loss::GivenUp) {
                 lost(own.process.domain(), loss);
+            }
+            // What it still computes nobody takes, and it could keep others from its cores.
+            if own.process.loss().is_none() && is_given_up(own.process.domain()) {
+                own.process.kill(Loss::GivenUp);
             }
             if own.process.has_ended() {
                 ended.push(position);
