@@ -35,7 +35,7 @@ fn finding(system: &System, analysis: &Analysis, failure: &Failure) -> Option<Fi
     let untrusted = domain.untrusted.as_ref();
     let untrusted = untrusted.map_or_else(String::new, |model| format!(", whose model `{model}` is not trusted,"));
     let message = format!(
-        "when the domain `{}`{untrusted} fails, `{}`{others} may miss the deadline: it is killed {} after a segment was handed over",
+        "when the domain `{}`{untrusted} fails, `{}`{others} may miss the deadline: it is killed {} after a piece of a job began",
         domain.name,
         first.name,
         show(process.kill_after)

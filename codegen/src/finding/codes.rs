@@ -93,8 +93,8 @@ before! {
          grants less than 1 GiB is left for it. Write the profile again on the vehicle's machine, or grant more: the vehicle \
          compares at its start what the plan needs with what is free.";
     KilledTooSoon = "AEG314", "a domain's process would be killed while a segment runs as long as it may",
-        "A segment that was handed over to a domain's process is killed with the process after `kill-after`. Until then it may execute \
-         as long as its WCET, and be handed over and back. Where `kill-after` is not given it is twice the longest segment of the \
+        "A piece of a job whose model a domain's process runs is killed with the process `kill-after` after it began. Until then it may \
+         execute as long as its WCET, which has the hand-overs in it. Where `kill-after` is not given it is twice the longest segment of the \
          domain's tasks and the hand-over.";
     NotSurvived = "AEG315", "a deadline is not shown to hold when another fault domain fails",
         "When a domain fails, one of its segments may keep the lane until it is killed, once, and the end of its process may keep any \

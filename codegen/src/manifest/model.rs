@@ -286,7 +286,7 @@ pub struct Domain {
     pub hand_over: Option<Spanned<Duration>>,
     /// How long the end of the process may keep any lane from going on, at most.
     pub blackout: Option<Spanned<Duration>>,
-    /// How long after it was handed over a segment is killed with the process; where it is not given, twice the longest segment and
+    /// How long after it began a piece of a job is killed with the process; where it is not given, twice the longest segment and
     /// the hand-over.
     pub kill_after: Option<Spanned<Duration>>,
     /// How often the process shows that it lives.

@@ -115,7 +115,7 @@ pub(super) fn text(system: &System, analysis: &Analysis, text: &mut String) {
 
 fn costs(process: &Process) -> String {
     format!(
-        "killed {} after a segment was handed over; {} a hand-over (part of each WCET), {} a failure for any lane",
+        "killed {} after a piece of a job began; {} a hand-over (part of each WCET), {} a failure for any lane",
         show(process.kill_after),
         show(process.hand_over),
         show(process.blackout)

@@ -123,7 +123,7 @@ impl Resolver<'_> {
     fn killed_too_soon(&mut self, domain: &manifest::Domain, task: &Task, given: &Spanned<Duration>) {
         let (name, after, needs) = (domain.name.get_ref(), Time(*given.get_ref()), Time(piece(task)));
         let message = format!(
-            "the domain `{name}` is killed {after} after a segment was handed over, and one of `{}` may take {needs}",
+            "the domain `{name}` is killed {after} after a piece of a job began, and one of `{}` may take {needs}",
             task.name
         );
         let finding = Finding::error(Code::KilledTooSoon, message)

@@ -20,7 +20,7 @@ pub struct Domain {
 /// The process that runs the models of a domain's tasks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Process {
-    /// After it was handed over a segment is killed, with the process.
+    /// So long after it began a piece that is not over is killed, with the process.
     pub kill_after: Duration,
     /// What handing a segment over and back costs, at most; part of the tasks' WCETs.
     pub hand_over: Duration,
