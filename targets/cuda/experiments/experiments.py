@@ -191,12 +191,13 @@ def phases(name, seed, of):
 
 
 def plan(where, aegis):
-    members = []
+    members, refused = [], []
     for name, experiment in EXPERIMENTS.items():
         lanes = [one for one in SETS[experiment.set] if not experiment.lanes or one.name in experiment.lanes]
         measured = profiles(where, lanes)
         if measured is None:
             print(f"== {name}: not profiled", flush=True)
+            refused.append(f"{name} (not profiled)")
             continue
         for seed in experiment.seeds:
             vehicle = f"{name}-{seed}"
@@ -204,6 +205,10 @@ def plan(where, aegis):
             print(f"== {vehicle}: {'proven' if is_proven else 'REFUSED, see check.txt'}", flush=True)
             if is_proven:
                 members.append(f"vehicles/{vehicle}")
+            else:
+                refused.append(vehicle)
+    # So that a table without them does not look complete.
+    (where / "refused.json").write_text(json.dumps(refused))
     (where / "Cargo.toml").write_text(
         f"[workspace]\nresolver = \"3\"\nmembers = {json.dumps(members)}\n\n[profile.release]\noverflow-checks = true\n"
     )
@@ -215,7 +220,7 @@ def plan(where, aegis):
     for member in members:
         name = pathlib.Path(member).name
         stripped(where / "target/release" / name, where / "bin" / name)
-    to_run = ["bin/*", "tools/lookout", "tools/raw", "tools/tests", "vehicles/*/system.toml", "models/*.onnx"]
+    to_run = ["bin/*", "refused.json", "tools/lookout", "tools/raw", "tools/tests", "vehicles/*/system.toml", "models/*.onnx"]
     pack(where, "run.tar.xz", "w:xz", to_run, preset=9)
 
 
@@ -248,11 +253,12 @@ def vehicle_of(where, name, experiment, lanes, measured, phase, aegis):
 class Results:
     """What was found so far, in a file."""
 
-    def __init__(self, out):
+    def __init__(self, out, refused=None):
         out.mkdir(parents=True, exist_ok=True)
         self.out = out
         what = "name,driver_version,clocks.sm,clocks.mem,temperature.gpu"
         self.all_of = {"device": query(what), "date": date(), "cores": os.cpu_count(), "runs": [], "left_out": []}
+        self.all_of["refused"] = json.loads(refused.read_text()) if refused and refused.exists() else []
 
     def add(self, one):
         self.all_of["runs"].append(one)
@@ -296,7 +302,7 @@ def run(where, out, seconds, *names):
 def everything(where, out, budget, *names):
     """All that is wanted, as long as the budget lasts: tests, vehicles, what users do, and lookout."""
     unpack_run(where)
-    results = Results(out)
+    results = Results(out, where / "refused.json")
     end = time.monotonic() + budget
     has_time = lambda name, seconds: time.monotonic() + seconds + AROUND < end or results.leave_out(name)
     if is_wanted("tests", names) and has_time("tests", 60):
@@ -362,7 +368,8 @@ def run_tests(where, out):
         text += f"== {program.name}: status {done.returncode}\n{done.stdout}{done.stderr}\n"
         worst = max(worst, abs(done.returncode))
     (out / "tests.txt").write_text(text)
-    return {"name": "tests", "seconds": 0, "status": worst, "text": text[-1500:]}
+    skipped = sum(line.startswith("skipped") for line in text.splitlines())
+    return {"name": "tests", "seconds": 0, "status": worst, "text": text[-1500:] + f"\n{skipped} skipped"}
 
 
 def run_raw(where, seconds):

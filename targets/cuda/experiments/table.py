@@ -22,6 +22,8 @@ def table(results):
             print(f"{one['name']}: status {one['status']}: {' '.join(one['text'].splitlines()[-1:])}\n")
         if "summary" in one:
             ends(one)
+    if results.get("refused"):
+        print(f"Planned and not run, since it was refused by the checker or not profiled: {', '.join(results['refused'])}\n")
     if results["left_out"]:
         print(f"Left out, for lack of time: {', '.join(results['left_out'])}\n")
 

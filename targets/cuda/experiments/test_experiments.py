@@ -138,13 +138,14 @@ class Results(unittest.TestCase):
                 "how": "threads", "vehicle": "v", "neighbour_runs": 3,
                 "tasks": [{"name": "object", "jobs": 10, "misses": 1, "response": times, "execution": times, "late": times}]}},
         ]
-        results = {"date": "today", "device": "a device", "cores": 16, "runs": json.loads(json.dumps(runs)), "left_out": ["lookout"]}
+        results = {"date": "today", "device": "a device", "cores": 16, "runs": json.loads(json.dumps(runs)), "left_out": ["lookout"],
+                   "refused": ["whole-1"]}
         with contextlib.redirect_stdout(io.StringIO()) as out:
             table.table(results)
         told = out.getvalue()
         for words in ("| critical | 10 | 0 | 1 (1) | 1.000 / 2.000 / 4.000 | 5.000 | 1.25 |", "a load | 10: 1% of the time", "| silent | 0 |",
                       "| 0.0, 1000.0 |", "| critical-alone-2 | none |", "| object | 10 | 1 (10.00%) |", "critical-alone-2: status 3: at last",
-                      "Left out, for lack of time: lookout"):
+                      "Left out, for lack of time: lookout", "not profiled: whole-1"):
             self.assertIn(words, told)
 
 
