@@ -91,7 +91,7 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
         name: system.name.clone(),
         orchestration_core: system.orchestration_core,
         waiting: system.waiting.name().to_owned(),
-        domains: system.domains.iter().map(domain).collect(),
+        domains: system.domains.iter().map(domain).collect::<Result<_, _>>()?,
         watchdog: system.watchdog.as_ref().map(|watchdog| plan::Watchdog {
             timeout_ns: watchdog.timeout.as_ns(),
             device: watchdog.device.clone(),
@@ -114,14 +114,25 @@ fn build(system: &System, analysis: &Analysis, layout: &Layout, claim: Claim) ->
     })
 }
 
-fn domain(domain: &crate::system::Domain) -> plan::Domain {
-    let process = domain.process.as_ref().map(|process| plan::Process {
-        kill_after_ns: process.kill_after.as_ns(),
-        hand_over_ns: process.hand_over.as_ns(),
-        heartbeat_ns: process.heartbeat.map(Duration::as_ns),
-        memory_bytes: process.memory.map(|memory| memory.0),
-    });
-    plan::Domain { name: domain.name.clone(), process }
+fn domain(domain: &crate::system::Domain) -> Result<plan::Domain, NotCertifiable> {
+    let process = |process: &crate::system::Process| {
+        let restart = process.restart.as_ref().map(|restart| plan::Restart {
+            max: restart.policy.max,
+            within_ns: restart.policy.within.as_ns(),
+            back_off_ns: restart.policy.back_off.as_ns(),
+            probation_ns: restart.policy.probation.as_ns(),
+        });
+        Ok(plan::Process {
+            kill_after_ns: process.kill_after.as_ns(),
+            hand_over_ns: process.hand_over.as_ns(),
+            heartbeat_ns: process.heartbeat.map(Duration::as_ns),
+            memory_bytes: process.memory.map(|memory| memory.0),
+            meanwhile: process.meanwhile.map(index).transpose()?,
+            restart,
+            cores: process.cores.clone(),
+        })
+    };
+    Ok(plan::Domain { name: domain.name.clone(), process: domain.process.as_ref().map(process).transpose()? })
 }
 
 fn conditions(conditions: &crate::system::Conditions) -> plan::Conditions {
@@ -188,7 +199,12 @@ fn lane(lane: &Lane, result: &LaneResult, places: &[usize], claim: Claim) -> Res
 /// A lane's part of its device, whose pool has the device's place.
 fn partition(lane: &Lane, partition: Partition) -> Result<plan::Partition, NotCertifiable> {
     let pool = index(lane.device.ok_or(NotCertifiable::Tables)?)?;
-    Ok(plan::Partition { pool, sms: partition.sms, completion: partition.completion.name().to_owned() })
+    Ok(plan::Partition {
+        pool,
+        sms: partition.sms,
+        completion: partition.completion.name().to_owned(),
+        switch_ns: partition.switch.as_ns(),
+    })
 }
 
 /// A task's bound and what re-proves it.
@@ -202,12 +218,13 @@ fn bound(task: &Task, result: &TaskResult, claim: Claim) -> Result<(Duration, pl
     }
 }
 
-/// How long each task's jobs may be there while a fault domain of others fails, where they are in time nevertheless.
+/// How long each task's jobs may be there while a fault domain of others fails, or after its own was restored, where they are in time
+/// nevertheless.
 fn while_failing(system: &System, analysis: &Analysis) -> Vec<Duration> {
     let failures = failures::analyse(system, analysis);
     let longest = |(position, task): (usize, &Task)| {
-        let bounds =
-            failures.iter().filter_map(|failure| failure.tasks.get(position)?.as_ref()?.as_ref().ok().copied());
+        let bounds = failures.iter().flat_map(|failure| [failure.tasks.get(position), failure.restored.get(position)]);
+        let bounds = bounds.filter_map(|bound| bound?.as_ref()?.as_ref().ok().copied());
         bounds.filter(|bound| *bound <= task.deadline).max().unwrap_or(Duration::ZERO)
     };
     system.tasks.iter().enumerate().map(longest).collect()

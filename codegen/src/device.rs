@@ -12,6 +12,10 @@ pub const SCHEMA: &str = "aegis.device-profile/1";
 /// The built-in profiles, with their sources.
 const BUILT_IN: &str = include_str!("devices.toml");
 
+/// How a process that uses a device may end, as `fault-blackout` and profiles call it: by an illegal address, killed in a kernel, killed
+/// in a kernel that does not end, and out of memory.
+pub const ENDS: [&str; 4] = ["crash", "kill", "hang", "memory"];
+
 /// What a device told of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -50,6 +54,22 @@ pub struct DeviceProfile {
     /// What it takes besides for each part of the device with its stream, at most; absent where nobody told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_bytes: Option<u64>,
+    /// What it took at most to go from one process' work to another's; absent where nobody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_switch_ns: Option<u64>,
+    /// For how long it kept another process waiting at most, when one that used it ended by an illegal address; absent where nobody
+    /// measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blackout_crash_ns: Option<u64>,
+    /// The same of one that was killed while a kernel of it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blackout_kill_ns: Option<u64>,
+    /// The same of one that was killed while a kernel of it ran that does not end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blackout_hang_ns: Option<u64>,
+    /// The same of one that found no memory on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blackout_memory_ns: Option<u64>,
 }
 
 /// What is known of a kind of device, and from where.
@@ -112,6 +132,10 @@ pub struct Facts {
     pub context_bytes: Option<u64>,
     /// What it takes besides for each part, where that was measured.
     pub part_bytes: Option<u64>,
+    /// What it took at most to go from one process' work to another's, in nanoseconds, where that was measured.
+    pub domain_switch_ns: Option<u64>,
+    /// For how long it kept other processes waiting at most when one ended, in nanoseconds, in the order of [`ENDS`].
+    pub blackouts_ns: [Option<u64>; 4],
 }
 
 impl Facts {
@@ -212,6 +236,13 @@ impl DeviceProfile {
             integrated: self.integrated,
             context_bytes: self.context_bytes,
             part_bytes: self.part_bytes,
+            domain_switch_ns: self.domain_switch_ns,
+            blackouts_ns: [
+                self.blackout_crash_ns,
+                self.blackout_kill_ns,
+                self.blackout_hang_ns,
+                self.blackout_memory_ns,
+            ],
         })
     }
 }
@@ -239,6 +270,8 @@ impl BuiltIn {
             // Of a driver, and so of no kind of device.
             context_bytes: None,
             part_bytes: None,
+            domain_switch_ns: None,
+            blackouts_ns: [None; 4],
         })
     }
 }

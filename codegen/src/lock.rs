@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The version of the lock's format.
-pub const LOCK_VERSION: u32 = 11;
+pub const LOCK_VERSION: u32 = 12;
 
 /// The tool's name and version, as headers state it.
 pub const TOOL: &str = concat!("aegis ", env!("CARGO_PKG_VERSION"));

@@ -11,7 +11,7 @@ use crate::engines::Built;
 use crate::launches::Launch;
 use crate::system::{File, Gpu, Machine};
 pub use conditions::{Conditions, Limit};
-pub use domain::{Domain, Process};
+pub use domain::{Domain, Process, Restart};
 pub use gpu::Partition;
 use serde::{Deserialize, Serialize};
 
@@ -183,7 +183,7 @@ fn is_false(word: &bool) -> bool {
 
 /// Whether a number says nothing.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-fn is_zero(number: &u64) -> bool {
+pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 

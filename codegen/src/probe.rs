@@ -16,7 +16,7 @@ use crate::profile::{
 use crate::tail::{self, Sample};
 pub use engines::EnginesRequest;
 pub use launches::{FormRequest, KernelsRequest};
-pub use machine::{DeviceAnswer, MachineAnswer, RealTime};
+pub use machine::{Blackout, DeviceAnswer, MachineAnswer, RealTime, Sharing};
 use serde::{Deserialize, Serialize};
 pub use state::{CoreAnswer, GpuAnswer, StateAnswer};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -376,6 +376,8 @@ impl Answer {
         let answer = self.devices.iter().find(|device| device.ordinal == ordinal);
         let answer = answer.ok_or_else(|| format!("the probe did not tell of device {ordinal}"))?;
         let small = |number: u32| u16::try_from(number).map_err(|_| format!("the device tells {number} SMs"));
+        let blackout = |end: &str| answer.sharing.as_ref().and_then(|sharing| sharing.blackout(end));
+        let [crash, kill, hang, memory] = device::ENDS;
         let profile = DeviceProfile {
             schema: device::SCHEMA.to_owned(),
             name: answer.name.clone(),
@@ -392,6 +394,11 @@ impl Answer {
             memory_clock_khz: answer.memory_clock_khz,
             context_bytes: answer.context_bytes,
             part_bytes: answer.part_bytes,
+            domain_switch_ns: answer.sharing.as_ref().map(|sharing| sharing.switch_ns),
+            blackout_crash_ns: blackout(crash),
+            blackout_kill_ns: blackout(kill),
+            blackout_hang_ns: blackout(hang),
+            blackout_memory_ns: blackout(memory),
         };
         profile.facts().map(|_| profile)
     }

@@ -8,6 +8,7 @@ mod engines;
 mod facts;
 mod gpu;
 mod models;
+mod shared;
 mod wcet;
 
 pub use models::launches_digest;
@@ -131,6 +132,7 @@ impl Resolver<'_> {
     fn system(&mut self) -> Option<System> {
         let manifest = &self.loaded.manifest;
         self.gpus = self.gpus();
+        self.shared_devices();
         let lanes: Vec<Option<Lane>> = manifest.lanes.iter().map(|lane| self.lane(lane)).collect();
         let lanes = lanes.into_iter().collect::<Option<Vec<Lane>>>().map(|lanes| self.share_thread(lanes));
         let mut models: Vec<Option<Model>> = vec![None; manifest.models.len()];
@@ -145,6 +147,7 @@ impl Resolver<'_> {
             }
         }
         let machine = self.conditions.as_ref().map(|(_, conditions)| conditions.machine()).unwrap_or_default();
+        self.have_cores(machine.cores);
         let libraries = self.libraries(&machine);
         let assets = manifest.assets.iter().map(|asset| self.file(&asset.name, &asset.source, ""));
         let assets: Vec<Option<File>> = assets.collect();
@@ -218,8 +221,9 @@ impl Resolver<'_> {
                 let profile: LaneProfile = self.read_profile(path, LANE_SCHEMA, |profile: &LaneProfile| {
                     (profile.conditions.clone(), vec![profile.dispatch, profile.wakeup])
                 })?;
-                self.compare_core(path, &profile.conditions, lane);
-                self.compare_state(path, &profile.conditions, lane);
+                let core = *lane.core.get_ref();
+                self.compare_core(path, &profile.conditions, (lane, core));
+                self.compare_state(path, &profile.conditions, (lane, core));
                 self.compare_device(path, &profile.conditions, lane.device);
                 self.compare_waiting(path, &profile.waiting);
                 let margin = self.loaded.manifest.margin_ppm;
@@ -234,10 +238,11 @@ impl Resolver<'_> {
             optimal: lane.optimal,
             preemption: lane.preemption,
             core: *lane.core.get_ref(),
-            partition: gpu::partition(lane),
+            partition: self.partition(lane),
             dispatch_overhead: dispatch,
             launch_overhead: lane.launch,
             domain_switch: self.domain_switch(lane),
+            blackout: lane.device.map_or(Duration::ZERO, |device| self.blackout(device)),
             thread_wait: Duration::ZERO,
             wakeup_latency: wakeup,
             span: lane.span.clone(),
@@ -245,7 +250,8 @@ impl Resolver<'_> {
     }
 
     /// What a segment of the lane may have to wait for its device to switch domains: nothing where all its tasks lie in
-    /// one. Lanes of one GPU never differ in their domains, which the manifest's rules ensure.
+    /// one. Lanes of one GPU never differ in their domains, which the manifest's rules ensure. On a part of a device it is part of the
+    /// tasks' times instead.
     fn domain_switch(&self, lane: &manifest::Lane) -> Duration {
         let manifest = &self.loaded.manifest;
         let is_lane = |index: usize| manifest.lanes.get(index).is_some_and(|other| std::ptr::eq(other, lane));
@@ -253,13 +259,14 @@ impl Resolver<'_> {
         let first = domains.next();
         let switches = domains.any(|domain| Some(domain) != first);
         let device = lane.device.and_then(|device| manifest.devices.get(device)).filter(|_| switches);
-        device.map_or(Duration::ZERO, |device| device.domain_switch)
+        let device = device.filter(|_| lane.partition.is_none());
+        device.and_then(|device| device.domain_switch.as_ref()).map_or(Duration::ZERO, |switch| *switch.get_ref())
     }
 
     /// One orchestration thread serves all lanes, so each of a lane's events may wait until it has served every other lane twice:
     /// by the other lanes' dispatch overheads, which bound a step with its hand-over. And it may wait for a submission of each
     /// task that the application submits: they come at any instant, one step each, and each turn of the thread takes at most one
-    /// of a task. And for a change of the level, the mode or what is admitted, and for the failure of each domain.
+    /// of a task. And for a change of the level, the mode or what is admitted, for the failure of each domain, and for its return.
     fn share_thread(&mut self, mut lanes: Vec<Lane>) -> Option<Vec<Lane>> {
         let own: Vec<Duration> = lanes.iter().map(|lane| lane.dispatch_overhead).collect();
         let submitted = self.loaded.manifest.tasks.iter().filter(|task| task.submitted).map(|task| task.lane);
@@ -267,7 +274,9 @@ impl Resolver<'_> {
         let has_changes = manifest.tasks.iter().any(|task| task.optional)
             || !(manifest.pressure.is_empty() && manifest.modes.is_empty());
         let with_models = manifest.tasks.iter().filter(|task| task.model.is_some()).map(|task| task.domain);
-        let waits = thread_waits(&own, submitted, changes(has_changes, with_models));
+        // Only a process is started again.
+        let restored = manifest.domains.iter().filter(|domain| domain.restart.is_some()).count();
+        let waits = thread_waits(&own, submitted, changes((has_changes, restored), with_models));
         for (lane, wait) in lanes.iter_mut().zip(waits) {
             lane.thread_wait = wait.unwrap_or(Duration::MAX);
             if lane.segment_overhead().is_none() || lane.lateness().is_none() {

@@ -11,7 +11,7 @@ mod origin;
 mod sequence;
 
 pub use conditions::Conditions;
-pub use domain::{Domain, Process};
+pub use domain::{Domain, Process, Restart};
 pub use gpu::{Gpu, Partition};
 pub use model::{Model, Segment, Tensor};
 pub use origin::Origin;
@@ -70,11 +70,13 @@ pub struct System {
 
 impl System {
     /// How many steps of the orchestration thread that belong to no lane's job may go before an event: a change of the level, the
-    /// mode or what is admitted, and of each domain that runs models its failure.
+    /// mode or what is admitted, and of each domain that runs models its failure, and that it is restored.
     #[must_use]
     pub fn changes(&self) -> usize {
         let with_models = self.tasks.iter().filter(|task| task.model.is_some());
-        changes(self.has_changes(), with_models.map(|task| task.domain))
+        let restarts = |domain: &Domain| domain.process.as_ref().is_some_and(|process| process.restart.is_some());
+        let restored = self.domains.iter().filter(|domain| restarts(domain)).count();
+        changes((self.has_changes(), restored), with_models.map(|task| task.domain))
     }
 
     /// Whether something can change while the vehicle runs: the level of memory pressure, the mode, or what is admitted.
@@ -214,6 +216,9 @@ pub struct Lane {
     pub launch_overhead: Duration,
     /// What switching to another fault domain costs before a segment; zero within one domain.
     pub domain_switch: Duration,
+    /// For how long the lane's device may serve no process when one that has models there ends, at most; zero where one process alone
+    /// has, and on a CPU.
+    pub blackout: Duration,
     /// How long each segment and each release waits for the orchestration thread to serve the other lanes, at most.
     pub thread_wait: Duration,
     /// How late a release is seen, at most.
@@ -289,7 +294,8 @@ pub struct Task {
     pub bcet: Duration,
     /// The longest execution: declared, or what its [`Origin`] says plus hooks; and what handing over costs.
     pub wcet: Duration,
-    /// How much of that handing its segments over to its domain's process costs in all, the same for each; zero where it has none.
+    /// How much of that handing its segments over to its domain's process and the device's switches between processes cost in all, the
+    /// same for each; zero where there are none.
     pub hand_over: Duration,
     /// Whether its jobs are handed over to a process.
     pub handed: bool,
@@ -371,10 +377,12 @@ pub fn thread_waits(
 }
 
 /// How many changes may go before an event: one of the level, the mode or what is admitted, if `has_changes`, which is at most
-/// once in [`BETWEEN_LEVELS`]; and of each domain of the tasks with models its failure, which is at most once in a run.
+/// once in [`BETWEEN_LEVELS`]; of each domain of the tasks with models its failure; and that one is restored, of so many as are
+/// `restored`: both at most once in a back-off, which is longer than any event waits.
 #[must_use]
-pub fn changes(has_changes: bool, domains: impl Iterator<Item = Option<usize>>) -> usize {
-    domains.flatten().collect::<BTreeSet<usize>>().len().saturating_add(usize::from(has_changes))
+pub fn changes((has_changes, restored): (bool, usize), domains: impl Iterator<Item = Option<usize>>) -> usize {
+    let failing = domains.flatten().collect::<BTreeSet<usize>>().len();
+    failing.saturating_add(restored).saturating_add(usize::from(has_changes))
 }
 
 /// Whether no more than one change of the level, the mode or what is admitted can delay an event that waits so long: they come at
@@ -401,7 +409,8 @@ mod tests {
         assert_eq!(waits(&[1, 0], 0), [Some(63), Some(89), Some(81)], "own submissions, too");
         assert_eq!(waits(&[1, 0], 1), [Some(83), Some(109), Some(101)], "and one step of the dearest lane");
         assert_eq!(waits(&[], 3), [Some(96), Some(122), Some(114)], "of each failure another one");
-        assert_eq!(changes(true, [Some(1), None, Some(0), Some(1)].into_iter()), 3, "each domain once");
+        assert_eq!(changes((true, 0), [Some(1), None, Some(0), Some(1)].into_iter()), 3, "each domain once");
+        assert_eq!(changes((false, 1), [Some(1), None, Some(0), Some(1)].into_iter()), 3, "and one that is restored");
         assert_eq!(thread_waits(&[ns(1), Duration::MAX], std::iter::empty(), 1), [None, None]);
     }
 }

@@ -217,7 +217,8 @@ fn lane(lane: &crate::plan::Lane) -> Result<LaneDesc, Unknown> {
 
 fn partition(partition: &crate::plan::Partition) -> Result<PartitionDesc, Unknown> {
     let completion = waiting("completion", &partition.completion)?;
-    Ok(PartitionDesc { pool: PoolId(partition.pool), sms: partition.sms, completion })
+    let switch = Duration::from_ns(partition.switch_ns);
+    Ok(PartitionDesc { pool: PoolId(partition.pool), sms: partition.sms, completion, switch })
 }
 
 fn waiting(what: &'static str, word: &str) -> Result<Waiting, Unknown> {

@@ -155,7 +155,10 @@ fn json_matches_the_contract_and_has_integers_only() {
         ],
     );
     assert_eq!(report["memory"]["pools"][0].as_object().unwrap().len(), 13);
-    assert_eq!(report["memory"]["pools"][0]["models"][0], serde_json::json!({ "name": "face", "control": "planned" }));
+    assert_eq!(
+        report["memory"]["pools"][0]["models"][0],
+        serde_json::json!({ "name": "orientation", "control": "planned" })
+    );
     assert!(report["chains"].is_array() && report["findings"].is_array());
     no_floats(&report);
 }
@@ -256,6 +259,41 @@ fn unreadable_input_and_wrong_usage_are_status_2() {
         assert_eq!(status(&output), 2, "{arguments:?}: {}", stderr(&output));
         assert!(stdout(&output).is_empty() && !stderr(&output).is_empty());
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn all_that_is_wrong_with_a_fault_to_inject_is_told_at_once() {
+    let wrong = |arguments: &[&str]| {
+        let output = aegis(&[&["inject"], arguments].concat());
+        assert_eq!((status(&output), stdout(&output)), (2, ""), "{arguments:?}: {}", stderr(&output));
+        stderr(&output).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let told = wrong(&["--domain", "visoin", "--fault", "slow=0.5x", "--at", "2 seconds", "--for", "10s"]);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!(
+        told[0],
+        "aegis: --fault: `0.5x` is no factor from 1.1x to 100x, with at most three digits after the point"
+    );
+    assert!(told[1].starts_with("aegis: --at: "), "{told:?}");
+    assert_eq!(told[2], "aegis: --domain: `system.toml` has no fault domain `visoin`: its domains are vision, maps");
+    let told = wrong(&["--domain", "vision", "--fault", "crash", "--at", "3s", "--for", "3s"]);
+    let names = "there is no fault `crash`: it is kill, segv, hang, oom, corrupt-mailbox, or slow=3x";
+    assert_eq!(
+        told,
+        [format!("aegis: --fault: {names}"), "aegis: --at 3s is not before the end of the run, --for 3s".to_owned()]
+    );
+    // Nothing of it could fail.
+    let (_folder, file) = small(&format!(
+        "{SMALL}domain.idle = {{}}\ntask.other = {{ lane = \"main\", domain = \"idle\", period = \"1s\", wcet = \"1ms\" }}\n"
+    ));
+    let told = wrong(&[&file, "--domain", "idle", "--fault", "kill", "--at", "1s", "--for", "3s"]);
+    assert_eq!(
+        told,
+        ["aegis: --domain: no model lies in the fault domain `idle`, so it has no process that could fail"]
+    );
+    let told = wrong(&["no-such-folder/system.toml", "--domain", "idle", "--fault", "kill"]);
+    assert!(told[0].starts_with("aegis: cannot read the manifest"), "{told:?}");
 }
 
 #[test]

@@ -249,6 +249,73 @@ fn a_vehicle_changes_its_mode_as_its_application_asks_and_its_trace_is_the_same_
     assert!(replayed.status.success(), "{}", text(&replayed.stdout));
 }
 
+/// What a run with a fault left: its status, what was printed, and the summary.
+struct Injected {
+    status: Option<i32>,
+    words: String,
+    summary: Value,
+}
+
+#[cfg(target_os = "linux")]
+fn inject(manifest: &str, fault: &str, summary: &Path) -> Injected {
+    let _ = std::fs::remove_file(summary);
+    let options =
+        ["--domain", "reading", "--fault", fault, "--at", "300ms", "--for", "2s", "--fit", "--allow-void", "--summary"];
+    let ran =
+        command(env!("CARGO_BIN_EXE_aegis")).arg("inject").arg(manifest).args(options).arg(summary).output().unwrap();
+    let words = format!("{}{}", text(&ran.stdout), text(&ran.stderr));
+    let summary = std::fs::read_to_string(summary).unwrap_or_else(|error| panic!("{error}: {words}"));
+    Injected { status: ran.status.code(), words, summary: serde_json::from_str(&summary).unwrap() }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn each_fault_that_is_injected_ends_its_domain_as_declared_and_no_other_task() {
+    if aegis_tests::fetched::reference_files().is_none() {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let folder = take_out("inspector", outside.path());
+    let manifest = rename(&folder, "injected");
+    let alone = "[domain.reading]\nhand-over = \"300us\"\nfault-blackout = \"5ms\"\nkill-after = \"600ms\"\nmemory = \"512MiB\"\n\n[model.signs]\ndomain = \"reading\"\n";
+    let text_of = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text_of.replace("[model.signs]\n", alone)).unwrap();
+    let summary = outside.path().join("summary.json");
+    // A machine that is busy may see the end of a process only after its segment should have been over: then it hung.
+    for (fault, causes) in [
+        ("kill", &["signalled", "hung"][..]),
+        ("segv", &["signalled", "hung"]),
+        ("hang", &["hung"]),
+        ("corrupt-mailbox", &["malformed"]),
+        ("slow=60x", &["hung"]),
+        // It has all that it needs since it was warm.
+        ("oom", &[]),
+    ] {
+        let Injected { status, words, summary } = inject(&manifest, fault, &summary);
+        assert!(words.contains(&format!("aegis inject: {fault} of domain \"reading\", process ")), "{words}");
+        assert!(words.contains(": injected\n"), "{words}");
+        let domain = &summary["domains"][0];
+        println!("{fault}: {domain}");
+        for task in summary["tasks"].as_array().unwrap() {
+            let (name, jobs, failed) = (&task["name"], task["jobs"].as_u64(), task["failed"].as_u64());
+            assert!(jobs > Some(0), "{name}: {words}");
+            assert!(failed == Some(0) || *name == "signs" && !causes.is_empty(), "{name}: {words}");
+        }
+        assert_eq!(domain["failed"], !causes.is_empty(), "{words}");
+        if causes.is_empty() {
+            // Status 1 where the machine was too busy meanwhile.
+            assert!(matches!(status, Some(0 | 1)), "{words}");
+            continue;
+        }
+        assert!(
+            causes.iter().any(|cause| domain["cause"].as_str().is_some_and(|told| told.contains(cause))),
+            "{words}"
+        );
+        assert!(words.contains("DOMAIN FAILED: \"reading\" after "), "{words}");
+        assert_eq!(status, Some(1), "{words}");
+    }
+}
+
 #[test]
 fn a_refused_vehicle_has_no_lock_and_does_not_build() {
     let outside = tempfile::tempdir().unwrap();

@@ -318,13 +318,15 @@ fn checked(folder: &Path) -> Checked {
     check(file.to_str().unwrap(), text, Options::default()).unwrap()
 }
 
-/// What each block's rectangle must say, and its lower and upper offset.
-fn expected_blocks(checked: &Checked) -> BTreeMap<String, (u64, u64)> {
+/// What each block's rectangle must say, the position of its pool, and its lower and upper offset.
+fn expected_blocks(checked: &Checked) -> BTreeMap<String, (usize, u64, u64)> {
     let (system, layout) = (&checked.resolved.as_ref().unwrap().system, checked.layout.as_ref().unwrap());
     let mut blocks = BTreeMap::new();
     let segments = system.models.iter().zip(&layout.models);
-    let segments = segments.flat_map(|(model, placement)| model.segments.iter().zip(&placement.segments));
-    for (segment, place) in segments {
+    let segments = segments.flat_map(|(model, placement)| {
+        model.segments.iter().zip(&placement.segments).map(|(segment, place)| (segment, placement.pool, place))
+    });
+    for (segment, pool, place) in segments {
         for (run, (sequence, plan)) in segment.runs.iter().zip(&place.runs).enumerate() {
             assert_eq!(sequence.blocks().len(), plan.offsets.len());
             for (index, (block, offset)) in sequence.blocks().iter().zip(&plan.offsets).enumerate() {
@@ -339,7 +341,7 @@ fn expected_blocks(checked: &Checked) -> BTreeMap<String, (u64, u64)> {
                     block.size,
                     block.from + 1
                 );
-                assert!(blocks.insert(title, (offset, offset + block.size)).is_none());
+                assert!(blocks.insert(title, (pool, offset, offset + block.size)).is_none());
             }
         }
     }
@@ -364,21 +366,23 @@ fn the_map_has_one_rectangle_for_each_block_where_the_plan_puts_it() {
         let checked = checked(&folder);
         let mut expected = expected_blocks(&checked);
         assert!(expected.len() >= least, "{}", expected.len());
-        let height = checked.layout.as_ref().unwrap().pools[0].height.0;
-        let column =
-            elements.iter().find(|(_, attributes, _)| attributes.get("class").is_some_and(|class| class == "column"));
+        let height = |pool: usize| checked.layout.as_ref().unwrap().pools[pool].height.0;
         let of = |attributes: &BTreeMap<String, String>, key: &str| attributes[key].parse::<f64>().unwrap();
-        let (top, length) = column.map(|(_, column, _)| (of(column, "y"), of(column, "height"))).unwrap();
-        let y = |offset: u64| top + length - offset as f64 * length / height as f64;
+        // Of the pool whose blocks follow.
+        let (mut top, mut length) = (0.0, 0.0);
         for pair in elements.windows(2) {
             let [(name, rectangle, _), (_, _, title)] = pair else { continue };
+            if rectangle.get("class").is_some_and(|class| class == "column") {
+                (top, length) = (of(rectangle, "y"), of(rectangle, "height"));
+            }
             let is_block = rectangle.get("class").is_some_and(|class| class.starts_with("block"));
             // The legend's have no title.
             if name != "rect" || !is_block || pair[1].0 != "title" {
                 continue;
             }
-            let (low, high) =
+            let (pool, low, high) =
                 expected.remove(title).unwrap_or_else(|| panic!("`{title}` is not of the plan, or twice"));
+            let y = |offset: u64| top + length - offset as f64 * length / height(pool) as f64;
             let (upper, tall) = (of(rectangle, "y"), of(rectangle, "height"));
             assert!((upper - y(high)).abs() < 0.01, "{title}: {upper} instead of {}", y(high));
             assert!((tall - (y(low) - y(high))).abs() < 0.1, "{title}: {tall} tall");

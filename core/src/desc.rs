@@ -23,7 +23,7 @@ use crate::time::Duration;
 use crate::units::{Bytes, DomainId, LaneId, ModelId, PoolId, Priority, TaskId};
 pub use answer::Answer;
 pub use condition::{ConditionsDesc, LimitDesc, Quantity, Subject};
-pub use domain::{DomainDesc, MOST_DOMAINS, ProcessDesc};
+pub use domain::{DomainDesc, MOST_DOMAINS, MOST_RESTARTS, ProcessDesc, RestartDesc};
 pub use engine::{EngineDesc, EngineLibrary, Precision};
 pub use gpu::{GpuDesc, PartitionDesc};
 pub use launch::{ArgumentDesc, LaunchDesc};

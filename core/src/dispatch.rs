@@ -21,15 +21,16 @@
 //! end or the measured execution exceeds it; what only the timer saw, because the overhead was longer than planned, loses its
 //! consequence when the segment's end shows that nothing was exceeded.
 //!
-//! A fault domain that fails takes the jobs of its tasks with it: [`Answer::FailDomain`], [`Event::Fail`] and [`Event::Lost`].
+//! A fault domain that fails takes the jobs of its tasks with it: [`Answer::FailDomain`], [`Event::Fail`] and [`Event::Lost`]. Its
+//! tasks release jobs again after [`Event::Restored`].
 //!
 //! A lane runs one segment at a time and a started segment is never preempted, except by [`Event::Preempted`] on lanes that
 //! exist for simulation only.
 //!
 //! Cost of one step with n tasks: O(lanes), and O(log n) for each job that arrives; a change of the mode costs O(n) when it
-//! begins and when it ends, and the failure of a domain O(n). A choice is O(1) under fixed priorities and O(log n) under EDF,
-//! O(1) in the gaps of a table, and O(1) for each slot that a time-triggered lane passes over, of which one step looks at no more
-//! than two laps. No loop depends on how much time has passed.
+//! begins and when it ends, and O(n) when a domain fails or is restored. A choice is O(1) under fixed priorities and O(log n)
+//! under EDF, O(1) in the gaps of a table, and O(1) for each slot that a time-triggered lane passes over, of which one step looks
+//! at no more than two laps. No loop depends on how much time has passed.
 
 mod admission;
 mod choice;
@@ -159,13 +160,20 @@ pub enum Event {
         /// The mode.
         mode: ModeId,
     },
-    /// A fault domain has failed, for the rest of the run: what waits of its tasks is dropped, and nothing of theirs arrives any
-    /// more, also not what is due and was not released yet. Where it has failed already nothing changes.
+    /// A fault domain has failed, until it is restored: what waits of its tasks is dropped, and nothing of theirs arrives any more,
+    /// also not what is due and was not released yet. Where it has failed already nothing changes.
     Fail {
         /// The domain.
         domain: DomainId,
         /// How its process was lost; `None` where the application says so.
         loss: Option<Loss>,
+    },
+    /// A fault domain that had failed is ready again, its models loaded: its tasks arrive as they would, from the first instant of
+    /// their own grids that lies after now, and at least a period after their last arrivals; what is submitted may arrive from then
+    /// on.
+    Restored {
+        /// The domain.
+        domain: DomainId,
     },
     /// Let an [optional](crate::desc::TaskDesc::optional) task release jobs: its next arrival is the first of its own grid,
     /// `phase + k · period`, that lies after now, and at least a period after its last one; what is submitted may arrive from
@@ -236,6 +244,10 @@ pub fn step<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
             domain::check(system, domain)?;
             let cause = loss.map_or(Cause::Outside, Cause::Process);
             domain::fail(system, state, domain, (cause, None), now, sink);
+        }
+        Event::Restored { domain } => {
+            domain::may_be_restored(system, state, domain)?;
+            domain::restore(system, state, domain, now, sink)?;
         }
         Event::Admit { task } => {
             admission::check(system, state, task, true)?;

@@ -1,7 +1,8 @@
 //! The part of AegisRT that ships in the vehicle.
 //!
-//! It holds four things and nothing else: the *descriptors* of a plan ([`desc`]), the checker that re-proves a
-//! plan ([`verify`]), the pure dispatcher ([`dispatch`]) and the trace records ([`trace`], [`trace_line`]). It has no heap, no
+//! It holds five things and nothing else: the *descriptors* of a plan ([`desc`]), the checker that re-proves a
+//! plan ([`verify`]), the pure dispatcher ([`dispatch`]), when the process of a fault domain may be started again ([`restart`]), and
+//! the trace records ([`trace`], [`trace_line`]). It has no heap, no
 //! `unsafe`, and no path that panics: every arithmetic step is checked, and every table access is an
 //! `Option`. The same code runs in the vehicle, in the simulator and inside rustc while a plan compiles.
 #![no_std]
@@ -20,6 +21,7 @@ pub mod desc;
 pub mod dispatch;
 pub mod error;
 pub mod layout;
+pub mod restart;
 pub mod time;
 pub mod trace;
 pub mod trace_line;

@@ -202,6 +202,10 @@ impl<W: Write> Line<'_, W> {
                     None => self.number("request_id", "null"),
                 }
             }
+            Kind::DomainRestored { domain } => {
+                self.begin("domain_restored");
+                self.domain(domain);
+            }
             Kind::Dropped { task, count } => {
                 self.begin("dropped");
                 self.task(task);
@@ -294,6 +298,10 @@ impl<W: Write> Line<'_, W> {
                 if let Some(loss) = loss {
                     self.text("loss", loss.name());
                 }
+            }
+            Event::Restored { domain } => {
+                self.text("input", "restored");
+                self.domain(domain);
             }
             Event::Admit { task } => {
                 self.text("input", "admit");

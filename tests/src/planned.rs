@@ -3,7 +3,7 @@
 use aegis_codegen::analysis::{self, Load, is_schedulable};
 use aegis_codegen::certify::certify;
 use aegis_codegen::lock::{Input, Lock, sha256};
-use aegis_codegen::system::{Conditions, Lane, Machine, Mode, System, Task, thread_waits};
+use aegis_codegen::system::{Conditions, Domain, Lane, Machine, Mode, System, Task, thread_waits};
 use aegis_codegen::{memory, tables};
 use aegis_core::desc::{Answer, LaneDesc, Policy, Preemption, Release, SystemDesc, TaskDesc, Waiting};
 use aegis_core::time::Duration;
@@ -23,6 +23,7 @@ pub fn lane(name: &str, policy: Policy, dispatch_overhead: u64, wakeup_latency: 
         dispatch_overhead: Duration::from_ns(dispatch_overhead),
         launch_overhead: Duration::ZERO,
         domain_switch: Duration::ZERO,
+        blackout: Duration::ZERO,
         thread_wait: Duration::ZERO,
         wakeup_latency: Duration::from_ns(wakeup_latency),
         span: 0..0,
@@ -109,6 +110,14 @@ fn share_thread(system: &mut System) {
 #[must_use]
 pub fn with_modes(mut system: System, modes: Vec<Mode>) -> System {
     system.modes = modes;
+    share_thread(&mut system);
+    system
+}
+
+/// A system with fault domains: each lane also waits for the return of those that are started again.
+#[must_use]
+pub fn with_domains(mut system: System, domains: Vec<Domain>) -> System {
+    system.domains = domains;
     share_thread(&mut system);
     system
 }

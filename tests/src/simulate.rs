@@ -74,6 +74,34 @@ pub struct Failing {
     pub back_after: u64,
     /// How much longer the piece that runs then, or the next one, takes on each lane.
     pub blackout: u64,
+    /// A lane whose device serves nobody meanwhile, by its position, and how much longer it takes there.
+    pub device: Option<(usize, u64)>,
+    /// What follows; `None`: the domain stays away.
+    pub again: Option<Again>,
+}
+
+impl Failing {
+    fn delay(&mut self, by: u64) {
+        self.at += by;
+        if let Some(again) = &mut self.again {
+            again.known += by;
+            again.start += by;
+            again.ready = again.ready.map(|ready| ready + by);
+        }
+    }
+}
+
+/// That the process of a domain which has failed is started again. Its next failure comes afterwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Again {
+    /// When the end of the process is known at the latest, and the dispatcher told.
+    pub known: u64,
+    /// When the next process is started, to load.
+    pub start: u64,
+    /// When it is ready, and the dispatcher told; `None` where it fails before.
+    pub ready: Option<u64>,
+    /// How much longer a piece that runs between the two, or begins, takes on each lane.
+    pub blackout: u64,
 }
 
 /// What happened in a run.
@@ -148,17 +176,17 @@ pub fn run_beside(
     until: u64,
     world: &mut impl World,
 ) -> Observed {
-    run_failing(system, (submissions, changes), None, until, world)
+    run_failing(system, (submissions, changes), &[], until, world)
 }
 
-/// As [`run_beside`], while a fault domain fails, if one does.
+/// As [`run_beside`], while a fault domain fails, once or each time after it was started again: in the order of these failures.
 ///
 /// # Panics
 /// As [`run`].
 pub fn run_failing(
     system: &'static SystemDesc,
     told: (&[Submission], &[(u64, Event)]),
-    failing: Option<Failing>,
+    failing: &[Failing],
     until: u64,
     world: &mut impl World,
 ) -> Observed {
@@ -181,8 +209,8 @@ struct Ending {
     noticed: u64,
     began: u64,
     ended: u64,
-    /// Whether its process has ended meanwhile.
-    failed: bool,
+    /// The domain whose process has ended meanwhile, if it was its own.
+    failed: Option<DomainId>,
 }
 
 struct Machine<const TASKS: usize, const LANES: usize, W> {
@@ -194,16 +222,19 @@ struct Machine<const TASKS: usize, const LANES: usize, W> {
     /// The timer's next wake-up.
     wake: Option<u64>,
     stopped: bool,
-    failing: Option<Failing>,
-    /// Whether the dispatcher knows of it, and which lanes have stood still because of it.
+    /// The failure that comes or is not over, and those after it.
+    failing: Vec<Failing>,
+    /// Whether the dispatcher knows of it, and which lanes have stood still because of it, and of the start after it.
     told: bool,
-    stood_still: [bool; LANES],
+    stood_still: [[bool; LANES]; 2],
+    /// When the dispatcher is told again that the domain is ready, which it refused.
+    retry: Option<u64>,
 }
 
 fn run_sized<const TASKS: usize, const LANES: usize>(
     system: &'static SystemDesc,
     (submissions, changes): (&[Submission], &[(u64, Event)]),
-    failing: Option<Failing>,
+    failing: &[Failing],
     until: u64,
     world: &mut impl World,
 ) -> Observed {
@@ -217,9 +248,10 @@ fn run_sized<const TASKS: usize, const LANES: usize>(
         endings: [None; LANES],
         wake: Some(0),
         stopped: false,
-        failing,
+        failing: failing.to_vec(),
         told: false,
-        stood_still: [false; LANES],
+        stood_still: [[false; LANES]; 2],
+        retry: None,
     };
     let mut submissions = submissions.iter().take_while(|submission| submission.seen <= until).peekable();
     let mut changes = changes.iter().take_while(|(at, _)| *at <= until).peekable();
@@ -227,12 +259,15 @@ fn run_sized<const TASKS: usize, const LANES: usize>(
         let change = changes.peek().map(|(at, _)| *at);
         let seen = submissions.peek().map(|submission| submission.seen);
         let noticed = machine.endings.iter().flatten().map(|ending| ending.noticed).min();
-        let next = [change, seen, machine.wake, noticed].into_iter().flatten().min();
+        let cycle = machine.next_of_failure();
+        let next = [change, seen, machine.wake, noticed, cycle].into_iter().flatten().min();
         match next {
             Some(now) if now <= until || machine.stopped => {
                 if change == Some(now) {
                     let Some((_, event)) = changes.next() else { break };
                     machine.try_step(*event, now);
+                } else if cycle == Some(now) {
+                    machine.follow_failure(now);
                 } else if seen == Some(now) {
                     let Some(submission) = submissions.next() else { break };
                     let arrival = Instant::from_ns(submission.arrival);
@@ -255,15 +290,54 @@ fn run_sized<const TASKS: usize, const LANES: usize>(
 }
 
 impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mut W> {
+    /// When something happens that belongs to the present failure alone.
+    fn next_of_failure(&self) -> Option<u64> {
+        let [failing, rest @ ..] = self.failing.as_slice() else { return None };
+        let again = failing.again?;
+        if !self.told {
+            return Some(again.known);
+        }
+        // What fails while it loads goes over into the next failure.
+        self.retry.or(again.ready).or_else(|| rest.first().map(|next| next.at))
+    }
+
+    fn follow_failure(&mut self, now: u64) {
+        let Failing { domain, again, .. } = *self.failing.first().expect("something has failed");
+        if !self.told {
+            self.told = true;
+            return self.step(Event::Fail { domain, loss: None }, now);
+        }
+        let mut is_told = true;
+        if let Some(ready) = again.and_then(|again| again.ready) {
+            let at = Instant::from_ns(now);
+            match step(self.system, &mut self.state, Event::Restored { domain }, at, &mut self.observed) {
+                Err(Refused::DomainBusy { .. }) => {
+                    self.retry = Some(now + 1);
+                    return;
+                }
+                Err(refused) => panic!("{domain:?} is not restored at {now}: {refused:?}"),
+                Ok(actions) => self.follow(actions, now),
+            }
+            is_told = false;
+            // All that follows comes later by as much.
+            for later in self.failing.iter_mut().skip(1) {
+                later.delay(now - ready);
+            }
+        }
+        self.failing.remove(0);
+        (self.told, self.retry) = (is_told, None);
+        self.stood_still = [[false; LANES]; 2];
+    }
+
     fn complete(&mut self, now: u64) {
         let due = |ending: &Option<Ending>| ending.is_some_and(|ending| ending.noticed == now);
         let Some(position) = self.endings.iter().position(due) else { panic!("nothing ends at {now}") };
         let Some(Ending { began, ended, failed, .. }) = self.endings[position].take() else { panic!("an ending") };
         let lane = LaneId(u16::try_from(position).expect("few lanes"));
         let (began, ended) = (Instant::from_ns(began), Instant::from_ns(ended));
-        match self.failing.filter(|_| failed) {
+        match failed {
             None => self.step(Event::Completed { lane, began, ended }, now),
-            Some(Failing { domain, .. }) => {
+            Some(domain) => {
                 if !self.told {
                     self.told = true;
                     self.step(Event::Fail { domain, loss: None }, now);
@@ -282,12 +356,24 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
         let is_optional = self.system.tasks[task.index()].optional;
         match step(self.system, &mut self.state, event, Instant::from_ns(now), &mut self.observed) {
             Err(Refused::AlreadyAdmitted { .. } | Refused::NotAdmitted { .. }) => {}
-            Err(Refused::DomainFailed { .. }) if self.told => {}
+            Err(Refused::DomainFailed { domain, .. }) if self.has_failed(domain) => {}
+            // What came before its domain was restored.
+            Err(Refused::TooEarly { .. }) if self.system.tasks[task.index()].domain.is_some() => {}
             // What came before the task was admitted, or too soon after what it was seen to submit.
             Err(Refused::TooEarly { .. }) if is_optional => {}
             Err(refused) => panic!("{event:?} at {now} is refused: {refused:?}"),
             Ok(actions) => self.follow(actions, now),
         }
+    }
+
+    /// Whether a domain was told to have failed, or failed by an answer.
+    fn has_failed(&self, domain: DomainId) -> bool {
+        let says = |kind: &Kind| match kind {
+            Kind::DomainFailed { domain: failed, .. } if *failed == domain => Some(true),
+            Kind::DomainRestored { domain: restored } if *restored == domain => Some(false),
+            _ => None,
+        };
+        self.observed.records.iter().rev().find_map(|(_, kind)| says(kind)) == Some(true)
     }
 
     fn step(&mut self, event: Event, now: u64) {
@@ -319,13 +405,22 @@ impl<const TASKS: usize, const LANES: usize, W: World> Machine<TASKS, LANES, &mu
         let began = now + spent.before;
         let length = task.segments.get(usize::from(job.segment)).map_or(u64::MAX, |segment| segment.as_ns());
         let mut ended = began + spent.execution.min(length);
-        let mut failed = false;
-        if let Some(failing) = self.failing.filter(|failing| failing.at <= ended) {
+        let mut failed = None;
+        if let Some(failing) = self.failing.first().filter(|failing| failing.at <= ended) {
             if task.domain == Some(failing.domain) {
-                (ended, failed) = (failing.at.max(began + failing.back_after), true);
+                (ended, failed) = (failing.at.max(began + failing.back_after), Some(failing.domain));
             }
-            if !std::mem::replace(&mut self.stood_still[position], true) {
+            let ends = failing.again.is_none_or(|again| now <= again.known);
+            if ends && !std::mem::replace(&mut self.stood_still[0][position], true) {
                 ended += failing.blackout;
+                ended += failing.device.filter(|(lane, _)| *lane == position).map_or(0, |(_, longer)| longer);
+            }
+            if let Some(again) = failing.again
+                && again.start <= ended
+                && again.ready.is_none_or(|ready| now <= ready)
+                && !std::mem::replace(&mut self.stood_still[1][position], true)
+            {
+                ended += again.blackout;
             }
         }
         self.endings[position] = Some(Ending { noticed: ended + spent.after, began, ended, failed });

@@ -69,7 +69,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("finding", &[]),
     ("launches", &[]),
     ("engines", &[]),
-    ("manifest", &["engines", "finding", "launches"]),
+    ("manifest", &["device", "engines", "finding", "launches"]),
     ("system", &["engines", "launches"]),
     ("device", &[]),
     ("analysis", &["system"]),

@@ -4,13 +4,13 @@
 
 use aegis_codegen::analysis::failures::{self, Failure};
 use aegis_codegen::analysis::{self, Load};
-use aegis_codegen::system::{Domain, Process, System, Task};
-use aegis_core::desc::{LaneDesc, Policy, Preemption, TaskDesc};
+use aegis_codegen::system::{Domain, Process, Restart, System, Task};
+use aegis_core::desc::{Answer, LaneDesc, Policy, Preemption, RestartDesc, TaskDesc};
 use aegis_core::time::Duration;
 use aegis_core::trace::{JobRef, Kind};
 use aegis_core::units::DomainId;
-use aegis_tests::planned::{lane, plan, system, task};
-use aegis_tests::simulate::{Failing, Spent, World, arrivals, run_failing};
+use aegis_tests::planned::{lane, plan, system, task, with_domains};
+use aegis_tests::simulate::{Again, Failing, Spent, World, arrivals, run_failing};
 use fastrand::Rng;
 
 const POLICIES: [Policy; 3] = [Policy::RateMonotonic, Policy::DeadlineMonotonic, Policy::EarliestDeadlineFirst];
@@ -19,7 +19,22 @@ fn ns(time: u64) -> Duration {
     Duration::from_ns(time)
 }
 
-/// A random system of one to three lanes with one or two domains; a task may have segments, or two stages on two lanes.
+/// A process that is never started again.
+fn process(kill_after: Duration, hand_over: Duration, blackout: Duration) -> Process {
+    Process {
+        kill_after,
+        hand_over,
+        blackout,
+        heartbeat: None,
+        memory: None,
+        restart: None,
+        meanwhile: None,
+        cores: Vec::new(),
+    }
+}
+
+/// A random system of one to three lanes with one or two domains; a task may have segments, or two stages on two lanes. The first lane
+/// may be that of a GPU on which processes have models, and a task may let its domain fail when it overruns.
 fn random_system(rng: &mut Rng) -> System {
     let count = rng.usize(1..=3);
     let lanes: Vec<_> = (0..count)
@@ -32,7 +47,7 @@ fn random_system(rng: &mut Rng) -> System {
     let processes: Vec<Process> = (0..rng.usize(1..=2))
         .map(|_| {
             let (kill_after, blackout) = (ns(rng.u64(1..=40)), ns(rng.u64(0..=4)));
-            Process { kill_after, hand_over: ns(rng.u64(0..=2)), blackout, heartbeat: None, memory: None }
+            process(kill_after, ns(rng.u64(0..=2)), blackout)
         })
         .collect();
     let mut tasks: Vec<Task> = Vec::new();
@@ -66,10 +81,26 @@ fn random_system(rng: &mut Rng) -> System {
             tasks.push(Task { after, phase: own.phase, ..task("later", on, load) });
         }
     }
-    let mut system = system(lanes, tasks);
     let domain = |process| Domain { name: "apart".to_owned(), process: Some(process), untrusted: None, span: 0..0 };
-    system.domains = processes.into_iter().map(domain).collect();
+    let mut system = with_domains(system(lanes, tasks), processes.into_iter().map(domain).collect());
+    share_a_gpu(&mut system, rng);
+    for task in system.tasks.iter_mut().filter(|task| task.handed) {
+        if rng.u8(0..6) == 0 {
+            task.on_overrun = Answer::FailDomain;
+        }
+    }
     system
+}
+
+/// Lets the first lane be a GPU's, if more than one process has tasks there.
+fn share_a_gpu(system: &mut System, rng: &mut Rng) {
+    let here = || system.tasks.iter().filter(|task| task.lane == 0);
+    let processes: std::collections::BTreeSet<_> = here().map(|task| task.domain).collect();
+    if processes.len() < 2 || rng.bool() {
+        return;
+    }
+    system.lanes[0].device = Some(0);
+    system.lanes[0].blackout = ns(rng.u64(1..=30));
 }
 
 /// At its worst, or anything that the plan allows.
@@ -94,7 +125,12 @@ struct Seen {
     failed: u64,
     later: u64,
     nearest: u64,
+    own: u64,
+    restored: u64,
+    again: u64,
     beyond_the_plan: u64,
+    on_a_gpu: u64,
+    along: u64,
 }
 
 #[test]
@@ -118,10 +154,14 @@ fn no_response_exceeds_its_bound_for_the_failure_of_another_domain() {
                     at: rng.u64(0..=until / 2),
                     back_after: process.kill_after.as_ns() + late,
                     blackout: process.blackout.as_ns(),
+                    again: None,
+                    device: device(&system, failure.domain),
                 };
+                seen.on_a_gpu += u64::from(failing.device.is_some());
+                seen.along += u64::from(!failure.along.is_empty());
                 let submissions = arrivals(desc, &mut rng, until, trial % 2 == 0);
                 let mut world = Any((trial > 1).then(|| rng.fork()));
-                let observed = run_failing(desc, (&submissions, &[]), Some(failing), until, &mut world);
+                let observed = run_failing(desc, (&submissions, &[]), &[failing], until, &mut world);
                 seen.runs += 1;
                 seen.failed += u64::from(observed.records.iter().any(|(_, kind)| matches!(kind, Kind::Failed { .. })));
                 judge(&system, desc.tasks, &failure, &observed.records, &mut seen, seed);
@@ -131,6 +171,14 @@ fn no_response_exceeds_its_bound_for_the_failure_of_another_domain() {
     println!("{held} plans, {seen:?}");
     assert!(seen.failed > 2_000 && seen.later > 2_000, "{seen:?}");
     assert!(seen.nearest > 90 && seen.beyond_the_plan > 100, "{seen:?}: nothing came near its bound");
+    assert!(seen.on_a_gpu > 500 && seen.along > 20, "{seen:?}");
+}
+
+/// The lane of the GPU that a domain has tasks on, and for how long that serves nobody when it fails.
+fn device(system: &System, domain: usize) -> Option<(usize, u64)> {
+    let lane = &system.lanes[0];
+    let is_there = |task: &Task| task.lane == 0 && task.domain == Some(domain);
+    (lane.device.is_some() && system.tasks.iter().any(is_there)).then_some((0, lane.blackout.as_ns()))
 }
 
 /// Compares what the tasks of other domains did with their bounds; `tasks` are in the plan's order.
@@ -153,7 +201,9 @@ fn judge(
         match kind {
             Kind::Completed { job, response, .. } => {
                 let position = order[job.task.index()];
-                let Some(bound) = &failure.tasks[position] else { continue };
+                let own = failure.restored[position].as_ref();
+                seen.own += u64::from(own.is_some());
+                let Some(bound) = failure.tasks[position].as_ref().or(own) else { continue };
                 seen.later += 1;
                 seen.beyond_the_plan += u64::from(*response > tasks[job.task.index()].response_bound);
                 let Ok(bound) = bound else { continue };
@@ -181,8 +231,7 @@ fn the_failure_takes_what_the_process_is_allowed_to_take_once() {
     let mut apart = of("apart", 5, 100, 1);
     (apart.domain, apart.handed) = (Some(0), true);
     let mut system = system(vec![lane], vec![of("own", 3, 50, 0), apart]);
-    let process =
-        Process { kill_after: ns(40), hand_over: Duration::ZERO, blackout: ns(4), heartbeat: None, memory: None };
+    let process = process(ns(40), Duration::ZERO, ns(4));
     system.domains = vec![Domain { name: "apart".to_owned(), process: Some(process), untrusted: None, span: 0..0 }];
     let analysis = analysis::analyse(&system);
     let [failure] = failures::analyse(&system, &analysis).try_into().unwrap();
@@ -197,4 +246,165 @@ fn the_failure_takes_what_the_process_is_allowed_to_take_once() {
     // Two of its jobs may wait then, and the plan has room for them.
     let desc = plan(&system).unwrap();
     assert_eq!(desc.tasks[0].queue, 2);
+}
+
+/// A policy that never gives up, with the least back-off that the analysis accepts, or a little more; `None` where it finds none.
+fn with_restarts(mut system: System, rng: &mut Rng) -> Option<System> {
+    for domain in &mut system.domains {
+        let policy = RestartDesc { max: 16, within: ns(u64::MAX), back_off: ns(1), probation: ns(0) };
+        let restart = Restart { policy, blackout: ns(rng.u64(0..=5)), back_off_span: 0..0 };
+        domain.process.as_mut()?.restart = Some(restart);
+    }
+    let domains = system.domains.clone();
+    let mut system = with_domains(system, domains);
+    // Where nobody else is on the lanes of a domain any back-off will do that is longer than the thread may be busy.
+    for domain in &mut system.domains {
+        domain.process.as_mut()?.restart.as_mut()?.policy.back_off = ns(1_000 + rng.u64(0..=2) * rng.u64(0..=1));
+    }
+    let analysis = analysis::analyse(&system);
+    let mut least = vec![0; system.domains.len()];
+    // In turn the one that is started again soonest, wherever it fails along, too; what is kept does not depend on that.
+    for (domain, least) in least.iter_mut().enumerate() {
+        let mut system = system.clone();
+        for (position, other) in system.domains.iter_mut().enumerate() {
+            let back_off = if position == domain { 1 } else { 1_000_000 };
+            other.process.as_mut()?.restart.as_mut()?.policy.back_off = ns(back_off);
+        }
+        let failures = failures::analyse(&system, &analysis);
+        let too_soon = failures.iter().filter_map(|failure| failure.too_soon).filter(|found| found.domain == domain);
+        *least = too_soon.map(|found| found.least.as_ns()).max().unwrap_or(0);
+    }
+    for (domain, least) in system.domains.iter_mut().zip(least) {
+        if least > 0 {
+            domain.process.as_mut()?.restart.as_mut()?.policy.back_off = ns(least + rng.u64(0..=2) * rng.u64(0..=1));
+        }
+    }
+    Some(system)
+}
+
+/// Failures of a domain one after the other: some as soon as it is ready again, some before, some later.
+fn cycles(system: &System, domain: usize, late: u64, until: u64, rng: &mut Rng) -> Vec<Failing> {
+    let process = system.domains[domain].process.as_ref().unwrap();
+    let restart = process.restart.as_ref().unwrap();
+    let (mut all, mut at) = (Vec::new(), rng.u64(0..=until / 10));
+    while at < until {
+        let known = at + rng.u64(0..=process.kill_after.as_ns());
+        let start = known + restart.policy.back_off.as_ns() + rng.u64(0..=3) * rng.u64(0..=1);
+        let ready = start + rng.u64(0..=2 * restart.blackout.as_ns());
+        let fails_before = rng.u8(0..5) == 0;
+        let next = if fails_before { rng.u64(start..=ready) } else { ready + rng.u64(0..=1) * rng.u64(0..=until / 20) };
+        all.push(Failing {
+            domain: DomainId(u16::try_from(domain).unwrap()),
+            at,
+            back_after: process.kill_after.as_ns() + late,
+            blackout: process.blackout.as_ns(),
+            device: device(system, domain),
+            again: Some(Again {
+                known,
+                start,
+                ready: (!fails_before).then_some(ready),
+                blackout: restart.blackout.as_ns(),
+            }),
+        });
+        at = next;
+    }
+    // Nothing follows the last one.
+    if let Some(again) = all.last_mut().and_then(|last| last.again.as_mut()) {
+        again.ready = Some(again.start);
+    }
+    all
+}
+
+#[test]
+fn no_response_exceeds_its_bound_while_a_domain_fails_and_is_started_again_and_again() {
+    let plans = if std::env::var_os("AEGIS_LONG").is_some() { 50_000 } else { 1_000 };
+    let (mut seen, mut held, mut seed) = (Seen::default(), 0, 1 << 32);
+    while held < plans {
+        seed += 1;
+        let mut rng = Rng::with_seed(seed);
+        let drawn = random_system(&mut rng);
+        let Some(system) = with_restarts(drawn, &mut rng) else { continue };
+        let Some(desc) = plan(&system) else { continue };
+        held += 1;
+        let analysis = analysis::analyse(&system);
+        for failure in failures::analyse(&system, &analysis) {
+            assert_eq!(failure.too_soon, None, "seed {seed}: this back-off suffices");
+            for trial in 0..4 {
+                let until = 60 * desc.tasks.iter().map(|task| task.period.as_ns()).max().unwrap();
+                let late = system.lanes.iter().map(|lane| lane.wakeup_latency.as_ns()).min().unwrap();
+                let failing = cycles(&system, failure.domain, late, until, &mut rng);
+                let submissions = arrivals(desc, &mut rng, until, trial % 2 == 0);
+                let mut world = Any((trial > 1).then(|| rng.fork()));
+                let observed = run_failing(desc, (&submissions, &[]), &failing, until, &mut world);
+                seen.runs += 1;
+                let count = |is: fn(&Kind) -> bool| observed.records.iter().filter(|(_, kind)| is(kind)).count() as u64;
+                seen.failed += count(|kind| matches!(kind, Kind::DomainFailed { .. }));
+                seen.restored += count(|kind| matches!(kind, Kind::DomainRestored { .. }));
+                seen.again += u64::from(count(|kind| matches!(kind, Kind::Failed { .. })) > 1);
+                judge(&system, desc.tasks, &failure, &observed.records, &mut seen, seed);
+            }
+        }
+    }
+    println!("{held} plans, {seen:?}");
+    assert!(seen.failed > 20_000 && seen.restored > 20_000 && seen.again > 2_000 && seen.own > 20_000, "{seen:?}");
+    assert!(seen.nearest > 90 && seen.beyond_the_plan > 100, "{seen:?}: nothing came near its bound");
+}
+
+#[test]
+fn a_back_off_that_ends_within_a_busy_period_and_a_hang_is_too_short() {
+    // As below; W with the failure's 46 ns and the start's 3 is the least L = 49 + 4 ⌈(L + 2) / 50⌉ + 6 ⌈(L + 2) / 100⌉ = 63 ns.
+    let lane = lane("lane", Policy::FixedPriority, 0, 2);
+    let of = |name, cost, period, rank| {
+        let mut own = task(name, 0, Load::whole(cost, period, period, 0));
+        own.priority = Some(aegis_core::units::Priority(rank));
+        own
+    };
+    let mut apart = of("apart", 6, 100, 1);
+    (apart.domain, apart.handed) = (Some(0), true);
+    let found = |back_off| {
+        let mut process = process(ns(40), Duration::ZERO, ns(4));
+        let policy = RestartDesc { max: 3, within: ns(9_999), back_off: ns(back_off), probation: ns(9_999) };
+        process.restart = Some(Restart { policy, blackout: ns(3), back_off_span: 0..0 });
+        let domain = Domain { name: "apart".to_owned(), process: Some(process), untrusted: None, span: 0..0 };
+        let tasks = vec![Task { deadline: ns(99), ..of("own", 4, 50, 0) }, apart.clone()];
+        let system = with_domains(system(vec![lane.clone()], tasks), vec![domain]);
+        let analysis = analysis::analyse(&system);
+        let [failure] = failures::analyse(&system, &analysis).try_into().unwrap();
+        failure
+    };
+    let short = found(104);
+    let too_soon = short.too_soon.unwrap();
+    assert_eq!((too_soon.lane, too_soon.busy, too_soon.least), (0, ns(63), ns(63 + 40 + 2)));
+    assert_eq!(short.tasks[0], Some(Err(analysis::NoBound::Restart)));
+    let enough = found(105);
+    // R = J + B + E + C = 2 + (6 − 1 ns) + 49 + 4, by the excess less a nanosecond of blocking.
+    assert_eq!((enough.too_soon, &enough.once[..]), (None, &[49][..]));
+    assert_eq!(enough.tasks[0], Some(Ok(ns(2 + 5 + 49 + 4))));
+    // Its own task meets the start alone: 2 + 3 + 4 + 6.
+    assert_eq!(enough.restored, [None, Some(Ok(ns(15)))]);
+}
+
+#[test]
+fn on_a_gpu_that_processes_share_a_failure_takes_its_blackout_besides() {
+    // The system above, whose lane is a GPU's and serves nobody for 10 ns when a process ends; another process has models there, too.
+    let mut gpu = lane("gpu", Policy::FixedPriority, 1, 2);
+    (gpu.device, gpu.blackout) = (Some(0), ns(10));
+    let of = |name, lane, rank, domain: Option<usize>| {
+        let mut own = task(name, lane, Load::whole(5, 200, 200, 0));
+        (own.priority, own.domain, own.handed) = (Some(aegis_core::units::Priority(rank)), domain, domain.is_some());
+        own
+    };
+    let tasks = vec![of("one", 0, 0, Some(0)), of("two", 0, 1, Some(1)), of("apart", 1, 0, None)];
+    let mut system = system(vec![gpu, lane("cpu", Policy::FixedPriority, 1, 2)], tasks);
+    let process = |kill_after, blackout| Some(process(ns(kill_after), Duration::ZERO, ns(blackout)));
+    let domain = |name: &str, process| Domain { name: name.to_owned(), process, untrusted: None, span: 0..0 };
+    system.domains = vec![domain("one", process(40, 4)), domain("two", process(30, 3))];
+    let once = |system: &System| {
+        let found = failures::analyse(system, &analysis::analyse(system));
+        found.into_iter().map(|failure| (failure.once, failure.along)).collect::<Vec<_>>()
+    };
+    assert_eq!(once(&system), [(vec![40 + 2 + 4 + 10, 4], vec![]), (vec![30 + 2 + 3 + 10, 3], vec![])]);
+    // An overrun of `one` lets its domain fail: then the end of `two` is followed by that of `one`.
+    system.tasks[0].on_overrun = Answer::FailDomain;
+    assert_eq!(once(&system), [(vec![56, 4], vec![]), (vec![56 + 45, 4 + 3], vec![0])]);
 }

@@ -276,7 +276,8 @@ fn parts_that_fit_exactly_go_from_the_manifest_to_the_tables_and_are_proven() {
         staging: Some(PoolId(0)),
     };
     assert_eq!(system.pools.iter().map(|pool| pool.gpu).collect::<Vec<_>>(), [None, Some(gpu)]);
-    let part = |sms, completion| Some(PartitionDesc { pool: PoolId(1), sms, completion });
+    let part =
+        |sms, completion| Some(PartitionDesc { pool: PoolId(1), sms, completion, switch: aegis_core::Duration::ZERO });
     let expected = [None, part(40, Waiting::Polling), part(80, Waiting::Blocking)];
     assert_eq!(system.lanes.iter().map(|lane| lane.partition).collect::<Vec<_>>(), expected);
     let places = |pool: usize| {

@@ -156,6 +156,7 @@ fn anything(rng: &mut Rng, steps: u64) -> Ran {
                 let loss = Loss::ALL.get(usize::from(rng.u8(0..8))).copied();
                 Event::Fail { domain: DomainId(rng.u16(0..3)), loss }
             }
+            35 if rng.bool() => Event::Restored { domain: DomainId(rng.u16(0..3)) },
             34 if rng.u8(0..24) == 0 => Event::Lost { lane, began, ended, loss: Loss::Hung },
             31 if !system.modes.is_empty() => Event::Mode { mode: ModeId(rng.u16(0..3)) },
             40..43 => Event::Admit { task: TaskId(rng.u16(0..6)) },
@@ -200,7 +201,7 @@ fn whatever_the_dispatcher_is_told_is_replayed_without_a_difference() {
     let of_jobs =
         ["skipped", "overrun", "rejected", "pause", "aborted", "miss", "bound_exceeded", "failure", "lane_stall"];
     let of_changes = ["pressure", "withheld", "settled", "mode_changed", "domain_failed", "deferred", "task_admitted"];
-    for (event, least) in [("forgone", 20), ("task_dismissed", 300)] {
+    for (event, least) in [("forgone", 20), ("task_dismissed", 300), ("domain_restored", 200)] {
         assert!(seen.get(event).is_some_and(|count| *count > least), "{event}: {seen:?}");
     }
     for event in of_jobs.iter().chain(&of_changes).chain(&["end"]) {

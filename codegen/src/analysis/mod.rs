@@ -144,6 +144,9 @@ pub enum NoBound {
     /// A fault domain fails that has work on a lane with a table, or with tasks that suspend themselves.
     #[error("no bound covers the failure of a fault domain on a lane with a table or with self-suspension")]
     Fault,
+    /// A fault domain is started again, and may fail again, before every lane was idle.
+    #[error("the fault domain may fail, be started and fail again within one busy period")]
+    Restart,
     /// The bound is beyond the deadline, where no bound is derived.
     #[error("the bound is beyond the deadline")]
     BeyondDeadline,

@@ -104,14 +104,66 @@ before! {
         "What lies in one fault domain fails together. A model with trust = \"none\" may fail at any time, so no task beside it that runs \
          another model can be relied on, unless it is optional; and outside of all domains it would take the vehicle with it.";
     ProcessRefused = "AEG317", "a fault domain runs models where this version has no process for it",
-        "The process of a domain runs models on CPU lanes, and its threads sleep until a segment is handed over. On a GPU lane, or in a \
-         vehicle whose threads poll, a domain with models is for analysis and simulation only.";
+        "The process of a domain runs models on CPU lanes and on parts of GPUs. On a GPU lane without `sms` a domain with models is for \
+         analysis and simulation only.";
     UntrustedOverruns = "AEG318", "a model that is not trusted may exceed its WCET again and again",
         "Bounds hold while every execution keeps its WCET. Of a model with trust = \"none\" nobody assumes that: the others survive its \
          first overrun, after which its domain is given up, so its task says on-overrun = \"fail-domain\".";
     ProcessMemory = "AEG319", "a domain's process may have less private memory than its models' weights take",
         "`memory` of a domain limits the private memory of its process: weights, the runtime's own memory and stacks; the planned arena, \
          which is shared with the vehicle, and code are no part of it. So it must be more than the weights that the plan knows.";
+    NoProcessToRestart = "AEG320", "a fault domain that is no process is to be started again, or to ask for a mode",
+        "`restart` starts the process of a domain again, and `meanwhile` says what goes on while there is none. A domain whose tasks run \
+         no model has no process: it is for analysis and simulation, and fails for the rest of the run.";
+    BackOffBeyondWindow = "AEG321", "a fault domain's back-off is longer than the window in which its restarts are counted",
+        "A domain is started again `back-off` after the end of its process; with each failure in a row that doubles, up to `within`. More \
+         than `max` restarts within `within` give it up for good. A back-off that begins beyond the window would never be counted.";
+    RestartUnmeasured = "AEG322", "nobody said what starting a domain's process again takes of others",
+        "The process starts and loads its models without real-time priority, but its reads and writes take memory bandwidth and caches from \
+         what runs beside it, and the system works for it. `blackout` of `restart` bounds for how long that keeps any lane from going on, in \
+         all, and is part of the bounds of all others. It has no default where other tasks exist.";
+    RestartsTooSoon = "AEG323", "a fault domain may fail, be started again and fail again within one busy period",
+        "Bounds while a domain fails allow for one failure and one start of its process in each busy period. So its back-off must be at \
+         least as long as the longest busy period of the lanes with tasks of others, what both take included, and the time for which a piece \
+         that hangs keeps its lane after that. Lengthen `back-off`, or shorten what the busy period is made of.";
+    MeanwhileRuns = "AEG324", "a task of a fault domain runs in the mode that is asked for when the domain fails",
+        "`meanwhile` names the mode that the vehicle goes to when the domain fails, until it is restored. Nothing of the domain runs then, so \
+         a mode that has its tasks would be proven for what does not come, and its tasks would deliver nothing.";
+    SharedUnmeasured = "AEG325", "several processes have models on a GPU, and what that costs is not known",
+        "Processes have a GPU by turns. Going from one to another takes `domain-switch`, which is part of every execution there; and when \
+         one ends, the device may serve nobody for the longest of its `fault-blackout`, which is part of every bound that holds while a \
+         domain fails. Both are measured by `aegis device probe`, or said in `[device.NAME]`, and neither has a default.";
+    BelowMeasured = "AEG326", "a manifest plans with less than was measured on a device",
+        "What the manifest says of `domain-switch` and `fault-blackout` counts before what the device's profile has. It may be more, as a \
+         margin, and not less than what was seen.";
+    KilledWithAnother = "AEG327", "a domain's process would be killed because another domain's ended",
+        "When the process of a domain ends any lane may stand still for its `fault-blackout`, and a GPU on which both have models may serve \
+         nobody for that of the device besides. A segment of another domain that runs then takes so much longer. If that is killed for \
+         it, one failure becomes two, and what the plan says of one does not hold. Where `kill-after` is not given it has room for that.";
+    FailsAlong = "AEG328", "an overrun is answered that the end of another domain's process may cause",
+        "When the process of a domain ends any lane may stand still for its `fault-blackout`, and a GPU on which both have models may serve \
+         nobody for that of the device besides. A segment that runs then may take longer than its budget. That is an overrun like any \
+         other, and `on-overrun` answers it: \"fail-domain\" lets a second domain fail, whose tasks the report then tells as failing with the \
+         first.";
+    StalledByAnother = "AEG329", "the end of a process on a GPU may be taken for a stall of the vehicle",
+        "The vehicle takes a segment for stalled that is not over `timeout` of `[watchdog]` after its time. A process that ends may keep \
+         its GPU from serving others for `fault-blackout`. Where that is as long the vehicle may answer by `on-stall`, although it works.";
+
+    BeatWithoutCore = "AEG330", "a process that is to show that it lives has no free core to do so",
+        "The thread that beats is an ordinary one: it keeps off the cores of other lanes and of the orchestration thread, and where the \
+         machine has no other core runs only while no lane of its process does. Three beats that are missing end the process as \
+         `silent`. It is a warning; an error where threads poll, which never leave their cores. `kill-after` sees a segment that \
+         hangs without any beat.";
+    NoProcessCore = "AEG331", "a process has no core of its own for a lane whose thread never leaves its core",
+        "Under `waiting = \"polling\"` a lane's thread looks for the answer again and again, and the process' thread for the next segment. \
+         Neither gives its core to the other, so the domain names one for each lane that has a model of it: `cores = { main = 2 }`.";
+    UnusedProcessCore = "AEG332", "a domain names a core that its process does not use",
+        "Where the vehicle waits \"blocking\" a lane's thread sleeps while its process' thread runs, on the lane's core: that is the \
+         shortest way. `cores` has an effect under \"polling\" only, and only for lanes that have a task of the domain with a model.";
+    NoCoreForOthers = "AEG333", "threads that poll leave no core for the thread that sees processes end",
+        "Under `waiting = \"polling\"` each lane, each process for each of its lanes and the orchestration thread keep a core. The thread \
+         that is told that a process has ended, starts and kills them, and the process' own threads besides those of its lanes have no \
+         real-time priority and need a core that none of these has.";
 
     ProfileUnreadable = "AEG401", "a profile cannot be read",
         "The file that the manifest names does not exist, is not a profile of this version, or has numbers \

@@ -2,15 +2,15 @@
 
 use std::ops::RangeInclusive;
 
-use aegis_core::desc::{Answer, Asks, Backend, OnStall, ThresholdDesc, WatchDesc};
+use aegis_core::desc::{Answer, Asks, Backend, OnStall, RestartDesc, ThresholdDesc, WatchDesc};
 use aegis_core::time::Duration;
 use aegis_core::units::{Bytes, LevelId, ModeId, Priority};
 use toml::Spanned;
 
 use super::check::{Links, is_optimal, kind_of, policy_of};
 use super::model::{
-    Asset, Chain, Device, Domain, Exceedance, Lane, Manifest, Mode, Model, Pressure, Runtime, Task, Watch, Watchdog,
-    WcetFrom,
+    Asset, Chain, Device, Domain, Exceedance, Lane, Manifest, Mode, Model, Pressure, Restart, Runtime, Task, Watch,
+    Watchdog, WcetFrom,
 };
 use super::raw::{self, Member, Raw, RawAnswer, RawStall, Thresholds, WcetKeys};
 
@@ -91,6 +91,10 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
     for (model, domain) in raw.models.into_iter().zip(&links.model_domains) {
         models.push(build_model(model, *domain)?);
     }
+    let mut domains = Vec::new();
+    for ((domain, meanwhile), lanes) in raw.domains.into_iter().zip(&links.meanwhile).zip(&links.domain_lanes) {
+        domains.push(build_domain(domain, *meanwhile, lanes)?);
+    }
     Some(Manifest {
         pace: 1,
         name: system.name?,
@@ -108,7 +112,7 @@ pub(crate) fn build(raw: Raw, links: &Links) -> Option<Manifest> {
         lanes,
         models,
         assets: raw.assets.into_iter().map(build_asset).collect::<Option<_>>()?,
-        domains: raw.domains.into_iter().map(build_domain).collect(),
+        domains,
         tasks,
         chains,
         pressure,
@@ -180,7 +184,8 @@ fn build_device(raw: raw::Device, memory: Spanned<Bytes>, shares: Option<usize>)
     Some(Device {
         name: raw.name,
         kind: raw.kind?,
-        domain_switch: raw.domain_switch.map_or(Duration::ZERO, Spanned::into_inner),
+        domain_switch: raw.domain_switch,
+        blackouts: raw.gpu.blackouts,
         memory,
         shares,
         copy_per_mib: raw.copy_per_mib,
@@ -214,16 +219,42 @@ fn build_model(raw: raw::Model, domain: Option<usize>) -> Option<Model> {
     })
 }
 
-fn build_domain(raw: raw::Domain) -> Domain {
-    Domain {
+fn build_domain(raw: raw::Domain, meanwhile: Option<usize>, lanes: &[Option<usize>]) -> Option<Domain> {
+    let restart = match raw.restart {
+        Some(restart) => Some(build_restart(restart?)),
+        None => None,
+    };
+    // A name that refers to nothing was reported.
+    if raw.meanwhile.is_some() && meanwhile.is_none() {
+        return None;
+    }
+    let cores = raw.cores?.into_iter().zip(lanes).map(|((_, core), lane)| Some(((*lane)?, core?)));
+    let mut cores = cores.collect::<Option<Vec<_>>>()?;
+    cores.sort_by_key(|(lane, _)| *lane);
+    Some(Domain {
+        restart,
+        meanwhile,
         name: raw.name,
         hand_over: raw.hand_over,
         blackout: raw.blackout,
         kill_after: raw.kill_after,
         heartbeat: raw.heartbeat,
         memory: raw.memory,
+        cores,
         span: raw.span,
-    }
+    })
+}
+
+fn build_restart(raw: raw::Restart) -> Restart {
+    let within = raw.within.into_inner();
+    let back_off_span = raw.back_off.as_ref().map_or(raw.span, Spanned::span);
+    let policy = RestartDesc {
+        max: u16::from(raw.max.into_inner()),
+        within,
+        back_off: raw.back_off.map_or(Restart::BACK_OFF.min(within), Spanned::into_inner),
+        probation: raw.probation.map_or(within, Spanned::into_inner),
+    };
+    Restart { policy, blackout: raw.blackout.map_or(Duration::ZERO, Spanned::into_inner), back_off_span }
 }
 
 fn build_asset(raw: raw::Asset) -> Option<Asset> {

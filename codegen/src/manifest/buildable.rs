@@ -1,6 +1,6 @@
 //! What a validated manifest may have for analysis and simulation, but not for a binary.
 
-use aegis_core::desc::{Backend, Preemption, Waiting};
+use aegis_core::desc::{Backend, Preemption};
 
 use super::model::{Execution, LaneKind, Manifest, Span};
 use crate::finding::{Code, Finding};
@@ -50,36 +50,27 @@ pub fn unbuildable(file: &str, manifest: &Manifest) -> Vec<Finding> {
     findings
 }
 
-/// The process of a domain runs segments of CPU lanes, and its threads sleep until one is handed over.
+/// The process of a domain runs segments of a CPU or of a part of a GPU.
 fn processes(file: &str, manifest: &Manifest, findings: &mut Vec<Finding>) {
     for (position, domain) in manifest.domains.iter().enumerate() {
         let with_models = || manifest.tasks.iter().filter(|task| task.domain == Some(position) && task.model.is_some());
         let name = domain.name.get_ref();
         let on_gpu = with_models().find_map(|task| {
-            let lane = manifest.lanes.get(task.lane).filter(|lane| lane.kind == LaneKind::Gpu)?;
+            let lane =
+                manifest.lanes.get(task.lane).filter(|lane| lane.kind == LaneKind::Gpu && lane.partition.is_none())?;
             Some((task, lane))
         });
         if let Some((task, lane)) = on_gpu {
             let message = format!(
-                "the task `{}` of the domain `{name}` runs a model on the GPU lane `{}`",
+                "the task `{}` of the domain `{name}` runs a model on the GPU lane `{}`, which has no `sms`",
                 task.name.get_ref(),
                 lane.name.get_ref()
             );
             let finding = Finding::error(Code::ProcessRefused, message)
-                .at(file, task.span.clone(), "a domain's process runs models on CPU lanes only")
+                .at(file, task.span.clone(), "no part of the device would be its process'")
                 .also(file, lane.span.clone(), "this lane");
             findings
-                .push(finding.help("leave out the domain, or use a CPU lane; it is for analysis and simulation only"));
-        }
-        if manifest.waiting == Waiting::Polling && with_models().next().is_some() {
-            let message =
-                format!("the domain `{name}` runs models in a process of its own, and the vehicle waits \"polling\"");
-            let finding = Finding::error(Code::ProcessRefused, message).at(
-                file,
-                domain.span.clone(),
-                "its threads need cores that polling threads never leave",
-            );
-            findings.push(finding.help("let the vehicle wait \"blocking\", or leave out the domain"));
+                .push(finding.help("give the lane `sms`, or use a CPU lane; it is for analysis and simulation only"));
         }
     }
 }

@@ -9,6 +9,7 @@ mod models;
 mod modes;
 mod optional;
 mod pressure;
+mod restarts;
 mod runtimes;
 mod tasks;
 mod watch;
@@ -39,6 +40,8 @@ pub(crate) struct Links {
     pub(crate) model_domains: Vec<Option<usize>>,
     /// Each task's domain: its own, or else its model's.
     pub(crate) domains: Vec<Option<usize>>,
+    /// For each domain the lanes that it names a core for.
+    pub(crate) domain_lanes: Vec<Vec<Option<usize>>>,
     /// Each chain's members, as positions of tables.
     pub(crate) chains: Vec<Option<Vec<usize>>>,
     /// Each pressure level's tasks.
@@ -47,6 +50,8 @@ pub(crate) struct Links {
     pub(crate) on_stall: Option<usize>,
     /// The modes that each task's overruns, misses and failed jobs are answered with.
     pub(crate) answers: Vec<[Option<usize>; 3]>,
+    /// The mode that each domain's failure asks for.
+    pub(crate) meanwhile: Vec<Option<usize>>,
     /// Each mode's tasks, as positions of tables.
     pub(crate) modes: Vec<Option<Vec<usize>>>,
 }
@@ -102,6 +107,7 @@ pub(crate) fn check(raw: &Raw, sink: &Sink<'_>) -> Links {
     chains::check(raw, &links, sink);
     pressure::check(raw, &links, sink);
     domains::check(raw, &links, sink);
+    restarts::check(raw, &links, sink);
     modes::check(raw, &links, sink);
     watch::check(raw, &links, sink);
     optional::check(raw, &links, sink);
@@ -165,6 +171,11 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
         models: task_models,
         model_domains,
         domains: task_domains,
+        domain_lanes: raw
+            .domains
+            .iter()
+            .map(|domain| domain.named_cores().iter().map(|(lane, _)| find(Some(lane), "lane", &lanes)).collect())
+            .collect(),
         chains: raw.chains.iter().map(|found| found.tasks.as_ref().and_then(all_of)).collect(),
         pressure: raw
             .pressure
@@ -176,6 +187,7 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
             .collect(),
         answers: raw.tasks.iter().map(answers).collect(),
         on_stall: raw.watchdog.as_ref().and_then(|watchdog| find(watchdog.on_stall.as_ref()?.mode(), "mode", &modes)),
+        meanwhile: raw.domains.iter().map(|domain| find(domain.meanwhile.as_ref(), "mode", &modes)).collect(),
         modes: raw.modes.iter().map(|mode| mode.tasks.as_ref().and_then(all_of)).collect(),
     }
 }
@@ -262,19 +274,28 @@ fn watched_while_polling(raw: &Raw, sink: &Sink<'_>) {
     }
 }
 
-/// A core belongs to one lane, or to the orchestration thread.
+/// A core belongs to one lane, to the process of one domain for one lane, or to the orchestration thread.
 fn cores(raw: &Raw, sink: &Sink<'_>) {
+    let help = match raw.domains.iter().all(|domain| domain.named_cores().is_empty()) {
+        true => "give each lane a core of its own, none of them the orchestration thread's",
+        false => {
+            "give each lane, and each process for each of its lanes, a core of its own, none of them the orchestration thread's"
+        }
+    };
     let orchestration = raw.system.as_ref().and_then(|system| system.orchestration_core.clone());
-    let mut owners: BTreeMap<u16, (&str, Span)> = BTreeMap::new();
-    for lane in &raw.lanes {
-        let Some(core) = &lane.core else { continue };
+    let of_lanes = raw.lanes.iter().map(|lane| (format!("the lane `{}`", lane.name.get_ref()), lane.core.as_ref()));
+    let of_processes = raw.domains.iter().flat_map(|domain| {
+        let name = domain.name.get_ref();
+        let who = move |lane: &str| format!("the process of the domain `{name}` for the lane `{lane}`");
+        domain.named_cores().iter().map(move |(lane, core)| (who(lane.get_ref()), core.as_ref()))
+    });
+    let mut owners: BTreeMap<u16, (String, Span)> = BTreeMap::new();
+    for (who, core) in of_lanes.chain(of_processes) {
+        let Some(core) = core else { continue };
         let number = *core.get_ref();
-        let name = lane.name.get_ref().as_str();
         let shared = |with: &str| {
-            let message = format!("the lane `{name}` and {with} are both on core {number}");
-            Finding::error(Code::SharedCore, message)
-                .at(sink.file, core.span(), "this core is taken")
-                .help("give each lane a core of its own, none of them the orchestration thread's")
+            let message = format!("{who} and {with} are both on core {number}");
+            Finding::error(Code::SharedCore, message).at(sink.file, core.span(), "this core is taken").help(help)
         };
         match &orchestration {
             Some((taken, Some(span))) if *taken == number => {
@@ -288,11 +309,11 @@ fn cores(raw: &Raw, sink: &Sink<'_>) {
         }
         match owners.get(&number) {
             Some((other, span)) => {
-                let finding = shared(&format!("the lane `{other}`"));
-                sink.push(finding.also(sink.file, span.clone(), format!("the core of `{other}`")));
+                let of = other.trim_start_matches("the lane ");
+                sink.push(shared(other).also(sink.file, span.clone(), format!("the core of {of}")));
             }
             None => {
-                owners.insert(number, (name, core.span()));
+                owners.insert(number, (who, core.span()));
             }
         }
     }

@@ -22,7 +22,7 @@ pub mod units;
 pub use buildable::unbuildable;
 pub use model::{
     Asset, Chain, Client, Communication, Device, Domain, Exceedance, Execution, Lane, LaneKind, Manifest, Mode, Model,
-    Overheads, Partition, Pressure, Runtime, Source, Span, Task, Watch, WcetFrom, is_path,
+    Overheads, Partition, Pressure, Restart, Runtime, Source, Span, Task, Watch, WcetFrom, is_path,
 };
 
 use toml::de::DeTable;

@@ -5,6 +5,7 @@
 
 mod files;
 mod gpu;
+mod restart;
 mod wcet;
 
 use std::ops::{Range, RangeInclusive};
@@ -21,6 +22,7 @@ use toml::Spanned;
 
 pub use files::{Client, Runtime, Source};
 pub use gpu::{Partition, is_path};
+pub use restart::Restart;
 pub use wcet::{Exceedance, WcetFrom};
 
 /// A place in the manifest's text, in bytes.
@@ -103,6 +105,15 @@ impl Manifest {
     pub const WATCH_INTERVAL: Duration = Duration::from_ns(1_000_000_000);
     /// How long what a source asked for is held, where the manifest does not say and the interval is not longer.
     pub const WATCH_HOLD: Duration = Duration::from_ns(10_000_000_000);
+
+    /// The core on which the model of a task is executed: its lane's, or that of its domain's process for the lane.
+    #[must_use]
+    pub fn core_of(&self, task: &Task) -> Option<u16> {
+        let domain = task.domain.and_then(|domain| self.domains.get(domain)).filter(|_| task.model.is_some());
+        let of_process = domain.and_then(|domain| domain.cores.iter().find(|(lane, _)| *lane == task.lane));
+        let of_lane = || self.lanes.get(task.lane).map(|lane| *lane.core.get_ref());
+        of_process.map(|(_, core)| *core.get_ref()).or_else(of_lane)
+    }
 }
 
 /// How the vehicle watches itself.
@@ -155,8 +166,11 @@ pub struct Device {
     pub name: Spanned<String>,
     /// What it is, and so what its lanes are.
     pub kind: LaneKind,
-    /// What going from one domain's work to another's costs, at most; zero on a CPU.
-    pub domain_switch: Duration,
+    /// What going from one domain's work to another's costs, at most, where the manifest says; never on a CPU.
+    pub domain_switch: Option<Spanned<Duration>>,
+    /// For how long others may wait for it when a process that uses it ends, at most, where the manifest says, in the order of
+    /// [`ENDS`](crate::device::ENDS); never on a CPU.
+    pub blackouts: [Option<Spanned<Duration>>; 4],
     /// What it grants to the models of its lanes; more than zero. Where it [shares](Self::shares) another's memory it is
     /// what that one grants to both, with the place that names it.
     pub memory: Spanned<Bytes>,
@@ -293,6 +307,12 @@ pub struct Domain {
     pub heartbeat: Option<Spanned<Duration>>,
     /// The most memory that the process may have.
     pub memory: Option<Spanned<Bytes>>,
+    /// How often it is started again after its end; `None`: never.
+    pub restart: Option<Restart>,
+    /// The position of the mode that is asked for when it fails, until it is restored.
+    pub meanwhile: Option<usize>,
+    /// By the position of a lane the core of the process' thread for it, in the lanes' order.
+    pub cores: Vec<(usize, Spanned<u16>)>,
     /// Its table's header.
     pub span: Span,
 }

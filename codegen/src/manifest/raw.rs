@@ -26,7 +26,8 @@ use super::model::{Communication, LaneKind, Overheads, Source, Span};
 use super::reader::Section;
 use crate::finding::{Code, Finding};
 use conditions::{DeviceConditions, SystemConditions};
-pub(crate) use domain::Domain;
+pub(crate) use domain::{Domain, Restart};
+pub(crate) use engines::OPTIONS;
 use gpu::{DeviceGpu, LaneGpu};
 pub(crate) use mode::Mode;
 pub(crate) use model::Model;
@@ -315,7 +316,6 @@ fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
 
 fn device(name: Spanned<String>, section: &mut Section<'_>) -> Device {
     let kind = section.required("kind", "kind = \"cpu\"", |s, key| s.choice(key, KINDS, &[]));
-    section.planned(&["fault-blackout"], "this version has no bound for the time after a device's fault");
     section.exactly_one(
         &["memory", "shares"],
         "`memory` is the device's own, such as \"256MiB\"; `shares` names the device whose memory it draws on",

@@ -223,6 +223,11 @@ impl<'a> Section<'a> {
     /// An integer from 0 to 65,535.
     pub(crate) fn small(&mut self, key: &'static str) -> Option<Spanned<u16>> {
         let (_, value) = self.entry(key)?;
+        self.small_of(key, value)
+    }
+
+    /// An integer from 0 to 65,535 under a key that may be a name.
+    pub(crate) fn small_of(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Spanned<u16>> {
         let DeValue::Integer(integer) = value.get_ref() else {
             self.wrong_type(key, value.get_ref(), value.span(), "an integer");
             return None;

@@ -27,4 +27,27 @@ pub struct Process {
     /// The most private memory that it may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// The core of its thread for each lane that has a task of it with a model, where threads poll.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cores: Vec<u16>,
+    /// The position of the mode that is asked for when it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meanwhile: Option<u16>,
+    /// How often it is started again; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+}
+
+/// How often a process is started again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Restart {
+    /// How many times within the window, at most.
+    pub max: u16,
+    /// The length of the window.
+    pub within_ns: u64,
+    /// How long after its end, at least.
+    pub back_off_ns: u64,
+    /// How long after it was restored another failure is in a row.
+    pub probation_ns: u64,
 }

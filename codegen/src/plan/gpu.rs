@@ -12,4 +12,7 @@ pub struct Partition {
     pub sms: u16,
     /// The name of how the lane's thread waits for it.
     pub completion: String,
+    /// What going to another process' work takes at most; absent where one process alone has models there.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub switch_ns: u64,
 }

@@ -37,6 +37,40 @@ pub struct DeviceAnswer {
     /// What it took besides for a part with its stream, at most; `None` where nobody told, or nothing was asked.
     #[serde(default)]
     pub part_bytes: Option<u64>,
+    /// What processes on it did to each other; `None` where that was not measured.
+    #[serde(default)]
+    pub sharing: Option<Sharing>,
+    /// Why it was not.
+    #[serde(default)]
+    pub sharing_error: Option<String>,
+}
+
+/// What processes that share a device do to each other, in nanoseconds: the longest of what was seen.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Sharing {
+    /// How much longer a small kernel took right after another process' one.
+    pub switch_ns: u64,
+    /// How much a process lost in all while another opened the device.
+    pub starting: Blackout,
+    /// How much when another ended.
+    pub blackouts: Vec<Blackout>,
+}
+
+/// How much a process lost, in all, by another one.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Blackout {
+    /// How that ended: one of [`crate::device::ENDS`].
+    pub end: String,
+    /// The most that it lost in one of several rounds.
+    pub longest_ns: u64,
+}
+
+impl Sharing {
+    /// How much a process lost when another ended in this way; `None` where that was not tried.
+    #[must_use]
+    pub fn blackout(&self, end: &str) -> Option<u64> {
+        self.blackouts.iter().find(|blackout| blackout.end == end).map(|blackout| blackout.longest_ns)
+    }
 }
 
 /// The machine that answered.

@@ -191,6 +191,18 @@ fn a_device_that_was_asked_has_a_profile() {
     let told: Answer = serde_json::from_value(told).unwrap();
     let told = told.device_profile(2).unwrap();
     assert_eq!((told.context_bytes, told.part_bytes), (Some(500), Some(0)));
+    assert_eq!((told.domain_switch_ns, told.blackout_hang_ns), (None, None), "it was asked in one process");
+    let mut shared = answer();
+    let ends = ["crash", "kill", "hang", "memory"]
+        .map(|end| json!({ "end": end, "rounds": 8, "shortest_ns": 1, "longest_ns": 1_000 + end.len() }));
+    shared["devices"][0]["sharing"] =
+        json!({ "switch_ns": 150, "starting": { "end": "starting", "longest_ns": 7 }, "blackouts": ends[..3] });
+    let shared: Answer = serde_json::from_value(shared).unwrap();
+    let shared = shared.device_profile(2).unwrap();
+    assert_eq!(crate::device::parse(&toml::to_string(&shared).unwrap()).unwrap(), shared);
+    let facts = shared.facts().unwrap();
+    let expected = [Some(1_005), Some(1_004), Some(1_004), None];
+    assert_eq!((facts.domain_switch_ns, facts.blackouts_ns), (Some(150), expected), "what was not tried is not zero");
     let mut undivided = answer();
     undivided["devices"][0]["unit"] = Value::Null;
     undivided["devices"][0]["units"] = json!(0);

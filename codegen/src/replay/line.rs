@@ -90,6 +90,7 @@ fn schema(event: &str) -> Option<(bool, Fields)> {
         "mode_requested" => (false, &[("from", Text), ("to", Text), ("bound_ns", Number)]),
         "mode_changed" => (false, &[("from", Text), ("to", Text), ("took_ns", Number), ("bound_ns", Number)]),
         "settled" => (false, &[("level", Text), ("took_ns", Number), ("bound_ns", Number)]),
+        "domain_restored" => (false, &[("domain", Text)]),
         "domain_failed" => (false, &[("domain", Text), ("cause", Text), ("request_id", TextOrNull)]),
         "dropped" => (false, &[("task", Text), ("count", Number)]),
         "skipped" => (false, &[("task", Text), ("arrival", Number)]),
@@ -246,6 +247,7 @@ impl Line {
                 let loss = self.fields.contains_key("loss").then(|| self.loss()).transpose()?;
                 Event::Fail { domain: self.domain(system)?, loss }
             }
+            "restored" => Event::Restored { domain: self.domain(system)? },
             "admit" => Event::Admit { task: self.task(system)? },
             "dismiss" => Event::Dismiss { task: self.task(system)? },
             other => return Err(wrong("input", other, "one that the dispatcher knows")),

@@ -75,6 +75,8 @@ pub enum Kind {
     DomainSwitch,
     /// Handing segments over to the processes of fault domains, and back.
     HandOver,
+    /// A GPU's going from one process' work to another's.
+    ProcessSwitch,
     /// Less: how long after the start of the busy period the job arrives.
     Offset,
 }
@@ -89,6 +91,7 @@ impl Kind {
                 | Self::Launch
                 | Self::DomainSwitch
                 | Self::HandOver
+                | Self::ProcessSwitch
         )
     }
 }
@@ -132,7 +135,7 @@ pub fn of(system: &System, analysis: &Analysis, position: usize) -> Option<Expla
     let (bound, proof) = result.response.as_ref().ok()?;
     let mut sum = Sum::default();
     let (instance, instances) = if matches!(proof, Proof::Table) {
-        sum.slot(lane, task, *bound)?;
+        sum.slot(system, lane, task, *bound)?;
         (1, 1)
     } else {
         let (mut members, mut loads) = lane_loads(system, analysis, task.lane)?;
@@ -147,6 +150,35 @@ pub fn of(system: &System, analysis: &Analysis, position: usize) -> Option<Expla
         (terms.instance.saturating_add(1), u64::try_from(terms.instances).ok()?)
     };
     sum.finish(*bound, instance, instances)
+}
+
+/// What of executions handing segments over costs, and going to another process on the lane's device.
+#[derive(Default)]
+struct Handed {
+    over: u64,
+    switches: u64,
+    /// How many of these.
+    segments: u64,
+}
+
+impl Handed {
+    /// Adds what jobs of a task have of both in all: the same for each segment.
+    fn add(&mut self, system: &System, lane: &Lane, task: &Task, both: u64) -> Option<()> {
+        let process =
+            task.domain.filter(|_| task.handed).and_then(|domain| system.domains.get(domain)?.process.as_ref());
+        let over = process.map_or(0, |process| process.hand_over.as_ns());
+        let switch = lane.partition.map_or(0, |part| part.switch.as_ns());
+        if switch == 0 {
+            self.over = self.over.checked_add(both)?;
+            return Some(());
+        }
+        let segments = both.checked_div(over.checked_add(switch)?)?;
+        let switches = segments.checked_mul(switch)?;
+        self.segments = self.segments.checked_add(segments)?;
+        self.switches = self.switches.checked_add(switches)?;
+        self.over = self.over.checked_add(both.checked_sub(switches)?)?;
+        Some(())
+    }
 }
 
 /// Collects summands.
@@ -178,32 +210,37 @@ impl Sum {
         let blocker = terms.blocked_by.and_then(|load| system.tasks.get(*members.get(load)?));
         self.add(Kind::Blocking, blocker.map(|task| task.name.as_str()), None, terms.blocking);
         let mut segments: u64 = 0;
-        let mut handed: u64 = 0;
+        let mut handed = Handed::default();
         for one in &terms.interference {
             let other = members.get(one.load).and_then(|member| system.tasks.get(*member))?;
             let own = of(other)?.checked_mul(one.jobs)?;
             let over = other.hand_over.as_ns().checked_mul(one.jobs)?;
             let execution = one.cost.checked_sub(own.checked_mul(overhead)?)?.checked_sub(over)?;
-            handed = handed.checked_add(over)?;
+            handed.add(system, lane, other, over)?;
             self.add(Kind::Interference, Some(&other.name), Some(one.jobs), execution);
             segments = segments.checked_add(own)?;
         }
         let earlier = of(task)?.checked_mul(terms.instance)?;
         let over = task.hand_over.as_ns().checked_mul(terms.instance)?;
         let execution = terms.earlier.checked_sub(earlier.checked_mul(overhead)?)?.checked_sub(over)?;
-        handed = handed.checked_add(over)?.checked_add(task.hand_over.as_ns())?;
+        handed.add(system, lane, task, over.checked_add(task.hand_over.as_ns())?)?;
         self.add(Kind::EarlierJobs, None, Some(terms.instance), execution);
         let own = terms.own.checked_sub(of(task)?.checked_mul(overhead)?)?.checked_sub(task.hand_over.as_ns())?;
         self.add(Kind::Execution, None, None, own);
         segments = segments.checked_add(earlier)?.checked_add(of(task)?)?;
         self.overheads(lane, segments)?;
-        self.add(Kind::HandOver, None, None, handed);
+        self.handed(handed);
         self.add(Kind::Slots, None, None, terms.slots);
         if terms.offset > 0 {
             let ns = i128::from(terms.offset);
             self.0.push(Term { kind: Kind::Offset, task: None, count: None, ns: -ns, share_ppm: None });
         }
         Some(())
+    }
+
+    fn handed(&mut self, handed: Handed) {
+        self.add(Kind::HandOver, None, None, handed.over);
+        self.add(Kind::ProcessSwitch, None, Some(handed.segments), handed.switches);
     }
 
     fn overheads(&mut self, lane: &Lane, segments: u64) -> Option<()> {
@@ -220,13 +257,15 @@ impl Sum {
     }
 
     /// A time-triggered job: what is left of the bound is the time until its slot.
-    fn slot(&mut self, lane: &Lane, task: &Task, bound: Duration) -> Option<()> {
+    fn slot(&mut self, system: &System, lane: &Lane, task: &Task, bound: Duration) -> Option<()> {
         let busy = task.wcet.checked_add(lane.segment_overhead()?)?.checked_add(lane.lateness()?)?;
         self.add(Kind::Slot, None, None, bound.checked_sub(busy)?.as_ns());
         self.add(Kind::WakeupLatency, None, None, lane.wakeup_latency.as_ns());
         self.add(Kind::ThreadWait, None, Some(1), lane.thread_wait.as_ns());
         self.add(Kind::Execution, None, None, task.wcet.checked_sub(task.hand_over)?.as_ns());
-        self.add(Kind::HandOver, None, None, task.hand_over.as_ns());
+        let mut handed = Handed::default();
+        handed.add(system, lane, task, task.hand_over.as_ns())?;
+        self.handed(handed);
         self.overheads(lane, 1)
     }
 
@@ -370,6 +409,7 @@ impl Term {
             Kind::Launch => format!("launch overhead of {}{share}", segments(count)),
             Kind::DomainSwitch => format!("domain switches before {}{share}", segments(count)),
             Kind::HandOver => format!("handing segments over to processes of domains, and back{share}"),
+            Kind::ProcessSwitch => format!("going to another process on the device, for {}{share}", segments(count)),
             Kind::Offset => "less: it arrives that long after the busy period begins".to_owned(),
         }
     }

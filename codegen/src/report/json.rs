@@ -64,6 +64,12 @@ struct Lane<'a> {
     dispatch_overhead_ns: u64,
     launch_overhead_ns: u64,
     domain_switch_ns: u64,
+    /// On a part of a GPU that several processes have by turns: what a switch between them adds to each WCET.
+    #[serde(skip_serializing_if = "crate::plan::is_zero")]
+    process_switch_ns: u64,
+    /// For how long its device may serve nobody when a process ends that has models there.
+    #[serde(skip_serializing_if = "crate::plan::is_zero")]
+    fault_blackout_ns: u64,
     thread_wait_ns: u64,
     wakeup_latency_ns: u64,
     busy_period_ns: Option<u64>,
@@ -264,6 +270,8 @@ impl<'a> View<'a> {
             dispatch_overhead_ns: lane.dispatch_overhead.as_ns(),
             launch_overhead_ns: lane.launch_overhead.as_ns(),
             domain_switch_ns: lane.domain_switch.as_ns(),
+            process_switch_ns: lane.partition.map_or(0, |part| part.switch.as_ns()),
+            fault_blackout_ns: lane.blackout.as_ns(),
             thread_wait_ns: lane.thread_wait.as_ns(),
             wakeup_latency_ns: lane.wakeup_latency.as_ns(),
             busy_period_ns: result.busy_period.ok().map(|busy| busy.as_ns()),

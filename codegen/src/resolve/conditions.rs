@@ -22,7 +22,12 @@ const CLOCKS: [[Quantity; 3]; 2] = [
 
 impl Resolver<'_> {
     /// What a profile of a lane tells of clocks, power and heat.
-    pub(super) fn compare_state(&mut self, path: &Spanned<String>, conditions: &Conditions, lane: &manifest::Lane) {
+    pub(super) fn compare_state(
+        &mut self,
+        path: &Spanned<String>,
+        conditions: &Conditions,
+        (lane, core): (&manifest::Lane, u16),
+    ) {
         let told = conditions.state.clone().unwrap_or_default();
         if !told.changed.is_empty() {
             let message = format!("while profile `{}` was measured, {}", path.get_ref(), told.changed.join("; "));
@@ -34,7 +39,7 @@ impl Resolver<'_> {
         if lane.partition.is_none() || conditions.gpu.is_some() {
             self.locked(path, &told, lane);
         }
-        let core = Subject::Core(*lane.core.get_ref());
+        let core = Subject::Core(core);
         for what in Quantity::SET {
             self.state(path, core, what, told.core.get(what));
         }

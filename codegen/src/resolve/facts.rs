@@ -144,11 +144,17 @@ impl Resolver<'_> {
         }
     }
 
-    pub(super) fn compare_core(&mut self, path: &Spanned<String>, conditions: &Conditions, lane: &manifest::Lane) {
-        let core = *lane.core.get_ref();
-        if core >= conditions.cores {
+    /// Of a lane, or of what is executed for it on `core`.
+    pub(super) fn compare_core(
+        &mut self,
+        path: &Spanned<String>,
+        conditions: &Conditions,
+        (lane, core): (&manifest::Lane, u16),
+    ) {
+        let own = *lane.core.get_ref();
+        if own >= conditions.cores {
             let message = format!(
-                "lane `{}` runs on core {core}, but the machine of profile `{}` has the cores 0 to {}",
+                "lane `{}` runs on core {own}, but the machine of profile `{}` has the cores 0 to {}",
                 lane.name.get_ref(),
                 path.get_ref(),
                 conditions.cores.saturating_sub(1)
@@ -157,12 +163,14 @@ impl Resolver<'_> {
             self.error(Code::NoSuchCore, &lane.core.span(), message, "this core", help);
         } else if conditions.core != core {
             let message = format!(
-                "profile `{}` was taken on core {}, lane `{}` runs on core {core}",
+                "profile `{}` was taken on core {}, {}lane `{}` runs on core {core}",
                 path.get_ref(),
                 conditions.core,
+                if own == core { "" } else { "a process for " },
                 lane.name.get_ref()
             );
-            self.warn(path, message, "measure it on the lane's core");
+            let help = if own == core { "measure it on the lane's core" } else { "measure it on the process' core" };
+            self.warn(path, message, help);
         }
     }
 

@@ -155,8 +155,7 @@ impl Resolver<'_> {
     pub(super) fn gpu(&self, device: usize, facts: Option<&Facts>) -> Option<system::Gpu> {
         let manifest = &self.loaded.manifest;
         let is_part = |lane: &&manifest::Lane| lane.device == Some(device) && lane.partition.is_some();
-        let parts = manifest.lanes.iter().filter(is_part).count();
-        let facts = facts.filter(|_| parts > 0)?;
+        let facts = facts.filter(|_| manifest.lanes.iter().any(|lane| is_part(&lane)))?;
         // Bounds rest on the device and the driver with which models were measured: also where the profile is a built-in one, which is of
         // no single device.
         let measured = self.measured_gpus.get(&device).map(|(_, gpu)| gpu);
@@ -170,7 +169,7 @@ impl Resolver<'_> {
             sms: facts.sms,
             unit: facts.unit?,
             units: facts.divisible.checked_div(facts.unit?)?,
-            context_bytes: facts.context_of(parts),
+            context_bytes: self.context(device, None, facts),
             staging: self.staging(device, facts),
         })
     }
@@ -407,10 +406,4 @@ impl Resolver<'_> {
             }
         }
     }
-}
-
-/// The part that a lane has in the plan.
-pub(super) fn partition(lane: &manifest::Lane) -> Option<system::Partition> {
-    let part = lane.partition.as_ref()?;
-    Some(system::Partition { sms: *part.sms.get_ref(), completion: part.completion })
 }

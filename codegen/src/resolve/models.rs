@@ -28,8 +28,9 @@ impl Resolver<'_> {
             (profile.conditions.clone(), profile.segments.iter().flat_map(both).flatten().collect())
         })?;
         let lane = manifest.lanes.get(task.lane)?;
-        self.compare_core(path, &profile.conditions, lane);
-        self.compare_state(path, &profile.conditions, lane);
+        let core = manifest.core_of(task)?;
+        self.compare_core(path, &profile.conditions, (lane, core));
+        self.compare_state(path, &profile.conditions, (lane, core));
         self.compare_device(path, &profile.conditions, lane.device);
         let model = task.model.and_then(|model| manifest.models.get(model));
         self.compare_runtime(path, &profile.conditions, model.map(|model| model.backend));

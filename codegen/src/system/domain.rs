@@ -1,6 +1,7 @@
 //! Fault domains with what their processes may do.
 
 use super::Span;
+use aegis_core::desc::RestartDesc;
 use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 
@@ -30,4 +31,22 @@ pub struct Process {
     pub heartbeat: Option<Duration>,
     /// The most memory that it may have, if that is limited.
     pub memory: Option<Bytes>,
+    /// How often it is started again after its end; `None`: never.
+    pub restart: Option<Restart>,
+    /// The position of the mode that is asked for when it fails, until it is restored.
+    pub meanwhile: Option<usize>,
+    /// The core of its thread for each lane that has a task of it with a model, in the lanes' order, where threads poll; otherwise
+    /// empty.
+    pub cores: Vec<u16>,
+}
+
+/// How often a process is started again, and what that takes of others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restart {
+    /// The policy that the vehicle follows.
+    pub policy: RestartDesc,
+    /// How long starting and loading may keep any lane from going on, at most, in all.
+    pub blackout: Duration,
+    /// Where the back-off is given, or else the policy.
+    pub back_off_span: Span,
 }

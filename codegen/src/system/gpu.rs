@@ -2,6 +2,7 @@
 
 use super::Device;
 use aegis_core::desc::{ALIGNMENT, GPU_ALIGNMENT, Waiting};
+use aegis_core::time::Duration;
 use aegis_core::units::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,8 @@ pub struct Gpu {
     pub unit: u16,
     /// How many such groups it makes.
     pub units: u16,
-    /// What the driver takes of its memory for a process that uses it and for the parts that the lanes have, before any model is
-    /// loaded; `None` where its profile does not tell.
+    /// What the driver takes of its memory for the process whose device or part of one it is, and for the parts that its lanes have,
+    /// before any model is loaded; `None` where its profile does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_bytes: Option<u64>,
     /// The position of the device with whose memory the CPU's memory counts from and to which inputs and outputs are copied: its
@@ -41,6 +42,9 @@ pub struct Partition {
     pub sms: u16,
     /// How the lane's thread learns that a segment is complete.
     pub completion: Waiting,
+    /// What going to another process' work takes at most, part of the times of the lane's tasks with models; zero where the device
+    /// has the models of one process alone.
+    pub switch: Duration,
 }
 
 impl Device {

@@ -2,8 +2,8 @@
 
 use super::text;
 use aegis_core::Duration;
-use aegis_core::desc::{DomainDesc, GpuDesc, PoolDesc, ProcessDesc};
-use aegis_core::units::{Bytes, DomainId, PoolId};
+use aegis_core::desc::{DomainDesc, GpuDesc, PoolDesc, ProcessDesc, RestartDesc};
+use aegis_core::units::{Bytes, DomainId, ModeId, PoolId};
 
 pub(super) fn domain(domain: &crate::plan::Domain) -> DomainDesc {
     let process = domain.process.as_ref().map(|process| ProcessDesc {
@@ -11,6 +11,14 @@ pub(super) fn domain(domain: &crate::plan::Domain) -> DomainDesc {
         hand_over: Duration::from_ns(process.hand_over_ns),
         heartbeat: process.heartbeat_ns.map(Duration::from_ns),
         memory: process.memory_bytes.map(Bytes),
+        restart: process.restart.map(|restart| RestartDesc {
+            max: restart.max,
+            within: Duration::from_ns(restart.within_ns),
+            back_off: Duration::from_ns(restart.back_off_ns),
+            probation: Duration::from_ns(restart.probation_ns),
+        }),
+        meanwhile: process.meanwhile.map(ModeId),
+        cores: process.cores.clone().leak(),
     });
     DomainDesc { name: text(&domain.name), process }
 }

@@ -17,8 +17,8 @@ pub enum Answer {
     /// unless that mode holds, a change is under way, or one was asked for less than [`super::BETWEEN_LEVELS`] ago. The job goes
     /// on.
     SwitchMode(ModeId),
-    /// The task's fault domain fails, for the rest of the run, as [`crate::dispatch::Event::Fail`] would let it: as soon as the
-    /// overrun is recorded or the miss is known. It is not taken back. A task without a domain has no such answer.
+    /// The task's fault domain fails, as [`crate::dispatch::Event::Fail`] would let it: as soon as the overrun is recorded or the
+    /// miss is known. It is not taken back. A task without a domain has no such answer.
     FailDomain,
 }
 

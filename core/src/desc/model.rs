@@ -24,7 +24,7 @@ pub struct TensorDesc {
 pub enum Backend {
     /// ONNX Runtime, on the CPU or on a part of a GPU.
     OnnxRuntime,
-    /// TVM, on the CPU.
+    /// TVM, on the CPU or on a part of a GPU.
     Tvm,
     /// Kernels of the application's own, launched from a list on a part of a GPU.
     Kernels,

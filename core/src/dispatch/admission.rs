@@ -59,8 +59,7 @@ pub(super) fn admit<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
     let Some(task) = system.tasks.get(id.index()) else { return Ok(()) };
     let Some(own) = state.tasks.get_mut(id.index()) else { return Ok(()) };
     let is_timed = task.release == Release::Timer;
-    let first = if is_timed { on_grid(task, own.next, now) } else { after(now).map(|after| after.max(own.next)) };
-    let first = first.filter(|first| *first < NEVER).ok_or(Refused::OutOfRange)?;
+    let first = first_arrival(task, own.next, now).ok_or(Refused::OutOfRange)?;
     own.in_mode = true;
     own.next = first;
     // What an old job would have dropped came while the task was away.
@@ -91,6 +90,16 @@ pub(super) fn dismiss<const TASKS: usize, const LANES: usize, const QUEUE: usize
     sink.record(now, Kind::TaskDismissed { task: id });
     release::forgo(own, id, task, now, sink);
     state.reschedule_one(system, id.index());
+}
+
+/// The first arrival after now of a task that comes back, of which `next` would have been the next one: of its own grid, where the
+/// timer releases it, or the earliest that may be submitted.
+pub(super) fn first_arrival(task: &TaskDesc, next: Instant, now: Instant) -> Option<Instant> {
+    let first = match task.release {
+        Release::Timer => on_grid(task, next, now),
+        Release::Submitted | Release::Stage => after(now).map(|after| after.max(next)),
+    };
+    first.filter(|first| *first < NEVER)
 }
 
 fn after(now: Instant) -> Option<Instant> {

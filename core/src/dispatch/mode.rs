@@ -183,7 +183,7 @@ pub(super) fn settle<const TASKS: usize, const LANES: usize, const QUEUE: usize>
         return Ok(());
     }
     let mut is_new = membership(system.modes.get(change.to.index()));
-    let mut id = 0_u16;
+    let (mut id, failed) = (0_u16, state.common.failed);
     for (task, (own, arrival)) in system.tasks.iter().zip(state.tasks.iter_mut().zip(&mut state.arrivals)) {
         if is_new(id) && !own.in_mode {
             own.in_mode = true;
@@ -193,7 +193,7 @@ pub(super) fn settle<const TASKS: usize, const LANES: usize, const QUEUE: usize>
             let after = Duration::from_ns(1).checked_add(if is_timed { task.phase } else { Duration::ZERO });
             let first = after.and_then(|after| now.checked_add(after)).filter(|first| *first < NEVER);
             own.next = first.ok_or(Refused::OutOfRange)?.max(own.next);
-            if is_timed {
+            if is_timed && (failed == 0 || task.domain.is_none_or(|domain| failed & domain.bit() == 0)) {
                 *arrival = own.next;
             }
         }

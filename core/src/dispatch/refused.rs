@@ -91,12 +91,25 @@ pub enum Refused {
         /// The domain that was named.
         domain: DomainId,
     },
-    /// The task's fault domain has failed: permanent, nothing starts it again.
+    /// The task's fault domain has failed: permanent, and where the plan has no [`crate::desc::RestartDesc`] for the rest of the run.
+    /// Where it has, [`crate::trace::Kind::DomainRestored`] tells when the task can be named again.
     DomainFailed {
         /// The task that was named.
         task: TaskId,
         /// Its domain.
         domain: DomainId,
+    },
+    /// The fault domain has not failed, so it cannot be restored: permanent, the caller's bookkeeping is wrong.
+    DomainNotFailed {
+        /// The domain that was named.
+        domain: DomainId,
+    },
+    /// A lane still runs a job of the failed domain, which is to deliver nothing: transient, it can be restored once that has ended.
+    DomainBusy {
+        /// The domain that was named.
+        domain: DomainId,
+        /// The first such lane.
+        lane: LaneId,
     },
     /// An instant left the representable range: fatal.
     OutOfRange,
@@ -111,6 +124,7 @@ impl Refused {
             | Self::TooManyDeferred { .. }
             | Self::ChangingMode { .. }
             | Self::NotInMode { .. }
+            | Self::DomainBusy { .. }
             | Self::AlreadyAdmitted { .. }
             | Self::NotAdmitted { .. } => ErrorClass::Transient,
             Self::ClockWentBack { .. }
@@ -123,7 +137,8 @@ impl Refused {
             | Self::UnknownTask { .. }
             | Self::NotOptional { .. }
             | Self::UnknownDomain { .. }
-            | Self::DomainFailed { .. } => ErrorClass::Permanent,
+            | Self::DomainFailed { .. }
+            | Self::DomainNotFailed { .. } => ErrorClass::Permanent,
             Self::OutOfRange => ErrorClass::Fatal,
         }
     }
@@ -157,6 +172,8 @@ mod tests {
             (Refused::NotAdmitted { task }, Transient),
             (Refused::UnknownDomain { domain: DomainId(0) }, Permanent),
             (Refused::DomainFailed { task, domain: DomainId(0) }, Permanent),
+            (Refused::DomainNotFailed { domain: DomainId(0) }, Permanent),
+            (Refused::DomainBusy { domain: DomainId(0), lane }, Transient),
             (Refused::OutOfRange, Fatal),
         ];
         for (refused, class) in classes {

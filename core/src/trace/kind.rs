@@ -254,7 +254,7 @@ pub enum Kind {
         /// The lane.
         lane: LaneId,
     },
-    /// The fault domain has failed: from now on its tasks release nothing, and those of their jobs that run deliver nothing.
+    /// The fault domain has failed: its tasks release nothing until it is restored, and those of their jobs that run deliver nothing.
     DomainFailed {
         /// The domain.
         domain: DomainId,
@@ -262,6 +262,11 @@ pub enum Kind {
         cause: Cause,
         /// The job that was the cause; `None` where the fault was seen outside.
         job: Option<JobRef>,
+    },
+    /// The fault domain is ready again: its tasks release jobs where the mode has them, each from its next arrival after now on.
+    DomainRestored {
+        /// The domain.
+        domain: DomainId,
     },
     /// Jobs that waited, for their first segment or for a later one, will not run: their task's domain has failed. They are all
     /// that the task had waiting.

@@ -1,23 +1,26 @@
 //! Whether lanes divide their devices as these can be divided, and run models only where their memory is.
 
-use crate::desc::{GpuDesc, LaneDesc, MemoryControl, ModelDesc, SystemDesc, TaskDesc};
+use super::same_task::{is_same_domain, is_same_text};
+use crate::desc::{GpuDesc, LaneDesc, MemoryControl, ModelDesc, PoolDesc, SystemDesc, TaskDesc};
 use crate::units::PoolId;
 
-/// Whether each partition is a whole number of its device's units, those of one device are together no more than it has, two pools are
-/// never one device, and each lane's models lie in the memory of its own device.
+/// Whether each partition is a whole number of its device's units, those of one device are together no more than it has, two pools of
+/// one device are two processes' and say the same of it, each lane's models lie in the memory of its own device, and all tasks whose
+/// models share a device with another process' are on one lane.
 #[must_use]
 pub const fn partitions_hold(system: &SystemDesc) -> bool {
     let mut pools = system.pools;
     while let [pool, rest @ ..] = pools {
         if let Some(gpu) = &pool.gpu {
             let mut others = rest;
-            while let [other, later @ ..] = others {
-                if let Some(other) = &other.gpu
+            while let [later, more @ ..] = others {
+                if let Some(other) = &later.gpu
                     && other.ordinal == gpu.ordinal
+                    && !(are_of_two_processes(pool, later) && is_same_device(gpu, other))
                 {
                     return false;
                 }
-                others = later;
+                others = more;
             }
         }
         pools = rest;
@@ -31,10 +34,60 @@ pub const fn partitions_hold(system: &SystemDesc) -> bool {
     }
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {
-        if !runs_where_its_memory_is(system, task) {
+        if !runs_where_its_memory_is(system, task) || !is_alone_or_in_line(system, task, rest) {
             return false;
         }
         tasks = rest;
+    }
+    true
+}
+
+/// Whether two pools belong to different processes and count with one capacity.
+const fn are_of_two_processes(one: &PoolDesc, other: &PoolDesc) -> bool {
+    // The first of a device's pools has its capacity, or shares another device's; the others share the same.
+    let is_of_one_budget = match (one.shares, other.shares) {
+        (Some(one), Some(other)) => one.0 == other.0,
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    !is_same_domain(one.domain, other.domain) && is_of_one_budget
+}
+
+/// Whether two descriptions are of one device, but for what each process has of it.
+const fn is_same_device(one: &GpuDesc, other: &GpuDesc) -> bool {
+    is_same_text(one.name, other.name)
+        && is_same_text(one.driver, other.driver)
+        && one.compute_capability.0 == other.compute_capability.0
+        && one.compute_capability.1 == other.compute_capability.1
+        && one.sms == other.sms
+        && one.unit == other.unit
+        && one.units == other.units
+}
+
+/// Whether no later task of another process has a model on this one's device, but on the same lane: a device serves processes by
+/// turns, and a lane runs one segment after the other. Where one has, both tasks' times have room for the device's switches.
+const fn is_alone_or_in_line(system: &SystemDesc, task: &TaskDesc, later: &[TaskDesc]) -> bool {
+    let (Some(own), Some(model)) = (super::terms::lane_of(system, task), task.model) else {
+        // That the lane exists is `references_hold`.
+        return true;
+    };
+    let Some(partition) = &own.partition else {
+        return true;
+    };
+    if !super::domains::has_room_for(system, task, model, partition.switch) {
+        return false;
+    }
+    let mut later = later;
+    while let [other, rest @ ..] = later {
+        if let (Some(lane), Some(_)) = (super::terms::lane_of(system, other), other.model)
+            && let Some(its) = &lane.partition
+            && its.pool.0 == partition.pool.0
+            && !is_same_domain(task.domain, other.domain)
+            && task.lane.0 != other.lane.0
+        {
+            return false;
+        }
+        later = rest;
     }
     true
 }
@@ -51,7 +104,10 @@ const fn partition_holds(system: &SystemDesc, lane: &LaneDesc) -> bool {
     let Some(partition) = &lane.partition else {
         return true;
     };
-    let Some(gpu) = gpu_of(system, partition.pool) else {
+    let Some((_, [pool, ..])) = system.pools.split_at_checked(partition.pool.index()) else {
+        return false;
+    };
+    let (Some(gpu), None) = (&pool.gpu, pool.domain) else {
         return false;
     };
     let Some(rest) = partition.sms.checked_rem(gpu.unit) else {
@@ -89,7 +145,11 @@ pub(super) const fn runs_where_its_memory_is(system: &SystemDesc, task: &TaskDes
         return false;
     };
     match &lane.partition {
-        Some(partition) => partition.pool.0 == model.pool.0 && is_served(model),
+        // That the pool is the task's domain's, `domains_hold` says.
+        Some(partition) => match (gpu_of(system, partition.pool), gpu_of(system, model.pool)) {
+            (Some(device), Some(own)) => device.ordinal == own.ordinal && is_served(model),
+            _ => false,
+        },
         None => gpu_of(system, model.pool).is_none(),
     }
 }
@@ -113,6 +173,7 @@ pub(super) const fn is_same_partition(one: &LaneDesc, other: &LaneDesc) -> bool 
         (Some(one), Some(other)) => {
             one.pool.0 == other.pool.0
                 && one.sms == other.sms
+                && one.switch.as_ns() == other.switch.as_ns()
                 && matches!(
                     (one.completion, other.completion),
                     (crate::desc::Waiting::Polling, crate::desc::Waiting::Polling)

@@ -76,7 +76,7 @@ const fn are_same_durations(durations: &[Duration], originals: &[Duration]) -> b
     durations.is_empty() && originals.is_empty()
 }
 
-const fn is_same_text(text: &str, original: &str) -> bool {
+pub(super) const fn is_same_text(text: &str, original: &str) -> bool {
     let (mut text, mut original) = (text.as_bytes(), original.as_bytes());
     while let ([byte, rest @ ..], [other, others @ ..]) = (text, original) {
         if *byte != *other {

@@ -5,8 +5,9 @@
 //! segment shorter than the wait is started, ends, and a third is started; to start one and to see its end cost a dispatch
 //! overhead together. Besides, each submitted task has at most one arrival that is taken in that time, deferred or not, since a
 //! turn takes one. The level of memory pressure and the mode change, and optional tasks are admitted or dismissed, at most once
-//! in [`BETWEEN_LEVELS`], which is longer than the wait. And of each fault domain that runs models it is told from outside at
-//! most once that it fails, since nothing starts it again.
+//! in [`BETWEEN_LEVELS`], which is longer than the wait. And of each fault domain that runs models it is told from outside that
+//! it fails, once; and where its process is started again that it is restored, once before that: the next time is a back-off later,
+//! which is longer than the wait, too.
 
 use crate::desc::{BETWEEN_LEVELS, Release, SystemDesc};
 
@@ -22,7 +23,8 @@ pub const fn thread_waits_hold(system: &SystemDesc) -> bool {
         let Some(least) = others_twice(system, position, shared) else {
             return false;
         };
-        let in_time = !changes(system) || lane.thread_wait.as_ns() < BETWEEN_LEVELS.as_ns();
+        let in_time = (!changes(system) || lane.thread_wait.as_ns() < BETWEEN_LEVELS.as_ns())
+            && super::domains::back_offs_exceed(system, lane.thread_wait.as_ns());
         if lane.thread_wait.as_ns() < least || !in_time {
             return false;
         }
@@ -47,8 +49,8 @@ const fn changes(system: &SystemDesc) -> bool {
     !system.levels.is_empty() || !system.modes.is_empty()
 }
 
-/// Submissions, a change of the level, the mode or what is admitted, and failures of domains: for each of these the lane stands
-/// whose overhead is the largest.
+/// Submissions, a change of the level, the mode or what is admitted, failures of domains and their returns: for each of these the
+/// lane stands whose overhead is the largest.
 const fn shared_by_all(system: &SystemDesc) -> Option<u64> {
     let mut largest: u64 = 0;
     let mut lanes = system.lanes;
@@ -67,6 +69,14 @@ const fn shared_by_all(system: &SystemDesc) -> Option<u64> {
         sum = added;
         // Without its lowest bit.
         domains &= domains.wrapping_sub(1);
+    }
+    let mut restarting = super::domains::restarting(system);
+    while restarting > 0 {
+        let Some(added) = sum.checked_add(largest) else {
+            return None;
+        };
+        sum = added;
+        restarting = restarting.saturating_sub(1);
     }
     let mut tasks = system.tasks;
     while let [task, rest @ ..] = tasks {

@@ -2,6 +2,7 @@
 //! something that can be gone to, ends on its milder side, and that severer levels and modes are asked for later than milder
 //! ones. No bound rests on it.
 
+use super::domains::is_core_of_process;
 use super::is_core_of;
 use crate::desc::{
     Asks, ConditionsDesc, OnStall, Subject, SystemDesc, ThresholdDesc, Waiting, WatchDesc, WatchedSource,
@@ -51,7 +52,7 @@ const fn conditions_hold(system: &SystemDesc) -> bool {
     let mut limits = system.conditions.limits;
     while let [limit, rest @ ..] = limits {
         let is_known = match limit.of {
-            Subject::Core(core) => is_core_of(system.lanes, core),
+            Subject::Core(core) => is_core_of(system.lanes, core) || is_core_of_process(system.domains, core),
             Subject::Pool(pool) => pool.index() < system.pools.len(),
         };
         if !is_known || limit.value == 0 {

@@ -173,12 +173,8 @@ impl World {
         let (desc, Next { arrival, .. }) = (&self.system.tasks[usize::from(id)], self.next[&id]);
         let (period, jitter) = (desc.period.as_ns(), desc.jitter.as_ns());
         let arrival = match self.tell(Event::Submit { task: TaskId(id), arrival: at(arrival) }, now) {
-            Err(Refused::DomainFailed { .. }) => {
-                self.next.remove(&id);
-                return;
-            }
             Ok(()) => arrival + period + if self.rng.one_in(6) { self.rng.draw(0, period) } else { 0 },
-            Err(Refused::NotInMode { .. }) => now + 1,
+            Err(Refused::NotInMode { .. } | Refused::DomainFailed { .. }) => now + 1,
             Err(Refused::TooEarly { earliest }) => earliest.as_ns().max((now + 1).saturating_sub(jitter)),
             Err(other) => panic!("{other:?}"),
         };
@@ -201,6 +197,14 @@ impl World {
         self.tell(Event::Fail { domain, loss: None }, now).unwrap();
     }
 
+    fn restore(&mut self, now: u64) {
+        let domain = DomainId(u16::from(self.rng.one_in(2)));
+        match self.tell(Event::Restored { domain }, now) {
+            Ok(()) | Err(Refused::DomainNotFailed { .. } | Refused::DomainBusy { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
     /// All that happens at an instant: arrivals come first, the most important ahead, and ends last.
     fn instant(&mut self, now: u64) {
         let due: Vec<u16> = self.next.iter().filter(|(_, next)| next.seen == now).map(|(id, _)| *id).collect();
@@ -218,6 +222,9 @@ impl World {
         }
         if self.fails && self.rng.one_in(150) {
             self.fail(now);
+        }
+        if self.fails && self.rng.one_in(30) {
+            self.restore(now);
         }
         for lane in 0..LANES {
             if let Some((began, ended)) = self.ends[lane].filter(|(_, ended)| *ended == now) {
@@ -246,6 +253,7 @@ struct Counts {
     /// Domains that failed, and jobs that ended because of it.
     failed: u64,
     ended: u64,
+    restored: u64,
 }
 
 /// Runs one in `share` of the systems that CI has time for, or with `AEGIS_LONG=1` a hundred times as many.
@@ -277,6 +285,7 @@ fn run(share: u64, fails: bool) -> Counts {
                     counts.slow += u64::from(took == bound);
                 }
                 Kind::DomainFailed { .. } => counts.failed += 1,
+                Kind::DomainRestored { .. } => counts.restored += 1,
                 Kind::Dropped { count, .. } => counts.ended += u64::from(count),
                 Kind::Rejected { .. } | Kind::Missed { .. } | Kind::Exceeded { .. } => panic!("seed {seed}: {kind:?}"),
                 _ => {}
@@ -309,7 +318,8 @@ fn no_response_exceeds_its_modes_bounds_and_no_change_its_own() {
 }
 
 #[test]
-fn bounds_of_responses_and_changes_hold_while_domains_fail() {
-    let Counts { jobs, tight, changes, slow, failed, ended, .. } = run(2, true);
+fn bounds_of_responses_and_changes_hold_while_domains_fail_and_are_restored() {
+    let Counts { jobs, tight, changes, slow, failed, ended, restored, .. } = run(2, true);
     assert!(jobs > 50_000 && tight > 500 && changes > 10_000 && slow > 5 && failed > 5_000 && ended > 3_000);
+    assert!(restored > 5_000);
 }

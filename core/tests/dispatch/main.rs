@@ -12,6 +12,7 @@ mod modes;
 mod optional;
 mod random;
 mod reference;
+mod restored;
 mod segments;
 mod soak;
 mod watcher;

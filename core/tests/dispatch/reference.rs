@@ -166,6 +166,7 @@ impl Reference {
             Event::Fail { domain, loss } => {
                 self.fail(domain, loss.map_or(Cause::Outside, Cause::Process), None, now);
             }
+            Event::Restored { domain } => self.restore(domain, now),
             Event::Admit { task } => {
                 self.release(now);
                 self.admit(task, now);
@@ -240,6 +241,7 @@ impl Reference {
                 Err(Refused::UnknownDomain { domain })
             }
             Event::Fail { .. } => Ok(()),
+            Event::Restored { domain } => self.permits_restoring(domain),
             Event::Admit { task } => self.permits_admission(task, true),
             Event::Dismiss { task } => self.permits_admission(task, false),
             Event::Preempted { lane, .. }

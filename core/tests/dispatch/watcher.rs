@@ -56,7 +56,8 @@ impl Watcher {
     pub fn hear(&mut self, kind: &Kind, now: u64) {
         self.admissions.hear(kind, now);
         self.modes.hear(kind, now, self.jobs.iter().map(|(request, (task, _))| (*request, *task)));
-        self.domains.hear(kind);
+        let running = self.jobs.values().filter(|(_, seen)| *seen == Seen::Runs).map(|(task, _)| *task);
+        self.domains.hear(kind, now, running);
         match *kind {
             Kind::Deferred { task, arrival, pending } => {
                 let own = self.deferred.entry(task.0).or_default();
@@ -109,6 +110,11 @@ impl Watcher {
             }
             _ => {}
         }
+    }
+
+    /// Whether a task's domain was restored before.
+    pub fn was_restored(&self, task: TaskId) -> bool {
+        self.domains.was_restored(task)
     }
 
     /// What was deferred arrives as it was told, before all else of its task.

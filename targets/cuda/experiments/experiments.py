@@ -61,6 +61,7 @@ EXPERIMENTS = {
     "critical-alone": Experiment("critical", {"critical": "1ms"}, 10, lanes=("critical",), raw=True),
     "critical-beside": Experiment("critical", {"critical": "1ms"}, 10),
     "four-batch": Experiment("four-batch", 0.60 / 4, 20),
+    "four-shared": Experiment("four-shared", 0.60 / 4, 20),
     "segments": Experiment("segments", 0.60 / 4, 20, (1,)),
     # The same without segments: that it is refused is the result.
     "whole": Experiment("whole", 0.60 / 4, 10, (1,)),
@@ -71,6 +72,8 @@ EXPERIMENTS = {
     "four-loaded": Experiment("four-loaded", 0.60 / 4, 20, (1,)),
     "models-32-alone-object": Experiment("models-32", 0.15, 10, (0,), ("one",)),
     "models-32-alone-glimpse": Experiment("models-32", 0.15, 10, (0,), ("two",)),
+    "models-32-only-object": Experiment("models-32", 0.15, 10, (0,), ("one", "load")),
+    "models-32-only-glimpse": Experiment("models-32", 0.15, 10, (0,), ("two", "load")),
     "models-32-beside": Experiment("models-32", 0.15, 10, (0,)),
     "two-gpus": Experiment("two-gpus", 0.10, 10, (1,)),
 }

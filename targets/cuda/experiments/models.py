@@ -1,4 +1,4 @@
-"""Models of the experiments that no package has: one in batches and one in segments, made of pip's `onnx` 1.23.2."""
+"""Models of the experiments that no package has: one in batches and two in segments, made of pip's `onnx` 1.23.2."""
 
 import hashlib
 import pathlib
@@ -8,29 +8,36 @@ import tomllib
 from sets import LOOKOUT, MADE
 
 BATCH = 32
-# After these three segments of light_resnet50 end; one value is carried each time.
-CUTS = ["r56", "r119"]
+# What is made in segments: of which model, and the values with which segments end; one is carried each time.
+CUTS = {"parted": ("object", ["r56", "r119"]), "slices": ("motion", ["r52", "r113"])}
 
 
 def make(folder, aegis):
     import onnx
 
     folder.mkdir(parents=True, exist_ok=True)
-    source = tomllib.loads(LOOKOUT.read_text())["model"]["object"]["source"]
-    path = pathlib.Path(onnx.__file__).parent / source["path"].removeprefix("onnx/")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != source["sha256"]:
-        raise SystemExit(f"{path} is not of onnx {source['version']}")
-    batch = onnx.load(path)
+    batch = onnx.load(packaged(onnx, "object"))
     in_batches(onnx, batch.graph)
     onnx.checker.check_model(batch)
     onnx.save(batch, folder / MADE["batch"][0])
-    whole = onnx.load(path)
-    weights_last(whole.graph)
-    # With types of what is carried.
-    whole = onnx.shape_inference.infer_shapes(whole, data_prop=True)
-    onnx.save(whole, folder / "object.onnx")
-    subprocess.run([aegis, "model", "cut", folder / "object.onnx", "--at", *CUTS, "-o", folder], check=True)
-    (folder / "object.onnx").unlink()
+    for task, (model, at) in CUTS.items():
+        whole = onnx.load(packaged(onnx, model))
+        weights_last(whole.graph)
+        # With types of what is carried.
+        whole = onnx.shape_inference.infer_shapes(whole, data_prop=True)
+        path = folder / MADE[task][0].replace(".1.", ".")
+        onnx.save(whole, path)
+        subprocess.run([aegis, "model", "cut", path, "--at", *at, "-o", folder], check=True)
+        path.unlink()
+
+
+def packaged(onnx, model):
+    """Where the package has the model that examples/lookout has under this name."""
+    source = tomllib.loads(LOOKOUT.read_text())["model"][model]["source"]
+    path = pathlib.Path(onnx.__file__).parent / source["path"].removeprefix("onnx/")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != source["sha256"]:
+        raise SystemExit(f"{path} is not of onnx {source['version']}")
+    return path
 
 
 def in_batches(onnx, graph):

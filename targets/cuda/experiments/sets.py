@@ -14,7 +14,10 @@ LOAD_TURNS, LOAD_WORDS, LOAD_ROUNDS = 200_000, 32 << 20, 24
 LOADS = ("compute", "stream", "batch")
 KERNELS = ("critical", "compute", "stream")
 # Models that models.py makes, by task: their files.
-MADE = {"batch": ["batch.onnx"], "parted": ["object.1.onnx", "object.2.onnx", "object.3.onnx"]}
+MADE = {
+    "batch": ["batch.onnx"], "parted": ["object.1.onnx", "object.2.onnx", "object.3.onnx"],
+    "slices": ["motion.1.onnx", "motion.2.onnx", "motion.3.onnx"],
+}
 # Without real-time priority one dispatch in some thousands takes up to a millisecond, and overheads of that length refuse what is short.
 # These are above what 99 of 100 were measured to take; the runs show what that is worth.
 DISPATCH, WAKEUP = "40us", "30us"
@@ -59,6 +62,7 @@ SETS = {
         lane("far", 40, "glimpse", "parted", keys=CUT), lane("side", 24, "motion", keys='completion = "blocking"\n'),
         lane("wide", 40, "scene"),
     ],
+    "four-shared": [lane("near", 40, "glimpse", "slices", keys=CUT), lane("far", 80, "object", "scene")],
     "whole": [lane("far", 40, "glimpse", "object", keys=CUT)],
     "two-gpus": [lane("near", 40, "glimpse", "motion"), lane("far", 40, "object", "scene", gpu=1)],
 }

@@ -5,7 +5,7 @@
 //!     │                                               ├─▶ Graph: launches that were captured once
 //!     │                                               └─▶ Completion: polled, or waited for, by any thread
 //!     ├────▶ Region: memory that is taken once, and that can be exported
-//!     ├────▶ Pinned: memory of the CPU that the device copies from and to
+//!     ├────▶ Pinned, Registered: memory of the CPU that the device copies from and to
 //!     └────▶ Monitor: clocks, power and heat, as NVIDIA's management library tells them
 //! ```
 //!
@@ -30,6 +30,6 @@ pub use module::{Argument, Kernel, Module, Shape};
 pub use monitor::{Monitor, MonitorReading};
 pub use neighbour::Neighbour;
 pub use partition::{Completion, Part, Partition, Waiting};
-pub use pinned::Pinned;
+pub use pinned::{Pinned, Registered};
 pub use queues::ask_for_all_queues;
 pub use region::Region;

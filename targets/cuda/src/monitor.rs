@@ -61,6 +61,18 @@ impl Monitor {
         Self::of(uuid_of(ordinal)?)
     }
 
+    /// Likewise, of the device at a place on the PCI bus, such as `0000:3B:00.0`: without the driver of CUDA, which need not be
+    /// there.
+    ///
+    /// # Errors
+    /// [`CudaError::NoMonitor`].
+    pub fn at(pci: &str) -> Result<Self, CudaError> {
+        let missing = |error: NvmlError| CudaError::NoMonitor { reason: error.to_string() };
+        let library = Nvml::init().map_err(missing)?;
+        let uuid = library.device_by_pci_bus_id(pci).and_then(|device| device.uuid()).map_err(missing)?;
+        Ok(Self { library, uuid })
+    }
+
     fn of(uuid: String) -> Result<Self, CudaError> {
         let missing = |error: NvmlError| CudaError::NoMonitor { reason: error.to_string() };
         let library = Nvml::init().map_err(missing)?;
@@ -158,6 +170,8 @@ mod tests {
     #[test]
     fn without_the_library_or_the_device_that_is_an_error() {
         let error = Monitor::of(written([0; 16])).unwrap_err();
+        assert!(matches!(&error, CudaError::NoMonitor { reason } if !reason.is_empty()), "{error}");
+        let error = Monitor::at("ffff:ff:1f.0").unwrap_err();
         assert!(matches!(&error, CudaError::NoMonitor { reason } if !reason.is_empty()), "{error}");
     }
 }

@@ -262,6 +262,20 @@ impl Partition {
         answer("cuMemcpyDtoHAsync", unsafe { sys::cuMemcpyDtoHAsync_v2(to.cast(), from, bytes, stream) })
     }
 
+    /// Likewise between two places of the device's memory, which are the same or do not overlap.
+    ///
+    /// # Errors
+    /// As for [`Partition::upload`].
+    ///
+    /// # Safety
+    /// Likewise: nobody uses the bytes from `to` on, and nobody writes those from `from` on.
+    pub unsafe fn copy(&self, to: u64, from: u64, bytes: usize) -> Result<(), CudaError> {
+        self.bind()?;
+        let stream = self.stream().cu_stream();
+        // SAFETY: the caller's.
+        answer("cuMemcpyDtoDAsync", unsafe { sys::cuMemcpyDtoDAsync_v2(to, from, bytes, stream) })
+    }
+
     /// Waits until all that was submitted is done.
     ///
     /// # Errors

@@ -53,6 +53,45 @@ impl Pinned {
     }
 }
 
+/// Memory of the CPU that was there before, such as what another process maps, too, and that the device can copy from and to by
+/// itself as long as this lives.
+#[derive(Debug)]
+pub struct Registered {
+    base: NonNull<u8>,
+    device: Arc<Device>,
+}
+
+// SAFETY: an address, of which nothing but its registration is used.
+unsafe impl Send for Registered {}
+// SAFETY: as above.
+unsafe impl Sync for Registered {}
+
+impl Registered {
+    /// Pins so many bytes of a mapping.
+    ///
+    /// # Errors
+    /// What the driver says: a device may not be able to use memory that it did not take itself, or the system does not pin that
+    /// much.
+    ///
+    /// # Safety
+    /// The bytes are mapped, for reading and writing, until this is dropped, and not registered by anybody else.
+    pub unsafe fn of(device: &Arc<Device>, base: NonNull<u8>, bytes: usize) -> Result<Self, CudaError> {
+        device.bind()?;
+        let portable = sys::CU_MEMHOSTREGISTER_PORTABLE;
+        // SAFETY: the caller's.
+        answer("cuMemHostRegister", unsafe { sys::cuMemHostRegister_v2(base.as_ptr().cast(), bytes, portable) })?;
+        Ok(Self { base, device: Arc::clone(device) })
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let _ = self.device.bind();
+        // SAFETY: registered by `of`, and given up once; who copies to it keeps it.
+        let _ = unsafe { sys::cuMemHostUnregister(self.base.as_ptr().cast()) };
+    }
+}
+
 impl Drop for Pinned {
     fn drop(&mut self) {
         let _ = self.device.bind();

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 use aegis_cuda::{
-    Argument, CudaError, Device, Graph, Neighbour, Part, Partition, Pinned, Region, Shape, SmUnits, Waiting,
+    Argument, CudaError, Device, Graph, Neighbour, Part, Partition, Pinned, Region, Registered, Shape, SmUnits, Waiting,
 };
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
@@ -319,6 +319,123 @@ fn memory_is_the_same_for_who_imports_it_and_outside_it_there_is_nothing() {
     };
     assert_eq!((call, name.as_str()), ("cuMemCreate", "CUDA_ERROR_OUT_OF_MEMORY"));
     assert_eq!(device.free_bytes().unwrap(), free, "nothing of it is kept");
+}
+
+/// What the other process of the next test is told: the length of what it is given as its standard input.
+const SHARED: &str = "AEGIS_TEST_SHARED";
+
+/// That process, where this is one: maps what it is given, checks and changes it by a kernel and a copy, and is killed with it
+/// mapped.
+#[test]
+fn of_another_process() {
+    let Ok(length) = std::env::var(SHARED) else { return };
+    let device = device().unwrap();
+    // The driver takes the number in place of a pointer, and the standard input's is that of none.
+    let given = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let region = Region::import(&device, given.as_fd(), length.parse().unwrap()).unwrap();
+    assert_eq!(words::<4>(&region), [1, 2, 3, 4], "what the first process wrote");
+    let partition = Part::undivided(&device).unwrap().enter().unwrap();
+    let module = partition.load(PTX.as_bytes()).unwrap();
+    let work = module.kernel(&partition, c"work").unwrap();
+    let arguments = [Argument::U64(1_000), Argument::Address(region.address(4, 4).unwrap())];
+    // SAFETY: the first process waits; the kernel writes 4 bytes of the region.
+    unsafe { work.launch(&partition, ONE, &arguments) }.unwrap();
+    partition.wait().unwrap();
+    // SAFETY: as above.
+    unsafe { region.write(8, &[9, 0, 0, 0]) }.unwrap();
+    println!("written");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn two_processes_have_one_region_and_it_outlives_the_one_that_is_killed() {
+    use std::io::{BufRead as _, BufReader};
+    let _alone = alone();
+    let Some(device) = device() else { return };
+    if !device.facts().exports {
+        println!("skipped: {} exports no memory", device.facts().name);
+        return;
+    }
+    let length = 3 << 20;
+    let region = Region::take(&device, length).unwrap();
+    let bytes: Vec<u8> = [1_u32, 2, 3, 4].iter().flat_map(|word| word.to_le_bytes()).collect();
+    // SAFETY: nobody else uses the region.
+    unsafe { region.write(0, &bytes) }.unwrap();
+    let own = std::env::current_exe().unwrap();
+    let mut other = std::process::Command::new(own)
+        .args(["--exact", "of_another_process", "--nocapture"])
+        .env(SHARED, length.to_string())
+        .stdin(std::process::Stdio::from(region.export().unwrap()))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = Vec::new();
+    for line in BufReader::new(other.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        println!("the other process: {line}");
+        let is_over = line.contains("written");
+        said.push(line);
+        if is_over {
+            break;
+        }
+    }
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(said.iter().any(|line| line.contains("written")), "{said:?}");
+    let [first, second, third, fourth] = words::<4>(&region);
+    assert_eq!((first, third, fourth), (1, 9, 4), "what the other process copied, and what nobody touched");
+    assert!(second != 2 && second != 0, "what its kernel wrote: {second:08x}");
+    // It is whole after the other one is gone.
+    // SAFETY: nobody else uses the region.
+    unsafe { region.write(0, &bytes) }.unwrap();
+    assert_eq!(words::<4>(&region), [1, 2, 3, 4]);
+    // What is no memory of the device is refused by name.
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let refused = Region::import(&device, file.as_fd(), length).unwrap_err();
+    println!("not memory: {refused}");
+    assert!(matches!(&refused, CudaError::Call { call, .. } if *call == "cuMemImportFromShareableHandle"), "{refused}");
+}
+
+#[test]
+fn memory_that_another_process_maps_too_is_pinned_and_copied_from_and_to() {
+    use std::ptr::NonNull;
+    let _alone = alone();
+    let Some((device, units)) = divisible() else { return };
+    // What stands for it: a page of the heap.
+    let layout = std::alloc::Layout::from_size_align(8_192, 4_096).unwrap();
+    // SAFETY: the layout has a length.
+    let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).unwrap();
+    // SAFETY: the bytes are there until they are given back below, after it is dropped.
+    let registered = unsafe { Registered::of(&device, base, 8_192) }.unwrap();
+    // SAFETY: it is refused.
+    let again = unsafe { Registered::of(&device, base, 8_192) }.unwrap_err();
+    println!("again: {again}");
+    let region = Region::take(&device, 4_096).unwrap();
+    let at = region.address(0, 4_096).unwrap();
+    let partition = one(&device, units);
+    let ends = [at, u64::try_from(base.addr().get()).unwrap(), u64::try_from(base.addr().get() + 4_096).unwrap()];
+    let copies = || {
+        // SAFETY: only this test uses the memory, and nothing reads or writes it while a launch runs.
+        unsafe {
+            partition.upload(at, base.as_ptr(), 4_096)?;
+            partition.download(base.as_ptr().add(4_096), at, 4_096)
+        }
+    };
+    let graph = Graph::capture(&partition, |address| ends.contains(&address), copies).unwrap();
+    for round in 1..=3_u8 {
+        // SAFETY: no launch runs.
+        unsafe { base.as_ptr().write_bytes(round, 4_096) };
+        // SAFETY: as for the capture.
+        unsafe { partition.launch(&graph) }.unwrap();
+        partition.wait().unwrap();
+        // SAFETY: the launch has completed.
+        assert_eq!(unsafe { base.as_ptr().add(8_191).read() }, round);
+    }
+    drop(graph);
+    drop(registered);
+    // SAFETY: allocated above with this layout, and nobody refers to it.
+    unsafe { std::alloc::dealloc(base.as_ptr(), layout) };
 }
 
 #[test]

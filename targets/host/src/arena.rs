@@ -4,7 +4,7 @@
 
 use aegis_core::Bytes;
 use aegis_core::desc::{ALIGNMENT, ElementType, GPU_ALIGNMENT};
-use aegis_cuda::{CudaError, Device, Pinned, Region};
+use aegis_cuda::{CudaError, Device, Pinned, Region, Registered};
 use rustix::fd::AsFd;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munlock, munmap};
 use std::ffi::c_void;
@@ -34,6 +34,8 @@ enum Memory {
     Mapped,
     /// A mapping of an object that another process maps, too, zeroed.
     Shared,
+    /// Such a mapping, pinned for a device to copy from and to. It is unpinned before it is unmapped.
+    SharedPinned { kept: Option<Registered> },
     /// The CPU's, pinned for a device to copy from and to, zeroed. Kept for what it holds.
     Pinned { _kept: Pinned },
     /// A device's: its addresses mean nothing to the CPU. It holds anything. Likewise.
@@ -69,6 +71,21 @@ impl Arena {
         Ok(Self::known(base, length, Memory::Shared))
     }
 
+    /// Likewise in the process, pinned for a device of it to copy from and to by itself.
+    ///
+    /// # Errors
+    /// As for [`Arena::shared`], or what the driver says.
+    pub fn shared_pinned(object: impl AsFd, bytes: u64, device: &Arc<Device>) -> Result<Arc<Self>, NotShared> {
+        let (base, length) = aegis_linux::worker::shared::map(object, bytes)?;
+        // Unmapped where anything below fails.
+        let mut arena = Self { base, length, of: Memory::SharedPinned { kept: None }, locked: AtomicBool::new(false) };
+        // SAFETY: mapped just now and nobody else's; what keeps it pinned is dropped before it is unmapped.
+        let registered = unsafe { Registered::of(device, base, length) }?;
+        arena.of = Memory::SharedPinned { kept: Some(registered) };
+        arena.note();
+        Ok(Arc::new(arena))
+    }
+
     /// Takes `bytes` of the CPU's memory that the device can copy from and to by itself.
     ///
     /// # Errors
@@ -93,9 +110,15 @@ impl Arena {
     }
 
     fn known(base: NonNull<u8>, length: usize, of: Memory) -> Arc<Self> {
-        let start = base.as_ptr().addr();
-        RANGES.write().unwrap_or_else(PoisonError::into_inner).push((start, start.saturating_add(length)));
-        Arc::new(Self { base, length, of, locked: AtomicBool::new(false) })
+        let arena = Self { base, length, of, locked: AtomicBool::new(false) };
+        arena.note();
+        Arc::new(arena)
+    }
+
+    /// From now on its addresses are those of an arena.
+    fn note(&self) {
+        let start = self.base.as_ptr().addr();
+        RANGES.write().unwrap_or_else(PoisonError::into_inner).push((start, start.saturating_add(self.length)));
     }
 
     /// Whether it is a device's memory, which the CPU cannot read or write.
@@ -157,6 +180,17 @@ impl Arena {
         Ok((base.as_ptr().cast(), length))
     }
 
+    /// Sets every byte of a mapping to 0.
+    ///
+    /// # Safety
+    /// Nobody in this process reads or writes it meanwhile.
+    pub unsafe fn clear(&self) {
+        if matches!(self.of, Memory::Mapped | Memory::Shared | Memory::SharedPinned { .. }) {
+            // SAFETY: the mapping is so long and lives as long as `self`; the caller excludes other accesses.
+            unsafe { self.base.as_ptr().write_bytes(0, self.length) };
+        }
+    }
+
     /// Gives whole pages back to the system, by byte offsets. They read as zeros then.
     ///
     /// # Errors
@@ -198,6 +232,17 @@ impl Arena {
     }
 }
 
+/// Why memory that another process maps, too, is not to be had here.
+#[derive(Debug, thiserror::Error)]
+pub enum NotShared {
+    /// What the system says.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// What the driver says.
+    #[error(transparent)]
+    Device(#[from] CudaError),
+}
+
 /// Pages that were not given back.
 #[derive(Debug)]
 pub struct NotGiven {
@@ -211,9 +256,12 @@ impl Drop for Arena {
     fn drop(&mut self) {
         let start = self.base.as_ptr().addr();
         RANGES.write().unwrap_or_else(PoisonError::into_inner).retain(|range| range.0 != start);
-        if matches!(self.of, Memory::Mapped | Memory::Shared) {
-            // SAFETY: the mapping was made in `map` or `shared` with this length, and each span of it holds the arena alive, so
-            // nobody refers to it any more.
+        if let Memory::SharedPinned { kept } = &mut self.of {
+            drop(kept.take());
+        }
+        if matches!(self.of, Memory::Mapped | Memory::Shared | Memory::SharedPinned { .. }) {
+            // SAFETY: the mapping was made in `map`, `shared` or `shared_pinned` with this length, and each span of it holds the
+            // arena alive, so nobody refers to it any more; a device does not either.
             let _ = unsafe { munmap(self.base.as_ptr().cast::<c_void>(), self.length) };
         }
     }

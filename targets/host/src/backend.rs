@@ -104,8 +104,33 @@ pub struct PlannedMemory {
 #[derive(Debug)]
 pub struct Place<'a> {
     arena: &'a Arc<Arena>,
-    /// Of a model on a GPU, its lane's part of it, and where the application has its inputs and outputs, one after the other.
-    on: Option<(Arc<Seat>, Arc<Arena>)>,
+    /// Of a model on a GPU, its lane's part of it, and where the application has its inputs and outputs.
+    on: Option<(Arc<Seat>, Staging)>,
+}
+
+/// Where the application has the inputs and outputs of a model on a GPU, one after the other: in memory of the CPU.
+#[derive(Clone, Debug)]
+pub(crate) struct Staging {
+    /// That memory, of this model alone or of others, too.
+    pub(crate) arena: Arc<Arena>,
+    /// Where the model's begin in it.
+    pub(crate) at: u64,
+}
+
+impl Staging {
+    /// The model's input, or, counted on from there, output at a position; `None` for what it keeps between its segments, which
+    /// never leaves the device, and for what is not inside.
+    pub(crate) fn span(&self, model: &ModelDesc, position: usize) -> Option<Span> {
+        let ends = model.inputs.len().checked_add(model.outputs.len())?;
+        let size = model.tensor(position).filter(|_| position < ends)?.size;
+        self.arena.span(self.at.checked_add(model.staged(position)?)?, size.0)
+    }
+
+    /// The model's tensors as a vehicle sees them whose process does not have the device: inputs and outputs alone.
+    pub(crate) fn tensor(&self, model: &ModelDesc, position: usize) -> Option<BoundTensor> {
+        let tensor = model.tensor(position)?;
+        Some(tensor_in(tensor, self.span(model, position)?))
+    }
 }
 
 impl<'a> Place<'a> {
@@ -122,7 +147,12 @@ impl<'a> Place<'a> {
     pub fn on(seat: &Arc<Seat>, arena: &'a Arc<Arena>, model: &ModelDesc) -> Result<Self, CudaError> {
         // As the plan counts it: the CPU's alignment, since hooks see it there and copies begin anywhere.
         let staging = Arena::pinned(seat.device(), model.staging().unwrap_or(u64::MAX))?;
-        Ok(Self { arena, on: Some((Arc::clone(seat), staging)) })
+        Ok(Self::beside(seat, arena, Staging { arena: staging, at: 0 }))
+    }
+
+    /// In a device's memory, with inputs and outputs where another process has them, too.
+    pub(crate) fn beside(seat: &Arc<Seat>, arena: &'a Arc<Arena>, staging: Staging) -> Self {
+        Self { arena, on: Some((Arc::clone(seat), staging)) }
     }
 
     /// The model's tensor at a position; `None` where it is not inside.
@@ -132,8 +162,7 @@ impl<'a> Place<'a> {
         // What one segment hands to another never leaves the device.
         let ends = model.inputs.len().checked_add(model.outputs.len())?;
         if let Some((_, staging)) = self.on.as_ref().filter(|_| position < ends) {
-            let at = model.staged(position)?;
-            tensor.host = Some(staging.span(at, u64::try_from(tensor.span.length()).ok()?)?);
+            tensor.host = Some(staging.span(model, position)?);
         }
         Some(tensor)
     }
@@ -178,13 +207,12 @@ impl PlannedMemory {
 /// A planned tensor in its pool's arena; `None` where it is not inside.
 #[must_use]
 pub fn bound(tensor: &TensorDesc, arena: &Arc<Arena>) -> Option<BoundTensor> {
-    Some(BoundTensor {
-        name: tensor.name.to_owned(),
-        element: tensor.element,
-        shape: tensor.shape.iter().copied().map(i64::from).collect(),
-        span: arena.span(tensor.at.0, tensor.size.0)?,
-        host: None,
-    })
+    Some(tensor_in(tensor, arena.span(tensor.at.0, tensor.size.0)?))
+}
+
+fn tensor_in(tensor: &TensorDesc, span: Span) -> BoundTensor {
+    let shape = tensor.shape.iter().copied().map(i64::from).collect();
+    BoundTensor { name: tensor.name.to_owned(), element: tensor.element, shape, span, host: None }
 }
 
 /// Bytes, and how they are divided.

@@ -1,7 +1,7 @@
 //! The start of a vehicle: proof, files, memory, models, in this order; nothing runs before all of it holds.
 
 use crate::arena::{Arena, BoundTensor};
-use crate::backend::{BackendError, Engine, Place, PlannedMemory};
+use crate::backend::{BackendError, Engine, Place, PlannedMemory, Staging};
 use crate::cache::{Cache, sha256};
 use crate::domain::{self, Processes, Remote, RemoteEngine};
 use crate::error::HostError;
@@ -209,7 +209,8 @@ fn library(
     Ok((path, library.version))
 }
 
-/// A pool's arena, and the object that it is a mapping of, where it is a fault domain's.
+/// A pool's arena, and the object that it is a mapping of, where it is a fault domain's: of a GPU not its memory, which that
+/// process takes, but where inputs and outputs are.
 pub(crate) type Taken = (Arc<Arena>, Option<OwnedFd>);
 
 /// Takes every pool's arena.
@@ -219,6 +220,8 @@ pub(crate) fn take_memory(system: &'static SystemDesc, devices: &Devices) -> Res
         if let Some(device) = device {
             return Ok((gpu::arena(system, pool, number, device)?, None));
         }
+        // Of a device that a domain's process has, what both see is where the inputs and outputs of its models are.
+        let bytes = if pool.gpu.is_some() { gpu::shared_staging(system, number) } else { bytes };
         let failed = |error| HostError::Memory { pool: name, bytes, error };
         if pool.domain.is_none() {
             return Ok((Arena::map(bytes, true).map_err(failed)?, None));
@@ -249,7 +252,7 @@ pub(crate) fn build_lane(
         let arena = pool.and_then(|pool| arenas.get(pool)).ok_or_else(outside)?;
         let Loaded { engines, inputs, outputs } = match processes.remote(lane, id) {
             Some((remote, number)) => far(system, model, arena, &remote, number)?,
-            None => load(system, model, runtimes, cache, (arena, seat))?,
+            None => load(system, model, runtimes, cache, Target { arena, seat, staging: None })?,
         };
         let hooks = hooks.get_mut(id.index()).and_then(Option::take);
         let life = system.models.get(model.index()).map(|model| model.tensors);
@@ -264,7 +267,7 @@ pub(crate) fn build_lane(
 pub(crate) struct Loaded {
     /// One for each segment, in order.
     pub(crate) engines: Vec<Box<dyn Engine>>,
-    inputs: Vec<BoundTensor>,
+    pub(crate) inputs: Vec<BoundTensor>,
     outputs: Vec<BoundTensor>,
 }
 
@@ -280,18 +283,40 @@ fn far(
     let model = system.models.get(id.index()).ok_or_else(missing)?;
     let outside = || HostError::Refused(format!("a tensor of model \"{}\" lies outside its pool", model.name));
     let place = Place::of(arena);
+    let staging = match gpu::ordinal(system, model.pool) {
+        Some(_) => Some(Staging { arena: Arc::clone(arena), at: gpu::staged_at(system, id).ok_or_else(outside)? }),
+        None => None,
+    };
+    let inputs = model.inputs.len();
+    let ends = inputs.saturating_add(model.outputs.len());
+    let tensor = |position: usize| match &staging {
+        Some(staging) => staging.tensor(model, position),
+        None => place.tensor(model, position),
+    };
     let tensors = |positions: &mut dyn Iterator<Item = usize>| {
-        positions.map(|position| place.tensor(model, position)).collect::<Option<Vec<_>>>().ok_or_else(outside)
+        // What a segment on a device hands on to the next one is not seen here.
+        let seen = positions.filter(|position| staging.is_none() || *position < ends);
+        seen.map(tensor).collect::<Option<Vec<_>>>().ok_or_else(outside)
     };
     let of = |positions: &[u16]| tensors(&mut positions.iter().map(|position| usize::from(*position)));
     let mut engines: Vec<Box<dyn Engine>> = Vec::new();
     for (segment, position) in model.segments.iter().zip(0_u32..) {
-        let ends = (of(segment.reads)?, of(segment.writes)?);
-        engines.push(Box::new(RemoteEngine::new(Arc::clone(remote), number, position, ends, segment.memory)));
+        let own = (of(segment.reads)?, of(segment.writes)?);
+        engines.push(Box::new(RemoteEngine::new(Arc::clone(remote), number, position, own, segment.memory)));
     }
-    let inputs = model.inputs.len();
-    let ends = inputs.saturating_add(model.outputs.len());
     Ok(Loaded { engines, inputs: tensors(&mut (0..inputs))?, outputs: tensors(&mut (inputs..ends))? })
+}
+
+/// Where a model is loaded to.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// Its pool's arena.
+    pub(crate) arena: &'a Arc<Arena>,
+    /// Of a GPU, its lane's part of it.
+    pub(crate) seat: Option<&'a Arc<Seat>>,
+    /// In a domain's process, where the vehicle has the inputs and outputs of the pool's models; elsewhere each model on a GPU
+    /// takes its own.
+    pub(crate) staging: Option<&'a Arc<Arena>>,
 }
 
 /// Loads a model into planned memory.
@@ -300,15 +325,20 @@ pub(crate) fn load(
     id: ModelId,
     runtimes: &Runtimes,
     cache: &Cache,
-    (arena, seat): (&Arc<Arena>, Option<&Arc<Seat>>),
+    Target { arena, seat, staging }: Target<'_>,
 ) -> Result<Loaded, HostError> {
     let missing = || HostError::Refused(format!("model {} is not in the plan", id.0));
     let model = system.models.get(id.index()).ok_or_else(missing)?;
     let outside = || HostError::Refused(format!("a region of model \"{}\" lies outside its pool", model.name));
-    let gpu = |error| HostError::Gpu { pool: system.pools.get(model.pool.index()).map_or("", |pool| pool.name), error };
-    let place = match seat {
-        Some(seat) => Place::on(seat, arena, model).map_err(gpu)?,
-        None => Place::of(arena),
+    let failed =
+        |error| HostError::Gpu { pool: system.pools.get(model.pool.index()).map_or("", |pool| pool.name), error };
+    let place = match (seat, staging) {
+        (Some(seat), Some(staging)) => {
+            let at = gpu::staged_at(system, id).ok_or_else(outside)?;
+            Place::beside(seat, arena, Staging { arena: Arc::clone(staging), at })
+        }
+        (Some(seat), None) => Place::on(seat, arena, model).map_err(failed)?,
+        (None, _) => Place::of(arena),
     };
     let mut engines = Vec::new();
     for (number, segment) in model.segments.iter().enumerate() {

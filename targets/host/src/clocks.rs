@@ -1,8 +1,8 @@
 //! What tells of the clocks, power and heat of a plan's devices, and of those that the probe measures on.
 
-use crate::gpu::Devices;
+use crate::gpu::{self, Devices, Elsewhere};
 use aegis_core::desc::SystemDesc;
-use aegis_cuda::{Device, Monitor};
+use aegis_cuda::{CudaError, Device, Monitor};
 use aegis_linux::conditions::{Gauge, Gauges, GpuState, Readings, Tree};
 use std::path::Path;
 
@@ -33,24 +33,36 @@ impl Gauge for Monitored {
 /// What tells of a device: files where it works in the CPU's memory, NVIDIA's management library elsewhere; `None` where that
 /// library is missing or does not know the device.
 pub(crate) fn gauge(device: &Device, root: &Path) -> Option<Box<dyn Gauge>> {
-    if device.facts().integrated {
+    let name = format!("device {}", device.ordinal());
+    gauge_by(&name, device.facts().integrated, root, || Monitor::open(device))
+}
+
+fn gauge_by(
+    name: &str,
+    integrated: bool,
+    root: &Path,
+    open: impl FnOnce() -> Result<Monitor, CudaError>,
+) -> Option<Box<dyn Gauge>> {
+    if integrated {
         return Some(Box::new(Tree::new(root)));
     }
-    match Monitor::open(device) {
+    match open() {
         Ok(monitor) => Some(Box::new(Monitored(monitor))),
         Err(error) => {
-            log::warn!("nobody tells of the clocks and the heat of device {}: {error}", device.ordinal());
+            log::warn!("nobody tells of the clocks and the heat of {name}: {error}");
             None
         }
     }
 }
 
-/// What tells of the devices of a plan's pools, each with its pool's number and name.
-pub(crate) fn gauges(system: &SystemDesc, devices: &Devices, root: &Path) -> Gauges {
-    let pools = (0_u16..).zip(system.pools).zip(devices);
-    let gauges = pools.filter_map(|((number, pool), device)| {
-        let gauge = gauge(device.as_ref()?, root)?;
-        Some((number, pool.name.to_owned(), gauge))
+/// What tells of the devices of a plan, each with the number of its first pool and its name. None of them is opened for that: where
+/// it is on the bus, the process that has it has told.
+pub(crate) fn gauges(system: &SystemDesc, devices: &Devices, elsewhere: &Elsewhere, root: &Path) -> Gauges {
+    let gauges = gpu::known(system, devices, elsewhere).filter_map(|(number, pool, found)| {
+        let untold = || CudaError::NoMonitor { reason: "its driver does not tell where it is on the bus".to_owned() };
+        let open = || Monitor::at(&found.pci.ok_or_else(untold)?.to_string());
+        let gauge = gauge_by(&format!("device \"{}\"", pool.name), found.integrated, root, open)?;
+        Some((number.0, pool.name.to_owned(), gauge))
     });
     gauges.collect()
 }

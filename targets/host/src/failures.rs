@@ -3,7 +3,7 @@
 use aegis_core::Instant;
 use aegis_core::desc::SystemDesc;
 use aegis_core::trace::Cause;
-use aegis_linux::stats::{Failure, TaskStats};
+use aegis_linux::stats::{Failure, Restored, TaskStats};
 use aegis_linux::summary::ProcessSummary;
 use aegis_linux::table::ms;
 
@@ -48,9 +48,19 @@ fn in_words(system: &SystemDesc, name: &str, failure: &Failure, stats: &[TaskSta
         format!(" {of} task \"{task}\", request {}", job.request)
     });
     let after = ms(failure.at.saturating_since(Instant::START));
-    format!(
-        "DOMAIN FAILED: \"{name}\" after {after}, by {why}{job}; {dropped} waiting jobs were dropped, and its tasks ran no more"
-    )
+    let Restored { count, at, longest } = failure.restored;
+    let then = at.map_or_else(
+        || "and its tasks ran no more".to_owned(),
+        |at| format!("and it was restored after {} more", ms(at.saturating_since(failure.at))),
+    );
+    let all = match failure.count {
+        0 | 1 => String::new(),
+        failures if count == 0 => format!("; it failed {failures} times"),
+        failures => {
+            format!("; it failed {failures} times and was restored {count} times, after {} at the latest", ms(longest))
+        }
+    };
+    format!("DOMAIN FAILED: \"{name}\" after {after}, by {why}{job}; {dropped} waiting jobs were dropped, {then}{all}")
 }
 
 #[cfg(test)]
@@ -58,8 +68,8 @@ mod tests {
     use super::{failed, in_words};
     use aegis_core::desc::{DomainDesc, SystemDesc, TaskDesc};
     use aegis_core::trace::{Cause, JobRef, Loss};
-    use aegis_core::{DomainId, Instant, TaskId};
-    use aegis_linux::stats::{Failure, TaskStats};
+    use aegis_core::{DomainId, Duration, Instant, TaskId};
+    use aegis_linux::stats::{Failure, Restored, TaskStats};
 
     #[test]
     fn a_failure_is_told_with_its_cause_and_what_was_lost() {
@@ -71,7 +81,8 @@ mod tests {
         let system = SystemDesc { tasks, domains, ..SystemDesc::EMPTY };
         let stats = [2, 5].map(|dropped| TaskStats { dropped, ..TaskStats::default() });
         let job = Some(JobRef { task: TaskId(0), request: 7 });
-        let failure = Failure { at: Instant::from_ns(1_500_000), cause: Cause::Miss, job };
+        let (at, restored) = (Instant::from_ns(1_500_000), Restored::default());
+        let failure = Failure { count: 1, restored, at, cause: Cause::Miss, job };
         assert_eq!(
             in_words(&system, "vision", &failure, &stats),
             "DOMAIN FAILED: \"vision\" after 1.500 ms, by a missed deadline of task \"face\", request 7; 2 waiting jobs were \
@@ -84,6 +95,16 @@ mod tests {
         assert!(
             text.contains("by the loss of its process (hung) while it ran task \"face\", request 7; 2 waiting"),
             "{text}"
+        );
+        let restored =
+            Restored { count: 2, at: Some(Instant::from_ns(4_000_000)), longest: Duration::from_ns(5_000_000) };
+        let back = in_words(&system, "maps", &Failure { count: 2, restored, ..failure }, &stats);
+        assert!(
+            back.ends_with(
+                "dropped, and it was restored after 2.500 ms more; it failed 2 times and was restored 2 times, after 5.000 ms at the \
+                 latest"
+            ),
+            "{back}"
         );
         let names: Vec<_> = failed(&system, &[None, Some(failure)]).map(|(name, _)| name).collect();
         assert_eq!(names, ["vision"]);

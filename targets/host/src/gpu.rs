@@ -2,13 +2,14 @@
 
 use crate::arena::Arena;
 use crate::error::HostError;
-use aegis_core::LaneId;
-use aegis_core::desc::{GpuDesc, PoolDesc, SystemDesc, Waiting, WatchedSource};
+use aegis_core::desc::{GpuDesc, ModelDesc, PoolDesc, SystemDesc, Waiting, WatchedSource};
 use aegis_core::trace::VoidReason;
-use aegis_cuda::{CudaError, Device, DeviceFacts, Graph, Part, Partition, SmUnits};
+use aegis_core::{DomainId, LaneId, ModelId, PoolId};
+use aegis_cuda::{CudaError, Device, DeviceFacts, Graph, Part, Partition, SmUnits, Version};
 use aegis_linux::machine::Void;
 use aegis_linux::sources::reading::parse;
 use std::ffi::c_void;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A partition with its stream, used by one thread at a time, and how that thread learns that its work is done.
@@ -98,31 +99,56 @@ impl Seat {
     }
 }
 
-/// The devices of a plan's pools, in their order, `None` for those of the CPU.
+/// The devices of a plan's pools that this process opened, in their order; `None` for those of the CPU, and for those whose models
+/// lie in another process.
 pub(crate) type Devices = Vec<Option<Arc<Device>>>;
 
-/// Opens every device of the plan, and refuses other ones than were planned.
-pub(crate) fn open(system: &SystemDesc, voids: &mut Vec<Void>) -> Result<Devices, HostError> {
-    let open = |pool: &aegis_core::desc::PoolDesc| {
-        let Some(planned) = &pool.gpu else { return Ok(None) };
+/// Opens every device that models of a domain's process run on, or of none, and refuses other ones than were planned. A process has
+/// a device only for models of its own, so that what fails on it elsewhere does not reach this one.
+pub(crate) fn open(system: &SystemDesc, domain: Option<DomainId>) -> Result<Devices, HostError> {
+    let open = |(number, pool): (usize, &PoolDesc)| {
+        let is_here = pool.domain == domain && has_models(system, number);
+        let Some(planned) = pool.gpu.as_ref().filter(|_| is_here) else { return Ok(None) };
         let device = Device::open(planned.ordinal).map_err(|error| HostError::Gpu { pool: pool.name, error })?;
         match other(planned, device.facts()) {
-            None => {
-                voids.extend(void(pool.name, planned, device.facts()));
-                if !device.has_all_queues() {
-                    let text = format!(
-                        "device \"{}\": something used CUDA in this process before the vehicle was made, so lanes may share a queue to the \
-                         device and wait for each other",
-                        pool.name
-                    );
-                    voids.push(Void { reason: VoidReason::NoPartitions, text });
-                }
-                Ok(Some(device))
-            }
+            None => Ok(Some(device)),
             Some(text) => Err(HostError::Refused(format!("device \"{}\": {text}", pool.name))),
         }
     };
-    system.pools.iter().map(open).collect()
+    system.pools.iter().enumerate().map(open).collect()
+}
+
+/// Whether any model lies in a pool.
+fn has_models(system: &SystemDesc, pool: usize) -> bool {
+    system.models.iter().any(|model| model.pool.index() == pool)
+}
+
+/// What is known of devices that processes of domains have, by their numbers.
+pub(crate) type Elsewhere = Vec<(u16, Found)>;
+
+/// Each device of the plan with its first pool, which is that of the vehicle's own process, and what is known of it.
+pub(crate) fn known<'a>(
+    system: &'a SystemDesc,
+    devices: &'a Devices,
+    elsewhere: &Elsewhere,
+) -> impl Iterator<Item = (PoolId, &'a PoolDesc, Found)> {
+    let of = |pool: &PoolDesc| pool.gpu.as_ref().map(|gpu| gpu.ordinal);
+    let pools = system.pools.iter().zip(0_u16..).filter(move |(pool, number)| {
+        let before = system.pools.iter().take(usize::from(*number));
+        of(pool).is_some() && before.filter(|other| of(other) == of(pool)).count() == 0
+    });
+    pools.filter_map(move |(pool, number)| {
+        let ordinal = of(pool)?;
+        let here = devices.iter().flatten().find(|device| device.ordinal() == ordinal).map(|device| Found::of(device));
+        let there = || elsewhere.iter().find(|(device, _)| *device == ordinal).map(|(_, found)| found.clone());
+        Some((PoolId(number), pool, here.or_else(there)?))
+    })
+}
+
+/// What of the plan's assumptions its devices do not fulfil.
+pub(crate) fn voids(system: &SystemDesc, devices: &Devices, elsewhere: &Elsewhere) -> Vec<Void> {
+    let known = known(system, devices, elsewhere);
+    known.flat_map(|(_, pool, found)| void(pool.name, pool.gpu.as_ref(), &found)).collect()
 }
 
 /// In what a device differs from the planned one; each with both values.
@@ -151,17 +177,75 @@ fn other(planned: &GpuDesc, found: &DeviceFacts) -> Option<String> {
     (!differences.is_empty()).then(|| differences.join("; "))
 }
 
+/// What a vehicle is to know of a device that is the planned one: of one that it has open itself, or that the process of a domain
+/// has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    /// The version of CUDA that its driver has.
+    pub(crate) driver: Version,
+    /// Whether it makes partitions.
+    pub(crate) is_divided: bool,
+    /// Whether its driver makes as many queues to it as it can.
+    pub(crate) has_all_queues: bool,
+    /// Whether it works in the CPU's memory.
+    pub(crate) integrated: bool,
+    /// Where it is on the PCI bus; `None` where its driver does not tell.
+    pub(crate) pci: Option<Pci>,
+}
+
+impl Found {
+    pub(crate) fn of(device: &Device) -> Self {
+        let facts = device.facts();
+        Self {
+            driver: facts.driver,
+            is_divided: facts.units.is_some(),
+            has_all_queues: device.has_all_queues(),
+            integrated: facts.integrated,
+            pci: device.pci_bus_id().ok().as_deref().and_then(Pci::parse),
+        }
+    }
+}
+
+/// A place on the PCI bus: domain, bus, device and function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pci(pub(crate) u32, pub(crate) [u8; 3]);
+
+impl Pci {
+    /// As the driver tells it: `0000:3B:00.0`.
+    fn parse(text: &str) -> Option<Self> {
+        let (domain, rest) = text.split_once(':')?;
+        let (bus, rest) = rest.split_once(':')?;
+        let (device, function) = rest.split_once('.')?;
+        let byte = |text| u8::from_str_radix(text, 16).ok();
+        Some(Self(u32::from_str_radix(domain, 16).ok()?, [byte(bus)?, byte(device)?, byte(function)?]))
+    }
+}
+
+impl fmt::Display for Pci {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(domain, [bus, device, function]) = self;
+        write!(f, "{domain:08X}:{bus:02X}:{device:02X}.{function:X}")
+    }
+}
+
 /// What of the plan's assumptions a device does not fulfil, though it is the planned one.
-fn void(name: &str, planned: &GpuDesc, found: &DeviceFacts) -> Vec<Void> {
+pub(crate) fn void(name: &str, planned: Option<&GpuDesc>, found: &Found) -> Vec<Void> {
     let mut voids = Vec::new();
-    if found.units.is_none() {
+    if !found.has_all_queues {
+        let text = format!(
+            "device \"{name}\": something used CUDA in its process before the vehicle was made, so lanes may share a queue to the \
+             device and wait for each other"
+        );
+        voids.push(Void { reason: VoidReason::NoPartitions, text });
+    }
+    if !found.is_divided {
         let text = format!(
             "device \"{name}\" makes no partitions, which need CUDA 12.4 and its driver has {}: its lanes share all SMs",
             found.driver
         );
         voids.push(Void { reason: VoidReason::NoPartitions, text });
     }
-    if !planned.driver.is_empty() && planned.driver != found.driver.to_string() {
+    if let Some(planned) = planned.filter(|own| !own.driver.is_empty() && own.driver != found.driver.to_string()) {
         let text = format!(
             "the driver of device \"{name}\" has CUDA {}, the plan was made for {}",
             found.driver, planned.driver
@@ -171,14 +255,29 @@ fn void(name: &str, planned: &GpuDesc, found: &DeviceFacts) -> Vec<Void> {
     voids
 }
 
-/// The seat of each lane, in their order: a device is divided once for all of its lanes. `None` for those on a CPU.
+/// The number of the device whose memory a pool is; `None` for one of the CPU.
+pub(crate) fn ordinal(system: &SystemDesc, pool: PoolId) -> Option<u16> {
+    system.pools.get(pool.index())?.gpu.as_ref().map(|gpu| gpu.ordinal)
+}
+
+/// Whether models of one process alone are on a pool's device: otherwise what of its memory is used says nothing of one.
+pub(crate) fn has_device_alone(system: &SystemDesc, pool: &PoolDesc) -> bool {
+    let of = |pool: &PoolDesc| pool.gpu.as_ref().map(|gpu| gpu.ordinal);
+    let same = system.pools.iter().enumerate().filter(|(_, other)| of(other) == of(pool));
+    same.filter(|(number, _)| has_models(system, *number)).count() <= 1
+}
+
+/// The seat of each lane, in their order: a device is divided once for all of its lanes, in each process that has it in the same
+/// way. `None` for those on a CPU, and on devices that this process has not opened.
 pub(crate) fn seats(system: &SystemDesc, devices: &Devices) -> Result<Vec<Option<Arc<Seat>>>, HostError> {
     let mut seats: Vec<Option<Arc<Seat>>> = system.lanes.iter().map(|_| None).collect();
-    for ((pool, device), number) in system.pools.iter().zip(devices).zip(0_u16..) {
+    for (pool, device) in system.pools.iter().zip(devices) {
         let Some(device) = device else { continue };
         let refused = |error| HostError::Gpu { pool: pool.name, error };
+        // A device may have a pool for each process: its lanes name one of them.
+        let is_it = |pool: PoolId| ordinal(system, pool).is_some_and(|ordinal| ordinal == device.ordinal());
         let own = system.lanes.iter().zip(0_u16..).filter_map(|(lane, id)| {
-            let partition = lane.partition.filter(|partition| partition.pool.0 == number)?;
+            let partition = lane.partition.filter(|partition| is_it(partition.pool))?;
             Some((LaneId(id), partition))
         });
         let own: Vec<_> = own.collect();
@@ -224,6 +323,19 @@ pub(crate) fn staging(system: &SystemDesc, pool: usize) -> u64 {
     own.map(|model| model.staging().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
 }
 
+/// Where a model's inputs and outputs begin in the memory that the vehicle and a domain's process share for those of a pool.
+pub(crate) fn staged_at(system: &SystemDesc, id: ModelId) -> Option<u64> {
+    let pool = system.models.get(id.index())?.pool;
+    let before = system.models.iter().take(id.index()).filter(|model| model.pool == pool);
+    before.map(ModelDesc::staging).try_fold(0_u64, |sum, bytes| sum.checked_add(bytes?))
+}
+
+/// The length of that memory: whole pages of this machine, which both pin or lock.
+pub(crate) fn shared_staging(system: &SystemDesc, pool: usize) -> u64 {
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(1);
+    staging(system, pool).max(1).checked_next_multiple_of(page).unwrap_or(u64::MAX)
+}
+
 /// Whether so many free bytes suffice for what the plan still takes of a device's memory.
 fn has_room(pool: &'static PoolDesc, staging: u64, free: u64) -> Result<(), HostError> {
     let (arena, weights) = (pool.height.0, pool.weights.0);
@@ -240,94 +352,4 @@ fn available() -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{available, has_room, other, void};
-    use aegis_core::desc::{GpuDesc, PoolDesc};
-    use aegis_core::trace::VoidReason;
-    use aegis_core::{Bytes, Duration};
-    use aegis_cuda::{DeviceFacts, SmUnits, Version};
-
-    fn planned() -> GpuDesc {
-        GpuDesc {
-            ordinal: 0,
-            name: "NVIDIA H200",
-            driver: "13.0",
-            compute_capability: (9, 0),
-            sms: 132,
-            unit: 8,
-            units: 15,
-            context: None,
-            staging: None,
-        }
-    }
-
-    #[test]
-    fn a_device_with_too_little_free_memory_is_refused_with_all_values() {
-        let pool: &'static PoolDesc = Box::leak(Box::new(PoolDesc {
-            name: "gpu0",
-            domain: None,
-            gpu: Some(planned()),
-            capacity: Bytes(1 << 20),
-            shares: None,
-            weights: Bytes(300),
-            height: Bytes(512),
-            lower_bound: Bytes(512),
-            private: Bytes(512),
-            copy_per_mib: Duration::ZERO,
-            page: Bytes(0),
-        }));
-        assert!(has_room(pool, 0, 812).is_ok() && has_room(pool, 64, 876).is_ok());
-        let refused = has_room(pool, 64, 875).unwrap_err();
-        assert_eq!(refused.status(), 2);
-        assert_eq!(
-            refused.to_string(),
-            "device \"gpu0\": the plan needs 876 bytes of its memory, for the arena 512, for what backends hold 300 and for \
-             copies 64, and 875 are free"
-        );
-        let beyond = PoolDesc { weights: Bytes(u64::MAX), ..*pool };
-        assert!(has_room(Box::leak(Box::new(beyond)), 1, u64::MAX - 1).is_err());
-        assert!(available().is_some_and(|bytes| bytes > 0), "this machine has a /proc");
-    }
-
-    fn facts() -> DeviceFacts {
-        DeviceFacts {
-            name: "NVIDIA H200".into(),
-            driver: Version { major: 13, minor: 0 },
-            compute_capability: (9, 0),
-            sms: 132,
-            units: Some(SmUnits { sms: 8, count: 15 }),
-            memory_bytes: 1 << 37,
-            integrated: false,
-            exports: true,
-            l2_bytes: 1 << 25,
-            clock_khz: 1_980_000,
-            memory_clock_khz: 3_201_000,
-        }
-    }
-
-    #[test]
-    fn another_device_than_the_planned_one_is_refused_with_all_differences() {
-        let planned = planned();
-        assert_eq!((other(&planned, &facts()), void("gpu0", &planned, &facts())), (None, vec![]));
-        let builtin = GpuDesc { name: "", driver: "", ..planned };
-        assert_eq!((other(&builtin, &facts()), void("gpu0", &builtin, &facts())), (None, vec![]), "it knows neither");
-        let finer = DeviceFacts { units: Some(SmUnits { sms: 4, count: 33 }), ..facts() };
-        assert_eq!(other(&planned, &finer), None, "of units of 4 parts of multiples of 8 are made as well");
-        let orin = GpuDesc { name: "Orin", compute_capability: (8, 7), sms: 16, unit: 4, units: 4, ..planned };
-        assert_eq!(
-            other(&orin, &facts()).unwrap(),
-            "its name is \"NVIDIA H200\", planned was \"Orin\"; its compute capability is 9.0, planned was 8.7; it has 132 SMs, \
-             planned were 16; its driver makes units of 8 SMs, planned were parts of multiples of 4"
-        );
-    }
-
-    #[test]
-    fn without_partitions_or_with_another_driver_the_guarantee_is_void() {
-        let older = DeviceFacts { units: None, driver: Version { major: 12, minor: 2 }, ..facts() };
-        assert_eq!(other(&planned(), &older), None);
-        let voids = void("gpu0", &planned(), &older);
-        let reasons: Vec<_> = voids.iter().map(|void| void.reason).collect();
-        assert_eq!(reasons, [VoidReason::NoPartitions, VoidReason::OtherDriver]);
-        assert_eq!(voids[1].text, "the driver of device \"gpu0\" has CUDA 12.2, the plan was made for 13.0");
-    }
-}
+mod tests;

@@ -180,19 +180,34 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
+/// Runs a model on zeros as often as before the first job.
+fn warm_up_runs<E>(
+    inputs: &mut [BoundTensor],
+    engines: &mut [Box<dyn Engine>],
+    run: impl Fn(&mut Box<dyn Engine>) -> Result<(), E>,
+) -> Result<(), E> {
+    for _ in 0..WARM_UP_RUNS {
+        // Each time: a later segment may use an input's bytes.
+        zero(inputs);
+        let began = monotonic_ns();
+        engines.iter_mut().try_for_each(&run)?;
+        let length = monotonic_ns().saturating_sub(began);
+        // As the probe does: the first arrivals shall not meet a throttle that the warm-up has used up.
+        std::thread::sleep(Duration::from_nanos(length / 4) + Duration::from_micros(50));
+    }
+    Ok(())
+}
+
+/// The same in the process that has loaded it; what went wrong, in words.
+pub(crate) fn warm_up(engines: &mut [Box<dyn Engine>], inputs: &mut [BoundTensor]) -> Result<(), String> {
+    warm_up_runs(inputs, engines, |engine| engine.run().map_err(|error| error.to_string()))
+}
+
 impl LaneWork for HostLane {
     fn prepare(&mut self) -> Result<(), Failure> {
         for task in &mut self.tasks {
-            for _ in 0..WARM_UP_RUNS {
-                // Each time: a later segment may use an input's bytes.
-                zero(&mut task.inputs);
-                let began = monotonic_ns();
-                let result = task.engines.iter_mut().try_for_each(run);
-                result.map_err(|(fault, text)| (fault, format!("task \"{}\": {text}", task.name)))?;
-                let length = monotonic_ns().saturating_sub(began);
-                // As the probe does: the first arrivals shall not meet a throttle that the warm-up has used up.
-                std::thread::sleep(Duration::from_nanos(length / 4) + Duration::from_micros(50));
-            }
+            warm_up_runs(&mut task.inputs, &mut task.engines, run)
+                .map_err(|(fault, text)| (fault, format!("task \"{}\": {text}", task.name)))?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Runs an AegisRT plan on a Linux machine: ONNX Runtime on its CPU and on CUDA devices, and kernels of one's own there.
+//! Runs an AegisRT plan on a Linux machine: ONNX Runtime and what TVM compiled on its CPU and on CUDA devices, and kernels of
+//! one's own there.
 //!
 //! A vehicle's whole program is its hooks and three lines:
 //!

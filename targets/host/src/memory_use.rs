@@ -98,7 +98,10 @@ pub(crate) fn beyond(memory: &MemorySummary) -> u64 {
 
 /// Says what the memory came to, and loudly what of it was not planned.
 pub(crate) fn told(memory: &[MemorySummary]) {
-    for pool in memory {
+    // Where all models of a device lie in domains nothing is in the pool of the vehicle's own process.
+    let is_used =
+        |pool: &&MemorySummary| pool.arena_bytes > 0 || !pool.models.is_empty() || pool.unattributed_requests > 0;
+    for pool in memory.iter().filter(is_used) {
         let mut controls: Vec<(&str, usize)> = Vec::new();
         for model in &pool.models {
             match controls.iter_mut().find(|(control, _)| *control == model.control) {

@@ -47,7 +47,7 @@ impl Runtimes {
     pub(crate) fn serve_device(&self, backend: Backend, ordinal: u16) -> Result<(), BackendError> {
         match backend {
             Backend::OnnxRuntime => self.onnx()?.serve_device(ordinal),
-            // Which TVM says where a model is loaded for one.
+            // Neither has a means of its own to take any.
             Backend::Tvm | Backend::Kernels => Ok(()),
         }
     }

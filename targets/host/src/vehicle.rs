@@ -332,10 +332,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         // Before the backend starts any thread, so that none of them takes the signals.
         let signals = Signals::block().map_err(|error| HostError::System { what: "signals", error })?;
         let mut voids = machine.differences(&system.machine);
-        let devices = gpu::open(system, &mut voids)?;
-        let gauges = clocks::gauges(system, &devices, &root);
-        let (conditions, differences) = Conditions::open(system, &root, gauges, Arc::clone(&guarantee));
-        voids.extend(differences);
+        let devices = gpu::open(system, None)?;
         let seats = gpu::seats(system, &devices)?;
         let (arenas, objects): (Vec<_>, Vec<_>) = take_memory(system, &devices)?.into_iter().unzip();
         // They load while the models are loaded that lie here. Before this process locks its memory, which a child would be given.
@@ -348,7 +345,11 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             let memory = (&*arenas, seats.get(number).and_then(Option::as_ref));
             works.push(build_lane(system, lane, &runtimes, &assets.cache, memory, &mut hooks, (&domains, &processes))?);
         }
-        processes.loaded()?;
+        let elsewhere = processes.loaded()?;
+        voids.extend(gpu::voids(system, &devices, &elsewhere));
+        let gauges = clocks::gauges(system, &devices, &elsewhere, &root);
+        let (conditions, differences) = Conditions::open(system, &root, gauges, Arc::clone(&guarantee));
+        voids.extend(differences);
         let mut memory_locked = true;
         if let Err(error) = lock_memory() {
             let text = format!("the system did not lock the process's memory: {error}");
@@ -366,7 +367,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             voids.extend(lane.voids().iter().cloned());
             lanes.push(lane);
         }
-        voids.extend(processes.fence()?);
+        voids.extend(processes.fence(&guarantee)?);
         let (samples, submissions) = (&runtime.samples, submissions.as_ref());
         let (pressure, modes, admissions) = (pressure.as_ref(), modes.as_ref(), admissions.as_ref());
         let service = service.as_ref();
@@ -394,7 +395,10 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let ran = run.threads(state, (writer, reader), trace, voids, (pet, sources, reclaimer))?;
         // Before anything is given back. Nobody asks after a device that was lost.
         let asked = ran.report.broken.is_none();
-        let grown = devices.iter().map(|device| device.as_ref().filter(|_| asked)?.growth_bytes()).collect();
+        let grown = system.pools.iter().zip(&devices).map(|(pool, device)| {
+            device.as_ref().filter(|_| asked && gpu::has_device_alone(system, pool))?.growth_bytes()
+        });
+        let grown = grown.collect();
         let lanes = lanes.into_iter().map(|lane| lane.close(CLOSE_LIMIT)).collect();
         Ok(Ran { lanes, memory_locked, grown, processes: processes.close(), ..ran })
     }

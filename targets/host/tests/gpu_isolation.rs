@@ -1,5 +1,5 @@
-//! A model's kernels stay on the SMs of its lane's part. Needs a device, and for ONNX Runtime what `gpu` needs; where one is missing each test
-//! says so and passes.
+//! A model's kernels stay on the SMs of its lane's part. Needs a device, for ONNX Runtime what `gpu` needs, and for TVM what `gpu_tvm`
+//! needs; where one is missing each test says so and passes.
 //!
 //! ```text
 //!  part of a model │ the rest: one block of `watch` on each SM, which counts what it gets done in a fixed number of the SM's cycles
@@ -24,6 +24,7 @@ use aegis_host::backend::{BoundSegment as _, Engine as _, Port, Sequence};
 use aegis_host::gpu::Seat;
 use aegis_host::kernels::{self, KernelsEngine, KernelsSegment, Launch, Program};
 use common::on_gpu::{divisible, engine, memory, with_models};
+use common::tvm_on_gpu;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +183,22 @@ fn onnx_runtimes_kernels_stay_on_the_sms_of_their_part() {
         stays(&device, units, &file.file_name().unwrap().to_string_lossy()[..8], |seat| {
             let mut engine = engine(&runtime, file, Some(seat));
             // Warmed up, and captured.
+            for _ in 0..12 {
+                engine.run().unwrap();
+            }
+            assert_eq!(engine.why_not_captured(), None);
+            Box::new(move || engine.run().unwrap())
+        });
+    }
+}
+
+#[test]
+fn kernels_that_tvm_compiled_stay_on_the_sms_of_their_part() {
+    let Some((device, units, _alone)) = divisible() else { return };
+    let Some(room) = tvm_on_gpu::room(&device) else { return };
+    for model in &room.models {
+        stays(&device, units, &format!("{} by TVM", model.name), |seat| {
+            let mut engine = tvm_on_gpu::engine(room, &model.for_device, Some(seat));
             for _ in 0..12 {
                 engine.run().unwrap();
             }

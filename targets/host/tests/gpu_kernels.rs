@@ -170,7 +170,7 @@ fn the_load_takes_longer_the_more_turns_it_has() {
 fn a_probe_tells_what_the_driver_takes_or_nothing() {
     let Some((_, _, _alone)) = divisible() else { return };
     let request = json!({ "schema": "aegis.probe/4", "command": "device", "device": 0 });
-    let answer: Value = serde_json::from_str(&aegis_host::probe::answer(&request.to_string()).unwrap()).unwrap();
+    let answer: Value = serde_json::from_str(&aegis_host::probe::answer(&request.to_string(), None).unwrap()).unwrap();
     let device = &answer["devices"][0];
     println!("context {}, part {}", device["context_bytes"], device["part_bytes"]);
     // The process has had the device open before, so only that it is told, or not told at all, can be seen.
@@ -204,7 +204,7 @@ fn a_probe_sizes_and_measures_them_alone_and_beside_a_neighbour() {
         "schema": "aegis.probe/4", "command": "profile", "models": [model("good", PTX), model("none", "no kernel")],
         "min_runs": 20, "min_seconds": 0, "warmup_runs": 5,
     });
-    let answer: Value = serde_json::from_str(&aegis_host::probe::answer(&request.to_string()).unwrap()).unwrap();
+    let answer: Value = serde_json::from_str(&aegis_host::probe::answer(&request.to_string(), None).unwrap()).unwrap();
     assert_eq!(answer["runtimes"], json!([]));
     let [good, none] = answer["models"].as_array().unwrap().as_slice() else { panic!("{answer}") };
     let segment = &good["segments"][0];

@@ -14,11 +14,11 @@
 
 mod common;
 
-use aegis_core::desc::{DomainDesc, ModelDesc, PoolDesc, ProcessDesc, SystemDesc, TaskDesc};
+use aegis_core::desc::{DomainDesc, ModelDesc, PoolDesc, ProcessDesc, RestartDesc, SystemDesc, TaskDesc};
 use aegis_core::{Bytes, DomainId, PoolId, TaskId};
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, Vehicle};
 use common::two_models::{MS, model, ns, plan_with, probed, scratch};
-use common::{FACE, ORIENTATION};
+use common::{FACE, LINES, ORIENTATION};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
@@ -34,30 +34,45 @@ type Test = (&'static str, fn(&Path));
 const ANSWER: &str = "AEGIS_TEST_ANSWER";
 /// How many of the two models lie in a process.
 const DOMAINS: &str = "AEGIS_TEST_DOMAINS";
+/// How often processes are started again within a minute, if they are.
+const RESTARTS: &str = "AEGIS_TEST_RESTARTS";
+/// Which of the probed models is the second one.
+const SECOND: &str = "AEGIS_TEST_SECOND";
 
 /// Of the domain that fails, in milliseconds.
 const KILL_AFTER: u64 = 15;
+
+/// Until a process is started again, in milliseconds.
+const BACK_OFF: u64 = 100;
 
 static RUNTIME: Runtime<2, 1, 2> = Runtime::new();
 
 /// The same plan in each process: from the same figures.
 fn system(answer: &Value, domains: u16) -> &'static SystemDesc {
-    let models = &answer["models"];
-    let mut heights = [&models[0], &models[2]].map(scratch);
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u16>().unwrap());
+    let models = [&answer["models"][0], &answer["models"][usize::from(number(SECOND).unwrap_or(2))]];
+    let second = if number(SECOND).is_some() { LINES } else { ORIENTATION };
+    let mut heights = models.map(scratch);
     let [face, turn] = &mut heights;
-    let models: [ModelDesc; 2] = [
-        model(&models[0], "face", FACE, face),
-        ModelDesc { pool: PoolId(1), ..model(&models[2], "turn", ORIENTATION, turn) },
-    ];
-    let overhead = MS / 4;
-    let base = plan_with(models, heights[0], None, (overhead, overhead * u64::from(domains)));
+    let models: [ModelDesc; 2] =
+        [model(models[0], "face", FACE, face), ModelDesc { pool: PoolId(1), ..model(models[1], "turn", second, turn) }];
+    // Each domain may fail, and where it is started again be restored.
+    let (overhead, times) = if number(RESTARTS).is_some() { (MS / 8, 2) } else { (MS / 4, 1) };
+    let base = plan_with(models, heights[0], None, (overhead, overhead * u64::from(domains) * times));
     let process = |kill_after| {
-        let (kill_after, hand_over) = (ns(kill_after * MS), ns(MS / 5));
-        Some(ProcessDesc { kill_after, hand_over, heartbeat: Some(ns(100 * MS)), memory: Some(Bytes(512 << 20)) })
+        let (kill_after, hand_over, heartbeat) = (ns(kill_after * MS), ns(MS / 5), Some(ns(100 * MS)));
+        let restart = number(RESTARTS).map(|max| RestartDesc {
+            max,
+            within: ns(60_000 * MS),
+            back_off: ns(BACK_OFF * MS),
+            probation: ns(MS),
+        });
+        let memory = Some(Bytes(512 << 20));
+        Some(ProcessDesc { kill_after, hand_over, heartbeat, memory, restart, meanwhile: None, cores: &[] })
     };
     let all = [
         DomainDesc { name: "vision", process: process(KILL_AFTER) },
-        DomainDesc { name: "maps", process: process(60) },
+        DomainDesc { name: "maps", process: process(if number(SECOND).is_some() { 900 } else { 60 }) },
     ];
     let own = |task: u16| (task < domains).then_some(DomainId(task));
     let tasks = base.tasks.iter().zip(0..).map(|(task, number)| TaskDesc { domain: own(number), ..*task });
@@ -111,14 +126,19 @@ struct Running {
 }
 
 fn start(answer: &Path, domains: u16) -> Running {
+    start_for(answer, domains, "2s", &[])
+}
+
+fn start_for(answer: &Path, domains: u16, length: &str, variables: &[(&str, &str)]) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Command::new("/proc/self/exe")
-        .args(["--for", "2s", "--allow-void", "--trace"])
+        .args(["--for", length, "--allow-void", "--trace"])
         .arg(folder.path().join("trace.jsonl"))
         .arg("--summary")
         .arg(folder.path().join("summary.json"))
         .env(ANSWER, answer)
         .env(DOMAINS, domains.to_string())
+        .envs(variables.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -144,7 +164,22 @@ struct Left {
 
 impl Running {
     fn process(&self, name: &str) -> u32 {
-        self.processes.iter().find(|(own, _)| own == name).unwrap().1
+        self.processes.iter().rfind(|(own, _)| own == name).unwrap().1
+    }
+
+    /// Lets a domain fail, and waits until it is started again.
+    fn restarts(&mut self, name: &str, fault: fn(u32)) {
+        fault(self.process(name));
+        let begins = format!("restarted: domain \"{name}\": process ");
+        loop {
+            let mut line = String::new();
+            assert!(self.told.read_line(&mut line).unwrap() > 0, "it ended before {name} was started again");
+            if let Some(rest) = line.strip_prefix(&begins) {
+                print!("{line}");
+                self.processes.push((name.to_owned(), rest.split_once(';').unwrap().0.parse().unwrap()));
+                return;
+            }
+        }
     }
 
     fn ends(mut self) -> Left {
@@ -185,11 +220,15 @@ fn corrupt(process: u32) {
 
 /// The other task has lost nothing, and no record is lost.
 fn others_go_on(left: &Left) {
+    others_go_on_for(left, 40);
+}
+
+fn others_go_on_for(left: &Left, jobs: u64) {
     let (tasks, trace) = (&left.summary["tasks"], &left.summary["trace"]);
     let other = &tasks[1];
     let count = |key: &str| other[key].as_u64().unwrap();
     assert_eq!((count("failed"), count("aborted"), &trace["lost"]), (0, 0, &0.into()), "{other}");
-    assert_eq!(count("jobs") + count("rejected"), 40, "{other}");
+    assert_eq!(count("jobs") + count("rejected"), jobs, "{other}");
     // What the failure costs it: at most one segment that is killed.
     assert_eq!(count("misses"), 0, "{other}");
     let is_within = count("max_response_ns") <= count("bound_ns") + KILL_AFTER * MS;
@@ -223,8 +262,9 @@ fn nothing_is_lost_without_a_fault(answer: &Path) {
 fn each_fault_ends_one_domain_alone(answer: &Path) {
     type Fault = fn(u32);
     let faults: [(&str, Fault, &[&str]); 4] = [
-        ("signal 9 (SIGKILL)", |process| send(process, libc::SIGKILL), &["signalled"]),
-        ("signal 6 (SIGABRT)", |process| send(process, libc::SIGABRT), &["signalled"]),
+        // A process has ended once each of its threads was scheduled: on a busy machine the limit of the next segment may be over first.
+        ("signal 9 (SIGKILL)", |process| send(process, libc::SIGKILL), &["signalled", "hung"]),
+        ("signal 6 (SIGABRT)", |process| send(process, libc::SIGABRT), &["signalled", "hung"]),
         // Whichever is seen first: a segment that is not over, or that it shows no life.
         ("signal 9 (SIGKILL)", |process| send(process, libc::SIGSTOP), &["hung", "silent"]),
         ("signal 9 (SIGKILL)", corrupt, &["malformed"]),
@@ -253,6 +293,124 @@ fn each_fault_ends_one_domain_alone(answer: &Path) {
             assert!((5..95).contains(&jobs), "{jobs} before it failed, and none after");
             println!("{domains} domains, {ending}: {}, {jobs} jobs before", domain["cause"]);
         }
+    }
+}
+
+fn records(trace: &str) -> impl Iterator<Item = Value> + '_ {
+    trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap())
+}
+
+/// From when until when a domain was away, in nanoseconds.
+fn away(trace: &str) -> Vec<(u64, u64)> {
+    let (mut failed, mut all) = (0, Vec::new());
+    for line in records(trace) {
+        let at = || line["timestamp"].as_u64().unwrap();
+        match line["event"].as_str() {
+            Some("domain_failed") => failed = at(),
+            Some("domain_restored") => all.push((failed, at())),
+            _ => {}
+        }
+    }
+    all
+}
+
+fn lengths_ms(away: &[(u64, u64)]) -> Vec<f64> {
+    let mut lengths: Vec<_> = away.iter().map(|(from, to)| (to - from) as f64 / 1e6).collect();
+    lengths.sort_unstable_by(f64::total_cmp);
+    lengths
+}
+
+/// What a task's jobs waited for their lane, and took there, while a domain was away and otherwise.
+fn told_beside(trace: &str, task: &str, away: &[(u64, u64)]) {
+    let (mut waits, mut lengths) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for line in records(trace).filter(|line| line["event"] == "completion" && line["task"] == task) {
+        let number = |key: &str| line[key].as_u64().unwrap();
+        let arrival = number("ended") - number("response_ns");
+        let place = usize::from(!away.iter().any(|(from, to)| (from..=to).contains(&&arrival)));
+        waits[place].push(number("began") - arrival);
+        lengths[place].push(number("execution_ns"));
+    }
+    for (what, all) in [("waits", waits), ("executions", lengths)] {
+        for (when, mut own) in ["beside a restart", "otherwise"].into_iter().zip(all).filter(|(_, own)| !own.is_empty())
+        {
+            own.sort_unstable();
+            let at = |percent: usize| own[(own.len() - 1) * percent / 100] / 1_000;
+            println!(
+                "  {what} of {task} {when}: {} jobs, p50 {} p90 {} p99 {} max {} µs",
+                own.len(),
+                at(50),
+                at(90),
+                at(99),
+                at(100)
+            );
+        }
+    }
+}
+
+fn a_domain_that_is_started_again_computes_again(answer: &Path) {
+    let mut running = start_for(answer, 2, "9s", &[(RESTARTS, "8")]);
+    let faults: [fn(u32); 4] = [
+        |process| send(process, libc::SIGKILL),
+        |process| send(process, libc::SIGABRT),
+        |process| send(process, libc::SIGSTOP),
+        corrupt,
+    ];
+    for fault in faults {
+        thread::sleep(Duration::from_millis(500));
+        running.restarts("vision", fault);
+    }
+    let left = running.ends();
+    let (domain, face) = (&left.summary["domains"][0], &left.summary["tasks"][0]);
+    let why = "the fault domain \"vision\" failed and was restored: nothing of its tasks was delivered in between";
+    assert_eq!((left.status, &left.summary["exit"]["why"]), (1, &why.into()));
+    assert_eq!((&domain["failures"], &domain["restarts"]), (&4.into(), &4.into()), "{domain}");
+    let process = &domain["process"];
+    assert_eq!((&process["ending"], &process["given_up"]), (&"exit status 0".into(), &false.into()), "{domain}");
+    let force = process["in_force"].to_string();
+    for fence in ["memory", "no-core-dump", "no-new-files", "no-new-privileges", "system-calls"] {
+        assert!(force.contains(fence), "{domain}");
+    }
+    others_go_on_for(&left, 180);
+    // Each output is checked by a hook.
+    let lengths = lengths_ms(&away(&left.trace));
+    let (sum, jobs) =
+        (lengths.iter().sum::<f64>(), face["jobs"].as_u64().unwrap() + face["rejected"].as_u64().unwrap());
+    assert!(jobs as f64 >= (9_000.0 - sum) / 20.0 - 30.0, "{jobs} jobs, away for {lengths:?} ms");
+    println!("away for {lengths:?} ms");
+}
+
+fn one_that_fails_too_often_is_given_up(answer: &Path) {
+    let mut running = start_for(answer, 1, "4s", &[(RESTARTS, "1")]);
+    running.restarts("vision", |process| send(process, libc::SIGKILL));
+    thread::sleep(Duration::from_millis(300));
+    send(running.process("vision"), libc::SIGKILL);
+    let left = running.ends();
+    let domain = &left.summary["domains"][0];
+    assert_eq!((&domain["failures"], &domain["restarts"]), (&2.into(), &1.into()), "{domain}");
+    assert_eq!((&domain["restored_at_ns"], &domain["process"]["given_up"]), (&Value::Null, &true.into()), "{domain}");
+    assert_eq!(left.status, 1);
+    others_go_on_for(&left, 80);
+}
+
+/// How long a domain is away, for each model, and what that does to the other one on its lane: told, and compared with nothing.
+fn restarts_of_real_models_are_timed(answer: &Path) {
+    let lines = serde_json::from_str::<Value>(&fs::read_to_string(answer).unwrap()).unwrap()["models"][3].is_object();
+    let all = [
+        ("face", "vision", "turn", None),
+        ("orientation", "maps", "face", None),
+        ("lines", "maps", "face", Some((SECOND, "3"))),
+    ];
+    for (model, domain, other, variable) in all.into_iter().filter(|own| lines || own.3.is_none()) {
+        let variables: Vec<_> = [(RESTARTS, "16")].into_iter().chain(variable).collect();
+        let mut running = start_for(answer, 2, "30s", &variables);
+        for _ in 0..12 {
+            thread::sleep(Duration::from_millis(700));
+            running.restarts(domain, |process| send(process, libc::SIGKILL));
+        }
+        let left = running.ends();
+        let away = away(&left.trace);
+        println!("restarts of {model}: away for {:?} ms", lengths_ms(&away));
+        told_beside(&left.trace, other, &away);
     }
 }
 
@@ -309,7 +467,7 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("answer.json");
     fs::write(&file, answer.to_string()).unwrap();
-    let tests: [Test; 4] = [
+    let tests: [Test; 7] = [
         ("nothing_is_lost_without_a_fault", nothing_is_lost_without_a_fault),
         ("each_fault_ends_one_domain_alone", each_fault_ends_one_domain_alone),
         (
@@ -317,9 +475,15 @@ fn main() -> ExitCode {
             a_fault_while_it_loads_keeps_the_vehicle_from_starting,
         ),
         ("nothing_is_left_when_the_vehicle_is_killed", nothing_is_left_when_the_vehicle_is_killed),
+        ("a_domain_that_is_started_again_computes_again", a_domain_that_is_started_again_computes_again),
+        ("one_that_fails_too_often_is_given_up", one_that_fails_too_often_is_given_up),
+        ("restarts_of_real_models_are_timed", restarts_of_real_models_are_timed),
     ];
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let chosen = tests.iter().filter(|(name, _)| filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())));
+    let is_long = std::env::var_os("AEGIS_LONG").is_some();
+    let is_chosen =
+        |name: &str| filter.as_ref().map_or(is_long || !name.ends_with("timed"), |filter| name.contains(filter));
+    let chosen = tests.iter().filter(|(name, _)| is_chosen(name));
     let mut failed = 0_u8;
     for (name, test) in chosen {
         let is_sound = panic::catch_unwind(|| test(&file)).is_ok();

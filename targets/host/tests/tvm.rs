@@ -114,7 +114,7 @@ fn load(
     run: Sequence,
 ) -> Result<TvmEngine, BackendError> {
     let region = Region { span: arena.span(0, 0).unwrap(), sequence: Sequence::Load(&[]) };
-    let model = TvmModel::load(runtime, file, region)?;
+    let model = TvmModel::load(runtime, file, region, None)?;
     let memory = memory(arena, [model.inputs(), model.outputs()], places, run);
     TvmEngine::bind(model, memory)
 }
@@ -170,7 +170,7 @@ fn a_network_computes_what_it_computes_with_onnx_runtime() {
         }
         own.to_vec()
     };
-    let module = TvmModel::load(&room.runtime, module, heap()).unwrap();
+    let module = TvmModel::load(&room.runtime, module, heap(), None).unwrap();
     let (inputs, outs) = (ports(module.inputs(), model.inputs()), ports(module.outputs(), model.outputs()));
     let arena = Arena::map(64 * MIB, true).unwrap();
     let memory = memory(&arena, [&inputs, &outs], (48 * MIB, 48 * MIB), Sequence::Free);
@@ -276,7 +276,7 @@ fn a_file_that_is_no_module_for_this_runtime_is_told_in_words() {
     let Some(room) = room() else { return };
     let load = |file: &Path, version: &str| {
         let runtime = TvmRuntime::open(&room.path("libtvm_runtime.so"), version).unwrap();
-        let error = TvmModel::load(&runtime, file, heap()).unwrap_err();
+        let error = TvmModel::load(&runtime, file, heap(), None).unwrap_err();
         assert!(matches!(&error, BackendError::Load { path, .. } if *path == file), "{error}");
         error.to_string()
     };
@@ -321,7 +321,7 @@ fn what_cannot_be_bound_is_refused_with_both_sides() {
     let Some(room) = room() else { return };
     let arena = Arena::map(8 * MIB, true).unwrap();
     let bind = |change: &dyn Fn(&mut PlannedMemory)| {
-        let model = TvmModel::load(&room.runtime, room.soft(), heap()).unwrap();
+        let model = TvmModel::load(&room.runtime, room.soft(), heap(), None).unwrap();
         let mut memory = memory(&arena, [model.inputs(), model.outputs()], (4 * MIB, MIB), Sequence::Free);
         change(&mut memory);
         TvmEngine::bind(model, memory).err().unwrap().to_string()
@@ -338,6 +338,22 @@ fn what_cannot_be_bound_is_refused_with_both_sides() {
     assert_eq!(error, "\"y\" cannot be bound: 64 bytes are not the size of [1, 4096]");
 }
 
+/// Compiling for a device needs none.
+#[test]
+fn a_module_for_a_device_is_refused_on_the_cpu() {
+    let Some(room) = room() else { return };
+    room.soft();
+    let module = room.path("soft-9.0.so");
+    let Some(compiled) = room.tvm.compile_for_cuda((&room.path("soft.onnx"), &module), "9.0", &[]) else { return };
+    compiled.unwrap();
+    let error = TvmModel::load(&room.runtime, &module, heap(), None).unwrap_err().to_string();
+    assert!(error.contains("soft-9.0.so") && error.contains("compiled for a CUDA device (sm_90)"), "{error}");
+    // Machine code, and no text that would have to be compiled in the vehicle.
+    let bytes = std::fs::read(&module).unwrap();
+    let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    assert!(has(b"aegis_kernels") && has(b"threadIdx.x") && !has(b"__launch_bounds__"));
+}
+
 #[test]
 fn a_model_that_cannot_be_compiled_for_a_plan_is_told_in_words() {
     let Some(room) = room() else { return };
@@ -348,6 +364,15 @@ fn a_model_that_cannot_be_compiled_for_a_plan_is_told_in_words() {
     assert!(error.contains("there is no input w; the model has: x, z"), "{error}");
     let error = compile(&["--shape", "x=1,5"]);
     assert!(error.contains("input x was given the shape [1, 5], the model has [1, 4096]"), "{error}");
-    let error = compile(&["--target", "cuda"]);
-    assert!(error.contains("runs TVM's modules on the CPU only"), "{error}");
+    let error = compile(&["--target", "metal"]);
+    assert!(
+        error.contains("the target is metal, and AegisRT runs TVM's modules on the CPU and on CUDA devices only"),
+        "{error}"
+    );
+    for arguments in [["--target", "cuda"], ["--capability", "9.0"]] {
+        let error = compile(&arguments);
+        assert!(error.contains("--capability 9.0 goes with --target cuda"), "{error}");
+    }
+    let error = compile(&["--target", "cuda", "--capability", "9"]);
+    assert!(error.contains("a compute capability is like 8.7 or 9.0"), "{error}");
 }

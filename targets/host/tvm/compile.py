@@ -2,8 +2,10 @@
 """Compiles an ONNX model to a library that AegisRT's backend `tvm` loads.
 
     compile.py MODEL.onnx MODULE.so [--shape NAME=1,3,224,224 ...] [--target llvm] [--level 2]
+    compile.py MODEL.onnx MODULE.so --target cuda --capability 9.0 [...]
 
-Needs pip's `apache-tvm` and `onnx`, and a C compiler to link. Every dimension must be fixed, by the file or by `--shape`.
+Needs pip's `apache-tvm` and `onnx`, and a C compiler to link; for `cuda` also NVIDIA's compiler in pip's packages (docs/tvm.md), and
+no device. Every dimension must be fixed, by the file or by `--shape`.
 
 The library holds, besides the model's function `main`, a function `aegis_interface` without arguments that returns JSON:
 
@@ -12,7 +14,10 @@ The library holds, besides the model's function `main`, a function `aegis_interf
      "model-inputs": ["x"], "model-outputs": ["y"]}
 
 A compiled library tells neither names nor shapes by itself. The last two lists are those that `aegis model cut` writes into each
-file of a model that is cut, and empty for other models. Exit status: 0 compiled, 1 refused with the reason on standard error.
+file of a model that is cut, and empty for other models. For a CUDA device `"arch": "sm_90"` is there as well, `main` has its weights
+as further arguments, which a function `aegis_weights` returns, and `aegis_kernels` returns the kernels and how they are launched.
+
+Exit status: 0 compiled, 1 refused with the reason on standard error.
 """
 
 import argparse
@@ -77,15 +82,21 @@ def declared(model, key):
     return json.loads(found[0]) if found else []
 
 
-def compile_model(model, given, target, level):
+def compile_model(model, given, target, capability, level):
     """The compiled executable of an ONNX model, with its interface."""
+    import for_cuda
     import tvm
     from tvm import relax
     from tvm.relax.frontend.onnx import from_onnx
 
     kind = tvm.target.Target(target).kind.name
-    if kind not in ("llvm", "c"):
-        raise Refused(f"the target is {kind}, and AegisRT runs TVM's modules on the CPU only")
+    if kind not in ("llvm", "c", "cuda"):
+        raise Refused(f"the target is {kind}, and AegisRT runs TVM's modules on the CPU and on CUDA devices only")
+    if (kind == "cuda") != (capability is not None):
+        raise Refused("--capability 9.0 goes with --target cuda: the compute capability of the device that is compiled for")
+    arch = None
+    if capability is not None:
+        target, arch = for_cuda.device(capability)
     shape_of = inputs(model.graph, given)
     module = from_onnx(model, shape_dict=shape_of, keep_params_in_input=False)
     main = module["main"]
@@ -96,6 +107,7 @@ def compile_model(model, given, target, level):
         "schema": "aegis.tvm/1",
         "tvm": tvm.__version__,
         "target": kind,
+        **({"arch": arch} if arch else {}),
         "inputs": tensors(list(shape_of), forms),
         "outputs": tensors([value.name for value in model.graph.output], results),
         "model-inputs": declared(model, "aegis.inputs"),
@@ -105,6 +117,8 @@ def compile_model(model, given, target, level):
     with builder.function("aegis_interface", []):
         builder.emit_func_output(tvm.ir.StringImm(json.dumps(interface)))
     module["aegis_interface"] = builder.get()["aegis_interface"].with_attr("global_symbol", "aegis_interface")
+    if arch:
+        return for_cuda.build(module, target, arch, level)
     with tvm.transform.PassContext(opt_level=level):
         return tvm.compile(module, target=target)
 
@@ -115,18 +129,20 @@ def main():
     parser.add_argument("model", help="the ONNX file")
     parser.add_argument("module", help="the library to write, ending in .so")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="an input's shape")
-    parser.add_argument("--target", default="llvm", help="TVM's target of a CPU, such as '{\"kind\": \"llvm\", \"mcpu\": \"…\"}'")
+    target = "`cuda`, or TVM's target of a CPU, such as '{\"kind\": \"llvm\", \"mcpu\": \"…\"}'"
+    parser.add_argument("--target", default="llvm", help=target)
+    parser.add_argument("--capability", metavar="9.0", help="with `cuda` the compute capability of the device")
     parser.add_argument("--level", type=int, default=2, choices=range(4), help="TVM's optimisation level")
     asked = parser.parse_args()
     try:
         import onnx
 
         target = json.loads(asked.target) if asked.target.startswith("{") else asked.target
-        executable = compile_model(onnx.load(asked.model), shapes(asked.shape), target, asked.level)
+        executable = compile_model(onnx.load(asked.model), shapes(asked.shape), target, asked.capability, asked.level)
         executable.export_library(asked.module)
     except ImportError as error:
-        sys.exit(f"compile.py needs pip's apache-tvm and onnx: {error}")
-    except (Refused, OSError) as error:
+        sys.exit(f"compile.py needs pip's apache-tvm and onnx, and for a CUDA device NVIDIA's compiler: {error}")
+    except (Refused, ValueError, OSError) as error:
         sys.exit(f"compile.py: {asked.model}: {error}")
 
 

@@ -22,9 +22,13 @@ pub enum AdmissionError {
     /// The task is not admitted. Transient: it can be dismissed once it is.
     #[error("task number {} is not admitted", .0.0)]
     NotAdmitted(TaskId),
-    /// The task's fault domain has failed. Permanent: nothing starts it again in this run.
+    /// The task's fault domain has failed, and its process is never started again. Permanent.
     #[error("the fault domain of task number {} has failed", .0.0)]
     DomainFailed(TaskId),
+    /// The task's fault domain has failed, and may be started again. Transient: ask again once it is; where it was given up for good
+    /// it stays so.
+    #[error("the fault domain of task number {} has failed and is not started again yet", .0.0)]
+    DomainRestarts(TaskId),
     /// What was asked for before is not done yet: the thread changes one thing a second. Transient: ask again.
     #[error("another task is about to be admitted or dismissed")]
     Pending,
@@ -38,7 +42,11 @@ impl AdmissionError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::AlreadyAdmitted(_) | Self::NotAdmitted(_) | Self::Pending | Self::NotRunning => ErrorClass::Transient,
+            Self::AlreadyAdmitted(_)
+            | Self::NotAdmitted(_)
+            | Self::DomainRestarts(_)
+            | Self::Pending
+            | Self::NotRunning => ErrorClass::Transient,
             Self::Unknown(_) | Self::NotOptional(_) | Self::DomainFailed(_) => ErrorClass::Permanent,
         }
     }
@@ -49,8 +57,8 @@ impl AdmissionError {
 pub struct Admissions {
     /// For each task whether it is admitted, as far as the orchestration thread has told; `None` where it is not optional.
     tasks: Box<[Option<AtomicBool>]>,
-    /// For each task the bit of its fault domain; none where it lies in none.
-    domains: Box<[u64]>,
+    /// For each task the bit of its fault domain, none where it lies in none, and whether that is started again.
+    domains: Box<[(u64, bool)]>,
     /// A bit for each domain that has failed.
     failed: AtomicU64,
     bell: OnceLock<Arc<Bell>>,
@@ -65,7 +73,11 @@ impl Admissions {
         let has_modes = !system.modes.is_empty();
         let task = |optional: bool| (optional && !has_modes).then(|| AtomicBool::new(false));
         let tasks = system.tasks.iter().map(|desc| task(desc.optional)).collect();
-        let domains = system.tasks.iter().map(|desc| desc.domain.map_or(0, DomainId::bit)).collect();
+        let restarts = |domain: DomainId| {
+            let process = system.domains.get(domain.index()).and_then(|own| own.process);
+            (domain.bit(), process.is_some_and(|process| process.restart.is_some()))
+        };
+        let domains = system.tasks.iter().map(|desc| desc.domain.map_or((0, false), restarts)).collect();
         let (failed, asked) = (AtomicU64::new(0), AtomicU32::new(0));
         Arc::new(Self { tasks, domains, failed, bell: OnceLock::new(), asked })
     }
@@ -106,9 +118,13 @@ impl Admissions {
         let own = self.tasks.get(task.index()).ok_or(AdmissionError::Unknown(task))?;
         let admitted = own.as_ref().ok_or(AdmissionError::NotOptional(task))?;
         let bell = self.bell.get().ok_or(AdmissionError::NotRunning)?;
-        let domain = self.domains.get(task.index()).copied().unwrap_or(0);
+        let (domain, restarts) = self.domains.get(task.index()).copied().unwrap_or_default();
         if admits && self.failed.load(Ordering::Acquire) & domain != 0 {
-            return Err(AdmissionError::DomainFailed(task));
+            return Err(if restarts {
+                AdmissionError::DomainRestarts(task)
+            } else {
+                AdmissionError::DomainFailed(task)
+            });
         }
         let free = self.asked.compare_exchange(0, TAKEN, Ordering::AcqRel, Ordering::Acquire);
         free.map_err(|_| AdmissionError::Pending)?;

@@ -121,6 +121,13 @@ impl Asked {
         Ok(())
     }
 
+    /// Of a mode: what the application asked for last, and whether that is where it wants to be: sources ask for another one, or
+    /// nobody has looked at it yet.
+    pub(crate) fn own(&self) -> (ModeId, bool) {
+        let (own, watched) = halves(self.wanted.load(Ordering::Acquire));
+        (crate::modes::mode(own).unwrap_or(ModeId(0)), watched != 0 || self.is_asked())
+    }
+
     /// What holds.
     pub(crate) fn held(&self) -> u32 {
         self.held.load(Ordering::Acquire)

@@ -18,7 +18,7 @@ mod tree;
 use crate::clock::monotonic_ns;
 use crate::guarantee::Guarantee;
 use crate::machine::Void;
-use crate::realtime::{has_others, keep_off};
+use crate::realtime::{has_others, keep_off, taken_cores};
 use aegis_core::desc::{Quantity, SystemDesc, Waiting};
 use aegis_core::trace::VoidReason;
 use aegis_core::units::PoolId;
@@ -222,7 +222,7 @@ impl Conditions {
         gauges: Gauges,
         guarantee: Arc<Guarantee>,
     ) -> (Self, Vec<Void>) {
-        let cores: Vec<u16> = system.lanes.iter().map(|lane| lane.core).chain([system.orchestration_core]).collect();
+        let cores: Vec<u16> = taken_cores(system).collect();
         let is_room = system.waiting == Waiting::Blocking || has_others(cores.iter().copied());
         let mut look = Look::new(root, cores, gauges);
         let first = look.state();
@@ -271,8 +271,7 @@ impl Conditions {
 
     /// Looks once an interval until `over`, which [`std::thread::Thread::unpark`] makes it see at once.
     pub fn run(&self, over: &AtomicBool) {
-        let cores = self.system.lanes.iter().map(|lane| lane.core);
-        if let Err(error) = keep_off(cores.chain([self.system.orchestration_core])) {
+        if let Err(error) = keep_off(taken_cores(self.system)) {
             log::warn!("the thread that looks at clocks and heat could not be kept off the cores of lanes: {error}");
         }
         let interval = self.system.conditions.recheck.as_ns();

@@ -70,6 +70,18 @@ impl Modes {
         self.asked.ask(By::Source(source, reading), number).map_err(|_| ModeError::NotRunning)
     }
 
+    /// The mode that the application, or who asks as it does, asked for last.
+    pub(crate) fn own(&self) -> ModeId {
+        self.asked.own().0
+    }
+
+    /// The mode to go back to after another one was asked for: the one that holds, unless sources ask for it, or another one was asked
+    /// for and is not gone to yet.
+    pub(crate) fn settled(&self) -> ModeId {
+        let (own, is_final) = self.asked.own();
+        if is_final { own } else { self.mode().unwrap_or(own) }
+    }
+
     fn check(&self, mode: ModeId) -> Result<(), ModeError> {
         if mode.index() < self.count { Ok(()) } else { Err(ModeError::Unknown(mode)) }
     }

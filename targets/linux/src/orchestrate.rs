@@ -13,6 +13,7 @@
 //! The loop uses no heap; a test counts. One turn costs a poll, a clock reading per event, and at most one
 //! `timerfd_settime`.
 
+mod domains;
 mod report;
 mod stop;
 mod timer;
@@ -135,6 +136,7 @@ fn run_with<const TASKS: usize, const LANES: usize, const QUEUE: usize>(
         changes,
         modes,
         failed: 0,
+        before: None,
         given_back: Bytes(0),
     };
     turn.tell_modes();
@@ -171,6 +173,8 @@ struct Loop<'a, S, const TASKS: usize, const LANES: usize, const QUEUE: usize> {
     modes: (Option<ModeId>, Option<ModeId>),
     /// The fault domains that have failed, as all were told.
     failed: u64,
+    /// The mode to go back to once the domains are restored that another one was asked for because of.
+    before: Option<ModeId>,
     /// How much memory is given back, as it was recorded.
     given_back: Bytes,
 }
@@ -212,6 +216,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             while let Some((domain, loss)) = self.setup.domains.take() {
                 self.step(Event::Fail { domain, loss }, self.setup.clock.now())?;
             }
+            self.restore()?;
             self.take_submissions()?;
             self.change()?;
             let now = self.setup.clock.now();
@@ -353,8 +358,9 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
 
     /// Whether a submission of a task may be older than when the task began to release jobs again.
     fn may_be_stale(&self, task: aegis_core::TaskId) -> bool {
-        let is_optional = self.setup.system.tasks.get(task.index()).is_some_and(|task| task.optional);
-        self.state.mode().is_some() || is_optional
+        let system = self.setup.system;
+        let comes_back = |task: &TaskDesc| task.optional || domains::restarts(system, task);
+        self.state.mode().is_some() || system.tasks.get(task.index()).is_some_and(comes_back)
     }
 
     /// A submission is seen as late as the bell's wake-up is: where its lane was idle, that opened the busy interval.
@@ -411,11 +417,6 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
         Ok(())
     }
 
-    /// Whether a task's domain has failed.
-    fn has_failed(&self, task: &TaskDesc) -> bool {
-        task.domain.is_some_and(|domain| self.failed & domain.bit() != 0)
-    }
-
     /// Records what the machine did to the lane in the busy interval of a job that exceeded its bound.
     fn explain(&mut self, lane: LaneId, desc: &LaneDesc, job: aegis_core::trace::JobRef, excess: Duration) {
         let evidence = self.evidence.get(lane.index()).copied().unwrap_or_default();
@@ -447,12 +448,7 @@ impl<S: Sink, const TASKS: usize, const LANES: usize, const QUEUE: usize> Loop<'
             self.modes = modes;
             self.tell_modes();
         }
-        if self.failed != self.state.failed_domains() {
-            self.failed = self.state.failed_domains();
-            self.setup.domains.tell(self.failed);
-            self.setup.submissions.fail(self.failed);
-            self.setup.admissions.fail(self.failed);
-        }
+        self.tell_domains();
         for (position, job) in start.iter().enumerate() {
             let Some(job) = job else { continue };
             let lane = LaneId(u16::try_from(position).unwrap_or(u16::MAX));

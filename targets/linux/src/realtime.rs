@@ -53,6 +53,13 @@ pub fn pin(core: u16) -> io::Result<()> {
     Ok(())
 }
 
+/// The cores of threads that have real-time priority: of lanes, of the orchestration thread, and of processes that have their own.
+pub fn taken_cores(system: &SystemDesc) -> impl Iterator<Item = u16> + '_ {
+    let processes = system.domains.iter().filter_map(|domain| domain.process.as_ref());
+    let of_processes = processes.flat_map(|process| process.cores.iter().copied());
+    system.lanes.iter().map(|lane| lane.core).chain([system.orchestration_core]).chain(of_processes)
+}
+
 /// The cores that the calling thread may use besides these.
 fn others(cores: impl IntoIterator<Item = u16>) -> io::Result<CpuSet> {
     let mut set = sched_getaffinity(None)?;
@@ -67,6 +74,13 @@ pub fn has_others(cores: impl IntoIterator<Item = u16>) -> bool {
     others(cores).is_ok_and(|set| set.count() > 0)
 }
 
+/// Whether the calling thread may use a core; false where the system does not say.
+#[must_use]
+pub fn may_use(core: u16) -> bool {
+    let core = usize::from(core);
+    core < CpuSet::MAX_CPU && sched_getaffinity(None).is_ok_and(|set| set.is_set(core))
+}
+
 /// Keeps the calling thread off these cores, unless the process may use no other.
 ///
 /// # Errors
@@ -77,6 +91,19 @@ pub fn keep_off(cores: impl IntoIterator<Item = u16>) -> io::Result<()> {
         sched_setaffinity(None, &set)?;
     }
     Ok(())
+}
+
+/// Has something done that starts threads: those keep off these cores, unless the process may use no other. Of the calling thread
+/// nothing changes.
+///
+/// # Errors
+/// What the system says.
+pub fn with_threads_off<T>(cores: impl IntoIterator<Item = u16>, start: impl FnOnce() -> T) -> io::Result<T> {
+    let before = sched_getaffinity(None)?;
+    keep_off(cores)?;
+    let started = start();
+    sched_setaffinity(None, &before)?;
+    Ok(started)
 }
 
 /// Gives the calling thread `SCHED_FIFO` with this priority, 1 to 99.

@@ -104,15 +104,30 @@ pub struct ModeStats {
     pub longest: Duration,
 }
 
-/// How a fault domain failed.
+/// How a fault domain failed, the last time that it did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure {
+    /// How often it failed.
+    pub count: u64,
+    /// How it was restored.
+    pub restored: Restored,
     /// When.
     pub at: Instant,
     /// Why.
     pub cause: Cause,
     /// The job that was the cause; `None` where it was said from outside.
     pub job: Option<JobRef>,
+}
+
+/// How often a fault domain that had failed was restored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Restored {
+    /// How often.
+    pub count: u64,
+    /// When after the last failure; `None` where it was not.
+    pub at: Option<Instant>,
+    /// The longest time from a failure until then.
+    pub longest: Duration,
 }
 
 /// What optional tasks came to.
@@ -222,7 +237,17 @@ impl<const TASKS: usize> Tally<TASKS> {
             }
             Kind::DomainFailed { domain, cause, job } => {
                 if let Some(failure) = self.domains.get_mut(domain.index()) {
-                    *failure = Some(Failure { at, cause, job });
+                    let before = failure.map_or((0, Restored::default()), |before| (before.count, before.restored));
+                    let (count, restored) = (before.0.saturating_add(1), Restored { at: None, ..before.1 });
+                    *failure = Some(Failure { count, restored, at, cause, job });
+                }
+            }
+            Kind::DomainRestored { domain } => {
+                if let Some(Some(failure)) = self.domains.get_mut(domain.index()) {
+                    let own = &mut failure.restored;
+                    own.count = own.count.saturating_add(1);
+                    own.longest = own.longest.max(at.saturating_since(failure.at));
+                    own.at = Some(at);
                 }
             }
             Kind::Dropped { task, count } => {
@@ -290,7 +315,7 @@ impl<const TASKS: usize> Sink for Counted<'_, TASKS> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, LevelStats, Tally, TaskStats};
+    use super::{Failure, LevelStats, Restored, Tally, TaskStats};
     use aegis_core::trace::{Cause, JobRef, Kind, VoidReason};
     use aegis_core::{Bytes, DomainId, Duration, Instant, LaneId, LevelId, TaskId};
 
@@ -342,10 +367,20 @@ mod tests {
     fn a_failed_domain_is_told_with_its_time_and_cause_and_the_jobs_that_it_dropped() {
         let mut tally: Tally<2> = Tally::new();
         let job = Some(JobRef { task: TaskId(1), request: 1 });
+        let failure = Failure { count: 1, restored: Restored::default(), at: AT, cause: Cause::Miss, job };
         tally.observe(AT, &Kind::DomainFailed { domain: DomainId(3), cause: Cause::Miss, job });
         tally.observe(AT, &Kind::Dropped { task: TaskId(0), count: 2 });
-        assert_eq!(tally.domains()[3], Some(Failure { at: AT, cause: Cause::Miss, job }));
+        assert_eq!(tally.domains()[3], Some(failure));
         assert_eq!(tally.domains().iter().flatten().count(), 1);
+        let later = |ns| AT.checked_add(Duration::from_ns(ns)).unwrap();
+        tally.observe(later(50), &Kind::DomainRestored { domain: DomainId(3) });
+        tally.observe(later(60), &Kind::DomainFailed { domain: DomainId(3), cause: Cause::Outside, job: None });
+        let restored = Restored { count: 1, at: None, longest: Duration::from_ns(50) };
+        let again = Failure { count: 2, restored, at: later(60), cause: Cause::Outside, job: None };
+        assert_eq!(tally.domains()[3], Some(again));
+        tally.observe(later(70), &Kind::DomainRestored { domain: DomainId(3) });
+        let restored = Restored { count: 2, at: Some(later(70)), longest: Duration::from_ns(50) };
+        assert_eq!(tally.domains()[3], Some(Failure { restored, ..again }));
         assert_eq!([0, 1].map(|task: usize| tally.tasks()[task].dropped), [2, 0]);
     }
 

@@ -84,12 +84,14 @@ pub(crate) fn allowed<const LANES: usize>(system: &SystemDesc, event: Event, sta
         | Event::Preempted { lane, .. } => Some(lane.index()),
         Event::Submit { task, .. } => system.tasks.get(task.index()).map(|task| task.lane.index()),
         Event::Timer | Event::Stop { .. } => None,
-        // What the thread wait of every lane has for a change of level, mode or what is admitted, and for each failure of a domain.
+        // What the thread wait of every lane has for a change of level, mode or what is admitted, and where a domain fails or is
+        // restored.
         Event::Pressure { .. }
         | Event::Mode { .. }
         | Event::Admit { .. }
         | Event::Dismiss { .. }
-        | Event::Fail { .. } => {
+        | Event::Fail { .. }
+        | Event::Restored { .. } => {
             let lanes = system.lanes.iter().enumerate();
             lanes.max_by_key(|(_, lane)| lane.dispatch_overhead.as_ns()).map(|(position, _)| position)
         }

@@ -65,9 +65,13 @@ pub enum SubmitError {
     /// The task is optional and not admitted. Transient: submit again once it is.
     #[error("the task is optional and not admitted")]
     NotAdmitted,
-    /// The task's fault domain has failed. Permanent: nothing starts it again in this run.
+    /// The task's fault domain has failed, and its process is never started again. Permanent.
     #[error("the task's fault domain `{0}` has failed")]
     DomainFailed(&'static str),
+    /// The task's fault domain has failed, and may be started again. Transient: submit again once it is; where it was given up for
+    /// good it stays so.
+    #[error("the task's fault domain `{0}` has failed and is not started again yet")]
+    DomainRestarts(&'static str),
     /// The vehicle does not run yet. Transient: submit again once it does.
     #[error("the vehicle does not run yet")]
     NotRunning,
@@ -90,6 +94,7 @@ impl SubmitError {
             | Self::Withheld
             | Self::NotInMode
             | Self::NotAdmitted
+            | Self::DomainRestarts(_)
             | Self::NotRunning => ErrorClass::Transient,
             Self::DomainFailed(_) | Self::Ended | Self::NotSubmittable(_) => ErrorClass::Permanent,
         }
@@ -101,8 +106,8 @@ impl SubmitError {
 struct Slot {
     /// The least time between two arrivals, in nanoseconds; `None` for a task that is not submitted.
     period: Option<u64>,
-    /// The bit and the name of its fault domain; no bit where it lies in none.
-    domain: (u64, &'static str),
+    /// The bit and the name of its fault domain, and whether it is started again; no bit where it lies in none.
+    domain: (u64, &'static str, bool),
     /// How far ahead an arrival may be planned, in nanoseconds; `None` for a task that rejects what comes too early.
     ahead: Option<u64>,
     /// When the next arrival is taken.
@@ -138,9 +143,10 @@ impl Submissions {
     pub fn new(system: &SystemDesc) -> Arc<Self> {
         let slot = |task: &aegis_core::desc::TaskDesc| Slot {
             period: (task.release == Release::Submitted).then(|| task.period.as_ns()),
-            domain: task.domain.map_or((0, ""), |domain| {
-                let name = system.domains.get(domain.index()).map_or("", |domain| domain.name);
-                (domain.bit(), name)
+            domain: task.domain.map_or((0, "", false), |domain| {
+                let own = system.domains.get(domain.index());
+                let restarts = own.and_then(|own| own.process).is_some_and(|process| process.restart.is_some());
+                (domain.bit(), own.map_or("", |own| own.name), restarts)
             }),
             ahead: task.defers.then(|| task.period.as_ns().saturating_mul(u64::from(task.queue))),
             next: AtomicU64::new(0),
@@ -215,7 +221,8 @@ impl Submissions {
             return Err(SubmitError::Ended);
         }
         if self.failed.load(Ordering::Acquire) & slot.domain.0 != 0 {
-            return Err(SubmitError::DomainFailed(slot.domain.1));
+            let (_, name, restarts) = slot.domain;
+            return Err(if restarts { SubmitError::DomainRestarts(name) } else { SubmitError::DomainFailed(name) });
         }
         if slot.withheld.load(Ordering::Acquire) {
             return Err(SubmitError::Withheld);

@@ -199,9 +199,17 @@ pub struct ModeSummary {
 pub struct DomainSummary {
     /// Its name.
     pub name: String,
-    /// Whether it failed.
+    /// Whether it failed, be it that it was restored.
     pub failed: bool,
-    /// When; null where it did not.
+    /// How often.
+    pub failures: u64,
+    /// How often it was restored.
+    pub restarts: u64,
+    /// The longest time from a failure until it was restored; null where it never was.
+    pub longest_restart_ns: Option<u64>,
+    /// When it was restored after the last failure; null where it was not.
+    pub restored_at_ns: Option<u64>,
+    /// When it failed last, which the following keys are about; null where it did not.
     pub at_ns: Option<u64>,
     /// `overrun`, `miss`, `failure`, `outside`, or how its process was lost: `exited`, `signalled`, `hung`, `silent`, `malformed`,
     /// `backend`; null where it did not.
@@ -210,7 +218,7 @@ pub struct DomainSummary {
     pub task: Option<String>,
     /// That job's request; null where none was.
     pub request: Option<u64>,
-    /// The process that runs its models; null where none does.
+    /// The last process that ran its models; null where none did.
     pub process: Option<ProcessSummary>,
 }
 
@@ -221,6 +229,10 @@ pub struct ProcessSummary {
     pub pid: u32,
     /// How it ended: `exit status 0` where it was told to.
     pub ending: String,
+    /// How often starting another one failed; null where none is started again.
+    pub failed_starts: Option<u64>,
+    /// Whether it would have been started more often than it may, and was not; null where none is started again.
+    pub given_up: Option<bool>,
     /// What kept it from more than its work: see [`crate::worker::fences`].
     pub in_force: Vec<&'static str>,
     /// What could not be had of that, and why.
@@ -351,6 +363,10 @@ fn domains(
     let summary = |((domain, failure), process): ((&DomainDesc, &Option<Failure>), _)| DomainSummary {
         name: domain.name.to_owned(),
         failed: failure.is_some(),
+        failures: failure.map_or(0, |failure| failure.count),
+        restarts: failure.map_or(0, |failure| failure.restored.count),
+        longest_restart_ns: failure.map(|own| own.restored).filter(|own| own.count > 0).map(|own| own.longest.as_ns()),
+        restored_at_ns: failure.and_then(|failure| Some(failure.restored.at?.as_ns())),
         at_ns: failure.map(|failure| failure.at.as_ns()),
         cause: failure.map(|failure| failure.cause.name()),
         task: failure.and_then(|failure| task(&failure.job?)),

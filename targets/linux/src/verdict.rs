@@ -20,8 +20,8 @@ pub struct Findings {
     pub exceeded: u64,
     /// Those of them that the machine explains.
     pub explained: u64,
-    /// The names of the fault domains that failed.
-    pub failed_domains: Vec<&'static str>,
+    /// The names of the fault domains that failed, each with whether it was restored each time.
+    pub failed_domains: Vec<(&'static str, bool)>,
     /// Jobs that failed alone.
     pub failed: u64,
     /// Jobs that were aborted after an overrun or a miss, or because their domain failed.
@@ -55,6 +55,18 @@ pub struct Verdict {
     pub why: String,
 }
 
+/// The fault domains that failed: first those that stayed so.
+fn failed_domains(all: &[(&'static str, bool)]) -> String {
+    let part = |restored: bool, then: &str| {
+        let names: Vec<_> = all.iter().filter(|own| own.1 == restored).map(|own| own.0).collect();
+        let what = if names.len() > 1 { "fault domains" } else { "fault domain" };
+        (!names.is_empty()).then(|| format!("the {what} \"{}\" failed{then}", names.join("\", \"")))
+    };
+    let stayed = part(false, ": nothing of its tasks was delivered from then on");
+    let restored = part(true, " and was restored: nothing of its tasks was delivered in between");
+    stayed.into_iter().chain(restored).collect::<Vec<_>>().join("; ")
+}
+
 /// Judges a run; where several things went wrong, device lost goes before internal errors, those before
 /// violated bounds, and those before a void guarantee.
 #[must_use]
@@ -74,9 +86,7 @@ pub fn judge(findings: &Findings) -> Verdict {
         return verdict(1, format!("{what} {stalls}"));
     }
     if !findings.failed_domains.is_empty() {
-        let names = findings.failed_domains.join("\", \"");
-        let what = if findings.failed_domains.len() > 1 { "fault domains" } else { "fault domain" };
-        return verdict(1, format!("the {what} \"{names}\" failed: nothing of its tasks was delivered from then on"));
+        return verdict(1, failed_domains(&findings.failed_domains));
     }
     if findings.failed > 0 {
         return verdict(1, format!("{} jobs failed and delivered nothing", findings.failed));
@@ -191,11 +201,16 @@ mod tests {
         assert_eq!(judge(&failed).why, "2 jobs failed and delivered nothing");
         let aborted = Findings { aborted: 3, misses: 1, ..findings(0, 0) };
         assert_eq!(judge(&aborted).why, "3 jobs were aborted and delivered nothing");
-        let gone = Findings { failed_domains: vec!["maps"], ..failed.clone() };
+        let gone = Findings { failed_domains: vec![("maps", false)], ..failed.clone() };
         let why = "the fault domain \"maps\" failed: nothing of its tasks was delivered from then on";
         assert_eq!((judge(&gone).status, judge(&gone).why.as_str()), (1, why));
-        let all_gone = Findings { failed_domains: vec!["maps", "vision"], ..failed };
+        let all_gone = Findings { failed_domains: vec![("maps", false), ("vision", false)], ..failed.clone() };
         assert!(judge(&all_gone).why.starts_with("the fault domains \"maps\", \"vision\" failed: "));
+        let back = Findings { failed_domains: vec![("vision", true)], ..failed.clone() };
+        let why = "the fault domain \"vision\" failed and was restored: nothing of its tasks was delivered in between";
+        assert_eq!((judge(&back).status, judge(&back).why.as_str()), (1, why));
+        let both = judge(&Findings { failed_domains: vec![("vision", true), ("maps", false)], ..failed }).why;
+        assert!(both.starts_with("the fault domain \"maps\" failed: ") && both.ends_with(why), "{both}");
         let stalled = Findings { stalls: 1, failed: 2, ..findings(0, 0) };
         let why = "a lane or the orchestration thread stood still for longer than the watchdog allows, once";
         assert_eq!((judge(&stalled).status, judge(&stalled).why.as_str()), (1, why));

@@ -3,9 +3,9 @@
 
 mod common;
 
-use aegis_core::desc::{Answer, DomainDesc, Release, SystemDesc, TaskDesc};
+use aegis_core::desc::{Answer, DomainDesc, ModeDesc, ProcessDesc, Release, RestartDesc, SystemDesc, TaskDesc};
 use aegis_core::trace::{Cause, Kind, Loss};
-use aegis_core::{DomainId, TaskId};
+use aegis_core::{DomainId, ModeId, TaskId};
 use aegis_linux::lane::Fault;
 use aegis_linux::submissions::SubmitError;
 use common::{Act, Ran, Scenario, drive, drive_failing, fixture};
@@ -92,4 +92,80 @@ fn what_the_application_says_has_failed_submits_nothing_any_more() {
     assert!((3..=20).contains(&first.jobs) && second.jobs == 1, "{first:?} {second:?}");
     assert_eq!(third.jobs + third.rejected, 10, "{third:?}");
     assert_eq!(ran.heap_operations, 0);
+}
+
+/// The first two tasks lie in a domain that is started again, and of the three modes only the first one has them.
+fn in_modes() -> &'static SystemDesc {
+    let base = in_domain(TaskDesc::EMPTY);
+    let mode = |name, own: &'static [TaskId]| ModeDesc {
+        name,
+        tasks: own,
+        lanes: base.lanes,
+        proven: own.iter().map(|task| base.tasks[task.index()]).collect::<Vec<_>>().leak(),
+        leaves: fixture::ms(100),
+    };
+    let modes = vec![
+        mode("whole", &[TaskId(0), TaskId(1), TaskId(2)]),
+        mode("limp", &[TaskId(2)]),
+        mode("parked", &[TaskId(2)]),
+    ];
+    let length = fixture::ms(100);
+    let process = ProcessDesc {
+        cores: &[],
+        kill_after: length,
+        hand_over: fixture::ms(1),
+        heartbeat: None,
+        memory: None,
+        restart: Some(RestartDesc { max: 3, within: length, back_off: length, probation: length }),
+        meanwhile: Some(ModeId(1)),
+    };
+    let domains = vec![DomainDesc { name: "vision", process: Some(process) }];
+    Box::leak(Box::new(SystemDesc { modes: modes.leak(), domains: domains.leak(), ..*base }))
+}
+
+#[test]
+fn a_domain_that_is_restored_goes_on_in_the_mode_before_and_not_beside_one_that_was_asked_for() {
+    let vision = DomainId(0);
+    let sleep = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
+    let wait = |what: &str, until: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !until() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(4), "{what}");
+            sleep(1);
+        }
+    };
+    let mut answers = Vec::new();
+    let scenario = Scenario { for_ms: Some(6_000), ..Scenario::of(Act::Spin(100)) };
+    let ran = drive_failing::<3>(in_modes(), scenario, |submissions, _, modes, domains| {
+        while submissions.submit(TaskId(1)) == Err(SubmitError::NotRunning) {
+            sleep(1);
+        }
+        sleep(100);
+        domains.offer(vision);
+        sleep(20);
+        assert_eq!(domains.life(vision), 0, "it has not failed");
+        domains.fail(vision).unwrap();
+        // What was offered before is another process: it is taken once it has failed.
+        wait("restored", &|| domains.life(vision) == 1);
+        domains.fail(vision).unwrap();
+        wait("it limps", &|| modes.mode() == Some(ModeId(1)));
+        answers.push(submissions.submit(TaskId(1)));
+        domains.offer(vision);
+        wait("it is whole", &|| modes.mode() == Some(ModeId(0)));
+        assert_eq!((domains.life(vision), domains.has_failed(vision)), (2, false));
+        answers.push(submissions.submit(TaskId(1)).map(|_| aegis_core::Instant::START));
+        domains.fail(vision).unwrap();
+        wait("it limps again", &|| modes.mode() == Some(ModeId(1)));
+        modes.request(ModeId(2)).unwrap();
+        wait("it parks", &|| modes.mode() == Some(ModeId(2)));
+        domains.offer(vision);
+        wait("restored", &|| domains.life(vision) == 3);
+        sleep(1_200);
+        assert_eq!(modes.mode(), Some(ModeId(2)), "what was asked for meanwhile");
+    });
+    assert_eq!((ran.report.broken, ran.report.drained), (None, true));
+    assert_eq!(answers, [Err(SubmitError::DomainRestarts("vision")), Ok(aegis_core::Instant::START)]);
+    let [first, _, third] = ran.stats[..] else { panic!("three tasks") };
+    assert!(first.jobs > 5 && third.jobs + third.rejected == 150, "{first:?} {third:?}");
+    assert_eq!((causes(&ran).len(), ran.heap_operations), (3, 0));
 }

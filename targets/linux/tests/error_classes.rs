@@ -21,6 +21,7 @@ fn each_refused_submission_says_what_its_caller_can_do() {
         (SubmitError::NotAdmitted, Transient),
         (SubmitError::NotRunning, Transient),
         (SubmitError::DomainFailed("vision"), Permanent),
+        (SubmitError::DomainRestarts("vision"), Transient),
         (SubmitError::Ended, Permanent),
         (SubmitError::NotSubmittable(TaskId(0)), Permanent),
     ];
@@ -42,6 +43,7 @@ fn each_refused_change_and_each_fault_says_what_its_caller_can_do() {
         (AdmissionError::AlreadyAdmitted(task), Transient),
         (AdmissionError::NotAdmitted(task), Transient),
         (AdmissionError::DomainFailed(task), Permanent),
+        (AdmissionError::DomainRestarts(task), Transient),
         (AdmissionError::Pending, Transient),
         (AdmissionError::NotRunning, Transient),
     ];

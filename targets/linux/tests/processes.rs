@@ -10,6 +10,7 @@
 )]
 #![allow(unsafe_code, reason = "signals and limits are sent and tried as somebody outside would")]
 
+use aegis_core::desc::Waiting;
 use aegis_core::trace::Loss;
 use aegis_core::{DomainId, Duration};
 use aegis_linux::worker::fences::{Fences, fence_all_threads};
@@ -20,6 +21,7 @@ use aegis_linux::worker::process::{Process, Start};
 use aegis_linux::worker::shared::{SharedPage, object};
 use aegis_linux::worker::supervise::{Supervisor, Watched};
 use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -43,6 +45,10 @@ const OPEN: u32 = 5;
 const TAKE: u32 = 6;
 const TOUCH: u32 = 7;
 const START: u32 = 8;
+const SHARE: u32 = 9;
+
+/// Tells a process how its threads wait.
+const LOOKS: &str = "AEGIS_TEST_LOOKS";
 
 /// The process from inside.
 struct Acting;
@@ -73,6 +79,10 @@ impl Served for Acting {
                 Ok(()) => Answer::Failed("it could take a gigabyte".to_owned()),
                 Err(error) => Answer::Refused(Figures::default(), error.to_string()),
             },
+            SHARE => {
+                share();
+                Answer::Failed("it could take as much as it liked".to_owned())
+            }
             _ => Answer::Failed("it never does".to_owned()),
         }
     }
@@ -84,17 +94,29 @@ impl Served for Acting {
     }
 }
 
+/// Takes half a gigabyte that no limit of a process counts: memory that could be shared.
+fn share() {
+    const BYTES: usize = 512 << 20;
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: no address is asked for, so the new mapping overlaps nothing that exists; only what was mapped is written.
+    unsafe {
+        let memory = libc::mmap(std::ptr::null_mut(), BYTES, access, kind, -1, 0);
+        assert_ne!(memory, libc::MAP_FAILED);
+        memory.cast::<u8>().write_bytes(1, BYTES);
+    }
+}
+
 fn inside(given: Given) -> ! {
     aegis_linux::worker::own::give_up_privileges().unwrap();
     let mut pages: Vec<_> = given.take().unwrap().iter().map(|own| SharedPage::map(own).unwrap()).collect();
     let page: &'static SharedPage = Box::leak(Box::new(pages.remove(0)));
     thread::spawn(move || beat(page, BEAT));
-    serve(page, &Answer::Done(Figures::default()), &mut Acting);
+    serve(page, waiting(), &Answer::Done(Figures::default()), &mut Acting);
     std::process::exit(0)
 }
 
 fn start(most_memory: Option<u64>) -> Arc<Process> {
-    let start = Start { domain: DomainId(3), name: "vision", memory: &[], lanes: &[5], most_memory };
+    let start = Start { domain: DomainId(3), name: "vision", life: 0, memory: &[], lanes: &[5], most_memory };
     Process::start(&start).unwrap()
 }
 
@@ -108,18 +130,27 @@ struct Bench {
     given_up: Arc<AtomicBool>,
 }
 
+/// Whether threads look for orders and answers in these tests, as the environment says that processes inherit.
+fn waiting() -> Waiting {
+    if std::env::var_os(LOOKS).is_some() { Waiting::Polling } else { Waiting::Blocking }
+}
+
 fn bench(heartbeat: Option<Duration>) -> Bench {
-    let process = start(None);
+    bench_of(start(None), heartbeat)
+}
+
+fn bench_of(process: Arc<Process>, heartbeat: Option<Duration>) -> Bench {
     let (told, losses) = mpsc::channel();
-    let watched = vec![Watched { process: Arc::clone(&process), heartbeat }];
     let given_up = Arc::new(AtomicBool::new(false));
     let own = Arc::clone(&given_up);
-    let is_given_up = move |_| own.load(Ordering::Relaxed);
-    let supervisor = Supervisor::start(watched, is_given_up, move |domain, loss| told.send((domain, loss)).unwrap());
-    let supervisor = supervisor.unwrap();
-    let mut link = Link::new(Arc::clone(&process), 5);
+    let is_given_up = move |_: &Process| own.load(Ordering::Relaxed);
+    let supervisor =
+        Supervisor::start(is_given_up, move |process, loss| told.send((process.domain(), loss)).unwrap()).unwrap();
+    supervisor.door().watch(Watched { process: Arc::clone(&process), heartbeat });
+    let mut link = Link::new(Arc::clone(&process), 5, waiting());
     link.loaded(LONG).unwrap();
-    supervisor.expect_beats();
+    process.expect_beats();
+    supervisor.door().ring();
     Bench { process, link, supervisor, losses, given_up }
 }
 
@@ -214,7 +245,7 @@ fn a_process_that_shows_no_life_is_killed() {
 }
 
 /// Of a domain that the dispatcher gave up for another cause, idle or not.
-fn a_process_of_a_domain_that_was_given_up_is_killed_and_not_told() {
+fn a_process_of_a_domain_that_was_given_up_is_killed() {
     for runs in [false, true] {
         let Bench { process, mut link, supervisor, losses, given_up } = bench(None);
         given_up.store(true, Ordering::Relaxed);
@@ -229,7 +260,7 @@ fn a_process_of_a_domain_that_was_given_up_is_killed_and_not_told() {
         assert!(began.elapsed() < time::Duration::from_secs(5), "long before the time was up");
         supervisor.close(time::Duration::from_secs(2));
         assert_eq!(process.ending(), Some("signal 9 (SIGKILL)"));
-        assert!(losses.try_recv().is_err(), "who gave it up knows");
+        assert_eq!(losses.try_iter().collect::<Vec<_>>(), [(DomainId(3), Loss::GivenUp)], "told once");
     }
 }
 
@@ -262,14 +293,17 @@ fn a_runtime_that_fails_for_good_ends_with_its_words() {
 fn what_is_fenced_off_cannot_be_had() {
     let limit = 256 << 20;
     let process = start(Some(limit));
-    let mut link = Link::new(Arc::clone(&process), 5);
+    let mut link = Link::new(Arc::clone(&process), 5, waiting());
     link.loaded(LONG).unwrap();
     let refused = link.run(TAKE, 0, LONG).unwrap();
     assert!(matches!(refused, Answer::Refused(..)), "{refused:?}");
     link.fence(LONG).unwrap();
-    let fences = Fences::put_up(&process, true);
-    let all = ["no-core-dump", "memory", "no-new-files", "no-new-privileges", "system-calls"];
-    assert_eq!((&fences.applied[..], &fences.missing[..]), (&all[..], &[][..]));
+    let fences = Fences::put_up(&process, Some(limit));
+    let all = ["no-core-dump", "memory", "all-memory", "no-new-files", "no-new-privileges", "system-calls"];
+    let has_group = fences.missing.is_empty();
+    let expected = all.iter().filter(|name| has_group || **name != "all-memory").copied().collect::<Vec<_>>();
+    assert_eq!(fences.applied, expected, "{:?}", fences.missing);
+    assert!(fences.missing.iter().all(|missing| missing.starts_with("all-memory: ")), "{:?}", fences.missing);
     let refused = link.run(START, 0, LONG).unwrap();
     assert!(matches!(&refused, Answer::Refused(_, text) if text.contains("os error 1")), "{refused:?}");
     let refused = link.run(OPEN, 0, LONG).unwrap();
@@ -278,6 +312,75 @@ fn what_is_fenced_off_cannot_be_had() {
     let open = fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap();
     let open: Vec<_> = open.map(|entry| fs::read_link(entry.unwrap().path()).unwrap()).collect();
     assert!(open.len() <= 4, "the standard ones: {open:?}");
+}
+
+/// The folder of a process' group, where it has one of its own.
+fn group_of(process: &Process) -> Option<PathBuf> {
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", process.id())).ok()?;
+    let name = format!("aegis-{}-{}", std::process::id(), process.id());
+    let path =
+        groups.lines().find(|line| line.ends_with(&name))?.rsplit(':').next()?.trim_start_matches('/').to_owned();
+    let folders = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(|root| Path::new(root).join(&path));
+    folders.into_iter().find(|folder| folder.exists())
+}
+
+fn memory_that_no_limit_of_a_process_counts_ends_that_process_alone() {
+    let Bench { process, mut link, supervisor, losses, .. } = bench_of(start(Some(256 << 20)), None);
+    link.fence(LONG).unwrap();
+    let fences = Fences::put_up(&process, Some(256 << 20));
+    let Some(group) = group_of(&process).filter(|_| fences.applied.contains(&"all-memory")) else {
+        println!("skipped: no control group of memory can be made here: {:?}", fences.missing);
+        return;
+    };
+    assert!(matches!(link.run(WELL, 1, LONG), Ok(Answer::Done(_))), "what it has is enough");
+    let gone = link.run(SHARE, 0, LONG).unwrap_err();
+    assert_eq!((gone.loss, gone.text.as_str()), (Loss::Signalled, "signal 9 (SIGKILL)"), "{gone:?}");
+    assert_eq!(losses.recv_timeout(time::Duration::from_secs(10)).unwrap(), (DomainId(3), Loss::Signalled));
+    supervisor.close(time::Duration::from_secs(2));
+    assert!(!group.exists(), "{}", group.display());
+}
+
+fn a_group_that_a_killed_vehicle_left_is_removed_by_the_next_one() {
+    let process = start(Some(256 << 20));
+    let Some(group) = group_of(&process) else {
+        println!("skipped: no control group of memory can be made here");
+        return;
+    };
+    let mut ended = Command::new("/bin/true").spawn().unwrap();
+    ended.wait().unwrap();
+    let left = group.with_file_name(format!("aegis-{}-1", ended.id()));
+    fs::create_dir(&left).unwrap();
+    drop(start(Some(256 << 20)));
+    assert!(!left.exists() && group.exists());
+    drop(process);
+    assert!(!group.exists());
+}
+
+/// Every other test once more, in processes whose threads look again and again, and a lane that does.
+fn all_of_that_holds_where_threads_look() {
+    if thread::available_parallelism().unwrap().get() < 2 {
+        println!("skipped: threads that look need a core each");
+        return;
+    }
+    let names = [
+        "it_serves",
+        "fault_while",
+        "segment_that",
+        "shows_no_life",
+        "given_up",
+        "what_no_answer",
+        "for_good",
+        "nothing_is_left",
+    ];
+    for name in names {
+        let output = Command::new("/proc/self/exe").arg(name).env(LOOKS, "1").output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && told.contains("... ok"),
+            "{told}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
 }
 
 /// What this process has: descriptors, threads, and memory in KiB.
@@ -353,22 +456,28 @@ fn main() -> ExitCode {
     if std::env::var_os(VEHICLE).is_some() {
         vehicle();
     }
-    let tests: [(&str, fn()); 12] = [
+    let tests: [(&str, fn()); 15] = [
         ("it_serves_and_ends_when_told", it_serves_and_ends_when_told),
         ("a_fault_while_it_is_idle_is_seen", a_fault_while_it_is_idle_is_seen),
         ("a_fault_while_it_runs_wakes_the_lane", a_fault_while_it_runs_wakes_the_lane),
         ("a_segment_that_is_not_over_in_time_is_killed", a_segment_that_is_not_over_in_time_is_killed),
         ("a_process_that_shows_no_life_is_killed", a_process_that_shows_no_life_is_killed),
-        (
-            "a_process_of_a_domain_that_was_given_up_is_killed_and_not_told",
-            a_process_of_a_domain_that_was_given_up_is_killed_and_not_told,
-        ),
+        ("a_process_of_a_domain_that_was_given_up_is_killed", a_process_of_a_domain_that_was_given_up_is_killed),
         ("what_no_answer_holds_is_malformed", what_no_answer_holds_is_malformed),
         ("a_runtime_that_fails_for_good_ends_with_its_words", a_runtime_that_fails_for_good_ends_with_its_words),
         ("what_is_fenced_off_cannot_be_had", what_is_fenced_off_cannot_be_had),
         ("fifty_processes_leave_nothing", fifty_processes_leave_nothing),
         ("nothing_is_left_when_the_vehicle_is_killed", nothing_is_left_when_the_vehicle_is_killed),
         ("objects_have_one_length", objects_have_one_length),
+        (
+            "memory_that_no_limit_of_a_process_counts_ends_that_process_alone",
+            memory_that_no_limit_of_a_process_counts_ends_that_process_alone,
+        ),
+        (
+            "a_group_that_a_killed_vehicle_left_is_removed_by_the_next_one",
+            a_group_that_a_killed_vehicle_left_is_removed_by_the_next_one,
+        ),
+        ("all_of_that_holds_where_threads_look", all_of_that_holds_where_threads_look),
     ];
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let chosen = tests.iter().filter(|(name, _)| filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())));

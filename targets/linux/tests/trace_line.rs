@@ -203,6 +203,7 @@ fn every_kind_is_a_json_object_with_its_event() {
         (Kind::TaskAdmitted { task: TaskId(1), bound: ns, first: at }, "task_admitted"),
         (Kind::TaskDismissed { task: TaskId(1) }, "task_dismissed"),
         (Kind::DomainFailed { domain: DomainId(0), cause: Cause::Miss, job: Some(JOB) }, "domain_failed"),
+        (Kind::DomainRestored { domain: DomainId(0) }, "domain_restored"),
         (Kind::Dropped { task: TaskId(1), count: 2 }, "dropped"),
         (Kind::GuaranteeVoid { reason: VoidReason::NotPinned }, "guarantee_void"),
         (Kind::Submitted { job: JOB, arrival: at, queue_depth: 1 }, "submission"),

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The twins that fixtures share.
-const TWINS: [&str; 10] = [
+const TWINS: [&str; 11] = [
     "valid",
     "valid-parts",
     "valid-memory",
@@ -29,6 +29,7 @@ const TWINS: [&str; 10] = [
     "valid-kernels",
     "valid-engines",
     "valid-domains",
+    "valid-polling",
 ];
 
 /// The most lines in which a fixture may differ from its twin.

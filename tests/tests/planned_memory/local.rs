@@ -27,13 +27,13 @@ impl Local {
     }
 }
 
-/// The plan of a manifest of the repository with this machine's recordings and the committed times; `None` with a printed
-/// reason where its files cannot be fetched.
+/// The plan of a manifest of the repository with this machine's recordings and the committed times, all in one process; `None` with a
+/// printed reason where its files cannot be fetched.
 pub(crate) fn plan(manifest: &str) -> Option<Local> {
     let file = root().join(manifest);
     let text = std::fs::read_to_string(&file).unwrap();
     let (loaded, findings) = load(&file.to_string_lossy(), text);
-    let loaded = loaded.unwrap();
+    let loaded = in_one_process(loaded.unwrap());
     let files = fetch(&loaded, std::env::consts::ARCH, &Context::from_environment().unwrap(), &Silent);
     if !files.is_complete() {
         let why: Vec<&str> = files.findings.iter().map(|finding| finding.message.as_str()).collect();
@@ -47,6 +47,15 @@ pub(crate) fn plan(manifest: &str) -> Option<Local> {
     let checked = check_loaded(&loaded, findings, options).unwrap();
     let lock = checked.lock.unwrap_or_else(|| panic!("{:#?}", checked.findings));
     Some(Local { system: tables::leak(&lock).unwrap(), files })
+}
+
+/// The same vehicle without fault domains: what runs here has one process and one arena.
+fn in_one_process(mut loaded: Loaded) -> Loaded {
+    let manifest = &mut loaded.manifest;
+    manifest.domains.clear();
+    manifest.models.iter_mut().for_each(|model| model.domain = None);
+    manifest.tasks.iter_mut().for_each(|task| task.domain = None);
+    loaded
 }
 
 /// Writes the manifest's profiles into a folder: times and conditions as committed, memory as recorded here.

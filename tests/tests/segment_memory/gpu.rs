@@ -40,7 +40,7 @@ fn on_gpus(rng: &mut Rng, mut system: System) -> System {
         });
     }
     for lane in &mut system.lanes {
-        lane.partition = Some(Partition { sms: 8, completion: Waiting::Polling });
+        lane.partition = Some(Partition { sms: 8, completion: Waiting::Polling, switch: aegis_core::Duration::ZERO });
     }
     system
 }

@@ -165,7 +165,16 @@ pub(crate) fn random_system(rng: &mut Rng, size: Size) -> System {
     system.devices = vec![device("one", None), device("two", shares)];
     if models.iter().any(|model| model.domain.is_some()) {
         let (hand_over, blackout) = (Duration::ZERO, Duration::ZERO);
-        let process = Process { kill_after: Duration::MAX, hand_over, blackout, heartbeat: None, memory: None };
+        let process = Process {
+            kill_after: Duration::MAX,
+            hand_over,
+            blackout,
+            heartbeat: None,
+            memory: None,
+            restart: None,
+            meanwhile: None,
+            cores: Vec::new(),
+        };
         let name = "apart".to_owned();
         system.domains = vec![Domain { name, process: Some(process), untrusted: None, span: 0..0 }];
         let part = |of| Some(Part { of, domain: 0 });

@@ -1,11 +1,11 @@
 //! What a fault domain's rules refuse.
 
 use aegis_core::desc::{
-    Answer, Backend, DomainDesc, FileDesc, MOST_DOMAINS, MemoryControl, ModelDesc, PoolDesc, ProcessDesc, Release,
-    SegmentDesc, StageDesc, SystemDesc, TaskDesc, TensorLife,
+    Answer, Backend, DomainDesc, FileDesc, MOST_DOMAINS, MemoryControl, ModeDesc, ModelDesc, PoolDesc, ProcessDesc,
+    Release, RestartDesc, SegmentDesc, StageDesc, SystemDesc, TaskDesc, TensorLife,
 };
 use aegis_core::time::Duration;
-use aegis_core::units::{ByteOffset, Bytes, DomainId, ModelId, PoolId, TaskId};
+use aegis_core::units::{ByteOffset, Bytes, DomainId, ModeId, ModelId, PoolId, TaskId};
 use aegis_core::verify::{domains_hold, thread_waits_hold};
 
 fn of(domains: usize, tasks: &[TaskDesc]) -> &'static SystemDesc {
@@ -128,7 +128,15 @@ fn a_process_has_its_models_memory_and_the_time_to_run_their_segments() {
     let ns = Duration::from_ns;
     let process = |kill_after, hand_over| {
         let (kill_after, hand_over) = (ns(kill_after), ns(hand_over));
-        Some(ProcessDesc { kill_after, hand_over, heartbeat: None, memory: None })
+        Some(ProcessDesc {
+            kill_after,
+            hand_over,
+            heartbeat: None,
+            memory: None,
+            restart: None,
+            meanwhile: None,
+            cores: &[],
+        })
     };
     let own = Some(DomainId(0));
     let holds = |task, files, pool, process| domains_hold(&in_process(task, files, pool, process));
@@ -154,4 +162,77 @@ fn a_process_has_its_models_memory_and_the_time_to_run_their_segments() {
     assert!(!holds(parts, 2, own, process(17, 12)) && !holds(parts, 2, own, process(18, 13)));
     // Without a model nothing is handed over.
     assert!(domains_hold(of(1, &[whole])));
+}
+
+#[test]
+fn a_process_is_started_again_as_often_as_is_counted_and_the_mode_meanwhile_has_nothing_of_it() {
+    let ns = Duration::from_ns;
+    let mode = |tasks| ModeDesc { name: "mode", tasks, lanes: &[], proven: &[], leaves: Duration::ZERO };
+    let modes = vec![mode(&[TaskId(0), TaskId(1)]), mode(&[TaskId(1)])].leak();
+    let holds = |max, within, back_off, meanwhile| {
+        let restart = RestartDesc { max, within: ns(within), back_off: ns(back_off), probation: Duration::ZERO };
+        let process = ProcessDesc {
+            kill_after: ns(1),
+            hand_over: ns(0),
+            heartbeat: None,
+            memory: None,
+            restart: Some(restart),
+            meanwhile,
+            cores: &[],
+        };
+        let domains = vec![DomainDesc { name: "domain", process: Some(process) }].leak();
+        let tasks = vec![lies_in(0), TaskDesc { domain: None, ..lies_in(0) }].leak();
+        domains_hold(&SystemDesc { domains, modes, tasks, ..SystemDesc::EMPTY })
+    };
+    assert!(holds(1, 10, 10, None) && holds(16, 10, 1, Some(ModeId(1))));
+    assert!(!holds(0, 10, 10, None) && !holds(17, 10, 10, None), "nobody remembers more");
+    assert!(!holds(1, 9, 10, None), "it would never be counted");
+    assert!(!holds(1, 10, 10, Some(ModeId(0))), "a task of it runs there");
+    assert!(!holds(1, 10, 10, Some(ModeId(2))), "there is no such mode");
+}
+
+#[test]
+fn threads_that_poll_have_a_core_each() {
+    use aegis_core::desc::{LaneDesc, Waiting};
+    use aegis_core::units::LaneId;
+    let process = |cores: &[u16]| {
+        let process = ProcessDesc {
+            kill_after: Duration::MAX,
+            hand_over: Duration::ZERO,
+            heartbeat: None,
+            memory: None,
+            restart: None,
+            meanwhile: None,
+            cores: cores.to_vec().leak(),
+        };
+        DomainDesc { name: "domain", process: Some(process) }
+    };
+    // The first domain on both lanes, whose cores are 1 and 2, the second on the second one; the orchestration thread has core 0.
+    let holds = |waiting, cores: [&[u16]; 2]| {
+        let task = |domain, lane| TaskDesc { lane: LaneId(lane), ..lies_in(domain) };
+        let base = in_process(task(0, 0), 1, Some(DomainId(0)), None);
+        let models: Vec<_> = [0, 1].map(|pool| ModelDesc { pool: PoolId(pool), ..base.models[0] }).into();
+        let pools: Vec<_> = [0, 1].map(|domain| PoolDesc { domain: Some(DomainId(domain)), ..base.pools[0] }).into();
+        let with = |task, model| TaskDesc { model: Some(ModelId(model)), wcet: Duration::from_ns(1), ..task };
+        let tasks = vec![with(task(0, 0), 0), with(task(0, 1), 0), with(task(0, 1), 0), with(task(1, 1), 1)];
+        let lanes: Vec<_> = [1, 2].map(|core| LaneDesc { core, ..LaneDesc::EMPTY }).into();
+        domains_hold(&SystemDesc {
+            waiting,
+            tasks: tasks.leak(),
+            models: models.leak(),
+            pools: pools.leak(),
+            lanes: lanes.leak(),
+            domains: cores.map(process).to_vec().leak(),
+            ..base
+        })
+    };
+    assert!(holds(Waiting::Blocking, [&[], &[]]) && holds(Waiting::Polling, [&[3, 4], &[5]]));
+    assert!(!holds(Waiting::Blocking, [&[3, 4], &[5]]) && !holds(Waiting::Polling, [&[], &[]]));
+    for wrong in [[&[3][..], &[5][..]], [&[3, 4], &[]], [&[3, 4, 6], &[5]], [&[3, 4], &[5, 6]]] {
+        assert!(!holds(Waiting::Polling, wrong), "{wrong:?}");
+    }
+    // Of the orchestration thread, of a lane, twice of one process, of two processes.
+    for shared in [[&[0, 4][..], &[5][..]], [&[3, 2], &[5]], [&[3, 3], &[5]], [&[3, 4], &[4]], [&[3, 4], &[1]]] {
+        assert!(!holds(Waiting::Polling, shared), "{shared:?}");
+    }
 }

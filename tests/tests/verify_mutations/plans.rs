@@ -59,7 +59,7 @@ fn lanes() -> Vec<Lane> {
         lanes[lane].device = Some(device);
     }
     for (lane, sms, completion) in [(1, 8, Waiting::Polling), (5, 16, Waiting::Blocking), (3, 8, Waiting::Polling)] {
-        lanes[lane].partition = Some(Partition { sms, completion });
+        lanes[lane].partition = Some(Partition { sms, completion, switch: Duration::ZERO });
     }
     lanes
 }

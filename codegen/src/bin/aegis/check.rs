@@ -1,12 +1,14 @@
 //! `aegis check`.
 
-use crate::{Deny, Failure, Outcome, print, read, show_findings};
+use crate::formats::{Baseline, Format, Output, Reported};
+use crate::{Deny, Failure, Outcome, read, show_findings};
 use aegis_codegen::analysis::{Analysis, modes};
 use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, Options, check};
 use aegis_codegen::finding::{Code, Finding, Severity};
 use aegis_codegen::report;
-use aegis_codegen::system::System;
+use aegis_codegen::system::{Model, System};
+use aegis_core::desc::MemoryControl;
 use std::path::{Path, PathBuf};
 
 /// The command's arguments.
@@ -18,6 +20,12 @@ pub(crate) struct Arguments {
     /// What is printed on the standard output.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    /// Also write the report into a file in a format, as in `sarif=report.sarif`; may be given several times.
+    #[arg(long, value_name = "FORMAT=PATH")]
+    output: Vec<Output>,
+    /// Refuse only what got worse since an older report, which `--format json` wrote, and say what.
+    #[arg(long, value_name = "REPORT")]
+    baseline: Option<PathBuf>,
     /// Refuse what would only be warned of.
     #[arg(long, value_enum)]
     deny: Option<Deny>,
@@ -38,18 +46,10 @@ pub(crate) struct Arguments {
     profiles: Option<PathBuf>,
 }
 
-/// The report's form.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Tables for people.
-    Human,
-    /// Schema `aegis.report/1`.
-    Json,
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let file = arguments.manifest.to_string_lossy().into_owned();
     let text = read(&arguments.manifest)?;
+    let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
     let options = Options { substitute: arguments.profiles.as_deref(), exact: arguments.exact };
     let mut checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
     if arguments.exact {
@@ -74,17 +74,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         }
         _ => None,
     };
-    match arguments.format {
-        Format::Json => {
-            let json = report::json::render(&checked, &file, &text, passes, sensitivity).map_err(Failure::internal)?;
-            print(&json);
-        }
-        Format::Human => {
-            print(&human(&checked, passes));
-            print(&sensitivity.map(|limits| limits.render()).unwrap_or_default());
-        }
-    }
-    if passes { Ok(()) } else { Err(Failure::Findings) }
+    let denies_warnings = arguments.deny == Some(Deny::Warnings);
+    let reported = Reported { checked: &checked, file: &file, text: &text, passes, denies_warnings, sensitivity };
+    reported.write(arguments.format, &arguments.output)?;
+    let refuses = baseline.as_ref().map_or(Ok(!passes), |old| reported.is_worse_than(old))?;
+    if refuses { Err(Failure::Findings) } else { Ok(()) }
 }
 
 /// The tables with the verdict.
@@ -97,7 +91,19 @@ pub(crate) fn human(checked: &Checked, passes: bool) -> String {
         (false, Some(_)) => "verdict: fail",
         (false, None) => "verdict: fail - nothing was analysed",
     };
-    format!("{}{verdict}\n", report::table::render(checked))
+    let system = checked.resolved.as_ref().filter(|_| passes).map(|resolved| &resolved.system);
+    let but = system.map_or_else(String::new, |system| match &unplanned(system)[..] {
+        [] => String::new(),
+        [one] => format!(" but those of the model `{one}`, which were only measured"),
+        several => format!(" but those of the models `{}`, which were only measured", several.join("`, `")),
+    });
+    format!("{}{verdict}{but}\n", report::table::render(checked))
+}
+
+/// The models of which some memory lies outside of the plan.
+fn unplanned(system: &System) -> Vec<&str> {
+    let is_measured = |model: &&Model| model.segments.iter().any(|segment| segment.memory == MemoryControl::Measured);
+    system.models.iter().filter(is_measured).map(|model| model.name.as_str()).collect()
 }
 
 /// Writes each lane that `tool` covers; says which it does not cover.

@@ -6,7 +6,7 @@ use crate::vehicle::Vehicle;
 use crate::{Failure, Outcome, print, show_findings};
 use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::device::{BuiltIn, built_ins};
-use aegis_codegen::probe::{self, Request};
+use aegis_codegen::probe::{self, DeviceAnswer, Request};
 use aegis_codegen::report::table::{bytes, table};
 use comfy_table::CellAlignment;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,9 @@ fn probe_device(arguments: &ProbeArguments) -> Outcome {
     let request = Request { command: "device", device: Some(arguments.device), ..machine_request() };
     let answer = probe::ask(&program, &request, |_, _, _| {}).map_err(Failure::input)?;
     let profile = answer.device_profile(arguments.device).map_err(Failure::Input)?;
+    if let Some(device) = answer.devices.iter().find(|device| device.ordinal == arguments.device) {
+        tell(device);
+    }
     let body = toml::to_string(&profile).map_err(Failure::internal)?;
     let text = format!("# Told by the device that `name` names, asked by `aegis device probe`.\n\n{body}");
     let Some(file) = &arguments.output else {
@@ -73,6 +76,17 @@ fn probe_device(arguments: &ProbeArguments) -> Outcome {
         return Ok(());
     };
     write(file, &text).map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", file.display())))
+}
+
+/// What is not in the profile of what processes on a device do to each other.
+fn tell(device: &DeviceAnswer) {
+    if let Some(error) = &device.sharing_error {
+        eprintln!("warning: what processes on the device do to each other was not measured: {error}");
+    }
+    if let Some(sharing) = &device.sharing {
+        let lost = sharing.starting.longest_ns.div_euclid(1_000);
+        eprintln!("a process lost up to {lost} µs while another one began to use the device; no key has that");
+    }
 }
 
 /// Beside the file, and then in its place: what is there is whole.

@@ -8,6 +8,7 @@ mod build;
 mod check;
 mod device;
 mod explain;
+mod formats;
 #[cfg(target_os = "linux")]
 mod inject;
 mod measure;

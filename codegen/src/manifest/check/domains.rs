@@ -4,6 +4,7 @@ use super::Links;
 use crate::finding::{Code, Finding};
 use crate::manifest::raw::{Model, Raw, Task};
 use crate::manifest::reader::Sink;
+use aegis_core::desc::Waiting;
 
 /// A task without a domain has none that could fail.
 pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
@@ -12,7 +13,7 @@ pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     }
     in_one(raw, links, sink);
     trust(raw, links, sink);
-    on_parts(raw, links, sink);
+    cores(raw, links, sink);
     for (task, domain) in raw.tasks.iter().zip(&links.domains) {
         // All stages have their task's, which is reported once.
         if domain.is_some() || task.after.is_some() {
@@ -102,22 +103,74 @@ fn trust(raw: &Raw, links: &Links, sink: &Sink<'_>) {
     }
 }
 
-/// The part of a GPU that a lane has is one process'.
-fn on_parts(raw: &Raw, links: &Links, sink: &Sink<'_>) {
-    let tasks = raw.tasks.iter().zip(&links.lanes).zip(links.domains.iter().zip(&links.models));
-    for ((task, lane), (domain, model)) in tasks {
-        let (Some(domain), Some(_)) = (domain.and_then(|domain| raw.domains.get(domain)), model) else { continue };
-        let Some(lane) = lane.and_then(|lane| raw.lanes.get(lane)) else { continue };
-        let Some(sms) = &lane.gpu.sms_key else { continue };
-        let (name, task_name, lane_name) = (domain.name.get_ref(), task.name.get_ref(), lane.name.get_ref());
-        let message = format!(
-            "the task `{task_name}` of the domain `{name}` runs a model on the lane `{lane_name}`, which is a part of a GPU"
-        );
-        let finding = Finding::error(Code::ProcessRefused, message)
-            .at(sink.file, task.span.clone(), "a domain's process runs models on CPU lanes only")
-            .also(sink.file, sms.clone(), "the vehicle's own process has this part");
-        sink.push(finding.help("leave out the domain, or use a CPU lane"));
+/// A process whose threads look again and again for what comes has a core of its own for each lane that has a model of it; where
+/// threads sleep it uses those of the lanes.
+fn cores(raw: &Raw, links: &Links, sink: &Sink<'_>) {
+    let system = raw.system.as_ref();
+    let (waiting, key) =
+        (system.and_then(|system| system.waiting), system.and_then(|system| system.waiting_key.clone()));
+    let Some(waiting) = waiting else { return };
+    for (position, domain) in raw.domains.iter().enumerate() {
+        let name = domain.name.get_ref();
+        let runs_on = |lane: usize| {
+            let tasks = raw.tasks.iter().zip(&links.lanes).zip(links.domains.iter().zip(&links.models));
+            let mut own =
+                tasks.filter(|((_, on), (of, model))| **on == Some(lane) && **of == Some(position) && model.is_some());
+            own.next().map(|((task, _), _)| task)
+        };
+        let lanes = links.domain_lanes.get(position).map_or(&[][..], Vec::as_slice);
+        if let (Waiting::Blocking, Some(cores)) = (waiting, &domain.cores_key) {
+            let message = format!("the domain `{name}` has `cores`, and the vehicle waits \"blocking\"");
+            let finding = Finding::error(Code::UnusedProcessCore, message);
+            let finding =
+                finding.at(sink.file, cores.clone(), "its threads sleep while their lane runs, on the same core");
+            sink.push(finding.help("remove it, or let the vehicle wait \"polling\""));
+            continue;
+        }
+        for ((lane, _), link) in domain.named_cores().iter().zip(lanes) {
+            if link.is_some_and(|lane| runs_on(lane).is_none()) {
+                let lane_name = lane.get_ref();
+                let message = format!(
+                    "the domain `{name}` has a core for the lane `{lane_name}`, on which no task of it runs a model"
+                );
+                let finding = Finding::error(Code::UnusedProcessCore, message);
+                sink.push(finding.at(sink.file, lane.span(), "nothing is handed over from here").help("remove it"));
+            }
+        }
+        for (lane, own) in raw.lanes.iter().enumerate().filter(|(lane, _)| !lanes.contains(&Some(*lane))) {
+            let (Waiting::Polling, Some(task), Some(_)) = (waiting, runs_on(lane), &domain.cores) else { continue };
+            let lane_name = own.name.get_ref();
+            let message = format!(
+                "the process of the domain `{name}` has no core of its own for the lane `{lane_name}`, and the vehicle waits \"polling\""
+            );
+            let place = domain.cores_key.clone().unwrap_or_else(|| domain.span.clone());
+            let mut finding = Finding::error(Code::NoProcessCore, message)
+                .at(sink.file, place, format!("`{lane_name}` is missing here"))
+                .also(
+                    sink.file,
+                    task.span.clone(),
+                    "a model of it runs on this lane, whose thread never leaves its core",
+                );
+            if let Some(key) = &key {
+                finding = finding.also(sink.file, key.clone(), "lanes and processes look again and again");
+            }
+            let free =
+                free_core(raw).map_or_else(String::new, |core| format!(", such as cores = {{ {lane_name} = {core} }}"));
+            sink.push(
+                finding.help(format!("name one that no other thread has{free}, or let the vehicle wait \"blocking\"")),
+            );
+        }
     }
+}
+
+/// The first core that no thread of the plan has.
+fn free_core(raw: &Raw) -> Option<u16> {
+    let orchestration = raw.system.as_ref().and_then(|system| system.orchestration_core.as_ref());
+    let of_lanes = raw.lanes.iter().filter_map(|lane| lane.core.as_ref());
+    let of_processes = raw.domains.iter().flat_map(|domain| domain.named_cores()).filter_map(|(_, core)| core.as_ref());
+    let taken: Vec<u16> = of_lanes.chain(of_processes).map(|core| *core.get_ref()).collect();
+    let is_free = |core: &u16| !taken.contains(core) && orchestration.is_none_or(|(own, _)| own != core);
+    (0..u16::MAX).find(is_free)
 }
 
 /// Whoever does not keep a WCET once may not keep it again: the others' bounds hold if the domain is given up then.

@@ -29,7 +29,11 @@ fn only_of_gpus(device: &Device, sink: &Sink<'_>) {
         return;
     }
     let name = device.name.get_ref();
-    for (key, span) in [("ordinal", &device.gpu.ordinal_key), ("profile", &device.gpu.profile_key)] {
+    for (key, span) in [
+        ("ordinal", &device.gpu.ordinal_key),
+        ("profile", &device.gpu.profile_key),
+        ("fault-blackout", &device.gpu.blackout_key),
+    ] {
         let Some(span) = span else { continue };
         let message = format!("the device `{name}` is of kind \"cpu\" and has `{key}`, which only a GPU has");
         let finding = Finding::error(Code::UnusedDeviceKey, message).at(sink.file, span.clone(), "no effect here");

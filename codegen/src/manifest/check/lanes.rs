@@ -271,9 +271,11 @@ pub(super) fn shared_devices(raw: &Raw, links: &Links, sink: &Sink<'_>) {
 
 fn shared_device(raw: &Raw, links: &Links, device: usize, sink: &Sink<'_>) {
     let mut users = Vec::new();
-    for ((task, lane), domain) in raw.tasks.iter().zip(&links.lanes).zip(&links.domains) {
+    for (((task, lane), domain), model) in raw.tasks.iter().zip(&links.lanes).zip(&links.domains).zip(&links.models) {
         let Some(lane) = *lane else { continue };
-        if links.devices.get(lane).copied().flatten() == Some(device) {
+        // On a part of a device models alone do anything; without parts a task stands for what it would have there.
+        let uses = model.is_some() || raw.lanes.get(lane).is_some_and(|lane| lane.gpu.sms_key.is_none());
+        if uses && links.devices.get(lane).copied().flatten() == Some(device) {
             users.push((task, lane, *domain));
         }
     }
@@ -297,5 +299,6 @@ fn shared_device(raw: &Raw, links: &Links, device: usize, sink: &Sink<'_>) {
         a.0.span.clone(),
         describe(a),
     );
-    sink.push(finding.help("a GPU gives processes slices of time, which no bound counts: use one lane, or one domain"));
+    sink.push(finding.help("a GPU serves processes by turns, and lanes do not wait for each other: use one lane for all of them, one domain, or a device \
+                       for each"));
 }

@@ -1,13 +1,13 @@
 //! The rules of models that are cut into segments, of those that are kernels, and of what their backends cannot do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aegis_core::desc::{Backend, Preemption};
 
 use super::{Links, kind_of};
 use crate::finding::{Code, Finding};
 use crate::manifest::model::{Execution, LaneKind, Source, Span};
-use crate::manifest::raw::{Lane, Model, Raw, Task};
+use crate::manifest::raw::{Lane, Model, OPTIONS, Raw, Task};
 use crate::manifest::reader::Sink;
 use crate::manifest::units::Time;
 
@@ -17,19 +17,33 @@ pub(super) fn check(raw: &Raw, links: &Links, sink: &Sink<'_>) {
         repeats(model, sink);
         in_one_file(model, sink);
     }
-    for ((task, model), index) in raw.tasks.iter().zip(&links.models).zip(&links.lanes) {
-        let model = model.and_then(|model| raw.models.get(model));
+    let mut refused = BTreeSet::new();
+    for ((task, number), index) in raw.tasks.iter().zip(&links.models).zip(&links.lanes) {
+        let model = number.and_then(|model| raw.models.get(model));
         let lane = index.and_then(|lane| raw.lanes.get(lane));
         if let (Some(model), Some(lane)) = (model, lane) {
             declared(task, model, lane, sink);
             let kind = index.and_then(|index| kind_of(raw, links, index));
             has_part(task, model, (lane, kind), sink);
-            has_provider(task, model, (lane, kind), sink);
-            if kind == Some(LaneKind::Gpu) && model.backend == Some(Backend::Tvm) {
-                of_cpus(model, lane, sink);
+            if !has_provider(task, model, (lane, kind), sink) {
+                refused.extend(*number);
             }
         }
     }
+    for (_, model) in raw.models.iter().enumerate().filter(|(number, _)| !refused.contains(number)) {
+        has_options(model, sink);
+    }
+}
+
+/// How a provider builds engines its table says; of one that has no place nothing is missing.
+fn has_options(model: &Model, sink: &Sink<'_>) {
+    if !model.provider.lacks_options {
+        return;
+    }
+    let message = format!("[model.{}] needs `tensorrt`", model.name.get_ref());
+    let finding = Finding::error(Code::MissingKey, message);
+    let finding = finding.at(sink.file, model.span.clone(), "`tensorrt` is missing here");
+    sink.push(finding.help(format!("add it, for example `{OPTIONS}`")));
 }
 
 /// Kernels are one file.
@@ -62,19 +76,19 @@ fn has_part(task: &Task, model: &Model, (lane, kind): (&Lane, Option<LaneKind>),
     sink.push(finding.help("use a lane with `sms` of a device of kind \"gpu\" that has a `profile`"));
 }
 
-/// A provider is one of ONNX Runtime's, and runs on a part of a GPU.
-fn has_provider(task: &Task, model: &Model, (lane, kind): (&Lane, Option<LaneKind>), sink: &Sink<'_>) {
+/// A provider is one of ONNX Runtime's, and runs on a part of a GPU; false where it has no place.
+fn has_provider(task: &Task, model: &Model, (lane, kind): (&Lane, Option<LaneKind>), sink: &Sink<'_>) -> bool {
     // A backend or lane that nothing is known of is reported for that.
-    let (Some(key), Some(backend), Some(kind)) = (&model.provider.key, model.backend, kind) else { return };
+    let (Some(key), Some(backend), Some(kind)) = (&model.provider.key, model.backend, kind) else { return true };
     let (name, lane_name) = (model.name.get_ref(), lane.name.get_ref());
     if backend != Backend::OnnxRuntime {
         let message = format!("the model `{name}` is of the backend \"{}\" and has `provider`", backend.name());
         let finding = Finding::error(Code::ProviderRefused, message).at(sink.file, key.clone(), "no effect here");
         sink.push(finding.help("remove it, or let ONNX Runtime execute the model"));
-        return;
+        return false;
     }
     if kind == LaneKind::Gpu && lane.gpu.sms_key.is_some() {
-        return;
+        return true;
     }
     let what = match kind {
         LaneKind::Cpu => "a CPU",
@@ -88,16 +102,7 @@ fn has_provider(task: &Task, model: &Model, (lane, kind): (&Lane, Option<LaneKin
     let finding = finding.at(sink.file, key.clone(), "it runs on a part of a GPU");
     let finding = finding.also(sink.file, lane.span.clone(), "it has no part of a GPU");
     sink.push(finding.help("remove it, or use a lane with `sms` of a device of kind \"gpu\" that has a `profile`"));
-}
-
-/// What TVM takes on a GPU is not planned by this version, and no plan holds beside memory that it does not know.
-fn of_cpus(model: &Model, lane: &Lane, sink: &Sink<'_>) {
-    let (name, lane_name) = (model.name.get_ref(), lane.name.get_ref());
-    let message = format!("the model `{name}` is executed by TVM, and its lane `{lane_name}` is a GPU");
-    let finding = Finding::error(Code::Unsupported, message)
-        .at(sink.file, model.span.clone(), "this version plans TVM's memory on the CPU only")
-        .also(sink.file, lane.span.clone(), "the lane is a GPU");
-    sink.push(finding.help("move its task to a lane of the CPU, or let ONNX Runtime execute it"));
+    false
 }
 
 /// No file is a model's segment twice.

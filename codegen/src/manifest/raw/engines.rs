@@ -22,7 +22,7 @@ const PRECISIONS: &[(&str, Precision)] = &[
     (Precision::BFloat16.name(), Precision::BFloat16),
 ];
 
-const OPTIONS: &str = "tensorrt = { workspace = \"256MiB\" }";
+pub(crate) const OPTIONS: &str = "tensorrt = { workspace = \"256MiB\" }";
 
 /// What is said of a model's provider.
 pub(crate) struct Provider {
@@ -30,7 +30,9 @@ pub(crate) struct Provider {
     pub(crate) key: Option<Span>,
     /// How engines are to be built; `None` where there are none, and where something of it was reported.
     pub(crate) engines: Option<Engines>,
-    /// Whether nothing of it was reported here.
+    /// Whether there is a provider and no table of how it is to build engines: reported where the provider has its place.
+    pub(crate) lacks_options: bool,
+    /// Whether nothing is wrong with it, and nothing missing.
     pub(crate) sound: bool,
 }
 
@@ -40,7 +42,7 @@ pub(super) fn provider(section: &mut Section<'_>, backend: Option<Backend>) -> P
         Some(_) => section.choice("provider", PROVIDERS, &[]).map(Spanned::into_inner),
         None => Some(None),
     };
-    let none = |sound| Provider { key: key.clone(), engines: None, sound };
+    let none = |sound| Provider { key: key.clone(), engines: None, lacks_options: false, sound };
     match chosen {
         // What it should be is not known; the table is.
         None => {
@@ -59,8 +61,9 @@ pub(super) fn provider(section: &mut Section<'_>, backend: Option<Backend>) -> P
         },
         Some(Some(library)) => {
             let fixed = backend != Some(Backend::OnnxRuntime) || is_fixed(section, library);
-            let engines = section.required("tensorrt", OPTIONS, |section, key| options(section, key, library));
-            Provider { sound: engines.is_some() && fixed, engines: engines.filter(|_| fixed), key }
+            let lacks_options = !section.has("tensorrt");
+            let engines = options(section, "tensorrt", library);
+            Provider { sound: engines.is_some() && fixed, engines: engines.filter(|_| fixed), lacks_options, key }
         }
     }
 }

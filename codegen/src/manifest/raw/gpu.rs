@@ -1,8 +1,10 @@
 //! The keys of a GPU, and of the part of one that a lane has.
 
 use aegis_core::desc::Waiting;
+use aegis_core::time::Duration;
 use toml::Spanned;
 
+use crate::device::ENDS;
 use crate::finding::{Code, Finding};
 use crate::manifest::model::{Partition, Span};
 use crate::manifest::reader::Section;
@@ -20,6 +22,10 @@ pub(crate) struct DeviceGpu {
     /// Where `profile` is given, be it readable or not.
     pub(crate) profile_key: Option<Span>,
     pub(crate) profile: Option<Spanned<String>>,
+    /// Where `fault-blackout` is given, be it readable or not.
+    pub(crate) blackout_key: Option<Span>,
+    /// In the order of [`ENDS`].
+    pub(crate) blackouts: [Option<Spanned<Duration>>; 4],
 }
 
 /// What `[lane.NAME]` says of its part of a GPU.
@@ -48,7 +54,29 @@ pub(super) fn device(section: &mut Section<'_>) -> DeviceGpu {
         Some(_) => section.small("ordinal").map(Spanned::into_inner),
         None => Some(0),
     };
-    DeviceGpu { ordinal_key, ordinal, profile_key: section.key_span("profile"), profile: section.text("profile") }
+    section.planned(
+        &["mps"],
+        "CUDA's server that lets processes run on a device at once (MPS) takes its clients with it when one of them faults, and the \
+         analysis has no bound for it: leave it out, and processes have the device by turns",
+    );
+    let blackout_key = section.key_span("fault-blackout");
+    DeviceGpu {
+        ordinal_key,
+        ordinal,
+        profile_key: section.key_span("profile"),
+        profile: section.text("profile"),
+        blackout_key,
+        blackouts: blackouts(section),
+    }
+}
+
+/// What other processes may see of the device when one ends.
+fn blackouts(section: &mut Section<'_>) -> [Option<Spanned<Duration>>; 4] {
+    let expected = "a table such as { crash = \"160ms\", kill = \"20ms\", hang = \"160ms\", memory = \"5ms\" }";
+    let Some(mut table) = section.section("fault-blackout", expected) else { return [None, None, None, None] };
+    let given = ENDS.map(|end| table.duration(end, true));
+    table.finish();
+    given
 }
 
 pub(super) fn lane(name: &str, section: &mut Section<'_>) -> LaneGpu {

@@ -16,7 +16,7 @@ fn written(kind: Kind) -> String {
     text
 }
 
-fn every_kind() -> [Kind; 35] {
+fn every_kind() -> [Kind; 36] {
     let (job, lane) = (JobRef { task: TaskId(0), request: 1 }, LaneId(0));
     let (at, ns) = (Instant::from_ns(6), Duration::from_ns(7));
     let (task, state, reason) = (TaskId(0), StateKey(8), Reason::OnlyOneWaiting);
@@ -48,6 +48,7 @@ fn every_kind() -> [Kind; 35] {
         Kind::Failed { job, lane },
         Kind::DomainFailed { domain: DomainId(0), cause: Cause::Miss, job: Some(job) },
         Kind::DomainFailed { domain: DomainId(0), cause: Cause::Outside, job: None },
+        Kind::DomainRestored { domain: DomainId(0) },
         Kind::Dropped { task, count: 2 },
         Kind::Missed { job, lateness: ns, recent: 2 },
         Kind::Exceeded { job, response: ns, bound: ns },

@@ -1,8 +1,8 @@
 //! Which domains have failed, and what that ends.
 
 use super::{Phase, Reference};
-use aegis_core::desc::Answer;
-use aegis_core::dispatch::Job;
+use aegis_core::desc::{Answer, Release};
+use aegis_core::dispatch::{Job, Refused};
 use aegis_core::trace::{Cause, JobRef, Kind, Loss};
 use aegis_core::{DomainId, LaneId, TaskId};
 
@@ -29,6 +29,47 @@ impl Reference {
             let count = u32::try_from(before - self.lives.len()).unwrap();
             if count > 0 {
                 self.note(now, Kind::Dropped { task, count });
+            }
+        }
+    }
+
+    pub(super) fn permits_restoring(&self, domain: DomainId) -> Result<(), Refused> {
+        if domain.index() >= self.system.domains.len() {
+            return Err(Refused::UnknownDomain { domain });
+        }
+        if !self.failed.contains(&domain) {
+            return Err(Refused::DomainNotFailed { domain });
+        }
+        let runs = |lane: &usize| {
+            self.running(*lane).is_some_and(|life| self.task(self.lives[life].job.task).domain == Some(domain))
+        };
+        match (0..self.system.lanes.len()).find(runs) {
+            Some(lane) => Err(Refused::DomainBusy { domain, lane: LaneId(u16::try_from(lane).unwrap()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// The tasks of a domain arrive again, those of the timer at the first multiple of periods after now.
+    pub(super) fn restore(&mut self, domain: DomainId, now: u64) {
+        self.failed.retain(|failed| *failed != domain);
+        self.note(now, Kind::DomainRestored { domain });
+        for task in (0u16..).map(TaskId).take(self.system.tasks.len()) {
+            let desc = self.task(task);
+            if desc.domain != Some(domain) {
+                continue;
+            }
+            let id = task.index();
+            (self.skip[id], self.skip_late[id]) = (false, false);
+            if !self.is_in_mode(task) {
+                continue;
+            }
+            match desc.release {
+                Release::Submitted => self.next[id] = self.next[id].max(now + 1),
+                Release::Timer => {
+                    let (behind, period) = ((now + 1).saturating_sub(self.next[id]), desc.period.as_ns());
+                    self.next[id] += behind.div_ceil(period) * period;
+                }
+                Release::Stage => {}
             }
         }
     }

@@ -1,47 +1,71 @@
 //! A segment that another process runs, as its lane sees it.
 
-use super::locked;
 use crate::arena::BoundTensor;
 use crate::backend::{BackendError, Engine, ScratchUse};
-use aegis_core::Duration;
 use aegis_core::desc::MemoryControl;
+use aegis_core::trace::Loss;
+use aegis_core::{DomainId, Duration};
 use aegis_linux::clock::monotonic_ns;
+use aegis_linux::domains::Domains;
 use aegis_linux::worker::link::{Gone, Link};
 use aegis_linux::worker::page::{Answer, FIGURES, Figures};
+use aegis_linux::worker::switch::Switch;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How long one run may take that only warms up.
 const WARM_UP_LIMIT: Duration = Duration::from_ns(60_000_000_000);
 
-/// A lane's way to the process of one domain. Its lane uses it, and before the first job the main thread.
+/// A lane's way to the processes of one domain, one after the other. Its lane uses it, before the first job the main thread, and what
+/// is to be used in the domain's next life the restarting thread puts in.
 #[derive(Debug)]
 pub(crate) struct Remote {
-    domain: &'static str,
-    link: Mutex<Link>,
+    name: &'static str,
+    domain: DomainId,
+    domains: Arc<Domains>,
+    links: Switch<Link>,
     kill_after: Duration,
     /// Until when the piece of a job that runs may take, in nanoseconds of `CLOCK_MONOTONIC`; 0 before the first job.
     until: AtomicU64,
 }
 
 impl Remote {
-    pub(crate) const fn new(domain: &'static str, link: Link, kill_after: Duration) -> Self {
-        Self { domain, link: Mutex::new(link), kill_after, until: AtomicU64::new(0) }
+    pub(crate) fn new(
+        (name, domain): (&'static str, DomainId),
+        domains: Arc<Domains>,
+        link: Link,
+        kill_after: Duration,
+    ) -> Self {
+        Self { name, domain, domains, links: Switch::new(link), kill_after, until: AtomicU64::new(0) }
     }
 
-    pub(crate) fn link(&self) -> MutexGuard<'_, Link> {
-        locked(&self.link)
+    /// The domain.
+    pub(crate) const fn domain(&self) -> DomainId {
+        self.domain
+    }
+
+    /// What lies in each life.
+    pub(crate) const fn links(&self) -> &Switch<Link> {
+        &self.links
+    }
+
+    /// Does something with the way to the process of the life that holds. It stays that one for as long as its lane has a job of
+    /// the domain.
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Link) -> Result<R, Gone>) -> Result<R, BackendError> {
+        let nobody = || Gone { loss: Loss::GivenUp, text: "no process is there in its place".to_owned() };
+        let life = self.domains.life(self.domain);
+        self.links.with(life, act).unwrap_or_else(|| Err(nobody())).map_err(|gone| self.lost(gone))
     }
 
     pub(crate) const fn lost(&self, gone: Gone) -> BackendError {
-        BackendError::Lost { domain: self.domain, gone }
+        BackendError::Lost { domain: self.name, gone }
     }
 
-    /// How long the next run may take.
-    fn within(&self) -> Duration {
+    /// Until when the next run may take.
+    fn until(&self) -> u64 {
         match self.until.load(Ordering::Relaxed) {
-            0 => WARM_UP_LIMIT,
-            until => Duration::from_ns(until.saturating_sub(monotonic_ns())),
+            0 => monotonic_ns().saturating_add(WARM_UP_LIMIT.as_ns()),
+            until => until,
         }
     }
 }
@@ -102,16 +126,19 @@ fn control_of(number: u32) -> Option<MemoryControl> {
 impl Engine for RemoteEngine {
     fn run(&mut self) -> Result<(), BackendError> {
         let remote = Arc::clone(&self.remote);
-        let mut link = remote.link();
-        let answer = link.run(self.task, self.segment, remote.within()).map_err(|gone| remote.lost(gone))?;
-        let (figures, refused) = match answer {
-            Answer::Done(figures) => (figures, None),
-            Answer::Refused(figures, text) => (figures, Some(text)),
-            Answer::Failed(text) => return Err(BackendError::Run(text)),
-        };
-        if !self.note(&figures) {
-            return Err(remote.lost(link.malformed("what it says of its memory is none of the answers")));
-        }
+        let (task, segment) = (self.task, self.segment);
+        let refused = remote.with(|link| {
+            let (figures, refused) = match link.run_until(task, segment, remote.until())? {
+                Answer::Done(figures) => (figures, None),
+                Answer::Refused(figures, text) => (figures, Some(text)),
+                // What it says when it has failed for good its link has made a loss of.
+                Answer::Failed(text) => return Err(link.malformed(&text)),
+            };
+            let is_known = self.note(&figures);
+            is_known
+                .then_some(refused)
+                .ok_or_else(|| link.malformed("what it says of its memory is none of the answers"))
+        })?;
         refused.map_or(Ok(()), |text| Err(BackendError::Refused(text)))
     }
 

@@ -2,8 +2,10 @@
 
 use super::context::{self, Taken};
 use super::protocol::{DeviceAnswer, Request};
+use super::sharing::{self, Sharing};
 use aegis_cuda::{Device, DeviceFacts};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Each by its number; where it could not be opened, why.
@@ -35,22 +37,37 @@ impl Devices {
         self.0.iter().filter_map(|(ordinal, device)| Some((*ordinal, device.as_deref().ok()?)))
     }
 
-    /// What the driver takes of the memory of the device that is asked for, before anything of it is used.
-    pub(super) fn taken(&self, request: &Request) -> Result<Taken, String> {
-        match request.device {
-            Some(ordinal) => context::measure(&self.get(ordinal)?).map_err(|error| error.to_string()),
-            None => Ok(Taken::default()),
-        }
+    /// What is measured of the device that is asked for, before anything of it is used: what its driver takes of its memory, and,
+    /// where `program` can be started again, what processes on it do to each other.
+    pub(super) fn measured(&self, request: &Request, program: Option<&Path>) -> Result<Measured, String> {
+        let Some(ordinal) = request.device else { return Ok(Measured::default()) };
+        let device = self.get(ordinal)?;
+        let taken = context::measure(&device).map_err(|error| error.to_string())?;
+        let integrated = device.facts().integrated;
+        Ok(Measured { taken, sharing: program.map(|program| sharing::measure(program, ordinal, integrated)) })
     }
 
-    /// What is known of those that could be opened; `taken` is of the one that was asked for.
-    pub(super) fn answers(&self, asked: Option<u16>, taken: Taken) -> Vec<DeviceAnswer> {
-        let taken = |ordinal| if asked == Some(ordinal) { taken } else { Taken::default() };
-        self.opened().map(|(ordinal, device)| answer(ordinal, device.facts(), taken(ordinal))).collect()
+    /// What is known of those that could be opened; `measured` is of the one that was asked for.
+    pub(super) fn answers(&self, asked: Option<u16>, measured: &Measured) -> Vec<DeviceAnswer> {
+        let measured = |ordinal| if asked == Some(ordinal) { measured.clone() } else { Measured::default() };
+        self.opened().map(|(ordinal, device)| answer(ordinal, device.facts(), measured(ordinal))).collect()
     }
 }
 
-fn answer(ordinal: u16, facts: &DeviceFacts, taken: Taken) -> DeviceAnswer {
+/// What is measured of a device.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Measured {
+    taken: Taken,
+    /// None where it was not asked for.
+    sharing: Option<Result<Sharing, String>>,
+}
+
+fn answer(ordinal: u16, facts: &DeviceFacts, Measured { taken, sharing }: Measured) -> DeviceAnswer {
+    let (sharing, sharing_error) = match sharing {
+        Some(Ok(sharing)) => (Some(sharing), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
     let (major, minor) = facts.compute_capability;
     DeviceAnswer {
         ordinal,
@@ -68,5 +85,7 @@ fn answer(ordinal: u16, facts: &DeviceFacts, taken: Taken) -> DeviceAnswer {
         memory_clock_khz: facts.memory_clock_khz,
         context_bytes: taken.context,
         part_bytes: taken.part,
+        sharing,
+        sharing_error,
     }
 }

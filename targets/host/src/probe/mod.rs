@@ -13,11 +13,13 @@ mod measure;
 mod models;
 mod protocol;
 mod record;
+mod sharing;
 mod state;
 mod statistics;
 mod wiring;
 
 pub use protocol::{Answer, ModelAnswer, Request};
+pub use sharing::take_role;
 pub use statistics::Stats;
 
 use crate::backend::BackendError;
@@ -29,6 +31,7 @@ use devices::Devices;
 use engines::Providers;
 use protocol::{RealTime, RuntimeInfo, SCHEMA};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Why the probe gives no answer.
 #[derive(Debug, thiserror::Error)]
@@ -63,20 +66,21 @@ impl ProbeError {
     }
 }
 
-/// Answers one request, given and returned as JSON text.
+/// Answers one request, given and returned as JSON text. What processes on a device do to each other is measured only where
+/// `program` is this one's file, which asks [`take_role`] first: it is started again.
 ///
 /// # Errors
 /// [`ProbeError`]; a model that cannot be measured is part of the answer instead.
-pub fn answer(request: &str) -> Result<String, ProbeError> {
+pub fn answer(request: &str, program: Option<&Path>) -> Result<String, ProbeError> {
     let request: Request = serde_json::from_str(request).map_err(|error| ProbeError::Request(error.to_string()))?;
     request.check().map_err(ProbeError::Request)?;
-    let answer = measure(&request)?;
+    let answer = measure(&request, program)?;
     serde_json::to_string(&answer).map_err(|error| ProbeError::System { what: "the answer", error: error.into() })
 }
 
-fn measure(request: &Request) -> Result<Answer, ProbeError> {
+fn measure(request: &Request, program: Option<&Path>) -> Result<Answer, ProbeError> {
     let devices = Devices::open(request);
-    let taken = devices.taken(request).map_err(ProbeError::Device)?;
+    let asked = devices.measured(request, program).map_err(ProbeError::Device)?;
     let (runtimes, providers) = open_runtimes(request, &devices)?;
     let info = |(backend, version): (Backend, &str)| RuntimeInfo { name: backend.name(), version: version.to_owned() };
     let profile = request.command == "profile";
@@ -99,7 +103,7 @@ fn measure(request: &Request) -> Result<Answer, ProbeError> {
         state: watched.end(),
         realtime,
         runtimes: runtimes.versions().map(info).collect(),
-        devices: devices.answers(request.device, taken),
+        devices: devices.answers(request.device, &asked),
         lanes,
         models,
     })

@@ -2,6 +2,7 @@
 
 use super::engines::EnginesRequest;
 use super::launches::KernelsRequest;
+use super::sharing::Sharing;
 use super::statistics::{Stats, Upper};
 use aegis_core::desc::Backend;
 use aegis_linux::conditions::Readings;
@@ -180,6 +181,10 @@ pub(super) struct DeviceAnswer {
     pub(super) context_bytes: Option<u64>,
     /// What it takes for a part, likewise.
     pub(super) part_bytes: Option<u64>,
+    /// What processes on it do to each other, likewise.
+    pub(super) sharing: Option<Sharing>,
+    /// Why that could not be measured.
+    pub(super) sharing_error: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]

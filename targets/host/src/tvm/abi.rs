@@ -16,6 +16,8 @@ pub(super) const NONE: i32 = 0;
 pub(super) const INT: i32 = 1;
 /// Of a truth value.
 pub(super) const BOOL: i32 = 2;
+/// Of an address.
+pub(super) const ADDRESS: i32 = 4;
 /// Of an element type.
 pub(super) const DATA_TYPE: i32 = 5;
 /// Of a C string that belongs to who passes it.
@@ -199,7 +201,7 @@ impl DataType {
     }
 }
 
-/// The CPU: `DLDevice`.
+/// A device: `DLDevice`.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Device {
@@ -208,8 +210,17 @@ pub(super) struct Device {
 }
 
 impl Device {
+    /// The number of CPUs among the kinds of devices.
+    pub(super) const OF_CPU: i32 = 1;
+    /// That of CUDA devices.
+    pub(super) const OF_CUDA: i32 = 2;
     /// The CPU's memory.
-    pub(super) const CPU: Self = Self { kind: 1, id: 0 };
+    pub(super) const CPU: Self = Self { kind: Self::OF_CPU, id: 0 };
+
+    /// The memory of the CUDA device of a number.
+    pub(super) fn cuda(ordinal: u16) -> Self {
+        Self { kind: Self::OF_CUDA, id: i32::from(ordinal) }
+    }
 }
 
 /// A tensor: `DLTensor`.
@@ -223,6 +234,41 @@ pub(super) struct Tensor {
     pub(super) shape: *const i64,
     pub(super) strides: *const i64,
     pub(super) byte_offset: u64,
+}
+
+impl Tensor {
+    /// Its sides; `None` where it says that there are some and has none.
+    ///
+    /// # Safety
+    /// What it was read from is alive as long as the result is used.
+    pub(super) unsafe fn sides<'a>(&self) -> Option<&'a [i64]> {
+        let rank = usize::try_from(self.rank).ok()?;
+        if rank == 0 {
+            return Some(&[]);
+        }
+        // SAFETY: so many are there as long as the tensor is alive.
+        (!self.shape.is_null()).then(|| unsafe { std::slice::from_raw_parts(self.shape, rank) })
+    }
+
+    /// Whether its elements lie behind each other, in the order of the sides.
+    ///
+    /// # Safety
+    /// What it was read from is alive.
+    pub(super) unsafe fn is_compact(&self) -> bool {
+        // SAFETY: the caller's.
+        let Some(sides) = (unsafe { self.sides() }) else { return false };
+        if self.strides.is_null() || sides.is_empty() {
+            return true;
+        }
+        // SAFETY: where there are strides each side has one.
+        let strides = unsafe { std::slice::from_raw_parts(self.strides, sides.len()) };
+        let mut expected = Some(1_i64);
+        sides.iter().zip(strides).rev().all(|(side, stride)| {
+            let fits = *side == 1 || expected == Some(*stride);
+            expected = expected.and_then(|length| length.checked_mul(*side));
+            fits
+        })
+    }
 }
 
 /// A tensor with who is to be told when it is not used any more: `DLManagedTensor`.

@@ -7,12 +7,17 @@ use super::model::TvmModel;
 use super::value::{Value, tensor};
 use crate::arena::BoundTensor;
 use crate::backend::{BackendError, BoundSegment, Engine, LoadedSegment, PlannedMemory, Port, Region, ScratchUse};
+use crate::capture::{Capture, Submit};
 use crate::serve::Server;
 use aegis_core::desc::MemoryControl;
+use aegis_cuda::Partition;
+use std::sync::Arc;
 
 /// A module bound to its memory.
 #[derive(Debug)]
 pub struct TvmEngine {
+    /// Of a module on a GPU: how its runs are submitted. A graph refers to the module's kernels and to the memory.
+    capture: Option<Capture>,
     /// In the module's order; dropped before the memory.
     arguments: Vec<Value>,
     model: TvmModel,
@@ -27,24 +32,28 @@ impl TvmEngine {
     /// Binds every input and output to its place.
     ///
     /// # Errors
-    /// [`BackendError::Bind`] where a name, an element type or a shape is not the module's, or the memory is not the CPU's.
+    /// [`BackendError::Bind`] where a name, an element type or a shape is not the module's, or the memory is of another device.
     pub fn bind(model: TvmModel, memory: PlannedMemory) -> Result<Self, BackendError> {
         let PlannedMemory { inputs, outputs, scratch, seat, .. } = memory;
-        if seat.is_some() {
-            let text = "this version runs TVM's modules on the CPU only".to_owned();
-            return Err(BackendError::Bind { tensor: "the model".to_owned(), text });
-        }
+        let device = match (&model.part, &seat) {
+            (None, None) => Device::CPU,
+            (Some(part), Some(seat)) if Arc::ptr_eq(&part.seat, seat) => Device::cuda(seat.device().ordinal()),
+            _ => {
+                let text = "it was loaded for another device than its memory is of".to_owned();
+                return Err(BackendError::Bind { tensor: "the model".to_owned(), text });
+            }
+        };
         let read = places(&model.inputs, &inputs)?;
         let places = places(&model.outputs, &outputs)?;
         let argument = |place: usize| {
             let input = inputs.get(place).ok_or("it is not bound")?;
             let span = input.span.clone();
-            tensor(model.api, (span.base(), 0), &input.shape, DataType::of(input.element), span)
+            tensor(model.api, device, (span.base(), 0), &input.shape, DataType::of(input.element), span)
         };
         let failed = |text| BackendError::Bind { tensor: "an input".to_owned(), text };
         let arguments = read.into_iter().map(argument).collect::<Result<_, String>>().map_err(failed)?;
         let scratch = Server::new(scratch.span, scratch.sequence);
-        Ok(Self { arguments, model, memory_inputs: inputs, memory_outputs: outputs, places, scratch })
+        Ok(Self { capture: None, arguments, model, memory_inputs: inputs, memory_outputs: outputs, places, scratch })
     }
 }
 
@@ -76,9 +85,15 @@ fn places(ports: &[Port], bound: &[BoundTensor]) -> Result<Vec<usize>, BackendEr
     ports.iter().map(place).collect()
 }
 
-/// One run of a module: to its outputs, copied to their places.
-fn run(model: &TvmModel, arguments: &[Value], (outputs, places): (&[BoundTensor], &[usize])) -> Result<(), String> {
-    let arguments: Vec<Any> = arguments.iter().map(Value::any).collect();
+/// One run of a module: to its outputs, copied to their places. On a GPU all of that is only submitted.
+fn run(
+    model: &TvmModel,
+    arguments: &[Value],
+    (outputs, places): (&[BoundTensor], &[usize]),
+    partition: Option<&Partition>,
+) -> Result<(), String> {
+    let weights = model.part.iter().flat_map(|part| &part.weights);
+    let arguments: Vec<Any> = arguments.iter().chain(weights).map(Value::any).collect();
     let results = model.main.call(&arguments)?.elements(&model.elements)?;
     if results.len() != places.len() {
         return Err(format!("it returns {} tensors, its interface has {}", results.len(), places.len()));
@@ -86,34 +101,50 @@ fn run(model: &TvmModel, arguments: &[Value], (outputs, places): (&[BoundTensor]
     for (result, place) in results.iter().zip(places) {
         let output = outputs.get(*place).ok_or("an output has no place")?;
         let text = |text: &str| format!("its output \"{}\" {text}", output.name);
-        copy(&result.tensor().ok_or_else(|| text("is no tensor"))?, output).map_err(text)?;
+        let tensor = result.tensor().ok_or_else(|| text("is no tensor"))?;
+        copy(&tensor, output, partition).map_err(|error| text(&error))?;
     }
     drop(results);
     // The virtual machine keeps what its last call returned: from here on a text instead of the outputs.
     model.interface.call(&[]).map(drop)
 }
 
-/// Copies what a run has computed to the output's place.
-fn copy(from: &Tensor, output: &BoundTensor) -> Result<(), &'static str> {
-    let rank = usize::try_from(from.rank).unwrap_or(0);
-    let shape = if rank == 0 { &[] } else { sides(from, rank) };
-    let form = (from.device, from.data_type, shape);
-    if form != (Device::CPU, DataType::of(output.element), output.shape.as_slice()) || from.data.is_null() {
-        return Err("is not what the module's interface says");
+/// Copies what a run has computed, of a tensor that is alive, to the output's place.
+fn copy(from: &Tensor, output: &BoundTensor, partition: Option<&Partition>) -> Result<(), String> {
+    let device = partition.map_or(Device::CPU, |partition| Device::cuda(partition.device().ordinal()));
+    // SAFETY: the tensor is alive.
+    let (sides, is_compact) = unsafe { (from.sides(), from.is_compact()) };
+    let form = (from.device, from.data_type, sides);
+    let bound = (device, DataType::of(output.element), Some(output.shape.as_slice()));
+    if form != bound || from.data.is_null() || !is_compact {
+        return Err("is not what the module's interface says".to_owned());
     }
     let length = output.span.length();
-    let offset = usize::try_from(from.byte_offset).map_err(|_| "lies nowhere")?;
-    // SAFETY: the tensor is alive and compact, as all that TVM's virtual machine makes; element type and shape are the bound
-    // ones, so it is as long; and nobody else uses either until the run has ended. They may overlap only where an input is
-    // returned in its own place.
-    unsafe { std::ptr::copy(from.data.cast::<u8>().add(offset), output.span.base(), length) };
+    let offset = usize::try_from(from.byte_offset).map_err(|_| "lies nowhere".to_owned())?;
+    let start = from.data.cast::<u8>().wrapping_add(offset);
+    match partition {
+        // SAFETY: the tensor is alive and compact; element type and shape are the bound ones, so it is as long; and nobody else
+        // uses either until the run has ended. They may overlap only where an input is returned in its own place.
+        None => unsafe { std::ptr::copy(start, output.span.base(), length) },
+        Some(partition) => {
+            let start = u64::try_from(start.addr()).map_err(|error| error.to_string())?;
+            // SAFETY: likewise. What the tensor's block holds later is written by this stream, too, after the copy; of a graph that
+            // is captured both are planned memory of this segment, in each of its runs.
+            unsafe { partition.copy(output.address(), start, length) }.map_err(|error| error.to_string())?;
+        }
+    }
     Ok(())
 }
 
-/// The sides of a live tensor.
-fn sides(of: &Tensor, rank: usize) -> &[i64] {
-    // SAFETY: so many sides are there as long as the tensor is alive, which it is while it is borrowed from.
-    unsafe { std::slice::from_raw_parts(of.shape, rank) }
+impl Submit for TvmEngine {
+    fn submit(&mut self, partition: &Partition) -> Result<(), BackendError> {
+        let Self { arguments, model, memory_outputs, places, scratch, .. } = self;
+        let run = || run(model, arguments, (memory_outputs, places), Some(partition));
+        scratch.run(|| match &model.part {
+            Some(part) => part.during(partition, run),
+            None => run(),
+        })
+    }
 }
 
 impl BoundSegment for TvmEngine {
@@ -122,24 +153,32 @@ impl BoundSegment for TvmEngine {
     }
 
     fn serve_from(&mut self, scratch: Region) {
+        // A graph has the addresses from before.
+        self.capture = None;
         self.scratch = Server::new(scratch.span, scratch.sequence);
     }
 
     fn why_not_captured(&self) -> Option<&str> {
-        None
+        self.capture.as_ref().and_then(Capture::why_not)
     }
 
     fn unbind(self: Box<Self>) -> Box<dyn LoadedSegment> {
-        let Self { arguments, model, .. } = *self;
-        drop(arguments);
+        let Self { capture, arguments, model, .. } = *self;
+        drop((capture, arguments));
         Box::new(model)
     }
 }
 
 impl Engine for TvmEngine {
     fn run(&mut self) -> Result<(), BackendError> {
-        let Self { arguments, model, memory_outputs, places, scratch, .. } = self;
-        scratch.run(|| run(model, arguments, (memory_outputs, places)))
+        let Some(part) = &self.model.part else {
+            let Self { arguments, model, memory_outputs, places, scratch, .. } = self;
+            return scratch.run(|| run(model, arguments, (memory_outputs, places), None));
+        };
+        let capture = self.capture.take().unwrap_or_else(|| Capture::new(Arc::clone(&part.seat)));
+        let (capture, result) = capture.run(self);
+        self.capture = Some(capture);
+        result
     }
 
     fn inputs(&mut self) -> &mut [BoundTensor] {

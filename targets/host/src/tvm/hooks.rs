@@ -4,6 +4,7 @@
 //!  vm.builtin.alloc_storage  a block of the model's server, as a tensor of bytes; given back with its last owner
 //!  vm.builtin.alloc_tensor   a view of such a block, which it keeps
 //!  TVMBackendAllocWorkspace  a block inside one kernel      TVMBackendFreeWorkspace  gives it back
+//!  __tvm_set_device          nothing: the lane's part of a GPU is set already, and another device is refused
 //!  TVMBackendParallelLaunch  all parts of a parallel loop, one after the other: no thread is made
 //! ```
 //!
@@ -13,9 +14,10 @@
 // Callbacks that TVM calls with raw pointers.
 #![allow(unsafe_code)]
 
-use super::abi::{Any, Api, Bytes, DataType, Handle, SHAPE, SafeCall, ShapeCell, TENSOR, Tensor, fields};
+use super::abi::{Any, Api, Bytes, DataType, Device, Handle, SHAPE, SafeCall, ShapeCell, TENSOR, Tensor, fields};
+use super::part;
 use super::value::{Value, check, tensor, text};
-use crate::serve::current::{give, take};
+use crate::serve::current::{give, take, take_on_device};
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
@@ -26,15 +28,13 @@ static API: OnceLock<&'static Api> = OnceLock::new();
 /// Makes TVM ask here.
 pub(super) fn register(api: &'static Api) -> Result<(), String> {
     API.get_or_init(|| api);
-    for (name, call) in
-        [("vm.builtin.alloc_storage", alloc_storage as SafeCall), ("vm.builtin.alloc_tensor", alloc_tensor)]
-    {
-        let mut handle: Handle = null_mut();
-        // SAFETY: the function has TVM's convention and no state, and the result is checked.
-        check(api, unsafe { (api.function)(null_mut(), call, None, &raw mut handle) })?;
-        let function = Value::owned(api, Any::object(super::abi::FUNCTION, handle));
-        // SAFETY: the name outlives the call, and the registry becomes an owner of its own.
-        check(api, unsafe { (api.set_global)(&Bytes::of(name), function.any().address(), 1) })?;
+    let functions: [(&str, SafeCall); 3] = [
+        ("vm.builtin.alloc_storage", alloc_storage),
+        ("vm.builtin.alloc_tensor", alloc_tensor),
+        ("__tvm_set_device", set_device),
+    ];
+    for (name, call) in functions {
+        register_function(api, name, (call, null_mut()), true)?;
     }
     let symbols: [(&CStr, *mut c_void); 4] = [
         (c"__TVMBackendAllocWorkspace", alloc_workspace as *mut c_void),
@@ -50,6 +50,23 @@ pub(super) fn register(api: &'static Api) -> Result<(), String> {
     Ok(())
 }
 
+/// Puts a function into TVM's registry, with what it is called with. `replaces` says whether there may be one of that name.
+pub(super) fn register_function(
+    api: &'static Api,
+    name: &str,
+    (call, own): (SafeCall, *mut c_void),
+    replaces: bool,
+) -> Result<(), String> {
+    let mut handle: Handle = null_mut();
+    // SAFETY: the function has TVM's convention, and what it is called with lives forever; the result is checked.
+    check(api, unsafe { (api.function)(own, call, None, &raw mut handle) })?;
+    // SAFETY: the name outlives the call, and the registry becomes an owner of its own.
+    let result = check(api, unsafe { (api.set_global)(&Bytes::of(name), handle, i32::from(replaces)) });
+    // SAFETY: it was made above, and this owner is not used any more. The result is always 0.
+    unsafe { (api.release)(handle) };
+    result
+}
+
 /// A block of the model's server.
 struct Block(*mut u8);
 
@@ -63,8 +80,8 @@ impl Drop for Block {
     }
 }
 
-/// Answers one of TVM's calls: the status, after the result or the error was set.
-fn answer(result: *mut Any, answer: impl FnOnce(&'static Api) -> Result<Value, String>) -> i32 {
+/// Answers one of TVM's calls: the status, after the result or the error, of this kind, was set.
+pub(super) fn answer(kind: &CStr, result: *mut Any, answer: impl FnOnce(&'static Api) -> Result<Value, String>) -> i32 {
     let Some(api) = API.get() else { return -1 };
     match answer(api) {
         Ok(value) => {
@@ -76,7 +93,7 @@ fn answer(result: *mut Any, answer: impl FnOnce(&'static Api) -> Result<Value, S
         Err(text) => {
             let text = CString::new(text).unwrap_or_default();
             // SAFETY: both are C strings, which are copied.
-            unsafe { (api.set_error)(c"MemoryError".as_ptr(), text.as_ptr()) };
+            unsafe { (api.set_error)(kind.as_ptr(), text.as_ptr()) };
             -1
         }
     }
@@ -86,7 +103,7 @@ fn answer(result: *mut Any, answer: impl FnOnce(&'static Api) -> Result<Value, S
 ///
 /// # Safety
 /// So many are alive.
-unsafe fn arguments<'a>(first: *const Any, count: i32) -> &'a [Any] {
+pub(super) unsafe fn arguments<'a>(first: *const Any, count: i32) -> &'a [Any] {
     let count = if first.is_null() { 0 } else { usize::try_from(count).unwrap_or(0) };
     // SAFETY: as the caller says; a slice of nothing needs no memory.
     if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(first, count) } }
@@ -111,30 +128,36 @@ fn bytes(shape: &[i64], data_type: DataType) -> Option<u64> {
 
 /// `alloc_storage(vm, shape, device, data type, scope)`.
 unsafe extern "C" fn alloc_storage(_: *mut c_void, first: *const Any, count: i32, result: *mut Any) -> i32 {
-    answer(result, |api| {
+    answer(c"MemoryError", result, |api| {
         // SAFETY: TVM passes as many as it says.
-        let [_, sides, _, data_type, scope] = (unsafe { arguments(first, count) }) else {
+        let [_, sides, device, data_type, scope] = (unsafe { arguments(first, count) }) else {
             return Err(format!("alloc_storage with {count} arguments, known are 5"));
         };
         let scope = text(scope).unwrap_or_default();
         if !matches!(scope.as_str(), "" | "global") {
             return Err(format!("memory of the scope {scope} is not planned"));
         }
+        let on = part::device();
+        // Of the CPU all have their storage there, whichever number it has.
+        if let (Some(_), Some(other)) = (on, device.number().filter(|number| *number != 0)) {
+            return Err(format!("storage of device {other} of the virtual machine, which has one, is not planned"));
+        }
         let size = shape(sides).zip(data_type.data_type()).and_then(|(shape, data_type)| bytes(&shape, data_type));
         let size = size.ok_or("alloc_storage without a size")?;
-        let block = take(usize::try_from(size).map_err(|error| error.to_string())?);
+        let bytes = usize::try_from(size).map_err(|error| error.to_string())?;
+        let block = if on.is_some() { take_on_device(bytes) } else { take(bytes) };
         if block.is_null() {
             return Err(format!("{size} bytes are not as planned"));
         }
         let length = i64::try_from(size).map_err(|error| error.to_string());
         let block = Block(block.cast());
-        tensor(api, (block.0, 0), &[length?], DataType { code: 1, bits: 8, lanes: 1 }, block)
+        tensor(api, on.unwrap_or(Device::CPU), (block.0, 0), &[length?], DataType { code: 1, bits: 8, lanes: 1 }, block)
     })
 }
 
 /// `alloc_tensor(storage, offset, shape, data type)`, perhaps with a scope.
 unsafe extern "C" fn alloc_tensor(_: *mut c_void, first: *const Any, count: i32, result: *mut Any) -> i32 {
-    answer(result, |api| {
+    answer(c"MemoryError", result, |api| {
         // SAFETY: TVM passes as many as it says.
         let [storage, offset, sides, data_type, ..] = (unsafe { arguments(first, count) }) else {
             return Err(format!("alloc_tensor with {count} arguments, known are 4"));
@@ -156,11 +179,36 @@ unsafe extern "C" fn alloc_tensor(_: *mut c_void, first: *const Any, count: i32,
         // SAFETY: it is alive, and the view becomes another owner.
         check(api, unsafe { (api.keep)(handle) })?;
         let storage = Value::owned(api, Any::object(TENSOR, handle));
-        tensor(api, (block.data.cast(), offset), &shape, data_type, storage)
+        // A kernel is given an address, and no offset beside it.
+        let place = match block.device {
+            Device::CPU => (block.data.cast::<u8>(), offset),
+            _ => {
+                let offset = usize::try_from(offset).map_err(|error| error.to_string())?;
+                (block.data.cast::<u8>().wrapping_add(offset), 0)
+            }
+        };
+        tensor(api, block.device, place, &shape, data_type, storage)
     })
 }
 
-unsafe extern "C" fn alloc_workspace(_: i32, _: i32, size: u64, _: i32, _: i32) -> *mut c_void {
+/// `__tvm_set_device(kind, number)`, before a kernel is called.
+unsafe extern "C" fn set_device(_: *mut c_void, first: *const Any, count: i32, result: *mut Any) -> i32 {
+    answer(c"RuntimeError", result, |api| {
+        // SAFETY: TVM passes as many as it says.
+        let device = match unsafe { arguments(first, count) } {
+            [kind, number] => kind.number().zip(number.number()),
+            _ => None,
+        };
+        let own = part::device().unwrap_or(Device::CPU);
+        if device == Some((i64::from(own.kind), i64::from(own.id))) {
+            return Ok(Value::owned(api, Any::NONE));
+        }
+        Err(format!("the module asks for device {device:?} (kind and number), and runs on {own:?}"))
+    })
+}
+
+unsafe extern "C" fn alloc_workspace(kind: i32, _: i32, size: u64, _: i32, _: i32) -> *mut c_void {
+    let take: extern "C" fn(usize) -> *mut c_void = if kind == Device::OF_CPU { take } else { take_on_device };
     let block = usize::try_from(size).map_or(null_mut(), |size| take(size));
     if let (true, Some(api)) = (block.is_null(), API.get()) {
         let text = CString::new(format!("{size} bytes of workspace are not as planned")).unwrap_or_default();

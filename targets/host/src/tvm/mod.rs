@@ -1,17 +1,19 @@
-//! TVM on the CPU, loaded at run time: modules that were compiled ahead of time, with their requests for memory answered from the
-//! plan.
+//! TVM, loaded at run time: modules that were compiled ahead of time for the CPU or a CUDA device, with their requests for memory
+//! answered from the plan.
 //!
 //! A module's virtual machine asks for its storage through functions that are found by name, and its kernels for workspace and
 //! parallel loops through functions that each compiled library is given. All of these are ours (`hooks.rs`), so a segment runs on
 //! the lane's thread and nowhere else, in planned memory, and its sequence of requests is the same in every run. TVM reads inputs
 //! where the plan has them; outputs it allocates itself, in the scratch, from where they are copied to their places at the end of
-//! each run. Weights lie on the heap and are measured.
+//! each run. On the CPU weights lie on the heap and are measured. On a part of a GPU they are planned, and kernels are launched
+//! by this program (`part.rs`); a run is captured as one graph.
 
 mod abi;
 mod engine;
 mod hooks;
 mod library;
 mod model;
+mod part;
 mod value;
 
 pub use engine::TvmEngine;
@@ -92,10 +94,6 @@ impl RuntimeBackend for TvmRuntime {
         region: Region,
         seat: Option<Arc<Seat>>,
     ) -> Result<Box<dyn LoadedSegment>, BackendError> {
-        if seat.is_some() {
-            let text = "this version runs TVM's modules on the CPU only".to_owned();
-            return Err(BackendError::Load { path: file.to_owned(), text });
-        }
-        Ok(Box::new(TvmModel::load(self, file, region)?))
+        Ok(Box::new(TvmModel::load(self, file, region, seat)?))
     }
 }

@@ -5,7 +5,7 @@
 use super::abi::{
     ARRAY, Any, Api, Bytes, DataType, ErrorCell, FUNCTION, Handle, OBJECTS, SMALL_STR, STR, TENSOR, fields,
 };
-use super::abi::{ManagedTensor, Tensor};
+use super::abi::{Device, ManagedTensor, Tensor};
 use std::ptr::null_mut;
 
 /// A value that is ours: where it is an object, one of its counted owners.
@@ -132,9 +132,10 @@ struct Kept<K> {
     _kept: K,
 }
 
-/// A tensor in memory that `kept` keeps; it is dropped with the tensor's last owner, on the thread where that happens.
+/// A tensor in a device's memory that `kept` keeps; it is dropped with the tensor's last owner, on the thread where that happens.
 pub(super) fn tensor<K: Send + 'static>(
     api: &'static Api,
+    device: Device,
     (data, byte_offset): (*mut u8, u64),
     shape: &[i64],
     data_type: DataType,
@@ -143,7 +144,7 @@ pub(super) fn tensor<K: Send + 'static>(
     let shape: Box<[i64]> = shape.into();
     let tensor = Tensor {
         data: data.cast(),
-        device: super::abi::Device::CPU,
+        device,
         rank: i32::try_from(shape.len()).map_err(|error| error.to_string())?,
         data_type,
         shape: shape.as_ptr(),

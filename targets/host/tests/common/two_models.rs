@@ -1,7 +1,7 @@
 //! A plan of two models from the probe's own figures.
 #![allow(unreachable_pub, dead_code, reason = "each integration test uses its part")]
 
-use super::{FACE, LIBRARY, ORIENTATION, cached, for_this_machine};
+use super::{FACE, LIBRARY, LINES, ORIENTATION, cached, for_this_machine};
 use aegis_core::desc::{
     Backend, Certificate, ElementType, FileDesc, LaneDesc, LevelDesc, MemoryControl, ModelDesc, Policy, PoolDesc,
     SegmentDesc, Step, SystemDesc, TaskDesc, TensorDesc, TensorLife,
@@ -181,15 +181,19 @@ pub fn scratch(model: &Value) -> u64 {
     model["segments"][0]["scratch_bytes"].as_u64().unwrap()
 }
 
-/// The probe's answer to three models, of which the second is broken; `None` where there is no cache.
+/// The probe's answer to three models, of which the second is broken, and to a fourth where the cache has it; `None` where there is
+/// no cache.
 pub fn probed() -> Option<Value> {
     let (library, face, turn) = (cached(LIBRARY)?, cached(FACE)?, cached(ORIENTATION)?);
     let library = json!([{"name": "onnxruntime", "path": library, "version": "1.32.0"}]);
-    let asked = json!([
+    let mut asked = json!([
         {"name": "face", "files": [face], "backend": "onnxruntime", "core": 1, "inputs": []},
         {"name": "broken", "files": ["/dev/null"], "backend": "onnxruntime", "core": 1, "inputs": []},
         {"name": "turn", "files": [turn], "backend": "onnxruntime", "core": 1,
          "inputs": [{"name": "x", "shape": [1, 3, 224, 224]}]}]);
+    if let (Some(lines), Some(asked)) = (cached(LINES), asked.as_array_mut()) {
+        asked.push(json!({"name": "lines", "files": [lines], "backend": "onnxruntime", "core": 1, "inputs": []}));
+    }
     let (status, answer) = probe(&request("profile", &library, &asked));
     assert_eq!((status, &answer["runtimes"][0]["version"]), (Some(0), &json!("1.32.0")));
     Some(answer)

@@ -4,7 +4,7 @@ use super::{MemorySummary, Parts, ProcessSummary, SourceReport, TraceSummary, bu
 use crate::fixture;
 use crate::machine::{Machine, Void, VoidSince};
 use crate::orchestrate::{LaneReport, Report};
-use crate::stats::{AdmissionStats, Failure, LevelStats, ModeStats, TaskStats};
+use crate::stats::{AdmissionStats, Failure, LevelStats, ModeStats, Restored, TaskStats};
 use crate::steps::StepReport;
 use crate::verdict::{Findings, judge};
 use aegis_core::desc::{DomainDesc, ModeDesc, OnStall, SystemDesc, TaskDesc, WatchDesc, WatchdogDesc, WatchedSource};
@@ -60,6 +60,8 @@ fn the_summary_has_the_published_fields() {
             domains: &[
                 None,
                 Some(Failure {
+                    count: 3,
+                    restored: Restored { count: 2, at: None, longest: Duration::from_ns(900) },
                     at: Instant::from_ns(5),
                     cause: Cause::Miss,
                     job: Some(JobRef { task: TaskId(0), request: 3 }),
@@ -70,6 +72,8 @@ fn the_summary_has_the_published_fields() {
                 Some(ProcessSummary {
                     pid: 77,
                     ending: "signal 9 (SIGKILL)".into(),
+                    failed_starts: Some(1),
+                    given_up: Some(true),
                     in_force: vec!["memory"],
                     not_in_force: vec!["system-calls: the process could not".into()],
                 }),
@@ -103,8 +107,9 @@ fn the_summary_has_the_published_fields() {
     );
     let expected = serde_json::json!([{"source": "io-full", "asked": 2, "worst": 345, "unreadable": 1}]);
     assert_eq!(value["watched"], expected);
-    let failed = serde_json::json!({"name": "maps", "failed": true, "at_ns": 5, "cause": "miss", "task": "face", "request": 3,
-        "process": {"pid": 77, "ending": "signal 9 (SIGKILL)", "in_force": ["memory"],
+    let failed = serde_json::json!({"name": "maps", "failed": true, "failures": 3, "restarts": 2,
+        "longest_restart_ns": 900, "restored_at_ns": null, "at_ns": 5, "cause": "miss", "task": "face", "request": 3,
+        "process": {"pid": 77, "ending": "signal 9 (SIGKILL)", "failed_starts": 1, "given_up": true, "in_force": ["memory"],
             "not_in_force": ["system-calls: the process could not"]}});
     assert_eq!((&value["domains"][1], &value["domains"][0]["cause"]), (&failed, &serde_json::Value::Null));
     let task = &value["tasks"][0];

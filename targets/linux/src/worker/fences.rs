@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | `no-core-dump` | its end is not held up by writing its memory down | the vehicle, at its start |
 //! | `memory` | it has no more private memory than the manifest says | the vehicle, at its start |
+//! | `all-memory` | it is killed when it takes more memory of any kind than it had after warm-up and the manifest says | the vehicle, after warm-up |
 //! | `no-new-privileges` | no program that it starts has more rights | itself, at its start |
-//! | `no-new-files` | it opens no file, no connection and no memory object | the vehicle, after warm-up |
+//! | `no-new-files` | it opens no file, connection or memory object; not of one with a GPU | the vehicle, after warm-up |
 //! | `system-calls` | no program, process or signal to others, no change of limits, scheduling or file names | itself, after warm-up |
 // System calls that rustix does not offer.
 #![allow(unsafe_code)]
@@ -16,6 +17,7 @@ use crate::realtime::LANE_PRIORITY;
 use aegis_core::trace::VoidReason;
 use rustix::process::Pid;
 use rustix::thread::sched_getaffinity;
+use std::path::Path;
 use std::{fs, io};
 
 /// What is in force for a process, and what is not, in words.
@@ -32,14 +34,22 @@ impl Fences {
     ///
     /// What the process did for itself is read from the system, never believed.
     #[must_use]
-    pub fn put_up(process: &Process, is_limited: bool) -> Self {
+    pub fn put_up(process: &Process, most_memory: Option<u64>) -> Self {
         let mut own = Self { applied: vec!["no-core-dump"], missing: Vec::new() };
-        if is_limited {
+        if let Some(most) = most_memory {
             own.applied.push("memory");
+            match process.limit_all_memory(most) {
+                Ok(()) => own.applied.push("all-memory"),
+                Err(error) => own.missing.push(format!("all-memory: {error}")),
+            }
         }
-        match process.close_off() {
-            Ok(()) => own.applied.push("no-new-files"),
-            Err(error) => own.missing.push(format!("no-new-files: {error}")),
+        if has_gpu(process.id()) {
+            own.missing.push(format!("no-new-files: {POLLS}"));
+        } else {
+            match process.close_off() {
+                Ok(()) => own.applied.push("no-new-files"),
+                Err(error) => own.missing.push(format!("no-new-files: {error}")),
+            }
         }
         let status = fs::read_to_string(format!("/proc/{}/status", process.id()));
         own.read(status.as_deref().unwrap_or_default());
@@ -56,6 +66,24 @@ impl Fences {
             }
         }
     }
+}
+
+/// Why a process with a GPU is not closed off: the system refuses `poll` with more descriptors than a process may have open.
+const POLLS: &str = "it has a GPU, whose driver polls descriptors, and a process that may open none may poll none";
+
+/// Whether a process has a GPU open, as the system says.
+fn has_gpu(process: u32) -> bool {
+    let Ok(open) = fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).any(|path| is_gpu(&path))
+}
+
+/// Whether a file is one by which NVIDIA's driver is reached: of a card, or of a Jetson.
+fn is_gpu(path: &Path) -> bool {
+    path.parent() == Some(Path::new("/dev"))
+        && path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with("nv") && !name.starts_with("nvme"))
 }
 
 /// What `/proc/PID/status` says of a key.
@@ -124,6 +152,11 @@ const NEVER: &[libc::c_long] = &[
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_pidfd_send_signal,
+    libc::SYS_pidfd_getfd,
+    // By which most of the others could be asked for.
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -259,7 +292,8 @@ fn filter() -> Option<Vec<libc::sock_filter>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fences, install};
+    use super::{Fences, has_gpu, install, is_gpu};
+    use std::path::Path;
     use std::process::Command;
 
     #[test]
@@ -271,6 +305,17 @@ mod tests {
         let mut fences = Fences::default();
         fences.read("");
         assert_eq!(fences.missing.len(), 2);
+    }
+
+    #[test]
+    fn a_gpu_is_known_by_its_files() {
+        for file in ["/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvmap", "/dev/nvhost-gpu"] {
+            assert!(is_gpu(Path::new(file)), "{file}");
+        }
+        for file in ["/dev/null", "/dev/nvme0n1", "/tmp/nvidia0", "socket:[7]", "/memfd:nv (deleted)"] {
+            assert!(!is_gpu(Path::new(file)), "{file}");
+        }
+        assert!(!has_gpu(std::process::id()) && !has_gpu(u32::MAX));
     }
 
     #[test]

@@ -8,20 +8,24 @@
 //! ```
 //!
 //! Whoever says first how it was lost is believed: one that is killed because it hangs hangs, and was not signalled.
-// What a child does between fork and exec has no safe form.
-#![allow(unsafe_code)]
+//! A running vehicle starts one, too: without a copy of its page tables, which would let lanes meet pages that they have to copy. So
+//! nothing is done between the system calls that make a process and that start the program (the standard library then uses
+//! `posix_spawn`, which shares the memory until the program starts); what is left to do the process does first thing ([`super::own`]).
 
-use super::own::Given;
+use super::group::Group;
+use super::own::{Given, send};
 use super::page::Page;
 use super::shared::{SharedPage, System};
 use aegis_core::DomainId;
 use aegis_core::trace::Loss;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal,
     prlimit, waitid,
 };
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -41,6 +45,7 @@ pub struct LanePage {
 pub struct Process {
     domain: DomainId,
     name: &'static str,
+    life: u32,
     pid: Pid,
     /// It refers to this process and to no later one of the same number.
     descriptor: OwnedFd,
@@ -51,8 +56,12 @@ pub struct Process {
     is_lost: AtomicBool,
     /// Whether it was told to end.
     ends: AtomicBool,
+    /// Whether it has to show that it lives: once it has loaded.
+    is_to_beat: AtomicBool,
     /// How it ended, in words.
     ending: OnceLock<String>,
+    /// Where all of its memory is counted, or why nowhere; `None` where its memory is not limited.
+    group: Option<io::Result<Group>>,
 }
 
 /// What a process is started with.
@@ -62,6 +71,8 @@ pub struct Start<'a> {
     pub domain: DomainId,
     /// The domain's name in the manifest.
     pub name: &'static str,
+    /// How many processes of the domain there were before it in this run.
+    pub life: u32,
     /// Its planned memory, in the plan's order.
     pub memory: &'a [OwnedFd],
     /// The lanes that have a task of it, in the plan's order.
@@ -86,14 +97,15 @@ impl Process {
             page.begin();
             pages.push(LanePage { page, lane: *lane });
         }
-        let descriptors: Vec<RawFd> = start.memory.iter().chain(&objects).map(AsRawFd::as_raw_fd).collect();
-        let given = Given { domain: start.domain, parent: std::process::id(), descriptors };
+        let descriptors: Vec<BorrowedFd<'_>> = start.memory.iter().chain(&objects).map(AsFd::as_fd).collect();
+        let count = u16::try_from(descriptors.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let (domain, life) = (start.domain, start.life);
+        let given = Given { domain, parent: std::process::id(), life, descriptors: count };
+        let (own, its) = UnixStream::pair()?;
+        send(&own, &descriptors)?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0(format!("aegis-domain-{}", start.name));
-        command.env(super::own::VARIABLE, given.to_string()).stdin(Stdio::null()).stdout(Stdio::null());
-        let descriptors = given.descriptors;
-        // SAFETY: between fork and exec it only makes system calls, on numbers that were made before.
-        unsafe { command.pre_exec(move || keep_only(&descriptors)) };
+        command.env(super::own::VARIABLE, given.to_string()).stdin(OwnedFd::from(its)).stdout(Stdio::null());
         let child = command.spawn()?;
         let pid = Pid::from_child(&child);
         // Nobody has waited for it, so its number is still its own.
@@ -101,13 +113,17 @@ impl Process {
         let process = descriptor.map(|descriptor| Self {
             domain: start.domain,
             name: start.name,
+            life: start.life,
             pid,
             descriptor,
             pages,
             loss: AtomicU8::new(0),
             is_lost: AtomicBool::new(false),
             ends: AtomicBool::new(false),
+            is_to_beat: AtomicBool::new(false),
             ending: OnceLock::new(),
+            // Before it loads: what it has then counts.
+            group: start.most_memory.map(|_| Group::create(std::process::id(), child.id())),
         });
         let process = process.inspect_err(|_| forget(child))?;
         process.limit(start.most_memory).inspect_err(|_| process.end_now())?;
@@ -128,6 +144,23 @@ impl Process {
         set_limit(self.pid, Resource::Nofile, 0)
     }
 
+    /// Limits all of its memory to what it has now, with so many bytes for the private part: beyond that the system kills it. Only
+    /// of one that was started with a limit.
+    ///
+    /// # Errors
+    /// There are no control groups of memory, or this process may not make one.
+    pub fn limit_all_memory(&self, most: u64) -> io::Result<()> {
+        let group = match &self.group {
+            Some(Ok(group)) => group,
+            Some(Err(error)) => return Err(io::Error::new(error.kind(), error.to_string())),
+            None => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let private = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let private = private.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        group.limit(most, private.ok_or(io::ErrorKind::InvalidData)?.saturating_mul(1_024))
+    }
+
     /// Its domain.
     #[must_use]
     pub const fn domain(&self) -> DomainId {
@@ -138,6 +171,22 @@ impl Process {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// How many processes of its domain there were before it in this run.
+    #[must_use]
+    pub const fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// From now on it has to show that it lives, where its domain has a heartbeat.
+    pub fn expect_beats(&self) {
+        self.is_to_beat.store(true, Ordering::Release);
+    }
+
+    /// Whether it has to.
+    pub(super) fn is_to_beat(&self) -> bool {
+        self.is_to_beat.load(Ordering::Acquire) && !self.ends.load(Ordering::Acquire)
     }
 
     /// Its number.
@@ -208,29 +257,45 @@ impl Process {
     }
 
     /// Takes note of its end, if it has ended, and wakes the lanes that wait for it. Returns how it was lost: `None` where it has
-    /// not ended, or was told to.
+    /// not ended, or was told to. One thread does that, and no other one waits for it.
     pub fn reap(&self) -> Option<Loss> {
         let id = WaitId::PidFd(self.descriptor.as_fd());
-        let loss = match waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-            Ok(None) => return None,
+        let ended = waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        let has_ended = matches!(ended, Ok(Some(_)));
+        let loss = match ended {
             Ok(Some(status)) => {
                 let _ = self.ending.set(in_words(&status));
-                if status.exited() { Loss::Exited } else { Loss::Signalled }
+                how(&status)
             }
             // Somebody else of this process has waited for all children.
-            Err(_) => {
+            Err(Errno::CHILD) => {
                 let _ = self.ending.set("it ended, and somebody else was told how".to_owned());
                 Loss::Exited
             }
+            Ok(None) | Err(_) => return None,
         };
         let was_told = self.ends.load(Ordering::Acquire) && loss == Loss::Exited && self.loss().is_none();
-        if was_told {
+        let lost = if was_told {
             self.is_lost.store(true, Ordering::Release);
-            return None;
+            None
+        } else {
+            let loss = self.lose(loss);
+            self.pages.iter().for_each(|own| own.page.poke(&System));
+            Some(loss)
+        };
+        // After all who wait for it know: this may take some milliseconds.
+        if let (true, Some(Ok(group))) = (has_ended, &self.group) {
+            group.remove();
         }
-        let loss = self.lose(loss);
-        self.pages.iter().for_each(|own| own.page.poke(&System));
-        Some(loss)
+        lost
+    }
+
+    /// Notes how it was lost, if it has ended by itself and nobody has noted that yet. Its end stays there to be taken note of.
+    pub(super) fn look(&self) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if let Ok(Some(status)) = waitid(WaitId::PidFd(self.descriptor.as_fd()), options) {
+            self.lose(how(&status));
+        }
     }
 
     /// Whether its end was taken note of.
@@ -266,6 +331,11 @@ fn set_limit(pid: Pid, resource: Resource, most: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// How a process that nobody has killed was lost.
+fn how(status: &WaitIdStatus) -> Loss {
+    if status.exited() { Loss::Exited } else { Loss::Signalled }
+}
+
 /// How a process ended.
 fn in_words(status: &WaitIdStatus) -> String {
     match (status.exit_status(), status.terminating_signal()) {
@@ -287,17 +357,4 @@ fn signal_name(signal: i32) -> &'static str {
         libc::SIGTERM => " (SIGTERM)",
         _ => "",
     }
-}
-
-/// In the child before exec: only these and the standard ones stay open.
-fn keep_only(descriptors: &[RawFd]) -> io::Result<()> {
-    // SAFETY: plain system calls. A system without the first one (before Linux 5.11) leaves what was opened without close-on-exec.
-    unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    for descriptor in descriptors {
-        // SAFETY: a plain system call.
-        if unsafe { libc::fcntl(*descriptor, libc::F_SETFD, 0) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
 }

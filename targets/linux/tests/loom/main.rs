@@ -29,6 +29,8 @@ mod pulse;
 mod reclaim;
 #[path = "../../src/submissions.rs"]
 mod submissions;
+#[path = "../../src/worker/switch.rs"]
+mod switch;
 
 mod sync {
     pub(crate) use loom::hint::spin_loop;
@@ -153,6 +155,10 @@ models! {
     a_process_that_answers_while_it_is_lost_leaves_no_lane_waiting: pages::lost;
     a_process_that_is_lost_before_it_answers_leaves_no_lane_waiting: pages::lost_without_an_answer;
     a_process_that_is_told_to_end_ends_whether_it_waits_or_not: pages::told_to_end;
+    what_a_lane_uses_is_replaced_between_two_of_its_jobs_and_never_in_one: replaced;
+    each_order_that_a_process_looks_for_is_answered_once_and_whole: pages::looked_for;
+    a_process_that_is_lost_leaves_no_lane_looking: pages::lost_while_looked_at;
+    a_process_that_is_told_to_end_looks_no_more: pages::told_to_end_while_looking;
 }
 
 /// A lane's loop and the orchestration thread's, as `lane::serve` and `orchestrate::run` have them.
@@ -174,6 +180,41 @@ fn lane(waiting: Waiting) {
     }
     jobs.close();
     lane.join().unwrap();
+}
+
+/// Jobs of a lane, the orchestration thread and the one that restarts, as `orchestrate::Loop::restore` and `restart::again` have
+/// them: each process is the number of its life. That jobs and their ends cross is another model's: here a job is a thread.
+fn replaced() {
+    let switch = Arc::new(switch::Switch::new(0));
+    let (life, offered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let job = |expected: u32| {
+        let (switch, life) = (Arc::clone(&switch), Arc::clone(&life));
+        thread::spawn(move || {
+            let own = u32::try_from(life.load(Ordering::Acquire)).unwrap();
+            let used = switch.with(own, |own| *own);
+            assert_eq!((own, used), (expected, Some(expected)), "it waits for nobody, and finds its own");
+        })
+    };
+    // The job during which the domain fails.
+    let last = job(0);
+    let restarting = {
+        let (switch, life, offered) = (Arc::clone(&switch), Arc::clone(&life), Arc::clone(&offered));
+        thread::spawn(move || {
+            assert_eq!(switch.put(1, 1), None);
+            offered.store(true, Ordering::Release);
+            while life.load(Ordering::Acquire) != 1 {
+                thread::yield_now();
+            }
+            assert_eq!(switch.take(0), Some(0), "no job uses it any more");
+        })
+    };
+    last.join().unwrap();
+    while !offered.load(Ordering::Acquire) {
+        thread::yield_now();
+    }
+    life.store(1, Ordering::Release);
+    job(1).join().unwrap();
+    restarting.join().unwrap();
 }
 
 fn closed(waiting: Waiting) {

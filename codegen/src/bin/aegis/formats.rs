@@ -1,0 +1,144 @@
+//! A check's report in the formats of people and programs: one on the standard output, and as many as wanted in files.
+
+use crate::check::human;
+use crate::{Failure, Outcome, print};
+use aegis_codegen::build_rs::write_atomically;
+use aegis_codegen::check::Checked;
+use aegis_codegen::report::sensitivity::Sensitivity;
+use aegis_codegen::report::verdict::Verdict;
+use aegis_codegen::report::{self, baseline};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The report's form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Tables for people.
+    Human,
+    /// Schema `aegis.report/1`.
+    Json,
+    /// Findings as SARIF 2.1.0, for code hosts.
+    Sarif,
+    /// A test for each deadline and finding, as JUnit's XML.
+    Junit,
+    /// Findings as annotations of GitHub's workflow commands.
+    Github,
+    /// Verdict, tasks and findings as a page of Markdown.
+    Markdown,
+}
+
+/// `FORMAT=PATH`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Output {
+    format: Format,
+    path: PathBuf,
+}
+
+impl FromStr for Output {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use clap::ValueEnum as _;
+        let (name, path) = text.split_once('=').ok_or("give a format and a path, as in sarif=report.sarif")?;
+        let known = || Format::value_variants().iter().filter_map(|one| one.to_possible_value());
+        let format = Format::from_str(name, false).map_err(|_| {
+            let names: Vec<String> = known().map(|one| one.get_name().to_owned()).collect();
+            format!("there is no format `{name}`; known are {}", names.join(", "))
+        })?;
+        if path.is_empty() {
+            return Err(format!("`{text}` names no path"));
+        }
+        Ok(Self { format, path: path.into() })
+    }
+}
+
+/// What there is to tell of a check.
+pub(crate) struct Reported<'a> {
+    pub(crate) checked: &'a Checked,
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) passes: bool,
+    pub(crate) denies_warnings: bool,
+    pub(crate) sensitivity: Option<Sensitivity>,
+}
+
+impl Reported<'_> {
+    fn in_format(&self, format: Format) -> Result<String, Failure> {
+        let verdict = || Verdict::of(self.checked, self.file, self.text, self.passes, self.denies_warnings);
+        Ok(match format {
+            Format::Human => {
+                human(self.checked, self.passes)
+                    + &self.sensitivity.as_ref().map(Sensitivity::render).unwrap_or_default()
+            }
+            Format::Json => {
+                report::json::render(self.checked, self.file, self.text, self.passes, self.sensitivity.clone())
+                    .map_err(Failure::internal)?
+            }
+            Format::Sarif => report::sarif::render(&verdict()).map_err(Failure::internal)?,
+            Format::Junit => report::junit::render(&verdict()).map_err(Failure::internal)?,
+            Format::Github => report::github::render(&verdict()),
+            Format::Markdown => report::markdown::render(&verdict()),
+        })
+    }
+
+    /// Writes it to the standard output and into files, each beside its place first and then renamed.
+    pub(crate) fn write(&self, format: Format, outputs: &[Output]) -> Outcome {
+        for Output { format, path } in outputs {
+            let text = self.in_format(*format)?;
+            let failed = |error| Failure::Input(format!("--output: cannot write `{}`: {error}", path.display()));
+            write_atomically(path, &text).map_err(failed)?;
+        }
+        print(&self.in_format(format)?);
+        Ok(())
+    }
+
+    /// What got worse since an older report; each on a line of the standard error.
+    pub(crate) fn is_worse_than(&self, old: &Baseline) -> Result<bool, Failure> {
+        let Baseline { path, text } = old;
+        let worse = baseline::worse(text, &self.in_format(Format::Json)?).map_err(|error| path.refused(&error))?;
+        for one in &worse {
+            eprintln!("worse than {}: {one}", path.0.display());
+        }
+        if worse.is_empty() {
+            eprintln!("nothing is worse than {}", path.0.display());
+        }
+        Ok(!worse.is_empty())
+    }
+}
+
+/// An older report, read before anything is written: it may be where the new one goes.
+pub(crate) struct Baseline {
+    path: Old,
+    text: String,
+}
+
+struct Old(PathBuf);
+
+impl Old {
+    fn refused(&self, why: &dyn std::fmt::Display) -> Failure {
+        Failure::Input(format!("--baseline: `{}`: {why}", self.0.display()))
+    }
+}
+
+impl Baseline {
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let path = Old(path.to_owned());
+        let text = std::fs::read_to_string(&path.0).map_err(|error| path.refused(&error))?;
+        baseline::comparable(&text).map_err(|error| path.refused(&error))?;
+        Ok(Self { path, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Format, Output};
+
+    #[test]
+    fn an_output_is_a_format_and_a_path() {
+        let of = |text: &str| text.parse::<Output>();
+        assert_eq!(of("sarif=a=b"), Ok(Output { format: Format::Sarif, path: "a=b".into() }));
+        assert!(of("sarif").unwrap_err().contains("sarif=report.sarif"));
+        assert!(of("xml=a").unwrap_err().contains("human, json, sarif, junit, github, markdown"));
+        assert!(of("json=").unwrap_err().contains("names no path"));
+    }
+}
