@@ -6,6 +6,7 @@
 use super::verdict::{Verdict, sentence};
 use crate::check::show;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+use std::collections::BTreeMap;
 
 /// Renders a check.
 ///
@@ -24,6 +25,8 @@ pub fn render(verdict: &Verdict<'_>) -> Result<String, SerializeError> {
     }
     report.add_test_suite(deadlines);
     let mut findings = TestSuite::new("findings");
+    // Of tests of one name some hosts show one only.
+    let mut names = BTreeMap::new();
     for finding in &verdict.findings {
         let words = sentence(finding);
         let place = finding.place();
@@ -33,7 +36,13 @@ pub fn render(verdict: &Verdict<'_>) -> Result<String, SerializeError> {
         }
         let refuses = verdict.refuses(finding);
         let status = if refuses { failure(finding.code.id(), &words) } else { TestCaseStatus::success() };
-        let mut case = TestCase::new(format!("{} {at}", finding.code.id()), status);
+        let mut name = format!("{} {at}", finding.code.id());
+        let count = names.entry(name.clone()).or_insert(0_usize);
+        *count = count.saturating_add(1);
+        if *count > 1 {
+            name = format!("{name} #{count}");
+        }
+        let mut case = TestCase::new(name, status);
         let severity = if refuses { "error" } else { finding.severity.name() };
         case.set_classname(format!("{}.{severity}", verdict.system)).set_system_out(words);
         findings.add_test_case(case);

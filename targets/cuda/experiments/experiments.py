@@ -82,7 +82,7 @@ BASELINE = [("four-batch-1", 15, True), ("four-60-1", 15, False), ("four-85-1", 
 LOOKOUT_SECONDS = 60
 # What a run takes besides its seconds: loading, and reading its trace.
 AROUND = 12
-TESTS = {"aegis-cuda": ["device"], "aegis-host": ["gpu", "gpu_kernels", "gpu_isolation", "gpu_tensorrt"]}
+TESTS = {"aegis-cuda": ["device"], "aegis-host": ["gpu", "gpu_kernels", "gpu_isolation", "gpu_tensorrt", "gpu_domains"]}
 
 
 def write(where):

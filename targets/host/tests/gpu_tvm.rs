@@ -63,6 +63,7 @@ fn a_captured_module_says_what_it_says_on_the_cpu_also_beside_a_neighbour() {
             let scale = expected.iter().fold(0.0_f32, |scale, value| scale.max(value.abs()));
             let worst = expected.iter().zip(&found).fold(0.0_f32, |worst, (one, two)| worst.max((one - two).abs()));
             println!("{}, run {seed}: {worst} of {scale}", model.name);
+            assert!(expected.iter().chain(&found).all(|value| value.is_finite()), "run {seed}");
             assert!(expected.len() == found.len() && worst <= scale * 1e-2, "run {seed}: {worst} of {scale}");
             let changed = before.replace(found.clone()).is_none_or(|before| before != found);
             assert!(changed, "run {seed} says what the one before it said, of other inputs");

@@ -94,19 +94,21 @@ fn run(
 ) -> Result<(), String> {
     let weights = model.part.iter().flat_map(|part| &part.weights);
     let arguments: Vec<Any> = arguments.iter().chain(weights).map(Value::any).collect();
-    let results = model.main.call(&arguments)?.elements(&model.elements)?;
-    if results.len() != places.len() {
-        return Err(format!("it returns {} tensors, its interface has {}", results.len(), places.len()));
-    }
-    for (result, place) in results.iter().zip(places) {
-        let output = outputs.get(*place).ok_or("an output has no place")?;
-        let text = |text: &str| format!("its output \"{}\" {text}", output.name);
-        let tensor = result.tensor().ok_or_else(|| text("is no tensor"))?;
-        copy(&tensor, output, partition).map_err(|error| text(&error))?;
-    }
-    drop(results);
-    // The virtual machine keeps what its last call returned: from here on a text instead of the outputs.
-    model.interface.call(&[]).map(drop)
+    let copied = model.main.call(&arguments).and_then(|results| {
+        let results = results.elements(&model.elements)?;
+        if results.len() != places.len() {
+            return Err(format!("it returns {} tensors, its interface has {}", results.len(), places.len()));
+        }
+        for (result, place) in results.iter().zip(places) {
+            let output = outputs.get(*place).ok_or("an output has no place")?;
+            let text = |text: &str| format!("its output \"{}\" {text}", output.name);
+            let tensor = result.tensor().ok_or_else(|| text("is no tensor"))?;
+            copy(&tensor, output, partition).map_err(|error| text(&error))?;
+        }
+        Ok(())
+    });
+    // The virtual machine keeps what its last call returned: from here on a text instead of the outputs, whatever became of them.
+    copied.and(model.interface.call(&[]).map(drop))
 }
 
 /// Copies what a run has computed, of a tensor that is alive, to the output's place.
