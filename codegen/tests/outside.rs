@@ -281,13 +281,13 @@ fn each_fault_that_is_injected_ends_its_domain_as_declared_and_no_other_task() {
     let text_of = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, text_of.replace("[model.signs]\n", alone)).unwrap();
     let summary = outside.path().join("summary.json");
+    // What a slower process does to a run depends on what else the machine does: `slow` has a test of its own.
     // A machine that is busy may see the end of a process only after its segment should have been over: then it hung.
     for (fault, causes) in [
         ("kill", &["signalled", "hung"][..]),
         ("segv", &["signalled", "hung"]),
         ("hang", &["hung"]),
         ("corrupt-mailbox", &["malformed"]),
-        ("slow=60x", &["hung"]),
         // It has all that it needs since it was warm.
         ("oom", &[]),
     ] {
