@@ -10,6 +10,9 @@
 )]
 #![allow(unsafe_code, reason = "signals and limits are sent and tried as somebody outside would")]
 
+#[path = "common/process.rs"]
+mod process;
+
 use aegis_core::desc::Waiting;
 use aegis_core::trace::Loss;
 use aegis_core::{DomainId, Duration};
@@ -20,13 +23,14 @@ use aegis_linux::worker::page::{Answer, Figures};
 use aegis_linux::worker::process::{Process, Start};
 use aegis_linux::worker::shared::{SharedPage, object};
 use aegis_linux::worker::supervise::{Supervisor, Watched};
+use process::{exists, own};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
-use std::{fs, io::Read as _, panic, thread, time};
+use std::{fs, io::Read as _, thread, time};
 
 const MS: u64 = 1_000_000;
 const LONG: Duration = Duration::from_ns(20_000 * MS);
@@ -166,10 +170,6 @@ impl Bench {
         supervisor.close(time::Duration::from_secs(2));
         assert!(losses.try_recv().is_err(), "told once");
     }
-}
-
-fn exists(pid: u32) -> bool {
-    fs::exists(format!("/proc/{pid}")).unwrap()
 }
 
 fn send(process: &Process, signal: i32) {
@@ -383,15 +383,6 @@ fn all_of_that_holds_where_threads_look() {
     }
 }
 
-/// What this process has: descriptors, threads, and memory in KiB.
-fn own() -> (usize, usize, u64) {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let memory = memory.trim().trim_end_matches(" kB").parse().unwrap();
-    let count = |folder| fs::read_dir(folder).unwrap().count();
-    (count("/proc/self/fd"), count("/proc/self/task"), memory)
-}
-
 fn fifty_processes_leave_nothing() {
     let cycle = || {
         let bench = bench(None);
@@ -479,13 +470,5 @@ fn main() -> ExitCode {
         ),
         ("all_of_that_holds_where_threads_look", all_of_that_holds_where_threads_look),
     ];
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let chosen = tests.iter().filter(|(name, _)| filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())));
-    let mut failed = 0_u8;
-    for (name, test) in chosen {
-        let is_sound = panic::catch_unwind(test).is_ok();
-        println!("test {name} ... {}", if is_sound { "ok" } else { "FAILED" });
-        failed += u8::from(!is_sound);
-    }
-    ExitCode::from(failed)
+    process::run(&tests)
 }
