@@ -385,6 +385,35 @@ fn a_back_off_that_ends_within_a_busy_period_and_a_hang_is_too_short() {
 }
 
 #[test]
+fn a_domain_that_an_own_miss_lets_fail_fails_along_where_it_may_be_late() {
+    let of = |name, rank, domain: usize, deadline| {
+        let mut own = task(name, 0, Load::whole(5, 200, deadline, 0));
+        (own.priority, own.domain, own.handed) = (Some(aegis_core::units::Priority(rank)), Some(domain), true);
+        own
+    };
+    let found = |deadline, on_miss| {
+        let tasks = vec![of("one", 0, 0, 200), of("two", 1, 1, deadline), of("three", 2, 2, 200)];
+        let mut system = system(vec![lane("cpu", Policy::FixedPriority, 1, 2)], tasks);
+        let domain = |(name, kill_after): (&str, u64)| Domain {
+            name: name.to_owned(),
+            process: Some(process(ns(kill_after), Duration::ZERO, ns(4))),
+            untrusted: None,
+            span: 0..0,
+        };
+        system.domains = [("one", 40), ("two", 30), ("three", 20)].map(domain).into();
+        system.tasks[1].on_miss = on_miss;
+        let failure = failures::analyse(&system, &analysis::analyse(&system)).swap_remove(0);
+        (failure.along.clone(), failure.once[0], failure.tasks[1].is_some(), failure.tasks[2].clone().unwrap().unwrap())
+    };
+    // Kept for 40 + 2 + 4 ns once, and then for 30 + 2 + 4 more; `two` responds within 63 ns while `one` fails.
+    let ((alone, once, has_bound, before), late) = (found(200, Answer::FailDomain), found(60, Answer::FailDomain));
+    assert_eq!((alone, once, has_bound), (vec![], 46, true));
+    assert_eq!((late.0, late.1, late.2, late.3), (vec![1], 46 + 36, false, ns(before.as_ns() + 36)));
+    // Nothing follows from a miss that nobody answers.
+    assert_eq!(found(60, Answer::Continue).1, 46);
+}
+
+#[test]
 fn on_a_gpu_that_processes_share_a_failure_takes_its_blackout_besides() {
     // The system above, whose lane is a GPU's and serves nobody for 10 ns when a process ends; another process has models there, too.
     let mut gpu = lane("gpu", Policy::FixedPriority, 1, 2);
