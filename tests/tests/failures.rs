@@ -403,7 +403,7 @@ fn a_domain_that_an_own_miss_lets_fail_fails_along_where_it_may_be_late() {
         system.domains = [("one", 40), ("two", 30), ("three", 20)].map(domain).into();
         system.tasks[1].on_miss = on_miss;
         let failure = failures::analyse(&system, &analysis::analyse(&system)).swap_remove(0);
-        (failure.along.clone(), failure.once[0], failure.tasks[1].is_some(), failure.tasks[2].clone().unwrap().unwrap())
+        (failure.along.clone(), failure.once[0], failure.tasks[1].is_some(), failure.tasks[2].unwrap().unwrap())
     };
     // Kept for 40 + 2 + 4 ns once, and then for 30 + 2 + 4 more; `two` responds within 63 ns while `one` fails.
     let ((alone, once, has_bound, before), late) = (found(200, Answer::FailDomain), found(60, Answer::FailDomain));
