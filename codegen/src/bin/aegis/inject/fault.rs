@@ -57,14 +57,7 @@ impl Fault {
         match self {
             Self::Kill => target.send(Signal::KILL),
             Self::Hang => target.send(Signal::STOP),
-            Self::Segv => {
-                // A Rust program takes the first one for its stack's end and goes on; from then on it has no handler.
-                target.send(Signal::SEGV)?;
-                thread::sleep(Duration::from_millis(10));
-                // It may be gone.
-                let _ = target.send(Signal::SEGV);
-                Ok(())
-            }
+            Self::Segv => target.send(Signal::SEGV),
             Self::Oom => target.refuse_memory(),
             Self::CorruptMailbox => target.find_pages().map(|_| ()),
             // That it is there.
@@ -77,6 +70,7 @@ impl Fault {
         match self {
             Self::Slow(factor) => target.slow_down(factor),
             Self::CorruptMailbox => target.corrupt(),
+            Self::Segv => target.send_again(Signal::SEGV),
             _ => Ok(()),
         }
     }
@@ -122,6 +116,15 @@ impl Target {
 
     fn send(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.descriptor, signal)?)
+    }
+
+    /// Sends it again until the process is gone. A Rust program takes the first such signal for its stack's end and goes on; from
+    /// then on it has no handler. One that is sent before it took the first is one with it, however late that is.
+    fn send_again(&self, signal: Signal) -> io::Result<()> {
+        loop {
+            thread::sleep(Duration::from_millis(1));
+            self.send(signal)?;
+        }
     }
 
     fn file(&self, name: &str) -> String {
@@ -190,7 +193,8 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, PLAIN, Target};
+    use super::{Fault, PLAIN, Signal, Target};
+    use std::io::Read as _;
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
     use std::{fs, thread};
@@ -217,6 +221,22 @@ mod tests {
             let why = Fault::parse(&format!("slow={text}")).unwrap_err();
             assert!(why.contains("from 1.1x to 100x"), "{why}");
         }
+    }
+
+    #[test]
+    fn a_process_that_takes_its_first_signal_late_gets_another() {
+        use std::os::unix::process::ExitStatusExt as _;
+        // A shell acts on a signal once what it waits for has ended; until then a second one is the same.
+        let script = "trap 'trap - SEGV' SEGV; echo; while :; do sleep 0.2; done";
+        let mut child =
+            Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = [0];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        let target = Target::open(child.id(), "none").unwrap();
+        Fault::Segv.begin(&target).unwrap();
+        let lasting = thread::spawn(move || Fault::Segv.go_on(&target).unwrap_err());
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SEGV.as_raw()));
+        assert_eq!(lasting.join().unwrap().raw_os_error(), Some(rustix::io::Errno::SRCH.raw_os_error()));
     }
 
     /// How long a process has used a processor, in hundredths of a second.
