@@ -38,6 +38,8 @@ pub mod replay;
 pub mod report;
 pub mod resolve;
 #[cfg(feature = "cli")]
+pub mod schema;
+#[cfg(feature = "cli")]
 pub mod simulate;
 pub mod system;
 pub mod tables;
