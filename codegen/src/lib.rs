@@ -16,6 +16,8 @@ pub mod build_rs;
 pub mod certify;
 pub mod check;
 pub mod device;
+#[cfg(feature = "cli")]
+pub mod diff;
 pub mod emit;
 pub mod engines;
 #[cfg(feature = "cli")]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod diff;
 mod editor;
 
 use aegis_tests::pip::installed;
@@ -14,6 +15,10 @@ fn root() -> PathBuf {
 
 fn aegis(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_aegis")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {

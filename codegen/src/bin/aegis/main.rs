@@ -7,6 +7,7 @@ mod admit;
 mod build;
 mod check;
 mod device;
+mod diff;
 mod explain;
 mod formats;
 #[cfg(target_os = "linux")]
@@ -88,6 +89,11 @@ enum Command {
         after_help = "Examples:\n  aegis model signs.onnx --dim x=1,3,320,320\n  aegis model cut lines.onnx --at Conv_12 Conv_40"
     )]
     Model(model::Arguments),
+    /// Say what one plan means that another does not: tasks, bounds, slack, load, memory. Status 0 also where something differs.
+    #[command(
+        after_help = "Examples:\n  aegis diff system.lock system.toml\n  aegis diff old.lock system.lock --exit-code --format json"
+    )]
+    Diff(diff::Arguments),
     /// Write the JSON Schema of manifests, by which an editor completes and explains keys.
     #[command(after_help = "Example:\n  aegis schema --output system.schema.json")]
     Schema(schema::SchemaArguments),
@@ -154,6 +160,7 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions(arguments) => schema::completions(&arguments),
     };
@@ -234,7 +241,7 @@ mod tests {
         for below in root.get_subcommands().filter(|below| below.get_name() != "help") {
             commands(below, &format!("aegis {}", below.get_name()), &mut all);
         }
-        assert!(all.len() >= 18, "{}", all.len());
+        assert!(all.len() >= 19, "{}", all.len());
         for (name, command) in all {
             let help = command.get_after_help().unwrap_or_else(|| panic!("{name} has no example")).to_string();
             assert!(help.starts_with("Example:\n  ") || help.starts_with("Examples:\n  "), "{name}: {help}");
