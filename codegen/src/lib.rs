@@ -23,6 +23,8 @@ pub mod engines;
 #[cfg(feature = "cli")]
 pub mod fetch;
 pub mod finding;
+#[cfg(feature = "cli")]
+pub mod init;
 pub mod launches;
 pub mod lock;
 pub mod manifest;

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::manifest::asked::{self, Asked, Kind, Table};
 
-/// A manifest that has every table, in every form that the reader asks different questions about; and what cannot stand twice in one.
+/// A manifest that has every table, in every form that the reader asks different questions about; and what cannot stand twice in
+/// one.
 const SAMPLES: [&str; 2] = [include_str!("schema/sample.toml"), "watchdog = { on-stall = \"exit\" }"];
 /// What keys mean.
 const WORDS: &str = include_str!("schema/words.toml");

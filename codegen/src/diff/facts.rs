@@ -261,8 +261,8 @@ fn lane(plan: &Plan, place: usize, lane: &Lane) -> Facts {
     of.0
 }
 
-/// Σ C/T of a lane's tasks, overheads included, as the analysis counts it; `None` of a vehicle with modes, whose tasks never run all
-/// at once.
+/// Σ C/T of a lane's tasks, overheads included, as the analysis counts it; `None` of a vehicle with modes, whose tasks never run
+/// all at once.
 fn utilization(plan: &Plan, place: usize, lane: &Lane) -> Option<u64> {
     if !plan.modes.is_empty() {
         return None;

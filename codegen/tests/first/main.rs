@@ -4,6 +4,8 @@
 
 mod diff;
 mod editor;
+mod init;
+mod terminal;
 
 use aegis_tests::pip::installed;
 use std::path::{Path, PathBuf};

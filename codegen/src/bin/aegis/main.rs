@@ -10,6 +10,7 @@ mod device;
 mod diff;
 mod explain;
 mod formats;
+mod init;
 #[cfg(target_os = "linux")]
 mod inject;
 mod measure;
@@ -38,6 +39,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a new vehicle's crate, which builds and runs, into a new folder.
+    #[command(
+        after_help = "Examples:\n  aegis init rover\n  aegis init rover --from models/lanes.onnx models/signs.onnx"
+    )]
+    Init(init::Arguments),
     /// Prove a manifest's deadlines and memory, and write its lock.
     #[command(after_help = "Example:\n  aegis check examples/overloaded/system.toml --format json")]
     Check(check::Arguments),
@@ -143,6 +149,7 @@ type Outcome = Result<(), Failure>;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         #[cfg(target_os = "linux")]
@@ -241,7 +248,7 @@ mod tests {
         for below in root.get_subcommands().filter(|below| below.get_name() != "help") {
             commands(below, &format!("aegis {}", below.get_name()), &mut all);
         }
-        assert!(all.len() >= 19, "{}", all.len());
+        assert!(all.len() >= 20, "{}", all.len());
         for (name, command) in all {
             let help = command.get_after_help().unwrap_or_else(|| panic!("{name} has no example")).to_string();
             assert!(help.starts_with("Example:\n  ") || help.starts_with("Examples:\n  "), "{name}: {help}");
