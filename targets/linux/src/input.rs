@@ -1,14 +1,14 @@
 //! Inputs from another process: the newest frame, out of memory that both have.
 //!
-//! A camera driver or a ROS 2 node writes a frame into a slot of shared memory, by the C header `include/aegis_input.h`, and a hook reads
-//! it there: what it decodes goes straight into the model's planned input, so there is one pass over the frame, no copy of it
-//! and no system call. The planned memory itself cannot be the shared one: a captured model keeps its addresses, and the slot changes
-//! with each frame.
+//! A camera driver or a ROS 2 node writes a frame into a slot of shared memory, by the C header `include/aegis_input.h`, and a
+//! hook reads it there: what it decodes goes straight into the model's planned input, so there is one pass over the frame, no copy
+//! of it and no system call. The planned memory itself cannot be the shared one: a captured model keeps its addresses, and the
+//! slot changes with each frame.
 //!
-//! The other process cannot make the vehicle wait, crash, or see half a frame by dying at any point: three slots, whose owners change
-//! by one atomic step ([`exchange`]), in memory of a fixed length that nobody can take away. What it says of itself (when a frame was
-//! seen) is its word; a process that is bad on purpose can send any frame, as it could anyway, and bytes that it changes while they are
-//! read are no more than that: every one is read by an atomic operation, once.
+//! The other process cannot make the vehicle wait, crash, or see half a frame by dying at any point: three slots, whose owners
+//! change by one atomic step ([`exchange`]), in memory of a fixed length that nobody can take away. What it says of itself (when
+//! a frame was seen) is its word; a process that is bad on purpose can send any frame, as it could anyway, and bytes that it
+//! changes while they are read are no more than that: every one is read by an atomic operation, once.
 //!
 //! ```ignore
 //! let mut camera = aegis_host::input::Shared::listen("/run/rover/camera", 128 * 128 * 3)?;
@@ -75,8 +75,8 @@ struct Memory {
 unsafe impl Send for Memory {}
 
 impl Shared {
-    /// Waits from now on, at a socket of this path, for a process that sends frames of so many bytes; one at a time. The thread that
-    /// does has no real-time priority. Who may connect is who may write the socket: by the rights of its folder.
+    /// Waits from now on, at a socket of this path, for a process that sends frames of so many bytes; one at a time. The thread
+    /// that does has no real-time priority. Who may connect is who may write the socket: by the rights of its folder.
     ///
     /// # Errors
     /// No frame has 0 bytes or more than [`LONGEST`]; another vehicle waits at this path; the system refuses.
@@ -154,8 +154,8 @@ impl Frame<'_> {
         monotonic_ns().checked_sub(self.long(2)).map(Duration::from_ns)
     }
 
-    /// Decodes each byte into an element: one pass, from the shared memory into the model's. False, and nothing done, where there are
-    /// not as many elements as bytes.
+    /// Decodes each byte into an element: one pass, from the shared memory into the model's. False, and nothing done, where there
+    /// are not as many elements as bytes.
     pub fn decode<T>(&self, into: &mut [T], mut element: impl FnMut(u8) -> T) -> bool {
         if into.len() != self.bytes {
             return false;
@@ -207,9 +207,9 @@ impl Memory {
     }
 
     const fn all(&self) -> &[AtomicU32] {
-        // SAFETY: the mapping has `count` words, begins at a page's boundary, lives as long as `self`, and stays there, since the object
-        // cannot be made shorter (checked in `map`). Every bit pattern is a valid word; whatever another process writes, this one
-        // reads by atomic operations alone.
+        // SAFETY: the mapping has `count` words, begins at a page's boundary, lives as long as `self`, and stays there, since the
+        // object cannot be made shorter (checked in `map`). Every bit pattern is a valid word; whatever another process writes,
+        // this one reads by atomic operations alone.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr(), self.count) }
     }
 

@@ -5,9 +5,9 @@
 //!                          └── publish: swap ──▶│◀── take: swap, if fresh ──┘
 //! ```
 //!
-//! Of the three slots the writer has one, the reader has one, and the word `middle` names the third. Publishing and taking swap one's own
-//! slot with the middle in one atomic step, so nobody ever has a slot that the other has, and what is taken is whole. A writer
-//! that dies has published its last value or has not: the slot that it was writing is never taken.
+//! Of the three slots the writer has one, the reader has one, and the word `middle` names the third. Publishing and taking swap
+//! one's own slot with the middle in one atomic step, so nobody ever has a slot that the other has, and what is taken is whole. A
+//! writer that dies has published its last value or has not: the slot that it was writing is never taken.
 //!
 //! A new writer finds its slot without the old one's help. The reader also tells its slot in `front`: the third one, neither
 //! middle nor front, is the writer's. Taking only exchanges these two, so whatever the writer sees of the two, if they differ they
