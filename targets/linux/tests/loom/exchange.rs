@@ -90,8 +90,7 @@ fn a_writer_that_died_while_it_wrote_leaves_its_slot_to_the_next_one() {
             let mut first = Writer::join(&other.words()).unwrap();
             publish(&other, &mut first, 1..=1);
             other.write(first.slot(), 0, 7);
-            drop(first);
-            // The reader may be between two steps: it is tried again.
+            // Here it dies. The reader may be between two steps: the next one tries again.
             let mut second = loop {
                 match Writer::join(&other.words()) {
                     Some(writer) => break writer,
