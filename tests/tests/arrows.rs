@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("aegis-host", &["aegis-core", "aegis-cuda", "aegis-linux"]),
     ("perception", &[]),
     ("courier", &["aegis-core", "aegis-host", "perception"]),
+    ("feeder", &["aegis-core", "aegis-host", "perception"]),
     ("inspector", &["aegis-core", "aegis-host", "perception"]),
     ("reader", &["aegis-core", "aegis-host", "perception"]),
     ("lookout", &["aegis-core", "aegis-host"]),

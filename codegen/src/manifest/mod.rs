@@ -8,6 +8,7 @@
 //! The tree and the raw tables are private. After [`parse`] nothing has to be checked again: references are
 //! positions, defaults are filled in, times are nanoseconds.
 
+pub mod asked;
 mod build;
 mod buildable;
 mod check;

@@ -33,6 +33,7 @@ pub mod guarantee;
 #[path = "guarantee/tests.rs"]
 mod guarantee_tests;
 pub mod heap;
+pub mod input;
 pub mod lane;
 pub mod logger;
 pub mod machine;

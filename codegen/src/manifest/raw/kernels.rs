@@ -223,7 +223,7 @@ fn launch(
         fits.then_some(bytes)
     });
     let arguments = section.required("arguments", "arguments = [\"picture\", { u32 = 224 }]", |section, key| {
-        section.items(key, "an array such as [\"picture\", { u32 = 224 }]", 0..=LaunchDesc::MOST_ARGUMENTS)
+        section.arguments(key, "an array such as [\"picture\", { u32 = 224 }]", LaunchDesc::MOST_ARGUMENTS)
     });
     let mut read = Some(Vec::new());
     for item in arguments.unwrap_or_default() {

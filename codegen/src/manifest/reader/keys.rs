@@ -42,6 +42,7 @@ impl Section<'_> {
 
     /// Reports that exactly one of `keys` is needed, unless exactly one is given; `help` tells how they differ.
     pub(crate) fn exactly_one(&mut self, keys: &[&'static str], help: &str) {
+        self.one_of.insert(keys.to_vec());
         let given: Vec<_> = keys.iter().filter_map(|&key| Some((key, self.key_span(key)?))).collect();
         let finding = match given.as_slice() {
             [_] => return,
@@ -92,5 +93,7 @@ impl Section<'_> {
             };
             self.sink.push(finding);
         }
+        let mut asked = self.sink.asked.borrow_mut();
+        asked.entry(self.place).or_default().add(self.known, self.planned, self.required, self.one_of);
     }
 }
