@@ -9,6 +9,8 @@
 //!                                watch thread (SCHED_FIFO, below it): systemd, /dev/watchdog, the application's hook
 //! ```
 //!
+//! Metrics, where somebody asks for them: [`metrics`].
+//!
 //! Where the plan watches sources of pressure, one more ordinary thread reads them: [`sources`]; and where the machine tells of
 //! clocks, power and heat, another one looks at these: [`conditions`].
 //!
@@ -37,6 +39,7 @@ pub mod lane;
 pub mod logger;
 pub mod machine;
 pub mod mailbox;
+pub mod metrics;
 pub mod modes;
 pub mod orchestrate;
 pub mod pressure;
