@@ -73,6 +73,7 @@ impl<const LANES: usize> Run<'_, LANES> {
         let links: Vec<_> = self.lanes.iter().map(Lane::link).collect();
         let links = <[_; LANES]>::try_from(links);
         let links = links.map_err(|_| HostError::Refused("the number of lanes is not the plan's".into()))?;
+        aegis_linux::nvtx::open(self.system);
         if let Some(export) = self.export {
             export.start().map_err(|error| HostError::System { what: "the metrics thread", error })?;
             if let Some(address) = export.address() {

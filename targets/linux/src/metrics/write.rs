@@ -30,6 +30,9 @@ pub fn text(snapshot: &Snapshot, format: Format) -> String {
     out.finish()
 }
 
+/// A family, and its value of something.
+type Of<T, V> = (&'static Family, fn(&T) -> V);
+
 /// The labels of whatever is told of a task: with them what is told of a model, a lane or a domain is a sum.
 type TaskLabels = [Label<'static>; 4];
 
@@ -62,7 +65,7 @@ fn elapsed(observed: &Observer) -> Duration {
 }
 
 fn counts(out: &mut Encoder, counts: &Counts, labels: &[TaskLabels]) {
-    let families: [(&'static Family, fn(&TaskStats) -> u64); 13] = [
+    let families: [Of<TaskStats, u64>; 13] = [
         (&own::COMPLETED, |stats| stats.jobs),
         (&own::FAILED, |stats| stats.failed),
         (&own::ABORTED, |stats| stats.aborted),
@@ -101,10 +104,9 @@ fn jobs(out: &mut Encoder, snapshot: &Snapshot, labels: &[TaskLabels]) {
     histogram(&own::EXECUTION, &observed.bounds, |task| &task.execution, &seconds);
     histogram(&own::RESPONSE_RATIO, &RATIO_BOUNDS, |task| &task.response_ratio, &Decimal::ratio);
     histogram(&own::EXECUTION_RATIO, &RATIO_BOUNDS, |task| &task.execution_ratio, &Decimal::ratio);
-    for (family, longest) in [
-        (&own::RESPONSE_MAX, (|stats| stats.max_response) as fn(&TaskStats) -> Duration),
-        (&own::EXECUTION_MAX, |stats| stats.max_execution),
-    ] {
+    let families: [Of<TaskStats, Duration>; 2] =
+        [(&own::RESPONSE_MAX, |stats| stats.max_response), (&own::EXECUTION_MAX, |stats| stats.max_execution)];
+    for (family, longest) in families {
         out.family(family, |samples| {
             for (labels, stats) in labels.iter().zip(stats) {
                 samples.add(labels, Decimal::seconds(longest(stats)));
@@ -131,7 +133,7 @@ fn jobs(out: &mut Encoder, snapshot: &Snapshot, labels: &[TaskLabels]) {
 
 fn tasks(out: &mut Encoder, snapshot: &Snapshot, labels: &[TaskLabels]) {
     let tasks = snapshot.observed.system().tasks;
-    let families: [(&'static Family, fn(&TaskDesc) -> Duration); 4] = [
+    let families: [Of<TaskDesc, Duration>; 4] = [
         (&own::PERIOD, |task| task.period),
         (&own::DEADLINE, |task| task.deadline),
         (&own::WCET, |task| task.wcet),
@@ -193,7 +195,7 @@ fn pools(out: &mut Encoder, snapshot: &Snapshot) {
         let domain = pool.domain.and_then(|domain| system.domains.get(domain.index()));
         [("pool", pool.name), ("domain", domain.map_or("", |domain| domain.name))]
     };
-    let families: [(&'static Family, fn(&PoolDesc) -> u64); 5] = [
+    let families: [Of<PoolDesc, u64>; 5] = [
         (&own::CAPACITY, |pool| pool.capacity.0),
         (&own::ARENA, |pool| pool.height.0),
         (&own::LOWER_BOUND, |pool| pool.lower_bound.0),
