@@ -1,6 +1,6 @@
 //! The least of HTTP that a reader of metrics needs: one request a connection, `GET` or `HEAD` of `/metrics`.
 //!
-//! A connection has [`LIMIT`] in all, a request's head [`HEAD_LIMIT`] and [`LONGEST_HEAD`]; no body is read. Whoever sends more, or
+//! An answer has [`LIMIT`] in all, a request's head [`HEAD_LIMIT`] and [`LONGEST_HEAD`]; no body is read. Whoever sends more, or
 //! slower, is told so and let go.
 
 use super::accept;
@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long a connection lasts at most.
+/// How long a connection may take at most until it is answered.
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
 /// How long a request's head may take of that.
 const HEAD_LIMIT: Duration = Duration::from_secs(1);
