@@ -7,6 +7,7 @@
 //! * [`simulate`]: the real dispatcher in virtual time.
 //! * [`replay`]: traces of runs that a test made, told to the dispatcher again.
 //! * [`live`]: what of a plan's memory can be live at once, without planner and checker.
+//! * [`metrics`]: metrics as text, and `promtool`.
 //! * [`packing`]: a validator of memory plans, and a search through all of them.
 //! * [`pip`] and [`tensorrt`]: packages, installed for tests.
 //! * [`tvm`]: TVM, installed for tests that compile models.
@@ -24,6 +25,7 @@ pub mod copies;
 pub mod fetched;
 pub mod golden;
 pub mod live;
+pub mod metrics;
 pub mod oracle;
 pub mod packing;
 pub mod pip;

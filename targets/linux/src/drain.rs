@@ -3,6 +3,7 @@
 //! It is an ordinary thread. Whatever it does, however long it takes, the worst effect is a full ring, whose
 //! lost records are counted.
 
+use crate::metrics::Feed;
 use crate::orchestrate::Stop;
 use crate::signals::Signals;
 use crate::stats::Tally;
@@ -29,6 +30,8 @@ pub const RING_RECORDS: usize = 65_536;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How many pauses lie between two redraws of the table.
 const REDRAW: u64 = 50;
+/// How many pauses lie between two snapshots for metrics.
+const PUBLISH: u64 = 10;
 
 /// The file that takes one JSON line per record.
 #[derive(Debug)]
@@ -79,6 +82,8 @@ pub struct Drain<'a, const TASKS: usize> {
     /// The first write error; nothing is written after it.
     failure: Option<io::Error>,
     tally: Tally<TASKS>,
+    /// What metrics are made of, where somebody asks for them.
+    feed: Option<Feed>,
     latest: Instant,
     line: String,
 }
@@ -101,7 +106,13 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
     #[must_use]
     pub fn new(system: &'a SystemDesc, reader: Reader<'a>, file: Option<TraceFile>) -> Self {
         let (tally, line) = (Tally::new(), String::with_capacity(1_024));
-        Self { system, reader, file, failure: None, tally, latest: Instant::START, line }
+        Self { system, reader, file, failure: None, tally, feed: None, latest: Instant::START, line }
+    }
+
+    /// Makes metrics of what it reads, too.
+    #[must_use]
+    pub fn feeding(self, feed: Option<Feed>) -> Self {
+        Self { feed, ..self }
     }
 
     /// Takes all records that are in the ring now and returns their number.
@@ -110,6 +121,9 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
         while let Some(record) = self.reader.dequeue() {
             count = count.saturating_add(1);
             self.tally.observe(record.at, &record.kind);
+            if let Some(feed) = &mut self.feed {
+                feed.observe(&record);
+            }
             self.latest = self.latest.max(record.at);
             if let Some(file) = &mut self.file
                 && self.failure.is_none()
@@ -139,6 +153,9 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
                 with.stop.ask();
             }
             self.pump();
+            if turn % PUBLISH == 0 {
+                self.publish();
+            }
             if terminal && turn % REDRAW == 0 {
                 let elapsed = self.latest.saturating_since(Instant::START);
                 let table = render(self.system, self.tally.tasks(), elapsed);
@@ -152,12 +169,19 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
         let _ = io::stderr().write_all(live.erase().as_bytes());
     }
 
+    fn publish(&self) {
+        if let Some(feed) = &self.feed {
+            feed.publish(&self.tally);
+        }
+    }
+
     /// Takes the last records and closes the trace file.
     ///
     /// # Errors
     /// The first error while the file was written or named.
     pub fn finish(mut self) -> io::Result<()> {
         self.pump();
+        self.publish();
         match (self.failure, self.file) {
             (Some(error), _) => Err(error),
             (None, Some(file)) => file.finish(),
