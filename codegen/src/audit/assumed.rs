@@ -3,7 +3,8 @@
 //! With R a bound on a response, T a period, J a jitter with its lane's lateness, and L the length of a task's busy period:
 //!
 //! * A job waits for at most one piece of a job that goes after it: the blocking of its certificate, or where that does not tell
-//!   one, the longest such piece of its lane, overheads included, less 1 ns.
+//!   one, the longest such piece of its lane, overheads included, less 1 ns. Under EDF such a piece is of a task with
+//!   D_j > D_i − J_i: what is released late finds jobs running that arrived after it.
 //! * Of a task j at most ⌈(R_i + R_j) / T_j⌉ jobs go before one job of task i: each of them ends after that one's release, so it
 //!   arrived less than R_j before, and at least T_j apart. Where the certificate has a busy period, at most ⌈(L + J_j) / T_j⌉.
 //!   None where j goes after i by fixed priorities.
@@ -74,7 +75,11 @@ fn blocking(system: &SystemDesc, lane: &LaneDesc, (position, own): (usize, &Task
     let ids = (0u16..).map(TaskId).zip(system.tasks);
     let after = ids.filter(|(id, other)| {
         let goes_after = match lane.policy {
-            Policy::EarliestDeadlineFirst => other.deadline > own.deadline || other.stage.is_some() || own.stage.is_some(),
+            // One that arrived before its release is seen may have an earlier deadline than what runs by then.
+            Policy::EarliestDeadlineFirst => {
+                let late = if own.stage.is_some() { None } else { late(lane, own) };
+                late.is_none_or(|late| other.deadline > own.deadline.saturating_sub(late))
+            }
             _ => !may_go_before(lane, (position, own), (*id, other)),
         };
         other.lane == own.lane && id.index() != position && goes_after
@@ -97,7 +102,11 @@ fn longest_piece(lane: &LaneDesc, task: &TaskDesc) -> Duration {
 }
 
 /// How many jobs of `other` go before one of `own` at most.
-fn most_before(system: &SystemDesc, (position, own): (usize, &TaskDesc), (id, other): (TaskId, &TaskDesc)) -> Option<u64> {
+fn most_before(
+    system: &SystemDesc,
+    (position, own): (usize, &TaskDesc),
+    (id, other): (TaskId, &TaskDesc),
+) -> Option<u64> {
     let lane = system.lanes.get(own.lane.index())?;
     if id.index() == position || other.lane != own.lane || !may_go_before(lane, (position, own), (id, other)) {
         return Some(0);

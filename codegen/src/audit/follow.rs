@@ -3,10 +3,10 @@
 //! It keeps the jobs that are there and, per lane, the turns that one of them may have waited for, so its memory does not grow with
 //! the run. Where records are lost, all that is there is forgotten: what began before and ends after is told, but not as whole.
 
-use super::story::{
-    Busy, Disturbance, End, Overrun, Parts, Relation, Released, Seen, Share, Story, Turn,
-};
-use aegis_core::desc::{Policy, Preemption, SystemDesc};
+mod parts;
+
+use super::story::{Busy, Disturbance, End, Overrun, Released, Seen, Story, Turn};
+use aegis_core::desc::{Preemption, SystemDesc};
 use aegis_core::dispatch::Event;
 use aegis_core::trace::{JobRef, Kind, Record};
 use aegis_core::{Duration, Instant, LaneId, ModeId, TaskId};
@@ -183,7 +183,8 @@ impl<'a> Follower<'a> {
                 self.amend(job, |_| {}, |story| story.disturbance = Some(disturbance));
             }
             Kind::Paused { job, lane, .. } => {
-                let is_cut = self.system.lanes.get(lane.index()).is_some_and(|lane| lane.preemption == Preemption::Full);
+                let is_cut =
+                    self.system.lanes.get(lane.index()).is_some_and(|lane| lane.preemption == Preemption::Full);
                 if let Some(open) = self.open.get_mut(&job.request).filter(|_| !is_cut) {
                     open.segment = open.segment.saturating_add(1);
                 }
@@ -207,7 +208,8 @@ impl<'a> Follower<'a> {
         let open: Vec<u64> = self.open.keys().copied().collect();
         for request in open {
             if let Some(open) = self.open.remove(&request) {
-                let execution = open.turns.iter().try_fold(Duration::ZERO, |sum, turn| sum.checked_add(turn.execution()));
+                let execution =
+                    open.turns.iter().try_fold(Duration::ZERO, |sum, turn| sum.checked_add(turn.execution()));
                 let story = self.story(open, (End::Unfinished, self.now), execution.unwrap_or(Duration::MAX));
                 tell(Seen::Job(Box::new(story)));
             }
@@ -263,14 +265,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn release(
-        &mut self,
-        sequence: u64,
-        job: JobRef,
-        arrival: Instant,
-        queue_depth: u16,
-        tell: &mut impl FnMut(Seen),
-    ) {
+    fn release(&mut self, sequence: u64, job: JobRef, arrival: Instant, queue_depth: u16, tell: &mut impl FnMut(Seen)) {
         let Some(task) = self.system.tasks.get(job.task.index()) else { return };
         let Some(number) = self.numbers.get_mut(job.task.index()) else { return };
         *number = number.saturating_add(1);
@@ -284,9 +279,8 @@ impl<'a> Follower<'a> {
         let busy = Busy { lane: task.lane.0, number: lane.busy };
         let running = lane.running.map(|turn| turn.job.request);
         let (whole, at) = (lane.known, self.now.max(arrival));
-        let of_task = self.open.iter().filter(|(request, open)| {
-            open.released.job.task == job.task && Some(**request) != running
-        });
+        let of_task =
+            self.open.iter().filter(|(request, open)| open.released.job.task == job.task && Some(**request) != running);
         let waiting = u64::try_from(of_task.count()).unwrap_or(u64::MAX).saturating_add(1);
         let after = self.completed.filter(|_| task.stage.is_some());
         let distance = last.map(|last| arrival.saturating_since(last));
@@ -326,7 +320,13 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn end(&mut self, job: JobRef, lane: LaneId, (end, ended, response): (End, Instant, Duration), execution: Duration) {
+    fn end(
+        &mut self,
+        job: JobRef,
+        lane: LaneId,
+        (end, ended, response): (End, Instant, Duration),
+        execution: Duration,
+    ) {
         let open = match self.open.remove(&job.request) {
             Some(open) => {
                 if let Some(own) = self.lanes.get_mut(lane.index()) {
@@ -353,8 +353,17 @@ impl<'a> Follower<'a> {
         });
         let busy = Busy { lane: lane.0, number: self.lanes.get(lane.index()).map_or(0, |lane| lane.busy) };
         let bound = bound(self.system, job.task, self.mode());
-        let released =
-            Released { job, number, arrival, at: arrival, distance: None, waiting: 1, queue_depth: 1, busy, after: None };
+        let released = Released {
+            job,
+            number,
+            arrival,
+            at: arrival,
+            distance: None,
+            waiting: 1,
+            queue_depth: 1,
+            busy,
+            after: None,
+        };
         Open {
             released,
             lane,
@@ -406,77 +415,6 @@ impl<'a> Follower<'a> {
             disturbance: None,
             void_since: self.void_since,
         }
-    }
-
-    /// Divides the time from the arrival to the end: each nanosecond belongs to exactly one part.
-    fn parts(&self, open: &Open, ended: Instant) -> (Parts, Vec<Share>) {
-        let since = open.released.at.min(ended);
-        let mut parts = Parts { release: since.saturating_since(open.released.arrival), ..Parts::default() };
-        let mut shares = Vec::new();
-        let Some(lane) = self.lanes.get(open.lane.index()) else { return (parts, shares) };
-        // What still runs when the records end has no end of its own.
-        let running = lane.running.map(|turn| Turn { ended: self.now, noticed: self.now, ..turn });
-        let mut cursor = since;
-        let mut take = |until: Instant| {
-            let until = until.min(ended).max(cursor);
-            let taken = until.saturating_since(cursor);
-            cursor = until;
-            taken
-        };
-        let add = |sum: &mut Duration, more: Duration| *sum = sum.checked_add(more).unwrap_or(Duration::MAX);
-        for turn in lane.turns.iter().chain(&running).filter(|turn| turn.noticed > since && turn.chosen < ended) {
-            add(&mut parts.idle, take(turn.chosen));
-            let hand_over = take(turn.began);
-            let execution = take(turn.ended);
-            let notice = take(turn.noticed);
-            let overhead = hand_over.checked_add(notice).unwrap_or(Duration::MAX);
-            add(&mut parts.overhead, overhead);
-            if turn.job == open.released.job {
-                add(&mut parts.execution, execution);
-                continue;
-            }
-            let relation = self.relation(open, turn);
-            add(
-                match relation {
-                    Relation::Blocking => &mut parts.blocking,
-                    Relation::Interference => &mut parts.interference,
-                    Relation::Earlier => &mut parts.earlier,
-                },
-                execution,
-            );
-            if !execution.is_zero() || !overhead.is_zero() {
-                shares.push(Share { turn: *turn, relation, execution, overhead });
-            }
-        }
-        add(&mut parts.idle, take(ended));
-        (parts, shares)
-    }
-
-    /// Why a turn was before a job.
-    fn relation(&self, open: &Open, turn: &Turn) -> Relation {
-        let (own, other) = (open.released.job, turn.job);
-        if own.task == other.task {
-            return Relation::Earlier;
-        }
-        // What was chosen while the job waited goes before it.
-        if turn.sequence > open.sequence || self.goes_before(turn, open) {
-            return Relation::Interference;
-        }
-        Relation::Blocking
-    }
-
-    /// Whether a job that had the lane when another one was released would have been chosen before it.
-    fn goes_before(&self, turn: &Turn, open: &Open) -> bool {
-        let task = |id: TaskId| self.system.tasks.get(id.index());
-        let (Some(own), Some(other)) = (task(open.released.job.task), task(turn.job.task)) else { return false };
-        let Some(lane) = self.system.lanes.get(open.lane.index()) else { return false };
-        if lane.policy != Policy::EarliestDeadlineFirst {
-            return other.priority.is_more_important_than(own.priority);
-        }
-        // Of a job whose release is lost the relative deadline says enough.
-        let Some(arrival) = turn.arrival else { return other.deadline <= own.deadline };
-        let first = (arrival.checked_add(other.deadline), turn.job.task.0);
-        first < (open.released.arrival.checked_add(own.deadline), open.released.job.task.0)
     }
 }
 

@@ -137,7 +137,8 @@ pub fn what_if(plan: &'static SystemDesc, mut inputs: Inputs, other: &Other) -> 
     }
     let nothing = (Observed::default(), BTreeMap::new());
     for (position, desc) in other.system.tasks.iter().enumerate() {
-        let (seen, outcomes) = (ran.tasks.get(position).unwrap_or(&nothing.0), by_task.get(position).unwrap_or(&nothing.1));
+        let (seen, outcomes) =
+            (ran.tasks.get(position).unwrap_or(&nothing.0), by_task.get(position).unwrap_or(&nothing.1));
         let mut task = Task {
             name: desc.name,
             lane: other.system.lanes.get(desc.lane.index()).map_or("", |lane| lane.name),

@@ -36,11 +36,11 @@ pub fn human(report: &Report, name: &str) -> String {
         let _ = writeln!(text, "and {} more; --format json lists them", all.saturating_sub(shown));
     }
     if report.lost > 0 {
-        let _ = writeln!(
-            text,
-            "{} records are lost: {} jobs could not be judged as a whole",
-            report.lost, report.unjudged
-        );
+        let _ =
+            writeln!(text, "{} records are lost: {} jobs could not be judged as a whole", report.lost, report.unjudged);
+    }
+    if !report.complete {
+        text.push_str("the records end before the run: what came after them is not compared\n");
     }
     let _ = writeln!(text, "{name}: {}", verdict(report));
     text
@@ -57,7 +57,10 @@ fn verdict(report: &Report) -> String {
     let violations = || {
         let what = if counts.violations == 1 { "violation" } else { "violations" };
         let (explained, consequences) = (counts.explained, counts.consequences);
-        format!("{} {what}, {explained} explained by the machine, {consequences} consequences of another", counts.violations)
+        format!(
+            "{} {what}, {explained} explained by the machine, {consequences} consequences of another",
+            counts.violations
+        )
     };
     match report.verdict {
         Verdict::Holds => format!("everything measured is within what is proven ({of}){departures}"),
@@ -81,8 +84,16 @@ fn beside(maximum: &Maximum) -> String {
 }
 
 fn tasks(report: &Report, text: &mut String) {
-    let mut shown =
-        table(&["task", "jobs", "response / bound", "execution / WCET", "release / planned", "blocked / assumed", "queue", "missed"]);
+    let mut shown = table(&[
+        "task",
+        "jobs",
+        "response / bound",
+        "execution / WCET",
+        "release / planned",
+        "blocked / assumed",
+        "queue",
+        "missed",
+    ]);
     for task in &report.tasks {
         shown.add_row([
             task.name.to_owned(),

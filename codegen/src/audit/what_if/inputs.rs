@@ -144,9 +144,8 @@ impl Inputs {
 
     /// Refused arrivals by task.
     pub(super) fn rejected(&self, plan: &SystemDesc) -> BTreeMap<&'static str, u64> {
-        let named = self.rejected.iter().filter_map(|(task, count)| {
-            Some((plan.tasks.get(usize::from(*task))?.name, *count))
-        });
+        let named =
+            self.rejected.iter().filter_map(|(task, count)| Some((plan.tasks.get(usize::from(*task))?.name, *count)));
         named.collect()
     }
 
@@ -171,12 +170,15 @@ impl Inputs {
         }
         let mut pieces = HashMap::new();
         for ((id, arrival), spent) in jobs {
-            let (Some((task, desc)), Some(own)) = (place(TaskId(id)), plan.tasks.get(usize::from(id))) else { continue };
+            let (Some((task, desc)), Some(own)) = (place(TaskId(id)), plan.tasks.get(usize::from(id))) else {
+                continue;
+            };
             for (segment, spent) in (0u16..).zip(divided(spent, (plan, own), (other, desc))) {
                 pieces.insert((task.0, arrival.as_ns(), segment), spent);
             }
         }
-        let commands = self.commands.into_iter().filter_map(|(at, event)| Some((at, translated(event, plan, other, &place)?)));
+        let commands =
+            self.commands.into_iter().filter_map(|(at, event)| Some((at, translated(event, plan, other, &place)?)));
         (Recorded { arrivals, pieces, commands: commands.collect() }, unknown)
     }
 }
@@ -188,7 +190,11 @@ fn count(system: &SystemDesc, task: &TaskDesc) -> usize {
 }
 
 /// The pieces of a job where the other plan cuts it in another way: the whole execution, divided as the other plan's segments are.
-fn divided(spent: Vec<Spent>, (plan, own): (&SystemDesc, &TaskDesc), (other, desc): (&SystemDesc, &TaskDesc)) -> Vec<Spent> {
+fn divided(
+    spent: Vec<Spent>,
+    (plan, own): (&SystemDesc, &TaskDesc),
+    (other, desc): (&SystemDesc, &TaskDesc),
+) -> Vec<Spent> {
     let (before, after) = (count(plan, own), count(other, desc));
     // Of a job that has not run to its end the rest is not known.
     if before == after || spent.len() < before {
@@ -208,7 +214,11 @@ fn divided(spent: Vec<Spent>, (plan, own): (&SystemDesc, &TaskDesc), (other, des
         let is_last = number + 1 == after;
         let share = if is_last { left } else { u64::try_from(share).unwrap_or(u64::MAX).min(left) };
         left -= share;
-        pieces.push(Spent { execution: share, overhead: each, ..if is_last { last } else { Spent { ending: Ending::Well, ..last } } });
+        pieces.push(Spent {
+            execution: share,
+            overhead: each,
+            ..if is_last { last } else { Spent { ending: Ending::Well, ..last } }
+        });
     }
     pieces
 }

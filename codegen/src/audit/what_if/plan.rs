@@ -2,7 +2,7 @@
 
 use crate::analysis::{analyse, is_schedulable};
 use crate::audit::model::Model;
-use crate::certify::{NotCertifiable, draft};
+use crate::certify::{NotCertifiable, certify, draft};
 use crate::lock::{Input, Lock, sha256};
 use crate::{memory, tables};
 use aegis_core::Priority;
@@ -106,7 +106,11 @@ pub fn under(plan: &'static SystemDesc, policy: Policy, lane: Option<&str>) -> R
     }
     let priorities: Vec<Priority> = analysis.tasks.iter().map(|task| task.priority).collect();
     let layout = memory::plan(&system, &priorities).map_err(|_| NoPlan::Overflow)?;
-    let drafted = draft(&system, &analysis, &layout)?;
+    let is_proven = (0..system.tasks.len()).all(|task| is_schedulable(&system, &analysis, task));
+    let drafted = match is_proven && analysis.has_certificate() {
+        true => certify(&system, &analysis, &layout)?,
+        false => draft(&system, &analysis, &layout)?,
+    };
     let input = Input { path: "system.toml".to_owned(), sha256: sha256(b"") };
     let other = tables::leak(&Lock::new(drafted, vec![input])?)?;
     let holds = other.tasks.iter().map(|task| {

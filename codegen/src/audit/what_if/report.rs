@@ -21,7 +21,8 @@ pub fn human(report: &Report) -> String {
             unproven.join(", ")
         );
     }
-    let mut shown = table(&["task", "jobs", "missed", "refused", "longest response", "bound", "deadline", "jobs that differ"]);
+    let mut shown =
+        table(&["task", "jobs", "missed", "refused", "longest response", "bound", "deadline", "jobs that differ"]);
     let pair = |own: u64, other: u64| if own == other { own.to_string() } else { format!("{own} -> {other}") };
     for task in &report.tasks {
         let Task { observed, what_if, .. } = task;
@@ -46,7 +47,8 @@ pub fn human(report: &Report) -> String {
     let _ = writeln!(text, "{shown}");
     match &report.first_difference {
         Some(first) => {
-            let time = |ns: Option<u64>, none: &str| ns.map_or_else(|| none.to_owned(), |ns| show(Duration::from_ns(ns)));
+            let time =
+                |ns: Option<u64>, none: &str| ns.map_or_else(|| none.to_owned(), |ns| show(Duration::from_ns(ns)));
             let _ = writeln!(
                 text,
                 "the first job that differs is of `{}`, arrived at {}: {} -> {}",
@@ -67,8 +69,10 @@ pub fn human(report: &Report) -> String {
             let _ = writeln!(text, "{count} {words}");
         }
     }
-    let sum = |of: fn(&Side) -> u64, side: fn(&Task) -> &Side| report.tasks.iter().map(|task| of(side(task))).sum::<u64>();
-    let (before, after) = (sum(|side| side.misses, |task| &task.observed), sum(|side| side.misses, |task| &task.what_if));
+    let sum =
+        |of: fn(&Side) -> u64, side: fn(&Task) -> &Side| report.tasks.iter().map(|task| of(side(task))).sum::<u64>();
+    let (before, after) =
+        (sum(|side| side.misses, |task| &task.observed), sum(|side| side.misses, |task| &task.what_if));
     let _ = writeln!(text, "under {}: {after} missed deadlines, {before} were observed", report.plan);
     text
 }

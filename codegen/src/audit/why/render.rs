@@ -70,7 +70,10 @@ fn outcome(why: &Why, line: &mut dyn FnMut(String)) {
         None => line("  the plan proves no bound of it".to_owned()),
     }
     if let Some(since) = story.void_since {
-        line(format!("  THE GUARANTEE WAS VOID since {}: its bound was not proven for this machine as it was", at(since)));
+        line(format!(
+            "  THE GUARANTEE WAS VOID since {}: its bound was not proven for this machine as it was",
+            at(since)
+        ));
     }
     if !story.whole {
         line("  records are lost around it: only what follows is known".to_owned());
@@ -91,7 +94,9 @@ fn parts(why: &Why) -> Vec<(Duration, String)> {
     let story = &why.story;
     let mut all = Vec::new();
     let until = match story.released.after {
-        Some(after) => format!("until the stage before was complete: `{}` (req-{})", name(why, after.task), after.request),
+        Some(after) => {
+            format!("until the stage before was complete: `{}` (req-{})", name(why, after.task), after.request)
+        }
         None => "until the dispatcher released it: jitter and wake-up".to_owned(),
     };
     all.push((release, until));

@@ -7,11 +7,12 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+mod what_if;
+
 use aegis_codegen::analysis::{Load, analyse};
 use aegis_codegen::audit::check::{Allow, Check, Report, Verdict, Violation, What};
 use aegis_codegen::audit::follow::Follower;
 use aegis_codegen::audit::story::{End, Relation, Seen, Story};
-use aegis_codegen::audit::what_if::{Inputs, human, same, under, what_if};
 use aegis_codegen::audit::why::{self, Search, Selector};
 use aegis_codegen::system::System;
 use aegis_core::desc::{LaneDesc, Policy, Preemption, Release, SystemDesc, TaskDesc};
@@ -155,7 +156,9 @@ fn owners(records: &[Record], lane: LaneId, until: u64) -> Vec<Option<(u64, bool
     let mut running = None;
     for record in records {
         match record.kind {
-            Kind::Decided { lane: own, chosen, .. } if own == lane => running = Some((chosen.request, record.at.as_ns())),
+            Kind::Decided { lane: own, chosen, .. } if own == lane => {
+                running = Some((chosen.request, record.at.as_ns()))
+            }
             Kind::Stepped { event: Event::Completed { lane: own, began, ended } } if own == lane => {
                 let (request, since) = running.take().unwrap();
                 for instant in since..record.at.as_ns().min(until) {
@@ -182,7 +185,8 @@ fn each_nanosecond_of_a_response_is_told_once_as_a_search_through_all_of_them_fi
         let owners: Vec<_> =
             (0u16..).map(LaneId).take(system.lanes.len()).map(|lane| owners(&records, lane, until)).collect();
         let stories = stories(system, &records);
-        let by_request: BTreeMap<u64, &Story> = stories.iter().map(|story| (story.released.job.request, story)).collect();
+        let by_request: BTreeMap<u64, &Story> =
+            stories.iter().map(|story| (story.released.job.request, story)).collect();
         for story in &stories {
             assert!(story.whole && story.end == End::Completed, "{story:#?}");
             assert_eq!(story.parts.sum(), Some(story.response()), "{story:#?}");
@@ -200,7 +204,10 @@ fn each_nanosecond_of_a_response_is_told_once_as_a_search_through_all_of_them_fi
             }
             let parts = story.parts;
             assert_eq!(parts.release.as_ns(), released - story.released.arrival.as_ns());
-            assert_eq!((parts.execution.as_ns(), parts.overhead.as_ns(), parts.idle.as_ns()), (execution, overhead, idle));
+            assert_eq!(
+                (parts.execution.as_ns(), parts.overhead.as_ns(), parts.idle.as_ns()),
+                (execution, overhead, idle)
+            );
             assert_eq!((idle, story.execution.as_ns()), (0, execution), "no lane is idle while a job waits");
             let of = |relation: Relation| -> u64 {
                 let shares = story.shares.iter().filter(|share| share.relation == relation);
@@ -215,7 +222,8 @@ fn each_nanosecond_of_a_response_is_told_once_as_a_search_through_all_of_them_fi
                 });
                 // A piece that began before goes after only if its job does: by its priority, or its absolute deadline.
                 let goes_after = if system.lanes[story.lane.index()].policy == Policy::EarliestDeadlineFirst {
-                    let deadline = |story: &Story, desc: &TaskDesc| story.released.arrival.as_ns() + desc.deadline.as_ns();
+                    let deadline =
+                        |story: &Story, desc: &TaskDesc| story.released.arrival.as_ns() + desc.deadline.as_ns();
                     (deadline(by_request[&request], other_desc), other.0) > (deadline(story, own_desc), own.task.0)
                 } else {
                     own_desc.priority.is_more_important_than(other_desc.priority)
@@ -238,7 +246,9 @@ fn each_nanosecond_of_a_response_is_told_once_as_a_search_through_all_of_them_fi
             staged += u64::from(story.released.after.is_some());
         }
     }
-    println!("{jobs} jobs: {blocked} blocked, {interfered} with interference, {earlier} behind their own, {staged} stages");
+    println!(
+        "{jobs} jobs: {blocked} blocked, {interfered} with interference, {earlier} behind their own, {staged} stages"
+    );
     assert!(jobs > 5_000 && blocked > 500 && interfered > 500 && earlier > 10 && staged > 100);
 }
 
@@ -287,7 +297,8 @@ impl World for Scripted {
 
 fn scripted(executions: &[u64], submissions: &[(u64, u16)]) -> (&'static SystemDesc, Vec<Record>) {
     let system = three();
-    let submission = |(at, task): &(u64, u16)| aegis_tests::simulate::Submission { seen: *at, task: *task, arrival: *at };
+    let submission =
+        |(at, task): &(u64, u16)| aegis_tests::simulate::Submission { seen: *at, task: *task, arrival: *at };
     let submissions: Vec<_> = submissions.iter().map(submission).collect();
     let observed = run(system, &submissions, 200, &mut Scripted(executions.to_vec()));
     let began = (Instant::START, Kind::Began { config_hash: system.config_hash });
@@ -348,7 +359,10 @@ fn what_is_changed_in_records_is_found() {
         }
     });
     assert!(whats(&report).contains(&What::Arrival), "{:#?}", report.violations);
-    assert_eq!(report.violations[0].message, "task-0#2 (req-4) arrived only 19 ns after the job before it, its period is 20 ns");
+    assert_eq!(
+        report.violations[0].message,
+        "task-0#2 (req-4) arrived only 19 ns after the job before it, its period is 20 ns"
+    );
     // A release that is seen too late is a departure, while its response holds.
     assert!(report.violations.iter().any(|one| one.what == What::Release && !one.fails), "{:#?}", report.violations);
     let report = changed(&|kind| {
@@ -396,6 +410,9 @@ fn what_lost_records_hide_is_counted_and_never_a_violation() {
         plans += 1;
         let mut records = records(system, &mut rng, 0);
         for _ in 0..3 {
+            if records.len() < 2 {
+                break;
+            }
             let from = rng.usize(1..records.len());
             let count = rng.usize(1..40).min(records.len() - from);
             records.drain(from..from + count);
@@ -403,7 +420,8 @@ fn what_lost_records_hide_is_counted_and_never_a_violation() {
         }
         let report = checked(system, &records);
         assert_eq!(report.violations, [], "{system:#?}");
-        assert!(report.lost > 0 || records.is_empty());
+        // What is missing behind the last record has no number; then the end of the run is missing, too.
+        assert!(report.lost > 0 || !report.complete, "{report:#?}");
         unjudged += report.unjudged;
         for story in stories(system, &records).iter().filter(|story| story.whole) {
             assert_eq!(story.parts.sum(), Some(story.response()));
@@ -441,7 +459,10 @@ fn a_job_is_found_by_number_request_miss_and_worst_and_its_summands_are_its_resp
         }
         let json = why::json(&found);
         let parts = json["parts"].as_object().unwrap();
-        assert_eq!(parts.values().map(|part| part.as_u64().unwrap()).sum::<u64>(), json["response_ns"].as_u64().unwrap());
+        assert_eq!(
+            parts.values().map(|part| part.as_u64().unwrap()).sum::<u64>(),
+            json["response_ns"].as_u64().unwrap()
+        );
         let assumed = json["assumed"]["terms"].as_array().unwrap();
         assert_eq!(assumed.iter().map(|term| term["ns"].as_i64().unwrap()).sum::<i64>(), 9);
     }
@@ -473,135 +494,4 @@ fn the_worst_case_of_a_plan_is_within_it() {
     assert_eq!((first.response.max_ns, first.response.allowed_ns, first.response.above), (9, Some(9), 0));
     assert_eq!((first.blocking.max_ns, first.blocking.allowed_ns), (7, Some(7)));
     assert_eq!(report.verdict, Verdict::Holds);
-}
-
-/// For each task what its jobs execute, in their order, at any overheads; the timer is never late.
-struct Drawn {
-    seed: u64,
-    started: BTreeMap<&'static str, u64>,
-    overheads: bool,
-}
-
-impl World for Drawn {
-    fn spend(&mut self, task: &TaskDesc, lane: &LaneDesc) -> Spent {
-        let number = self.started.entry(task.name).or_default();
-        *number += 1;
-        let name: u64 = task.name.bytes().map(u64::from).sum();
-        let mut rng = Rng::with_seed(self.seed ^ (name << 32) ^ *number);
-        let execution = rng.u64(1..=task.wcet.as_ns());
-        let overhead = if self.overheads { rng.u64(0..=lane.segment_overhead().unwrap().as_ns()) } else { 0 };
-        let before = rng.u64(0..=overhead);
-        Spent { before, execution, after: overhead - before }
-    }
-
-    fn wake(&mut self, due: u64, _latest: u64) -> u64 {
-        due
-    }
-}
-
-fn drawn(system: &'static SystemDesc, submissions: &[aegis_tests::simulate::Submission], seed: u64) -> Vec<Record> {
-    let until = 12 * system.tasks.iter().map(|task| task.period.as_ns()).max().unwrap();
-    let mut world = Drawn { seed, started: BTreeMap::new(), overheads: seed % 2 == 0 };
-    let observed = run(system, submissions, until, &mut world);
-    let began = (Instant::START, Kind::Began { config_hash: system.config_hash });
-    let ran = observed.records.into_iter().map(|(at, kind)| (Instant::from_ns(at), kind));
-    numbered(std::iter::once(began).chain(ran))
-}
-
-fn inputs(system: &'static SystemDesc, records: &[Record]) -> Inputs {
-    let mut inputs = Inputs::new(system);
-    records.iter().for_each(|record| inputs.observe(record));
-    inputs
-}
-
-/// The plan with all first stages released in one way.
-fn released(system: &'static SystemDesc, release: Release) -> &'static SystemDesc {
-    let of = |task: &TaskDesc| match task.release {
-        Release::Stage => *task,
-        _ => TaskDesc { release, ..*task },
-    };
-    with_tasks(system, system.tasks.iter().map(of).collect())
-}
-
-#[test]
-fn the_same_plan_told_the_same_does_the_same() {
-    let mut rng = Rng::with_seed(21);
-    let (mut jobs, mut plans) = (0, 0);
-    while plans < 200 {
-        let Some(system) = random_plan(&mut rng) else { continue };
-        plans += 1;
-        let system = released(system, if rng.bool() { Release::Timer } else { Release::Submitted });
-        let until = 12 * system.tasks.iter().map(|task| task.period.as_ns()).max().unwrap();
-        let submissions = arrivals(system, &mut rng, until, plans % 2 == 0);
-        let records = drawn(system, &submissions, plans);
-        let report = what_if(system, inputs(system, &records), &same(system)).unwrap();
-        assert_eq!(report.first_difference, None, "{report:#?}\n{system:#?}");
-        assert!(report.holds() && report.assumed == 0 && report.unknown == 0, "{report:#?}");
-        for task in &report.tasks {
-            assert_eq!(task.observed, task.what_if, "{report:#?}");
-            jobs += task.observed.jobs;
-        }
-    }
-    println!("{jobs} jobs of {plans} plans, each as it was");
-    assert!(jobs > 5_000);
-}
-
-#[test]
-fn another_policy_does_what_a_run_under_it_does() {
-    let mut rng = Rng::with_seed(22);
-    let (mut jobs, mut differ, mut proven, mut unproven, mut plans) = (0, 0, 0, 0, 0);
-    while plans < 150 {
-        let Some(system) = random_plan(&mut rng) else { continue };
-        // Segments of one job come in one order whatever goes between, but a test draws by the order of starts.
-        if system.tasks.iter().any(|task| task.release == Release::Stage || task.segments.len() > 1) {
-            continue;
-        }
-        plans += 1;
-        let system = released(system, Release::Submitted);
-        let until = 12 * system.tasks.iter().map(|task| task.period.as_ns()).max().unwrap();
-        let submissions = arrivals(system, &mut rng, until, plans % 2 == 0);
-        let records = drawn(system, &submissions, 2 * plans + 1);
-        let policy = [Policy::EarliestDeadlineFirst, Policy::RateMonotonic][rng.usize(0..2)];
-        let other = under(system, policy, None).unwrap();
-        if other.system.tasks.iter().any(|task| usize::from(task.queue) > QUEUE) {
-            continue;
-        }
-        let report = what_if(system, inputs(system, &records), &other).unwrap();
-        // The other plan itself, told the same: its tasks lie elsewhere in its table.
-        let place = |task: u16| {
-            let name = system.tasks[usize::from(task)].name;
-            u16::try_from(other.system.tasks.iter().position(|task| task.name == name).unwrap()).unwrap()
-        };
-        let submissions: Vec<_> = submissions
-            .iter()
-            .map(|one| aegis_tests::simulate::Submission { task: place(one.task), ..*one })
-            .collect();
-        let direct = stories(other.system, &drawn(other.system, &submissions, 2 * plans + 1));
-        for (position, task) in report.tasks.iter().enumerate() {
-            let own = direct.iter().filter(|story| story.task().index() == position);
-            let own: Vec<u64> = own.map(|story| story.response().as_ns()).collect();
-            let misses = own.iter().filter(|response| **response > task.deadline_ns).count();
-            let seen = (task.what_if.jobs, task.what_if.response_max_ns, task.what_if.misses);
-            let direct = (u64::try_from(own.len()).unwrap(), own.iter().max().copied().unwrap_or(0), u64::try_from(misses).unwrap());
-            assert_eq!(seen, direct, "{task:#?}");
-            if task.proven {
-                assert_eq!(task.what_if.misses, 0, "{task:#?}");
-                assert!(task.what_if.response_max_ns <= task.bound_ns.unwrap());
-            }
-            jobs += task.what_if.jobs;
-            differ += task.differing;
-        }
-        let shown = human(&report);
-        assert_eq!(shown.starts_with("THIS PLAN IS NOT PROVEN ("), !report.proven, "{shown}");
-        proven += u64::from(report.proven);
-        unproven += u64::from(!report.proven);
-    }
-    println!("{jobs} jobs, {differ} differ; {proven} plans proven, {unproven} not");
-    assert!(differ > 100 && proven > 10);
-}
-
-#[test]
-fn a_lane_that_the_plan_does_not_have_is_refused_by_name() {
-    let why = under(three(), Policy::EarliestDeadlineFirst, Some("side")).unwrap_err().to_string();
-    assert_eq!(why, "the plan has no lane `side`, it has `lane-0`");
 }
