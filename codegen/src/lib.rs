@@ -45,3 +45,5 @@ pub mod system;
 pub mod tables;
 #[cfg(feature = "cli")]
 pub mod tail;
+#[cfg(feature = "cli")]
+pub mod trace;

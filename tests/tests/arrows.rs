@@ -14,8 +14,9 @@ fn root() -> PathBuf {
 /// What each package may depend on, of this project's own packages.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("aegis-core", &[]),
-    ("aegis-codegen", &["aegis-core"]),
-    ("aegis-linux", &["aegis-core"]),
+    ("aegis-trace", &["aegis-core"]),
+    ("aegis-codegen", &["aegis-core", "aegis-trace"]),
+    ("aegis-linux", &["aegis-core", "aegis-trace"]),
     ("aegis-bare", &["aegis-core"]),
     ("aegis-cuda", &["aegis-core"]),
     ("aegis-host", &["aegis-core", "aegis-cuda", "aegis-linux"]),
@@ -91,6 +92,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("simulate", &["analysis", "check", "system"]),
     ("replay", &["simulate"]),
     ("audit", &["analysis", "certify", "check", "lock", "memory", "report", "simulate", "system", "tables"]),
+    ("trace", &["replay", "simulate"]),
     ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];
