@@ -1,4 +1,6 @@
-//! `aegis trace replay`.
+//! `aegis trace`.
+
+mod audit;
 
 use crate::verify::proven;
 use crate::{Failure, Outcome, print};
@@ -20,6 +22,18 @@ pub(crate) struct Arguments {
 enum Command {
     /// Feed a trace's inputs to the dispatcher; status 1 and the first difference where it does something else.
     Replay(ReplayArguments),
+    /// Compare every response, execution, wait and change with the plan; status 1 where something is not as proven or assumed.
+    #[command(after_help = "Example:\n  aegis trace check target/aegis/courier/trace.aegistrace --lock system.lock")]
+    Check(audit::CheckArguments),
+    /// Explain one job: where the time from its arrival to its end went, and what its bound had assumed.
+    #[command(
+        after_help = "Examples:\n  aegis trace why face#12 trace.aegistrace\n  aegis trace why --latest-miss trace.aegistrace"
+    )]
+    Why(audit::WhyArguments),
+    /// Say what would have happened under another plan, told the same arrivals, executions and failures; status 1 where that plan
+    /// is not proven, or a job would have missed its deadline.
+    #[command(after_help = "Example:\n  aegis trace what-if trace.aegistrace --policy edf --lane main")]
+    WhatIf(audit::WhatIfArguments),
 }
 
 #[derive(clap::Args)]
@@ -63,7 +77,15 @@ struct Error {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Command::Replay(arguments) = &arguments.command;
+    match &arguments.command {
+        Command::Replay(arguments) => run_replay(arguments),
+        Command::Check(arguments) => audit::check(arguments),
+        Command::Why(arguments) => audit::why(arguments),
+        Command::WhatIf(arguments) => audit::what_if_command(arguments),
+    }
+}
+
+fn run_replay(arguments: &ReplayArguments) -> Outcome {
     let header = first_line(&arguments.file)?;
     let lock = match &arguments.lock {
         Some(lock) => lock.clone(),
