@@ -15,11 +15,3 @@ mod model;
 pub mod story;
 pub mod what_if;
 pub mod why;
-
-use aegis_core::desc::SystemDesc;
-
-/// The plan as a simulation ran it: it submits what a vehicle's timer releases.
-#[must_use]
-pub fn submitted(plan: &SystemDesc) -> &'static SystemDesc {
-    crate::simulate::submitted(plan)
-}

@@ -14,6 +14,7 @@ use aegis_core::desc::{Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, MOST_TASKS, Refused};
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Duration, Instant, TaskId};
+use aegis_trace::Store;
 use modes::Watch;
 pub use modes::{ObservedMode, Simulated, alone};
 use recorded::{Outcome, Ran, Recorded};
@@ -102,8 +103,13 @@ pub enum SimulationError {
     Trace(String),
 }
 
-/// Where a simulation's trace goes, in the form of a vehicle's.
-pub type TraceOut = Box<dyn Write + Send>;
+/// Where a simulation's trace goes, in a form of a vehicle's.
+pub enum TraceOut {
+    /// As JSON lines.
+    Lines(Box<dyn Write + Send>),
+    /// In the binary form.
+    Blocks(Box<dyn Store + Send>),
+}
 
 /// The most jobs that arrive in one run.
 const MOST_JOBS: u64 = 10_000_000;

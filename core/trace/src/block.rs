@@ -5,7 +5,7 @@ use aegis_core::trace::{Kind, Record};
 use serde::{Deserialize, Serialize};
 
 /// The most bytes of a block, its head included.
-pub const MOST: usize = 65_536;
+pub const MOST: usize = 32_768;
 /// The bytes of a block's head.
 pub(crate) const HEAD: usize = 36;
 /// The bytes of a checksum.

@@ -3,11 +3,11 @@
 /// Something that the reader passed over.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Note {
-    /// Older parts are gone.
-    Front {
-        /// The number of the first record that is there.
+    /// Parts are gone: the oldest ones of a trace of bounded size, or others that somebody took away.
+    Gone {
+        /// The number of the first record that is there after them.
         first: u64,
-        /// How many records were in what is gone.
+        /// How many records were in them.
         records: u64,
     },
     /// Bytes in the middle are not as they were written.
@@ -35,8 +35,8 @@ pub enum Note {
 impl std::fmt::Display for Note {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Front { first, records } => {
-                write!(out, "it begins with record {first}: {records} records before it are in parts that are gone")
+            Self::Gone { first, records } => {
+                write!(out, "{records} records before record {first} were in parts of the trace that are gone")
             }
             Self::Damaged { file, block, offset, bytes, records } => {
                 write!(out, "`{file}`, block {block}, at byte {offset}: {bytes} bytes are damaged and passed over, ")?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// How many parts a trace of bounded size has, at most.
 pub const PARTS: u64 = 8;
-/// The smallest bound that a trace can have: 1 MiB, so that each part has room for two blocks.
+/// The smallest bound that a trace can have: 1 MiB, so that each part has room for three blocks.
 pub const LEAST_LIMIT: u64 = 1 << 20;
 
 /// Files of a trace, in its folder.

@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 /// How the name of a trace in the binary form ends.
 pub const EXTENSION: &str = "aegistrace";
 
+/// Whether a trace of this name is in JSON lines: they end in `.jsonl`.
+#[must_use]
+pub fn is_lines(path: &std::path::Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl")
+}
+
 /// What a part begins with.
 const MAGIC: [u8; 8] = *b"AEGTRACE";
 /// The version of all that is not the description.

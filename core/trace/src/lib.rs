@@ -25,7 +25,7 @@ mod writer;
 pub use block::MOST as BLOCK_MOST;
 pub use damage::Note;
 pub use files::{Files, LEAST_LIMIT, PARTS};
-pub use head::{EXTENSION, HeadError, Header, Releases};
+pub use head::{EXTENSION, HeadError, Header, Releases, is_lines};
 pub use plan::{OutOfPlan, check};
 pub use reader::{OpenError, ReadError, Records, open};
 pub use writer::{Store, Stream, Writer};

@@ -234,7 +234,7 @@ impl Records {
                 }
             }
         } else if records > 0 {
-            self.notes.push(Note::Front { first, records });
+            self.notes.push(Note::Gone { first, records });
         }
     }
 

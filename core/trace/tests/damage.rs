@@ -128,7 +128,7 @@ fn bytes_that_nobody_wrote_are_an_error_or_a_note_and_never_a_panic() {
     let path = folder.path().join("hostile.aegistrace");
     let (_, _, bytes, places) = small(folder.path());
     let mut refused = 0;
-    for seed in 0..1_000 {
+    for seed in 0..400 {
         let random = &mut Rng::with_seed(seed);
         let mut hostile = bytes.clone();
         let (begin, end) = (places[2], places[3]);
@@ -149,7 +149,7 @@ fn bytes_that_nobody_wrote_are_an_error_or_a_note_and_never_a_panic() {
         std::fs::write(&path, &hostile).unwrap();
         refused += u32::from(walk(&path).is_err());
     }
-    assert!(refused > 100, "{refused}");
+    assert!(refused > 40, "{refused}");
     for seed in 0..200 {
         let random = &mut Rng::with_seed(seed);
         let noise: Vec<u8> = (0..random.usize(0..3_000)).map(|_| random.u8(..)).collect();

@@ -24,7 +24,7 @@ use aegis_linux::args::{Args, USAGE, parse};
 use aegis_linux::bell::Bell;
 use aegis_linux::conditions::Conditions;
 use aegis_linux::domains::Domains;
-use aegis_linux::drain::{RING_RECORDS, TraceFile};
+use aegis_linux::drain::RING_RECORDS;
 use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::Lane;
 use aegis_linux::logger;
@@ -40,6 +40,7 @@ use aegis_linux::stats::{AdmissionStats, Failure, LevelStats, ModeStats, TaskSta
 use aegis_linux::steal::StealSamples;
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{Parts, ProcessSummary, TraceSummary, build, write_file};
+use aegis_linux::trace_file::TraceFile;
 use aegis_linux::verdict::judge;
 use aegis_linux::watchdog::{Hook, Watched};
 use ending::{closing, findings};
@@ -266,7 +267,9 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
                 can_be_placed(path).map_err(file_error(what, path))?;
             }
         }
-        let trace = args.trace.as_deref().map(|path| TraceFile::create(path).map_err(file_error("the trace", path)));
+        let create =
+            |path: &Path| TraceFile::create(path, system, args.trace_limit).map_err(file_error("the trace", path));
+        let trace = args.trace.as_deref().map(create);
         let mut ran = self.drive(args, &machine, trace.transpose()?)?;
         let panicked = closing(system, &mut ran);
         let memory = used(system, &ran.lanes, ran.memory_locked, &ran.grown);
@@ -287,7 +290,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             processes: &ran.processes,
             admissions: ran.admissions,
             memory: &memory,
-            trace: ran.trace,
+            trace: &ran.trace,
             watched: ran.sources.as_deref().unwrap_or_default(),
             pets: ran.watched.map_or(0, |watched| watched.pets),
             verdict: &verdict,

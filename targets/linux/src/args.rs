@@ -1,14 +1,17 @@
 //! The command line of a vehicle's binary.
 
 use aegis_core::Duration;
+use aegis_trace::{LEAST_LIMIT, is_lines};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What the flags mean; printed with every refusal.
 pub const USAGE: &str = "\
-usage: VEHICLE [--for DURATION] [--trace FILE] [--summary FILE] [--describe] [--allow-void]
+usage: VEHICLE [--for DURATION] [--trace FILE] [--trace-limit SIZE] [--summary FILE] [--describe] [--allow-void]
   --for DURATION   stop after this time (\"10s\", \"500ms\"); otherwise at Ctrl-C
-  --trace FILE     write every decision as one JSON line
+  --trace FILE     write every decision: JSON lines where the name ends in \".jsonl\", else the binary form
+  --trace-limit SIZE
+                   of the binary form keep the newest so many bytes (\"64MiB\"); otherwise all
   --summary FILE   write the counts of the run as JSON
   --describe       print the plan inside this binary and exit
   --allow-void     do not fail only because the guarantee is void on this machine";
@@ -20,6 +23,8 @@ pub struct Args {
     pub run_for: Option<Duration>,
     /// Where the trace goes.
     pub trace: Option<PathBuf>,
+    /// How many bytes the trace may have in all its parts; `None`: any number.
+    pub trace_limit: Option<u64>,
     /// Where the summary goes.
     pub summary: Option<PathBuf>,
     /// Print the plan instead of running it.
@@ -42,6 +47,17 @@ pub enum UsageError {
     /// A duration that cannot be read.
     #[error("\"{0}\" is not a duration: write a number with ns, us, ms, s or min, as in \"500ms\"")]
     Duration(String),
+    /// A size that cannot be read, or one that no trace can keep.
+    #[error(
+        "\"{0}\" is no size of a trace: write a whole number with KiB, MiB or GiB, as in \"64MiB\"; the smallest is {least}MiB",
+        least = LEAST_LIMIT >> 20
+    )]
+    Size(String),
+    /// A limit where nothing is limited.
+    #[error(
+        "--trace-limit needs --trace with a name that does not end in \".jsonl\": only the binary form drops what is oldest"
+    )]
+    NoLimit,
 }
 
 /// Parses the arguments after the program's name; both `--flag value` and `--flag=value` are understood.
@@ -64,12 +80,19 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Args, Usag
                 args.run_for = Some(parse_duration(&text).ok_or(UsageError::Duration(text))?);
             }
             "--trace" => args.trace = Some(value("--trace")?.into()),
+            "--trace-limit" => {
+                let text = value("--trace-limit")?.to_string_lossy().into_owned();
+                args.trace_limit = Some(parse_size(&text).ok_or(UsageError::Size(text))?);
+            }
             "--summary" => args.summary = Some(value("--summary")?.into()),
             "--describe" if inline.is_none() => args.describe = true,
             "--allow-void" if inline.is_none() => args.allow_void = true,
             "--help" | "-h" if inline.is_none() => args.help = true,
             _ => return Err(UsageError::Unknown(text)),
         }
+    }
+    if args.trace_limit.is_some() && args.trace.as_deref().is_none_or(is_lines) {
+        return Err(UsageError::NoLimit);
     }
     Ok(args)
 }
@@ -87,6 +110,19 @@ fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor).map(Duration::from_ns)
+}
+
+/// A whole number of bytes with `KiB`, `MiB` or `GiB`, at least [`LEAST_LIMIT`].
+fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim_start() {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| *bytes >= LEAST_LIMIT)
 }
 
 #[cfg(test)]
@@ -107,6 +143,9 @@ mod tests {
         assert_eq!(of(&["--for=500ms"]).unwrap().run_for, Some(Duration::from_ns(500_000_000)));
         assert!(of(&["--describe"]).unwrap().describe);
         assert_eq!(of(&[]), Ok(Args::default()));
+        for (size, bytes) in [("1MiB", 1 << 20), ("2048 KiB", 2 << 20), ("3GiB", 3 << 30)] {
+            assert_eq!(of(&["--trace", "t", "--trace-limit", size]).unwrap().trace_limit, Some(bytes), "{size}");
+        }
     }
 
     #[test]
@@ -114,6 +153,13 @@ mod tests {
         assert_eq!(of(&["--fast"]), Err(UsageError::Unknown("--fast".into())));
         assert_eq!(of(&["--describe=yes"]), Err(UsageError::Unknown("--describe=yes".into())));
         assert_eq!(of(&["--trace"]), Err(UsageError::NoValue("--trace")));
+        for bad in ["10", "MiB", "1023KiB", "1MB", "-1MiB", "99999999999999999999GiB"] {
+            assert_eq!(of(&["--trace=t", "--trace-limit", bad]), Err(UsageError::Size(bad.into())), "{bad}");
+        }
+        assert!(UsageError::Size("5".into()).to_string().ends_with("the smallest is 1MiB"));
+        for useless in [&["--trace-limit=1MiB"][..], &["--trace-limit=1MiB", "--trace=t.jsonl"]] {
+            assert_eq!(of(useless), Err(UsageError::NoLimit));
+        }
         for bad in ["10", "s", "1.5s", "-1s", "99999999999999999999s", "18446744073709551615min"] {
             assert_eq!(of(&["--for", bad]), Err(UsageError::Duration(bad.into())), "{bad}");
         }

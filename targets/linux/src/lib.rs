@@ -57,6 +57,7 @@ pub mod submissions;
 pub mod summary;
 mod sync;
 pub mod table;
+pub mod trace_file;
 pub mod verdict;
 pub mod watchdog;
 pub mod worker;

@@ -22,9 +22,12 @@ pub(crate) struct Arguments {
     /// How long the vehicle runs.
     #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
     pub(crate) duration: String,
-    /// The trace, one JSON object a line.
+    /// The trace: JSON lines where the name ends in `.jsonl`, else the binary form, which `aegis trace` reads.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Keep the newest so many bytes of the trace, as in `64MiB`; without this all of it.
+    #[arg(long, value_name = "SIZE")]
+    trace_limit: Option<String>,
     /// The summary, one JSON object.
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
@@ -178,7 +181,7 @@ fn drive(
     output: &Path,
 ) -> Outcome {
     let or = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| output.join(name));
-    let (trace, summary) = (or(&arguments.trace, "trace.jsonl"), or(&arguments.summary, "summary.json"));
+    let (trace, summary) = (or(&arguments.trace, "trace.aegistrace"), or(&arguments.summary, "summary.json"));
     let report = or(&arguments.report, "report.md");
     for old in [&trace, &summary, &report] {
         match std::fs::remove_file(old) {
@@ -192,6 +195,9 @@ fn drive(
     ctrlc::set_handler(|| {}).map_err(Failure::internal)?;
     let mut command = Command::new(binary);
     command.arg("--for").arg(&arguments.duration).arg("--trace").arg(&trace).arg("--summary").arg(&summary);
+    if let Some(limit) = &arguments.trace_limit {
+        command.arg("--trace-limit").arg(limit);
+    }
     if arguments.allow_void {
         command.arg("--allow-void");
     }

@@ -22,8 +22,8 @@ fn any(random: &mut Rng) -> u64 {
     random.u64(..).checked_shr(random.u32(0..64)).unwrap_or_default()
 }
 
-/// The fields of records.
-struct Fields<'a>(&'a mut Rng);
+/// The fields of records, with tasks and lanes below a number.
+struct Fields<'a>(&'a mut Rng, u16);
 
 impl Fields<'_> {
     fn ns(&mut self) -> Duration {
@@ -33,10 +33,10 @@ impl Fields<'_> {
         Instant::from_ns(any(self.0))
     }
     fn task(&mut self) -> TaskId {
-        TaskId(self.0.u16(..))
+        TaskId(self.0.u16(..) % self.1)
     }
     fn lane(&mut self) -> LaneId {
-        LaneId(self.0.u16(..))
+        LaneId(self.0.u16(..) % self.1)
     }
     fn job(&mut self) -> JobRef {
         JobRef { task: self.task(), request: any(self.0) }
@@ -158,7 +158,12 @@ impl Fields<'_> {
 
 /// One of every kind, and one step of every event.
 pub(crate) fn kinds(random: &mut Rng) -> Vec<Kind> {
-    Fields(random).kinds()
+    Fields(random, u16::MAX).kinds()
+}
+
+/// The same of the plan's first task and lane.
+pub(crate) fn kinds_of_plan(random: &mut Rng) -> Vec<Kind> {
+    Fields(random, 1).kinds()
 }
 
 /// `count` records of random kinds at rising times, some of them with a gap before.

@@ -15,7 +15,7 @@ use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::conditions::Conditions;
 use aegis_linux::domains::Domains;
-use aegis_linux::drain::{Attendance, Drain, TraceFile};
+use aegis_linux::drain::{Attendance, Drain};
 use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::Lane;
 use aegis_linux::machine::{Void, VoidSince};
@@ -32,6 +32,7 @@ use aegis_linux::stats::{Counted, LevelStats, Tally};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::TraceSummary;
+use aegis_linux::trace_file::TraceFile;
 use aegis_linux::watchdog::Hook;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,7 +142,8 @@ impl<const LANES: usize> Run<'_, LANES> {
                 }
             }
             let voids = all;
-            let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
+            let (records, lost) = (sink.recorder.numbered(), sink.recorder.lost());
+            let numbers = TraceSummary { records, lost, ..TraceSummary::default() };
             let tally = &sink.tally;
             let domains = tally.domains().iter().take(system.domains.len()).copied().collect::<Vec<_>>();
             let counts = (tally.tasks().to_vec(), tally.levels(), tally.modes(), domains, tally.admissions());
@@ -197,7 +199,10 @@ impl<const LANES: usize> Run<'_, LANES> {
         let ((report, counts, trace, voids), (watched, sources, reclaimed, looked)) = result.map_err(thread_error)?;
         let (stats, levels, modes, domains, admissions) = counts;
         let levels = LevelStats { reclaim_failures: self.reclaim.failures(), ..levels };
-        let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
+        let (lanes, memory_locked, written) = (Vec::new(), false, drain.finish());
+        let (unwritten, trace_failure) = written.map_or((0, None), |written| (written.unwritten, written.failure));
+        let error = trace_failure.as_ref().map(ToString::to_string);
+        let trace = TraceSummary { unwritten, error, ..trace };
         Ok(Ran {
             report,
             stats,

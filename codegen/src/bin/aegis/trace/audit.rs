@@ -1,6 +1,6 @@
 //! `aegis trace check`, `aegis trace why` and `aegis trace what-if`.
 
-use super::find_lock;
+use super::convert::{Opened, opened, tell};
 use crate::build::load_sound;
 use crate::verify::proven;
 use crate::{Failure, Outcome, print, show_findings};
@@ -8,9 +8,8 @@ use aegis_codegen::audit::check::{self, Allow, Check};
 use aegis_codegen::audit::what_if::{self, Inputs, Other, same, under, what_if};
 use aegis_codegen::audit::why::{self, Search, Selector};
 use aegis_codegen::check::{Options, check_loaded};
-use aegis_codegen::replay::Header;
-use aegis_codegen::trace::{Records, Releases, open};
-use aegis_codegen::{audit, lock, tables};
+use aegis_codegen::trace::Records;
+use aegis_codegen::tables;
 use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::trace::Record;
 use serde::Serialize;
@@ -125,47 +124,12 @@ impl Which {
     }
 }
 
-/// A trace beside its plan.
-struct Opened {
-    records: Records,
-    /// As the dispatcher had it.
-    system: &'static SystemDesc,
-    /// As the lock has it.
-    plan: &'static SystemDesc,
-}
-
-/// Opens a trace, and finds and proves its plan.
-fn opened(file: &Path, lock: Option<&Path>) -> Result<Opened, Failure> {
-    let (header, records) = open(file).map_err(Failure::input)?;
-    let is_submitted = header.releases == Releases::Submitted;
-    let config_hash = lock::hexadecimal(&header.config_hash);
-    let told = Header { system: header.system, config_hash, is_submitted };
-    let lock = match lock {
-        Some(lock) => lock.to_owned(),
-        None => find_lock(file, &told)?,
-    };
-    // Status 1 is a violation, so a lock that proves nothing is an input that cannot be used.
-    let plan = proven(&lock, None).map_err(|failure| match failure {
-        Failure::Findings => Failure::Input(format!("`{}` proves nothing, so it cannot be used", lock.display())),
-        other => other,
-    })?;
-    if plan.config_hash != header.config_hash {
-        let (file, lock) = (file.display(), lock.display());
-        let (system, hash) = (told.system, told.config_hash);
-        return Err(Failure::Input(format!("`{file}` is of the plan {hash} of `{system}`, `{lock}` is not its lock")));
-    }
-    let system = if is_submitted { audit::submitted(plan) } else { plan };
-    Ok(Opened { records: records.of_plan(plan), system, plan })
-}
-
 /// Hands over a trace's records one by one, and says what the reader passed over.
 fn each(mut records: Records, mut take: impl FnMut(&Record)) -> Outcome {
     for record in records.by_ref() {
         take(&record.map_err(Failure::input)?);
     }
-    for note in records.notes() {
-        eprintln!("aegis: {note}");
-    }
+    tell(records.notes());
     Ok(())
 }
 
