@@ -5,7 +5,7 @@
 //! * A job waits for at most one piece of a job that goes after it: the blocking of its certificate, or where that does not tell
 //!   one, the longest such piece of its lane, overheads included, less 1 ns. Under EDF such a piece is of a task with
 //!   D_j > D_i − J_i: what is released late finds jobs running that arrived after it.
-//! * Of a task j at most ⌈(R_i + R_j) / T_j⌉ jobs go before one job of task i: each of them ends after that one's release, so it
+//! * Of a task j at most ⌈(R_i + R_j) / T_j⌉ jobs go before a job of task i: each of them ends after that one's release, so it
 //!   arrived less than R_j before, and at least T_j apart. Where the certificate has a busy period, at most ⌈(L + J_j) / T_j⌉.
 //!   None where j goes after i by fixed priorities.
 //! * Each of them executes for at most its WCET.

@@ -1,8 +1,8 @@
 //! Compares every response, execution, release, wait and change that the records tell with the plan.
 //!
 //! A *violation* is what the plan rules out, or assumes not to happen: a response above its bound, a missed deadline, an execution
-//! above its WCET, more interference than the proof counts, a change that took too long. A *departure* is a wake-up or a hand-over that
-//! took longer than planned: it is told, and does not fail the check while every response is within its bound, as the vehicle's own
+//! above its WCET, more interference than the proof counts, a change that took too long. A *departure* is a wake-up or a hand-over
+//! that took longer than planned: it is told, and does not fail the check while every response is within its bound, as the vehicle's own
 //! exit status has it. Where an assumption did not hold, what follows on that lane until it is idle is called a consequence of it.
 
 mod judge;
@@ -43,6 +43,8 @@ pub struct Check {
     causes: BTreeMap<u16, (u64, String)>,
     /// What a job of an earlier stage hands on to the next one.
     inherited: BTreeMap<u64, String>,
+    /// Jobs of later stages that were released in the present step.
+    handed_over: Vec<Released>,
     /// Busy periods in which the machine explains an exceeded bound.
     explained: BTreeSet<Busy>,
 }
@@ -74,6 +76,7 @@ impl Check {
             omitted: Counts::default(),
             causes: BTreeMap::new(),
             inherited: BTreeMap::new(),
+            handed_over: Vec::new(),
             explained: BTreeSet::new(),
         }
     }
@@ -151,9 +154,23 @@ impl Check {
     fn take(&mut self, seen: Vec<Seen>) {
         for one in seen {
             match one {
+                // Whether its earlier stage was as planned is told when that one's records are over.
+                Seen::Released(released) if released.after.is_some() => self.handed_over.push(released),
                 Seen::Released(released) => self.released(&released),
                 Seen::Turn(turn, busy) => self.turn(&turn, busy),
-                Seen::Job(story) => self.job(&story),
+                Seen::Job(story) => {
+                    self.job(&story);
+                    let mut handed_over = std::mem::take(&mut self.handed_over);
+                    handed_over.retain(|released| {
+                        let is_next = released.after == Some(story.released.job);
+                        if is_next {
+                            self.released(released);
+                        }
+                        !is_next
+                    });
+                    self.handed_over = handed_over;
+                    self.inherited.remove(&story.released.job.request);
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Tells the dispatcher of another plan what a recorded run was told: the same arrivals, executions and failures.
 //!
 //! Executions, overheads and the lateness of releases are those that were measured. That they do not depend on the order in which
-//! jobs run is an assumption: caches, clocks and memory make it only nearly so. Of what did not run, because an arrival was refused or
-//! a job aborted, the WCET is assumed, and counted.
+//! jobs run is an assumption: caches, clocks and memory make it only nearly so. Of what did not run, because an arrival was refused
+//! or a job aborted, the WCET is assumed, and counted.
 
 mod inputs;
 mod plan;

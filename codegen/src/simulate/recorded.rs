@@ -51,7 +51,7 @@ pub struct Recorded {
     pub arrivals: Vec<Arriving>,
     /// What pieces take, by task, arrival in nanoseconds, and segment; what is missing takes as long as the plan permits.
     pub pieces: HashMap<(u16, u64, u16), Spent>,
-    /// What else the dispatcher is told, by time: changes of modes and levels, failures, admissions. What it refuses is passed over.
+    /// What else the dispatcher is told, by time: changes of modes and levels, failures, admissions. What it refuses is left out.
     pub commands: Vec<(Instant, Event)>,
 }
 

@@ -7,6 +7,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+mod hostile;
 mod what_if;
 
 use aegis_codegen::analysis::{Load, analyse};

@@ -9,7 +9,7 @@ impl Check {
     pub(super) fn released(&mut self, released: &Released) {
         let Some(task) = self.system.tasks.get(released.job.task.index()) else { return };
         let late = released.at.saturating_since(released.arrival);
-        if let Some(cause) = released.after.and_then(|after| self.inherited.remove(&after.request)) {
+        if let Some(cause) = released.after.and_then(|after| self.inherited.get(&after.request).cloned()) {
             self.causes_from(released.busy, cause);
         }
         if let Some(tally) = self.tasks.get_mut(released.job.task.index()) {

@@ -167,11 +167,14 @@ pub struct LaneTally {
 
 impl LaneTally {
     pub(super) fn of(lane: &LaneDesc) -> Self {
+        // A slot is seen late, which is part of what its job costs.
+        let late = if lane.slots.is_empty() { Some(Duration::ZERO) } else { lane.lateness() };
+        let overhead = lane.segment_overhead().and_then(|own| own.checked_add(late?));
         Self {
             name: lane.name,
             policy: lane.policy.name(),
             turns: 0,
-            overhead: Maximum::allowing(lane.segment_overhead()),
+            overhead: Maximum::allowing(overhead),
             queue_depth_max: 0,
         }
     }

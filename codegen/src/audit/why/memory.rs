@@ -4,8 +4,8 @@ use aegis_core::desc::{MemoryControl, SegmentDesc, SystemDesc};
 use aegis_core::{Bytes, TaskId};
 use serde::Serialize;
 
-/// The planned memory of a task's model, which is what its jobs are bound to: the vehicle refuses every request beyond it, unless it is
-/// only measured.
+/// The planned memory of a task's model, which is what its jobs are bound to: the vehicle refuses every request beyond it, unless it
+/// is only measured.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Memory {
     /// The model.

@@ -42,7 +42,12 @@ fn at(instant: Instant) -> String {
 
 fn job(why: &Why, turn: &Turn) -> String {
     let (name, request) = (name(why, turn.job.task), turn.job.request);
-    if turn.number > 0 { format!("{name}#{} (req-{request})", turn.number) } else { format!("{name} (req-{request})") }
+    let several = why.system.tasks.get(turn.job.task.index()).is_some_and(|task| task.segments.len() > 1);
+    let segment = if several { format!(", segment {}", turn.segment) } else { String::new() };
+    match turn.number {
+        0 => format!("{name} (req-{request})"),
+        number => format!("{name}#{number} (req-{request}{segment})"),
+    }
 }
 
 fn outcome(why: &Why, line: &mut dyn FnMut(String)) {
@@ -278,8 +283,8 @@ fn machine(why: &Why, line: &mut dyn FnMut(String)) {
     let Some(disturbance) = why.story.disturbance else { return };
     let explained = if disturbance.explained { "that explains the excess" } else { "that does not explain the excess" };
     line(format!(
-        "what the machine did: a wake-up {} late, {} of wake-ups, hand-overs and notices beyond the plan, {} stolen, {} off the core, \
-         {} involuntary switches: {explained}",
+        "what the machine did: a wake-up {} late, {} of wake-ups, hand-overs and notices beyond the plan, {} stolen, {} off the \
+         core, {} involuntary switches: {explained}",
         show(disturbance.wakeup_latency),
         show(disturbance.wakeup_excess),
         show(disturbance.steal),

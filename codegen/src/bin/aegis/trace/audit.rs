@@ -8,8 +8,8 @@ use aegis_codegen::audit::check::{self, Allow, Check};
 use aegis_codegen::audit::what_if::{self, Inputs, Other, same, under, what_if};
 use aegis_codegen::audit::why::{self, Search, Selector};
 use aegis_codegen::check::{Options, check_loaded};
-use aegis_codegen::trace::Records;
 use aegis_codegen::tables;
+use aegis_codegen::trace::Records;
 use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::trace::Record;
 use serde::Serialize;
@@ -218,5 +218,7 @@ fn of_manifest(manifest: &Path) -> Result<Other, Failure> {
     show_findings(&checked.findings, &loaded.file, &loaded.text);
     let Some(lock) = checked.lock_or_draft().map_err(Failure::internal)? else { return Err(Failure::Findings) };
     let system = tables::leak(&lock).map_err(Failure::internal)?;
-    Ok(Other::checked(system, format!("the plan of `{}`", manifest.display()), checked.passes()))
+    // What only the exact analysis holds is proven for arrivals at the plan's phases, not for those of a trace.
+    let is_proven = checked.passes() && checked.lock.is_some();
+    Ok(Other::checked(system, format!("the plan of `{}`", manifest.display()), is_proven))
 }
