@@ -12,6 +12,8 @@
 
 pub mod admit;
 pub mod analysis;
+#[cfg(feature = "cli")]
+pub mod audit;
 pub mod build_rs;
 pub mod certify;
 pub mod check;

@@ -92,6 +92,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("probe", &["device", "engines", "launches", "profile", "tail"]),
     ("simulate", &["analysis", "check", "system"]),
     ("replay", &["simulate"]),
+    ("audit", &["analysis", "certify", "check", "lock", "memory", "report", "simulate", "system", "tables"]),
     ("trace", &["replay", "simulate"]),
     ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),

@@ -1,5 +1,6 @@
 //! `aegis trace`.
 
+mod audit;
 mod convert;
 
 use crate::verify::proven;
@@ -35,6 +36,18 @@ enum Command {
     Convert(convert::Arguments),
     /// Print the schema of a trace's JSON lines, as JSON Schema.
     Schema,
+    /// Compare every response, execution, wait and change with the plan; status 1 where something is not as proven or assumed.
+    #[command(after_help = "Example:\n  aegis trace check target/aegis/courier/trace.aegistrace --lock system.lock")]
+    Check(audit::CheckArguments),
+    /// Explain one job: where the time from its arrival to its end went, and what its bound had assumed.
+    #[command(
+        after_help = "Examples:\n  aegis trace why face#12 trace.aegistrace\n  aegis trace why --latest-miss trace.aegistrace"
+    )]
+    Why(audit::WhyArguments),
+    /// Say what would have happened under another plan, told the same arrivals, executions and failures; status 1 where that plan
+    /// is not proven, or a job would have missed its deadline.
+    #[command(after_help = "Example:\n  aegis trace what-if trace.aegistrace --policy edf --lane main")]
+    WhatIf(audit::WhatIfArguments),
 }
 
 #[derive(clap::Args)]
@@ -81,6 +94,9 @@ struct Error {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     match &arguments.command {
         Command::Replay(arguments) => run_replay(arguments),
+        Command::Check(arguments) => audit::check(arguments),
+        Command::Why(arguments) => audit::why(arguments),
+        Command::WhatIf(arguments) => audit::what_if_command(arguments),
         Command::Convert(arguments) => convert::run(arguments),
         Command::Schema => {
             print(schema());
