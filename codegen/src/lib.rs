@@ -19,6 +19,8 @@ pub mod device;
 pub mod emit;
 pub mod engines;
 #[cfg(feature = "cli")]
+pub mod export;
+#[cfg(feature = "cli")]
 pub mod fetch;
 pub mod finding;
 pub mod launches;

@@ -1,5 +1,6 @@
 //! The tests that cross rooms lie in this package's `tests/` folder; what they share lies here.
 //!
+//! * [`anything`]: a dispatcher that is told anything at any time.
 //! * [`copies`]: what a compacting level copies, carried out.
 //! * [`fetched`]: the reference vehicle's files.
 //! * [`golden`]: expected outputs as files, rewritten by `AEGIS_BLESS=1`.
@@ -19,6 +20,7 @@
     reason = "a test stops at whatever it did not expect"
 )]
 
+pub mod anything;
 pub mod changed;
 pub mod copies;
 pub mod fetched;
