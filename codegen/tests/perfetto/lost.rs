@@ -2,7 +2,7 @@
 
 use super::asked::{engine, number, table, text};
 use super::runs::{Run, any_run, overloaded, reference};
-use super::{FORMATS, SOUND, asked, assert_sound, exported};
+use super::{FORMATS, SOUND, asked, assert_sound, exported, in_both};
 use aegis_core::desc::Policy;
 use aegis_core::trace::Kind;
 use fastrand::Rng;
@@ -32,15 +32,14 @@ fn what_has_gaps_is_well_formed_and_says_how_much_is_missing() {
     for (run, seed) in runs.into_iter().zip(1..) {
         let (run, lost) = with_gaps(run, seed);
         assert!(lost > 100, "{}: {lost} of {}", run.name, run.records.len());
-        for format in FORMATS {
+        let queries = [
+            "select sum(extract_arg(arg_set_id, 'debug.count')) as lost from slice where name = 'lost records' and category = 'event'",
+            "select extract_arg(arg_set_id, 'debug.outcome') as name, count(*) as count from slice where category = 'job' group by 1",
+        ];
+        let answers = asked(engine, &in_both(&run, &[]), &[&SOUND[..], &queries].concat());
+        for (format, answers) in FORMATS.into_iter().zip(answers) {
             let name = format!("{} with gaps as {format:?}", run.name);
-            let (trace, exported) = exported(format, &run, &[]);
-            assert_eq!(exported.lost, lost, "{name}");
-            let queries = [
-                "select sum(extract_arg(arg_set_id, 'debug.count')) as lost from slice where name = 'lost records' and category = 'event'",
-                "select extract_arg(arg_set_id, 'debug.outcome') as name, count(*) as count from slice where category = 'job' group by 1",
-            ];
-            let answers = asked(engine, format, &trace, &[&SOUND[..], &queries].concat());
+            assert_eq!(exported(format, &run, &[]).1.lost, lost, "{name}");
             let (sound, said) = answers.split_at(SOUND.len());
             assert_sound(sound, &name);
             assert_eq!(number(&said[0][0], "lost"), i64::try_from(lost).unwrap(), "{name}");
@@ -60,14 +59,12 @@ fn what_ends_in_the_middle_has_its_open_jobs_until_there() {
         run.records[..started / 2].iter().rposition(|record| matches!(record.kind, Kind::Started { .. })).unwrap();
     run.records.truncate(middle + 1);
     let last = run.records.iter().map(|record| record.at.as_ns()).max().unwrap();
-    for format in FORMATS {
-        let (trace, _) = exported(format, &run, &[]);
-        let queries = [
+    let queries = [
             "select ts + dur as ended from slice where category = 'job' and extract_arg(arg_set_id, 'debug.outcome') = 'unfinished'",
             "select ts + dur as ended, extract_arg(arg_set_id, 'debug.outcome') as outcome from slice where category = 'lane'
              order by ts desc limit 1",
         ];
-        let answers = asked(engine, format, &trace, &[&SOUND[..], &queries].concat());
+    for answers in asked(engine, &in_both(&run, &[]), &[&SOUND[..], &queries].concat()) {
         let (sound, said) = answers.split_at(SOUND.len());
         assert_sound(sound, "what ends in the middle");
         assert!(said[0].len() > 1, "{:?}", said[0]);
@@ -86,9 +83,8 @@ fn a_trace_without_records_is_one() {
     let Some(engine) = engine() else { return };
     let mut run = overloaded(Policy::RateMonotonic);
     run.records.clear();
-    for format in FORMATS {
-        let (trace, _) = exported(format, &run, &[]);
-        let answers = asked(engine, format, &trace, &[&SOUND[..], &["select count(*) as count from slice"]].concat());
+    let queries = [&SOUND[..], &["select count(*) as count from slice"]].concat();
+    for answers in asked(engine, &in_both(&run, &[]), &queries) {
         assert_sound(&answers, "nothing");
         assert_eq!(number(&answers[SOUND.len()][0], "count"), 0);
     }

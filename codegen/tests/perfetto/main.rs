@@ -25,11 +25,19 @@ fn exported(format: Format, run: &Run, chains: &[Chain]) -> (Vec<u8>, Exported) 
     (out, exported)
 }
 
-/// What the engine answers, with the key that a form gives to arguments.
-fn asked(engine: &Path, format: Format, trace: &[u8], queries: &[&str]) -> Vec<Vec<Row>> {
-    let key = if format == Format::Perfetto { "'debug." } else { "'args." };
-    let queries: Vec<String> = queries.iter().map(|query| query.replace("'debug.", key)).collect();
-    ask(engine, trace, &queries.iter().map(String::as_str).collect::<Vec<_>>())
+/// What the engine answers about traces, with the key that their forms give to arguments.
+fn asked(engine: &Path, traces: &[(Format, Vec<u8>)], queries: &[&str]) -> Vec<Vec<Vec<Row>>> {
+    let one = |(format, _): &(Format, Vec<u8>)| {
+        let key = if *format == Format::Perfetto { "'debug." } else { "'args." };
+        queries.iter().map(|query| query.replace("'debug.", key)).collect::<Vec<_>>()
+    };
+    let traces: Vec<_> = traces.iter().map(|trace| (trace.1.as_slice(), one(trace))).collect();
+    ask(engine, &traces)
+}
+
+/// A run in both forms.
+fn in_both(run: &Run, chains: &[Chain]) -> [(Format, Vec<u8>); 2] {
+    FORMATS.map(|format| (format, exported(format, run, chains).0))
 }
 
 /// What must hold of any trace: each query finds nothing.
@@ -72,13 +80,16 @@ const SAID: [&str; 11] = [
 fn both_forms_say_what_the_records_say() {
     let Some(engine) = engine() else { return };
     let mut seen = BTreeSet::new();
-    for run in real_runs().into_iter().chain([1, 2].map(any_run)) {
-        let expected = Expected::of(&run);
+    let runs: Vec<Run> = real_runs().into_iter().chain([1, 2].map(any_run)).collect();
+    let traces: Vec<_> = runs.iter().flat_map(|run| in_both(run, &[])).collect();
+    let mut answers = asked(engine, &traces, &[&SOUND[..], &SAID].concat()).into_iter();
+    for run in &runs {
+        let expected = Expected::of(run);
         assert!(!expected.jobs.is_empty(), "{}", run.name);
         for format in FORMATS {
             let name = format!("{} as {format:?}", run.name);
-            let (trace, exported) = exported(format, &run, &[]);
-            let answers = asked(engine, format, &trace, &[&SOUND[..], &SAID].concat());
+            let exported = exported(format, run, &[]).1;
+            let answers = answers.next().unwrap();
             let (sound, said) = answers.split_at(SOUND.len());
             assert_sound(sound, &name);
             let said: Vec<_> = said.iter().map(|rows| table(rows, "name", "count")).collect();
@@ -86,12 +97,12 @@ fn both_forms_say_what_the_records_say() {
             assert_eq!(i128::from(exported.jobs), i128::from(expected.jobs.values().sum::<i64>()), "{name}");
             assert_eq!((exported.records, exported.lost), (u64::try_from(run.records.len()).unwrap(), 0), "{name}");
             let outcome = |names: &[&str]| names.iter().filter_map(|name| said[2].get(*name)).sum::<i64>();
-            assert_eq!(outcome(&["completed", "failure"]), count(&run, |kind| matches!(kind, Kind::Completed { .. })));
-            assert_eq!(outcome(&["aborted"]), count(&run, |kind| matches!(kind, Kind::Aborted { .. })), "{name}");
+            assert_eq!(outcome(&["completed", "failure"]), count(run, |kind| matches!(kind, Kind::Completed { .. })));
+            assert_eq!(outcome(&["aborted"]), count(run, |kind| matches!(kind, Kind::Aborted { .. })), "{name}");
             assert_eq!(outcome(&["dropped"]), expected.dropped, "{name}");
             assert_eq!(outcome(&["lost records"]), 0, "{name}");
             for (event, is) in EVENTS {
-                let expected = count(&run, is);
+                let expected = count(run, is);
                 assert_eq!(said[3].get(*event).copied().unwrap_or(0), expected, "{event} in {name}");
                 if expected > 0 {
                     seen.insert(*event);
@@ -127,8 +138,8 @@ fn arenas_are_in_use_within_their_height() {
     let run = runs::reference();
     let query = "select t.name, min(c.value) as least, max(c.value) as most, count(*) as changes from counter as c
                  join track as t on t.id = c.track_id where t.name glob '* arena in use' group by t.name order by t.name";
-    for format in FORMATS {
-        let rows = asked(engine, format, &exported(format, &run, &[]).0, &[query]).remove(0);
+    for mut answers in asked(engine, &in_both(&run, &[]), &[query]) {
+        let rows = answers.remove(0);
         let used = |name: &str| run.system.models.iter().any(|model| run.system.pools[model.pool.index()].name == name);
         let pools: Vec<_> = run.system.pools.iter().filter(|pool| used(pool.name)).collect();
         assert_eq!(rows.len(), pools.len(), "{rows:?}");
@@ -164,12 +175,10 @@ fn along_a_chain_each_job_has_arrows_from_what_it_read() {
          where to_.category = 'lane' and from_.category in ('outcome', 'job') group by to_.name",
     ];
     let without = Expected::of(&run).flows;
-    let answers = asked(engine, Format::Perfetto, &exported(Format::Perfetto, &run, &[chain.clone()]).0, &queries);
-    assert!(answers[0].is_empty(), "{:?}", answers[0]);
-    // What is read twice is handed on by the first who reads it.
-    assert_eq!(number(&answers[1][0], "count"), without + reads);
-    assert!(table(&answers[2], "name", "count").keys().eq([reader]), "{:?}", answers[2]);
-    let answers = asked(engine, Format::Chrome, &exported(Format::Chrome, &run, &[chain]).0, &queries);
-    assert!(answers[0].is_empty(), "{:?}", answers[0]);
-    assert_eq!(number(&answers[1][0], "count"), without + reads);
+    let [perfetto, chrome] = asked(engine, &in_both(&run, &[chain]), &queries).try_into().unwrap();
+    for answers in [&perfetto, &chrome] {
+        assert!(answers[0].is_empty(), "{:?}", answers[0]);
+        assert_eq!(number(&answers[1][0], "count"), without + reads);
+    }
+    assert!(table(&perfetto[2], "name", "count").keys().eq([reader]), "{:?}", perfetto[2]);
 }

@@ -19,7 +19,8 @@ fn every_query_of_the_page_has_an_answer() {
         reference(),
         two_stages(Policy::EarliestDeadlineFirst, Preemption::Segments),
     ];
-    let answers = runs.map(|run| asked(engine, Format::Perfetto, &exported(Format::Perfetto, &run, &[]).0, &queries));
+    let traces = runs.map(|run| (Format::Perfetto, exported(Format::Perfetto, &run, &[]).0));
+    let answers = asked(engine, &traces, &queries);
     for (number, query) in queries.iter().enumerate() {
         assert!(answers.iter().any(|of_run| !of_run[number].is_empty()), "no run answers:\n{query}");
     }
