@@ -1,9 +1,9 @@
 // Asks Perfetto's own trace processor about traces: trace_query.mjs DIST, with a JSON list of { trace, queries } on the standard
-// input; prints a JSON list that has for each trace a list with the rows of each query. DIST is the folder with engine_bundle.js and
-// trace_processor.wasm. Status 2: a trace does not load; 3: a query is wrong.
+// input; prints a JSON list that has for each trace a list with the rows of each query. DIST is the folder with engine_bundle.js
+// and trace_processor.wasm. Status 2: a trace does not load; 3: a query is wrong.
 //
-// The engine is built for a browser's worker: each trace gets an engine in a context that looks like one, and it is spoken to by its
-// protocol (TraceProcessorRpc of trace_processor.proto), of which a few fields are written and read here.
+// The engine is built for a browser's worker: each trace gets an engine in a context that looks like one, and it is spoken to by
+// its protocol (TraceProcessorRpc of trace_processor.proto), of which a few fields are written and read here.
 import fs from "node:fs";
 import path from "node:path";
 import vm from "node:vm";

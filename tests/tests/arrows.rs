@@ -90,7 +90,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("probe", &["device", "engines", "launches", "profile", "tail"]),
     ("simulate", &["analysis", "check", "system"]),
     ("replay", &["simulate"]),
-    ("export", &[]),
+    ("export", &["manifest"]),
     ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];

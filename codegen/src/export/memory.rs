@@ -1,7 +1,7 @@
 //! How much of each pool's arena is in use, as the plan lays it out: for a counter, not for a proof.
 //!
 //! What models keep between their jobs counts always, unless the level of memory pressure that has settled sheds all their tasks.
-//! The scratch of a segment counts while it runs, and a tensor of a job from the first segment that needs it to the end of the last.
+//! The scratch of a segment counts while it runs, and a job's tensor from the first segment that needs it to the end of the last.
 //! A job's own bytes count once where they overlap; a tensor that waits in a hole of another job's scratch counts beside it.
 
 use aegis_core::desc::{Life, ModelDesc, SystemDesc};

@@ -4,8 +4,8 @@
 //! only spell these. Nothing is kept of a record but what is in flight, so a trace of any length needs the memory of its jobs in
 //! flight, and no two records are compared but by their times. `docs/traces.md` says what the tracks mean.
 //!
-//! What is written is well-formed whatever the records are: slices on a track nest, no slice ends before it begins, and what is open
-//! at the end is closed then. Where that moves a time, it is one that no dispatcher records.
+//! What is written is well-formed whatever the records are: slices on a track nest, no slice ends before it begins, and what is
+//! open at the end is closed then. Where that moves a time, it is one that no dispatcher records.
 
 mod chrome;
 mod encode;
@@ -17,10 +17,12 @@ mod perfetto;
 mod timeline;
 mod words;
 
+use crate::manifest::{Communication, Manifest};
 use aegis_core::TaskId;
 use aegis_core::desc::SystemDesc;
 use aegis_core::trace::Record;
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use timeline::Timeline;
 
 /// Which viewer's form.
@@ -39,6 +41,24 @@ pub enum Format {
 pub struct Chain {
     /// For each member its first and its last stage, which are the same for a task without stages.
     pub members: Vec<(TaskId, TaskId)>,
+}
+
+/// The manifest's chains whose members read when they start and write when they complete, by the plan's tasks.
+///
+/// Under logical execution time they read and write at other instants, of which there are no records.
+#[must_use]
+pub fn chains(manifest: &Manifest, system: &SystemDesc) -> Vec<Chain> {
+    let task = |position: usize| {
+        let name = manifest.tasks.get(position)?.name.get_ref();
+        let place = system.tasks.iter().position(|task| task.name == name)?;
+        u16::try_from(place).ok().map(TaskId)
+    };
+    let as_registers = manifest.chains.iter().filter(|chain| chain.communication != Communication::Let);
+    let members = as_registers.map(|chain| {
+        let member = |stages: &RangeInclusive<usize>| Some((task(*stages.start())?, task(*stages.end())?));
+        chain.tasks.iter().map(member).collect::<Option<Vec<_>>>()
+    });
+    members.flatten().map(|members| Chain { members }).collect()
 }
 
 /// What was read of a trace.

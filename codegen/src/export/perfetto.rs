@@ -1,7 +1,7 @@
 //! Perfetto's protobuf: one sequence of packets, all words interned by the first of them.
 //!
-//! Written as bytes and not through structs: a packet is some 40 bytes, and there are two of them for a record. Numbers of fields are
-//! those of `perfetto_trace.proto`, each named beside its constant. Lengths of nested messages take two bytes, padded as Perfetto's
+//! Written as bytes and not through structs: a packet is some 40 bytes, and there are two of them for a record. Numbers of fields
+//! are those of `perfetto_trace.proto`, each named beside its constant. Lengths of nested messages take two bytes, padded as Perfetto's
 //! own writer pads its four, so that a packet is written once from front to back.
 
 use super::encode::{Arg, Encode, Flow, NewTrack, TrackId, TrackKind, Value, What};

@@ -240,8 +240,8 @@ impl<'a, E: Encode> Timeline<'a, E> {
         self.encoder.begin(track, begins, what, &args, &[]);
     }
 
-    /// A job is known with its arrival, also where its release is among the lost records. Jobs of a task end in order, so one that is
-    /// still in flight and is older has ended unseen.
+    /// A job is known with its arrival, also where its release is among the lost records. Jobs of a task end in order, so one that
+    /// is older and still in flight has ended unseen.
     fn arrived(&mut self, job: JobRef, arrival: u64, began: u64) {
         let Some(task) = self.tasks.get_mut(job.task.index()) else { return };
         match task.job(job.request) {

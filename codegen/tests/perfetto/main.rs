@@ -1,4 +1,5 @@
-//! What `aegis trace convert` writes for viewers, asked by SQL in Perfetto's own trace processor: both forms say what the records say.
+//! What `aegis trace convert` writes for viewers, asked by SQL in Perfetto's own trace processor: both forms say what the records
+//! say.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -71,8 +72,10 @@ const SAID: [&str; 11] = [
      from slice where name = 'miss' and extract_arg(arg_set_id, 'debug.request') > 0 group by 1",
     "select name, sum(dur) as count from slice where category = 'job'
      and extract_arg(arg_set_id, 'debug.outcome') in ('completed', 'failure') group by name",
-    "select t.name, sum(c.value) as count from counter as c join track as t on t.id = c.track_id where t.name glob '* slack' group by 1",
-    "select t.name, max(c.value) as count from counter as c join track as t on t.id = c.track_id where t.name glob '* depth' group by 1",
+    "select t.name, sum(c.value) as count from counter as c join track as t on t.id = c.track_id
+     where t.name glob '* slack' group by 1",
+    "select t.name, max(c.value) as count from counter as c join track as t on t.id = c.track_id
+     where t.name glob '* depth' group by 1",
     "select 'flows' as name, count(*) as count from flow",
 ];
 
@@ -171,8 +174,8 @@ fn along_a_chain_each_job_has_arrows_from_what_it_read() {
     let queries = [
         SOUND[0],
         "select count(*) as count from flow",
-        "select to_.name, count(*) as count from flow join slice as from_ on from_.id = slice_out join slice as to_ on to_.id = slice_in
-         where to_.category = 'lane' and from_.category in ('outcome', 'job') group by to_.name",
+        "select to_.name, count(*) as count from flow join slice as from_ on from_.id = slice_out
+         join slice as to_ on to_.id = slice_in where to_.category = 'lane' and from_.category in ('outcome', 'job') group by to_.name",
     ];
     let without = Expected::of(&run).flows;
     let [perfetto, chrome] = asked(engine, &in_both(&run, &[chain]), &queries).try_into().unwrap();
