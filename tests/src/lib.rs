@@ -7,6 +7,7 @@
 //! * [`planned`]: systems made of numbers, and the descriptors of their plans.
 //! * [`simulate`]: the real dispatcher in virtual time.
 //! * [`replay`]: traces of runs that a test made, told to the dispatcher again.
+//! * [`perfetto`]: Perfetto's own trace processor.
 //! * [`live`]: what of a plan's memory can be live at once, without planner and checker.
 //! * [`packing`]: a validator of memory plans, and a search through all of them.
 //! * [`pip`] and [`tensorrt`]: packages, installed for tests.
@@ -28,6 +29,7 @@ pub mod golden;
 pub mod live;
 pub mod oracle;
 pub mod packing;
+pub mod perfetto;
 pub mod pip;
 pub mod pipelines;
 pub mod planned;

@@ -1,14 +1,14 @@
 //! Traces with gaps, and traces that end in the middle: what is written of them is well-formed and says what is missing.
 
-use super::asked::{engine, number, table, text};
 use super::runs::{Run, any_run, overloaded, reference};
-use super::{FORMATS, SOUND, asked, assert_sound, exported, in_both};
+use super::{FORMATS, exported, in_both};
 use aegis_core::desc::Policy;
 use aegis_core::trace::Kind;
+use aegis_tests::perfetto::{SOUND, ask, assert_sound, engine, number, table, text};
 use fastrand::Rng;
 
 /// The run without some pieces of its records.
-fn with_gaps(mut run: Run, seed: u64) -> (Run, u64) {
+pub(crate) fn with_gaps(mut run: Run, seed: u64) -> (Run, u64) {
     let mut rng = Rng::with_seed(seed);
     let mut gap = 0_u32;
     let before = run.records.len();
@@ -36,7 +36,7 @@ fn what_has_gaps_is_well_formed_and_says_how_much_is_missing() {
             "select sum(extract_arg(arg_set_id, 'debug.count')) as lost from slice where name = 'lost records' and category = 'event'",
             "select extract_arg(arg_set_id, 'debug.outcome') as name, count(*) as count from slice where category = 'job' group by 1",
         ];
-        let answers = asked(engine, &in_both(&run, &[]), &[&SOUND[..], &queries].concat());
+        let answers = ask(engine, &in_both(&run, &[]), &[&SOUND[..], &queries].concat());
         for (format, answers) in FORMATS.into_iter().zip(answers) {
             let name = format!("{} with gaps as {format:?}", run.name);
             assert_eq!(exported(format, &run, &[]).1.lost, lost, "{name}");
@@ -64,7 +64,7 @@ fn what_ends_in_the_middle_has_its_open_jobs_until_there() {
             "select ts + dur as ended, extract_arg(arg_set_id, 'debug.outcome') as outcome from slice where category = 'lane'
              order by ts desc limit 1",
         ];
-    for answers in asked(engine, &in_both(&run, &[]), &[&SOUND[..], &queries].concat()) {
+    for answers in ask(engine, &in_both(&run, &[]), &[&SOUND[..], &queries].concat()) {
         let (sound, said) = answers.split_at(SOUND.len());
         assert_sound(sound, "what ends in the middle");
         assert!(said[0].len() > 1, "{:?}", said[0]);
@@ -84,7 +84,7 @@ fn a_trace_without_records_is_one() {
     let mut run = overloaded(Policy::RateMonotonic);
     run.records.clear();
     let queries = [&SOUND[..], &["select count(*) as count from slice"]].concat();
-    for answers in asked(engine, &in_both(&run, &[]), &queries) {
+    for answers in ask(engine, &in_both(&run, &[]), &queries) {
         assert_sound(&answers, "nothing");
         assert_eq!(number(&answers[SOUND.len()][0], "count"), 0);
     }

@@ -3,20 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod asked;
 mod expected;
 mod lost;
+mod nested;
 mod page;
 mod runs;
 
 use aegis_codegen::export::{Chain, Exported, Format, write};
 use aegis_core::TaskId;
 use aegis_core::trace::Kind;
-use asked::{Row, ask, engine, number, table, text};
+use aegis_tests::perfetto::{SOUND, ask, assert_sound, engine, number, table, text};
 use expected::{EVENTS, Expected, count};
 use runs::{Run, any_run, overloaded, real_runs};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 const FORMATS: [Format; 2] = [Format::Perfetto, Format::Chrome];
 
@@ -26,39 +25,9 @@ fn exported(format: Format, run: &Run, chains: &[Chain]) -> (Vec<u8>, Exported) 
     (out, exported)
 }
 
-/// What the engine answers about traces, with the key that their forms give to arguments.
-fn asked(engine: &Path, traces: &[(Format, Vec<u8>)], queries: &[&str]) -> Vec<Vec<Vec<Row>>> {
-    let one = |(format, _): &(Format, Vec<u8>)| {
-        let key = if *format == Format::Perfetto { "'debug." } else { "'args." };
-        queries.iter().map(|query| query.replace("'debug.", key)).collect::<Vec<_>>()
-    };
-    let traces: Vec<_> = traces.iter().map(|trace| (trace.1.as_slice(), one(trace))).collect();
-    ask(engine, &traces)
-}
-
 /// A run in both forms.
 fn in_both(run: &Run, chains: &[Chain]) -> [(Format, Vec<u8>); 2] {
     FORMATS.map(|format| (format, exported(format, run, chains).0))
-}
-
-/// What must hold of any trace: each query finds nothing.
-const SOUND: [&str; 6] = [
-    "select name, severity, value from stats where severity in ('error', 'data_loss') and value > 0",
-    "select * from slice where dur < 0",
-    "select * from (select name, track_id, ts, dur, lag(ts + dur) over (partition by track_id order by ts, ts + dur) as before
-     from slice where category = 'lane') where ts < before",
-    "select * from (select name, track_id, ts, dur, lag(ts + dur) over (partition by track_id order by ts, ts + dur) as before
-     from slice where category = 'job') where ts < before",
-    "select * from slice where category in ('segment', 'wait') and
-     (select category from slice as around where around.id = slice.parent_id) is not 'job'",
-    "select * from flow left join slice as a on a.id = slice_out left join slice as b on b.id = slice_in
-     where a.id is null or b.id is null or a.ts > b.ts",
-];
-
-fn assert_sound(answers: &[Vec<Row>], name: &str) {
-    for (query, rows) in SOUND.iter().zip(answers) {
-        assert!(rows.is_empty(), "{name}: {query}: {:#?}", rows.iter().take(3).collect::<Vec<_>>());
-    }
 }
 
 const SAID: [&str; 11] = [
@@ -85,7 +54,7 @@ fn both_forms_say_what_the_records_say() {
     let mut seen = BTreeSet::new();
     let runs: Vec<Run> = real_runs().into_iter().chain([1, 2].map(any_run)).collect();
     let traces: Vec<_> = runs.iter().flat_map(|run| in_both(run, &[])).collect();
-    let mut answers = asked(engine, &traces, &[&SOUND[..], &SAID].concat()).into_iter();
+    let mut answers = ask(engine, &traces, &[&SOUND[..], &SAID].concat()).into_iter();
     for run in &runs {
         let expected = Expected::of(run);
         assert!(!expected.jobs.is_empty(), "{}", run.name);
@@ -141,7 +110,7 @@ fn arenas_are_in_use_within_their_height() {
     let run = runs::reference();
     let query = "select t.name, min(c.value) as least, max(c.value) as most, count(*) as changes from counter as c
                  join track as t on t.id = c.track_id where t.name glob '* arena in use' group by t.name order by t.name";
-    for mut answers in asked(engine, &in_both(&run, &[]), &[query]) {
+    for mut answers in ask(engine, &in_both(&run, &[]), &[query]) {
         let rows = answers.remove(0);
         let used = |name: &str| run.system.models.iter().any(|model| run.system.pools[model.pool.index()].name == name);
         let pools: Vec<_> = run.system.pools.iter().filter(|pool| used(pool.name)).collect();
@@ -178,7 +147,7 @@ fn along_a_chain_each_job_has_arrows_from_what_it_read() {
          join slice as to_ on to_.id = slice_in where to_.category = 'lane' and from_.category in ('outcome', 'job') group by to_.name",
     ];
     let without = Expected::of(&run).flows;
-    let [perfetto, chrome] = asked(engine, &in_both(&run, &[chain]), &queries).try_into().unwrap();
+    let [perfetto, chrome] = ask(engine, &in_both(&run, &[chain]), &queries).try_into().unwrap();
     for answers in [&perfetto, &chrome] {
         assert!(answers[0].is_empty(), "{:?}", answers[0]);
         assert_eq!(number(&answers[1][0], "count"), without + reads);

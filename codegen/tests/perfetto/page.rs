@@ -1,9 +1,9 @@
 //! The queries of `docs/traces.md` are asked, and each has an answer.
 
-use super::asked::engine;
 use super::runs::{overloaded, reference, two_stages};
-use super::{Format, asked, exported};
+use super::{Format, exported};
 use aegis_core::desc::{Policy, Preemption};
+use aegis_tests::perfetto::{ask, engine};
 use std::path::Path;
 
 #[test]
@@ -20,7 +20,7 @@ fn every_query_of_the_page_has_an_answer() {
         two_stages(Policy::EarliestDeadlineFirst, Preemption::Segments),
     ];
     let traces = runs.map(|run| (Format::Perfetto, exported(Format::Perfetto, &run, &[]).0));
-    let answers = asked(engine, &traces, &queries);
+    let answers = ask(engine, &traces, &queries);
     for (number, query) in queries.iter().enumerate() {
         assert!(answers.iter().any(|of_run| !of_run[number].is_empty()), "no run answers:\n{query}");
     }
