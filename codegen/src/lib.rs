@@ -23,6 +23,8 @@ pub mod diff;
 pub mod emit;
 pub mod engines;
 #[cfg(feature = "cli")]
+pub mod export;
+#[cfg(feature = "cli")]
 pub mod fetch;
 pub mod finding;
 #[cfg(feature = "cli")]

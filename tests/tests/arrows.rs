@@ -94,6 +94,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("replay", &["simulate"]),
     ("audit", &["analysis", "certify", "check", "lock", "memory", "report", "simulate", "system", "tables"]),
     ("trace", &["replay", "simulate"]),
+    ("export", &["manifest"]),
     ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];
