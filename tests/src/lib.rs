@@ -8,7 +8,7 @@
 //! * [`replay`]: traces of runs that a test made, told to the dispatcher again.
 //! * [`live`]: what of a plan's memory can be live at once, without planner and checker.
 //! * [`packing`]: a validator of memory plans, and a search through all of them.
-//! * [`pip`] and [`tensorrt`]: packages, installed for tests.
+//! * [`pip`], [`npm`] and [`tensorrt`]: packages, installed for tests.
 //! * [`tvm`]: TVM, installed for tests that compile models.
 //! * [`oracle`]: slow searches that share nothing with the analysis.
 
@@ -24,6 +24,7 @@ pub mod copies;
 pub mod fetched;
 pub mod golden;
 pub mod live;
+pub mod npm;
 pub mod oracle;
 pub mod packing;
 pub mod pip;

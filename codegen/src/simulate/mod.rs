@@ -8,6 +8,7 @@ mod patterns;
 mod run;
 mod traced;
 pub mod witness;
+pub mod worst;
 
 use aegis_core::desc::{Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{MOST_TASKS, Refused};

@@ -13,6 +13,7 @@ mod formats;
 mod inject;
 mod measure;
 mod model;
+mod observe;
 mod pack;
 mod plan;
 mod run;
