@@ -11,7 +11,7 @@
 //! * [`live`]: what of a plan's memory can be live at once, without planner and checker.
 //! * [`metrics`]: metrics as text, and `promtool`.
 //! * [`packing`]: a validator of memory plans, and a search through all of them.
-//! * [`pip`] and [`tensorrt`]: packages, installed for tests.
+//! * [`pip`], [`npm`] and [`tensorrt`]: packages, installed for tests.
 //! * [`tvm`]: TVM, installed for tests that compile models.
 //! * [`oracle`]: slow searches that share nothing with the analysis.
 
@@ -29,6 +29,7 @@ pub mod fetched;
 pub mod golden;
 pub mod live;
 pub mod metrics;
+pub mod npm;
 pub mod oracle;
 pub mod packing;
 pub mod perfetto;

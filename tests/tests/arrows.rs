@@ -86,7 +86,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("check", &["analysis", "certify", "finding", "lock", "manifest", "memory", "resolve", "system", "tables"]),
     ("admit", &["analysis", "check", "manifest", "memory", "system"]),
     ("onnx", &["finding"]),
-    ("report", &["analysis", "check", "finding", "memory", "onnx", "plan", "profile", "report", "system", "tail"]),
+    (
+        "report",
+        &["analysis", "check", "finding", "memory", "onnx", "plan", "profile", "report", "simulate", "system", "tail"],
+    ),
     ("build_rs", &["emit", "lock", "manifest", "tables"]),
     ("tail", &["profile"]),
     ("probe", &["device", "engines", "launches", "profile", "tail"]),

@@ -1,7 +1,7 @@
 //! `aegis check`.
 
 use crate::formats::{Baseline, Format, Output, Reported, apart};
-use crate::{Deny, Failure, Outcome, read, show_findings};
+use crate::{Deny, Failure, Outcome, observe, read, show_findings};
 use aegis_codegen::analysis::{Analysis, modes};
 use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, Options, check};
@@ -23,6 +23,12 @@ pub(crate) struct Arguments {
     /// Also write the report into a file in a format, as in `sarif=report.sarif`; may be given several times.
     #[arg(long, value_name = "FORMAT=PATH")]
     output: Vec<Output>,
+    /// Also write the whole report as one page of HTML: `--output html=PATH`.
+    #[arg(long, value_name = "PATH")]
+    report: Option<PathBuf>,
+    /// Also show on that page what a trace of this plan observed.
+    #[arg(long, value_name = "TRACE", requires = "report")]
+    trace: Option<PathBuf>,
     /// Refuse only what got worse since an older report, which `--format json` wrote, and say what.
     #[arg(long, value_name = "REPORT")]
     baseline: Option<PathBuf>,
@@ -82,8 +88,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         _ => None,
     };
     let denies_warnings = arguments.deny == Some(Deny::Warnings);
-    let reported = Reported { checked: &checked, file: &file, text: &text, passes, denies_warnings, sensitivity };
-    reported.write(arguments.format, &arguments.output)?;
+    let (checked, file, text) = (&checked, file.as_str(), text.as_str());
+    let observed = arguments.trace.as_deref().map(|trace| observe::of(trace, checked)).transpose()?.flatten();
+    let reported = Reported { checked, file, text, passes, denies_warnings, sensitivity, observed };
+    let page = arguments.report.iter().cloned().map(Output::page);
+    let outputs: Vec<Output> = arguments.output.iter().cloned().chain(page).collect();
+    reported.write(arguments.format, &outputs)?;
     let refuses = baseline.as_ref().map_or(Ok(!passes), |old| reported.is_worse_than(old))?;
     if refuses { Err(Failure::Findings) } else { Ok(()) }
 }

@@ -15,6 +15,7 @@ mod init;
 mod inject;
 mod measure;
 mod model;
+mod observe;
 mod pack;
 mod plan;
 mod run;
