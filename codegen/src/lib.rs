@@ -12,10 +12,14 @@
 
 pub mod admit;
 pub mod analysis;
+#[cfg(feature = "cli")]
+pub mod audit;
 pub mod build_rs;
 pub mod certify;
 pub mod check;
 pub mod device;
+#[cfg(feature = "cli")]
+pub mod diff;
 pub mod emit;
 pub mod engines;
 #[cfg(feature = "cli")]
@@ -23,6 +27,8 @@ pub mod export;
 #[cfg(feature = "cli")]
 pub mod fetch;
 pub mod finding;
+#[cfg(feature = "cli")]
+pub mod init;
 pub mod launches;
 pub mod lock;
 pub mod manifest;
@@ -40,8 +46,12 @@ pub mod replay;
 pub mod report;
 pub mod resolve;
 #[cfg(feature = "cli")]
+pub mod schema;
+#[cfg(feature = "cli")]
 pub mod simulate;
 pub mod system;
 pub mod tables;
 #[cfg(feature = "cli")]
 pub mod tail;
+#[cfg(feature = "cli")]
+pub mod trace;

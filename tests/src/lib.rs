@@ -9,6 +9,7 @@
 //! * [`replay`]: traces of runs that a test made, told to the dispatcher again.
 //! * [`perfetto`]: Perfetto's own trace processor.
 //! * [`live`]: what of a plan's memory can be live at once, without planner and checker.
+//! * [`metrics`]: metrics as text, and `promtool`.
 //! * [`packing`]: a validator of memory plans, and a search through all of them.
 //! * [`pip`] and [`tensorrt`]: packages, installed for tests.
 //! * [`tvm`]: TVM, installed for tests that compile models.
@@ -27,6 +28,7 @@ pub mod copies;
 pub mod fetched;
 pub mod golden;
 pub mod live;
+pub mod metrics;
 pub mod oracle;
 pub mod packing;
 pub mod perfetto;
