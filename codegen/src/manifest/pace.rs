@@ -5,8 +5,9 @@ use aegis_core::time::Duration;
 use toml::Spanned;
 
 impl Manifest {
-    /// This vehicle with every time that its environment sets `times` as long: periods, deadlines, phases, and what chains are
-    /// allowed. What a machine needs stays: executions, hooks, jitters, budgets and overheads.
+    /// This vehicle with every time that its environment sets `times` as long: periods, deadlines, phases, what chains are
+    /// allowed, how long a process of a domain may take before it is killed, and the times between its starts. What a machine needs
+    /// stays: executions, hooks, jitters, budgets, overheads and blackouts.
     ///
     /// `None` where a time would exceed 2⁶⁴ − 1 ns.
     #[must_use]
@@ -28,6 +29,13 @@ impl Manifest {
                 stretch_spanned(limit)?;
             }
         }
+        for domain in &mut slowed.domains {
+            domain.kill_after.iter_mut().try_for_each(stretch_spanned)?;
+            if let Some(restart) = &mut domain.restart {
+                let policy = &mut restart.policy;
+                [&mut policy.within, &mut policy.back_off, &mut policy.probation].into_iter().try_for_each(stretch)?;
+            }
+        }
         Some(slowed)
     }
 }
@@ -44,7 +52,12 @@ mod tests {
             lane.main = { kind = \"cpu\", core = 1 }
             task.a = { lane = \"main\", period = \"10ms\", deadline = \"8ms\", phase = \"3ms\", jitter = \"1ms\", wcet = \"2ms\" }
             task.b = { lane = \"main\", period = \"20ms\", wcet = \"5ms\" }
-            chain.c = { tasks = [\"a\", \"b\"], max-reaction = \"60ms\" }";
+            chain.c = { tasks = [\"a\", \"b\"], max-reaction = \"60ms\" }
+            domain.d = { kill-after = \"15ms\", heartbeat = \"7ms\", restart = { max = 2, within = \"5s\", blackout = \"4ms\" } }
+            device.cpu0 = { kind = \"cpu\", memory = \"1MiB\" }
+            runtime.onnxruntime = { file = \"ort.so\" }
+            model.m = { backend = \"onnxruntime\", file = \"m.onnx\", domain = \"d\" }
+            task.e = { lane = \"main\", model = \"m\", period = \"90ms\", wcet = \"6ms\" }";
         let manifest = parse("tiny.toml", text).0.unwrap();
         let slowed = manifest.slowed(3).unwrap();
         let ms = |count: u64| Duration::from_ns(count * 1_000_000);
@@ -57,6 +70,13 @@ mod tests {
         assert_eq!(times(1), [ms(60), ms(60), ms(0), ms(0)]);
         assert_eq!(slowed.chains[0].max_reaction.as_ref().map(|limit| *limit.get_ref()), Some(ms(180)));
         assert_eq!(format!("{:?}", slowed.tasks[0].execution), format!("{:?}", manifest.tasks[0].execution));
+        let domain = &slowed.domains[0];
+        let [kill_after, heartbeat] =
+            [&domain.kill_after, &domain.heartbeat].map(|time| time.as_ref().map(|t| *t.get_ref()));
+        assert_eq!((kill_after, heartbeat), (Some(ms(45)), Some(ms(7))));
+        let (before, after) = (manifest.domains[0].restart.as_ref().unwrap(), domain.restart.as_ref().unwrap());
+        assert_eq!((after.policy.within, after.blackout), (ms(15_000), ms(4)));
+        assert_eq!(after.policy.back_off.as_ns(), before.policy.back_off.as_ns() * 3);
         assert!(manifest.slowed(u64::MAX).is_none(), "beyond the range");
     }
 }

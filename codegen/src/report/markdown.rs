@@ -64,7 +64,7 @@ fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut is_code = false;
     // One without a partner begins no code.
-    let odd = text.rfind('`').filter(|_| text.matches('`').count() % 2 == 1);
+    let odd = text.rfind('`').filter(|_| !text.matches('`').count().is_multiple_of(2));
     for (at, character) in text.char_indices() {
         match character {
             '`' if odd == Some(at) => out.push_str("\\`"),

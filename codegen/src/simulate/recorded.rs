@@ -107,12 +107,12 @@ impl Pieces {
     }
 }
 
+/// Arrivals, commands at their instants, and pieces.
+type Parts = (Vec<Arrival>, Vec<(u64, Event)>, Pieces);
+
 impl Recorded {
     /// Its arrivals, commands and pieces, as a run takes them.
-    pub(super) fn parts(
-        self,
-        system: &SystemDesc,
-    ) -> Result<(Vec<Arrival>, Vec<(u64, Event)>, Pieces), SimulationError> {
+    pub(super) fn parts(self, system: &SystemDesc) -> Result<Parts, SimulationError> {
         let arrivals = self.arrivals.iter().map(|one| {
             Arrival::new(system, one.task.0, one.arrival.as_ns(), one.seen.as_ns()).ok_or(SimulationError::Overflow)
         });

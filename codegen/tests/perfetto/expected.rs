@@ -99,8 +99,11 @@ impl Expected {
     }
 }
 
+/// An event's name, and whether a record is one.
+type Named = (&'static str, fn(&Kind) -> bool);
+
 /// Events that are instants, by their names.
-pub(crate) const EVENTS: &[(&str, fn(&Kind) -> bool)] = &[
+pub(crate) const EVENTS: &[Named] = &[
     ("run", |kind| matches!(kind, Kind::Began { .. })),
     ("end", |kind| matches!(kind, Kind::Ended)),
     ("miss", |kind| matches!(kind, Kind::Missed { .. })),

@@ -125,7 +125,7 @@ fn the_file_is_written_again_and_again_and_whole_each_time() {
     std::thread::sleep(std::time::Duration::from_millis(200));
     std::fs::remove_dir(&path).unwrap();
     says(&path, "\naegis_vehicle_running 1\n");
-    let last = Last { trace: TraceSummary { records: 30, lost: 6 }, memory: Vec::new() };
+    let last = Last { trace: TraceSummary { records: 30, lost: 6, unwritten: 0, error: None }, memory: Vec::new() };
     export.finish(running().counts, last).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(

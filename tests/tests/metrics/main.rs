@@ -104,7 +104,7 @@ fn running() -> Snapshot {
 /// The same once it has ended.
 fn ended() -> Snapshot {
     let pool = MemorySummary { highest_bytes: 100, ..MemorySummary::default() };
-    let last = Last { trace: TraceSummary { records: 24, lost: 0 }, memory: vec![pool; 2] };
+    let last = Last { trace: TraceSummary { records: 24, lost: 0, unwritten: 0, error: None }, memory: vec![pool; 2] };
     Snapshot { last: Some(last), ..running() }
 }
 
@@ -202,7 +202,7 @@ fn what_an_ended_run_leaves_has_the_counts_of_its_summary() {
     let few = snapshot::<2>(system, &records()[..20]);
     let exact = running().counts;
     let pool = MemorySummary { highest_bytes: 128, refused_requests: 3, ..MemorySummary::default() };
-    let last = Last { trace: TraceSummary { records: 24, lost: 4 }, memory: vec![pool; 2] };
+    let last = Last { trace: TraceSummary { records: 24, lost: 4, unwritten: 0, error: None }, memory: vec![pool; 2] };
     let text = text(&Snapshot { observed: few.observed, counts: exact, last: Some(last) }, Format::Prometheus);
     let all = samples(&text);
     assert_eq!((all["aegis_trace_lost_records_total"], all["aegis_vehicle_running"]), ("4", "0"));

@@ -128,7 +128,7 @@ pub(crate) fn run_with(arguments: &Arguments, start: Start<'_>) -> Outcome {
     {
         let words = format!(
             "NOT THE VEHICLE OF {}: by its own measurements this machine is too slow for it. As --fit permits, every \
-             period, phase, deadline and limit of a chain is {times} times as long in all that follows.\n\n",
+             period, phase, deadline, limit of a chain and time of a fault domain is {times} times as long in all that follows.\n\n",
             loaded.file
         );
         print(&words);

@@ -102,7 +102,7 @@ pub(super) struct Words<'a>(pub(super) &'a str);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_paired = self.0.matches('`').count() % 2 == 0;
+        let is_paired = self.0.matches('`').count().is_multiple_of(2);
         let mut is_code = false;
         for letter in self.0.chars() {
             match letter {
