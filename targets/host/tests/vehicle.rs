@@ -136,7 +136,7 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     assert_eq!(aegis_core::verify::verify(system), Ok(()));
 
     let folder = tempfile::tempdir().unwrap();
-    let [trace, summary, metrics] = ["trace.jsonl", "summary.json", "aegis.prom"].map(|name| folder.path().join(name));
+    let [trace, summary, metrics] = ["trace.aegistrace", "summary.json", "aegis.prom"].map(|name| folder.path().join(name));
     let args = Args {
         run_for: Some(ns(1_000 * MS)),
         trace: Some(trace.clone()),
@@ -182,7 +182,7 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     assert_eq!(OUTPUTS.load(Ordering::Relaxed), count(0, "jobs"));
     assert_eq!(CLOSED.load(Ordering::Relaxed), count(0, "jobs"));
 
-    let trace = std::fs::read_to_string(trace).unwrap();
+    let trace = aegis_tests::replay::lines(system, &trace);
     let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(u64::try_from(lines.len()).ok(), summary["trace"]["records"].as_u64());
     let completions = lines.iter().filter(|line| line["event"] == "completion").count();
