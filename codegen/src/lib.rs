@@ -18,11 +18,17 @@ pub mod build_rs;
 pub mod certify;
 pub mod check;
 pub mod device;
+#[cfg(feature = "cli")]
+pub mod diff;
 pub mod emit;
 pub mod engines;
 #[cfg(feature = "cli")]
+pub mod export;
+#[cfg(feature = "cli")]
 pub mod fetch;
 pub mod finding;
+#[cfg(feature = "cli")]
+pub mod init;
 pub mod launches;
 pub mod lock;
 pub mod manifest;
@@ -39,6 +45,8 @@ pub mod profile;
 pub mod replay;
 pub mod report;
 pub mod resolve;
+#[cfg(feature = "cli")]
+pub mod schema;
 #[cfg(feature = "cli")]
 pub mod simulate;
 pub mod system;

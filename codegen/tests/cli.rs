@@ -57,6 +57,7 @@ task.slow = { lane = "main", period = "40ms", wcet = "6ms" }
 fn the_examples_reports_are_the_committed_ones_and_their_locks_are_fresh() {
     for (manifest, report) in [
         ("system.toml", "examples/courier/report.txt"),
+        ("examples/feeder/system.toml", "examples/feeder/report.txt"),
         ("examples/inspector/system.toml", "examples/inspector/report.txt"),
         ("examples/reader/system.toml", "examples/reader/report.txt"),
         ("examples/sorter/system.toml", "examples/sorter/report.txt"),

@@ -1,7 +1,8 @@
 //! The reference vehicle's files, fetched as a user's would be.
 
 use aegis_codegen::check::load;
-use aegis_codegen::fetch::{Context, Kind, Outcome, Silent, fetch};
+pub use aegis_codegen::fetch::Kind;
+use aegis_codegen::fetch::{Context, Outcome, Silent, fetch};
 use aegis_codegen::resolve::Loaded;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("aegis-host", &["aegis-core", "aegis-cuda", "aegis-linux"]),
     ("perception", &[]),
     ("courier", &["aegis-core", "aegis-host", "perception"]),
+    ("feeder", &["aegis-core", "aegis-host", "perception"]),
     ("inspector", &["aegis-core", "aegis-host", "perception"]),
     ("reader", &["aegis-core", "aegis-host", "perception"]),
     ("lookout", &["aegis-core", "aegis-host"]),
@@ -85,7 +86,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("check", &["analysis", "certify", "finding", "lock", "manifest", "memory", "resolve", "system", "tables"]),
     ("admit", &["analysis", "check", "manifest", "memory", "system"]),
     ("onnx", &["finding"]),
-    ("report", &["analysis", "check", "finding", "memory", "onnx", "plan", "profile", "report", "system", "tail"]),
+    (
+        "report",
+        &["analysis", "check", "finding", "memory", "onnx", "plan", "profile", "report", "simulate", "system", "tail"],
+    ),
     ("build_rs", &["emit", "lock", "manifest", "tables"]),
     ("tail", &["profile"]),
     ("probe", &["device", "engines", "launches", "profile", "tail"]),
@@ -93,6 +97,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("replay", &["simulate"]),
     ("audit", &["analysis", "certify", "check", "lock", "memory", "report", "simulate", "system", "tables"]),
     ("trace", &["replay", "simulate"]),
+    ("export", &["manifest"]),
     ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];

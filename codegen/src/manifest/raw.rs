@@ -247,7 +247,7 @@ fn check_name(section: &Section<'_>, name: &Spanned<String>, what: &str, undersc
 }
 
 fn system(root: &mut Section<'_>) -> Option<System> {
-    if !root.has("system") {
+    if !root.must_have("system") {
         let finding = Finding::error(Code::MissingKey, "the manifest needs a table [system]");
         let finding = finding.in_file(root.sink.file, "");
         root.sink.push(finding.help("add [system] with the keys `name` and `policy`"));
@@ -290,6 +290,7 @@ fn runtime(name: Spanned<String>, section: &mut Section<'_>) -> Runtime {
     let word = name.get_ref().as_str();
     let libraries = Backend::ALL.into_iter().filter(|backend| backend.has_library()).map(Backend::name);
     let libraries: Vec<&str> = libraries.collect();
+    section.names_are(&libraries);
     let help = match libraries.as_slice() {
         [only] => format!("this version has only `{only}`"),
         all => format!("this version has `{}`", all.join("`, `")),

@@ -8,6 +8,7 @@ mod keys;
 mod words;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use aegis_core::desc::ALIGNMENT;
 use aegis_core::time::Duration;
@@ -15,7 +16,9 @@ use aegis_core::units::{Bytes, Priority};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use super::asked::{Asked, Kind};
 use super::model::Span;
+use super::removal::removal;
 use super::suggest::nearest;
 use super::units::{self, Problem};
 use crate::finding::{Code, Finding};
@@ -24,20 +27,41 @@ use crate::finding::{Code, Finding};
 pub(crate) struct Sink<'s> {
     /// The file's name, as the user gave it.
     pub(crate) file: &'s str,
+    /// Its text.
+    text: &'s str,
     findings: RefCell<Vec<Finding>>,
+    asked: RefCell<Asked>,
 }
 
 impl<'s> Sink<'s> {
-    pub(crate) const fn new(file: &'s str) -> Self {
-        Self { file, findings: RefCell::new(Vec::new()) }
+    pub(crate) const fn new(file: &'s str, text: &'s str) -> Self {
+        Self { file, text, findings: RefCell::new(Vec::new()), asked: RefCell::new(Asked::new()) }
+    }
+
+    /// The finding, with a change that removes the entry whose key or value lies at `place`, where that stands on lines of its own.
+    pub(crate) fn without(&self, finding: Finding, place: &Span) -> Finding {
+        match removal(self.text, place) {
+            Some(lines) => finding.patch(self.file, lines, ""),
+            None => finding,
+        }
     }
 
     pub(crate) fn push(&self, finding: Finding) {
         self.findings.borrow_mut().push(finding);
     }
 
+    /// The finding, with a change that writes `word` where a name stands at `place`: between quotes where that one is.
+    pub(crate) fn instead(&self, finding: Finding, place: &Span, word: &str) -> Finding {
+        let is_quoted = self.text.get(place.clone()).is_some_and(|old| old.starts_with(['"', '\'']));
+        finding.patch(self.file, place.clone(), if is_quoted { format!("\"{word}\"") } else { word.to_owned() })
+    }
+
     pub(crate) fn into_findings(self) -> Vec<Finding> {
         self.findings.into_inner()
+    }
+
+    pub(crate) fn into_asked(self) -> Asked {
+        self.asked.into_inner()
     }
 }
 
@@ -58,20 +82,45 @@ pub(crate) struct Section<'a> {
     pub(crate) span: Span,
     /// How messages call it, such as `[task.detect]`.
     title: String,
+    /// The keys that lead to it, as in [`Asked`].
+    place: String,
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
     /// Those of the known keys that this version does not have.
     planned: Vec<&'static str>,
+    /// Those that must be given.
+    required: BTreeSet<&'static str>,
+    /// Those of which exactly one must be given.
+    one_of: BTreeSet<Vec<&'static str>>,
 }
 
 impl<'a> Section<'a> {
     /// The table that is the whole file.
     pub(crate) fn root(table: &'a DeTable<'a>, sink: &'a Sink<'a>) -> Self {
-        Self::new(sink, 0..0, "the manifest".to_owned(), table)
+        Self::new(sink, 0..0, "the manifest".to_owned(), String::new(), table)
     }
 
-    fn new(sink: &'a Sink<'a>, span: Span, title: String, table: &'a DeTable<'a>) -> Self {
-        Self { sink, span, title, table, known: Vec::new(), planned: Vec::new() }
+    fn new(sink: &'a Sink<'a>, span: Span, title: String, place: String, table: &'a DeTable<'a>) -> Self {
+        let (known, planned) = (Vec::new(), Vec::new());
+        Self { sink, span, title, place, table, known, planned, required: BTreeSet::new(), one_of: BTreeSet::new() }
+    }
+
+    /// Notes what the value of a key has to be; `*` is a key that is a name.
+    pub(super) fn asks(&self, key: &str, kind: Kind) {
+        let mut asked = self.sink.asked.borrow_mut();
+        asked.entry(self.place.clone()).or_default().keys.entry(key.to_owned()).or_default().insert(kind);
+    }
+
+    /// Notes the only names that tables beside this one may have.
+    pub(crate) fn names_are(&self, names: &[&str]) {
+        let beside = self.place.strip_suffix(".*").unwrap_or(&self.place);
+        let mut asked = self.sink.asked.borrow_mut();
+        asked.entry(beside.to_owned()).or_default().names.extend(names.iter().map(|&name| name.to_owned()));
+    }
+
+    /// The place of a table under `key`.
+    fn below(&self, key: &str) -> String {
+        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
     }
 
     /// How messages call it.
@@ -87,6 +136,12 @@ impl<'a> Section<'a> {
     /// Whether the key is given; it counts as known from now on.
     pub(crate) fn has(&mut self, key: &'static str) -> bool {
         self.entry(key).is_some()
+    }
+
+    /// Whether a key is given that must be; whoever asks reports that it is not.
+    pub(crate) fn must_have(&mut self, key: &'static str) -> bool {
+        self.required.insert(key);
+        self.has(key)
     }
 
     /// Where the key is given.
@@ -108,7 +163,7 @@ impl<'a> Section<'a> {
         example: &str,
         read: impl FnOnce(&mut Self, &'static str) -> Option<T>,
     ) -> Option<T> {
-        if !self.has(key) {
+        if !self.must_have(key) {
             let finding = Finding::error(Code::MissingKey, format!("{} needs `{key}`", self.title)).at(
                 self.sink.file,
                 self.span.clone(),
@@ -121,18 +176,21 @@ impl<'a> Section<'a> {
 
     /// A time; zero only if `zero`.
     pub(crate) fn duration(&mut self, key: &'static str, zero: bool) -> Option<Spanned<Duration>> {
+        self.asks(key, Kind::Time(zero));
         let value = self.quantity(key, Code::BadTime, "time", "33ms", units::parse_duration)?;
         self.not_zero(&self.call(key), value, |value| zero || !value.is_zero())
     }
 
     /// A size, never zero.
     pub(crate) fn size(&mut self, key: &'static str) -> Option<Spanned<Bytes>> {
+        self.asks(key, Kind::Size);
         let value = self.quantity(key, Code::BadSize, "size", "256MiB", units::parse_size)?;
         self.not_zero(&self.call(key), value, |value| value.0 > 0)
     }
 
     /// Likewise what stands under a key that is a name.
     pub(crate) fn size_of(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Spanned<Bytes>> {
+        self.asks("*", Kind::Size);
         let called = self.call(key);
         let value = self.quantity_of(&called, value, Code::BadSize, "size", "256MiB", units::parse_size)?;
         self.not_zero(&called, value, |value| value.0 > 0)
@@ -154,6 +212,7 @@ impl<'a> Section<'a> {
 
     /// A share such as `20%` in hundredths of a percent, at most all of it; zero only where that is said.
     pub(crate) fn percent(&mut self, key: &'static str, zero: bool) -> Option<Spanned<u64>> {
+        self.asks(key, Kind::Share(zero));
         let value = self.quantity(key, Code::BadPercent, "percentage", "20%", units::parse_percent)?;
         if *value.get_ref() > units::parse_percent("100%").unwrap_or(u64::MAX) {
             let message = format!("{} must be at most 100%", self.call(key));
@@ -216,19 +275,31 @@ impl<'a> Section<'a> {
         let found = shown(value.get_ref());
         let message = format!("{called} must be a {what} such as \"{example}\", not {found}");
         let finding = Finding::error(code, message);
-        let finding = finding.at(self.sink.file, value.span(), problem.describe(base));
-        self.sink.push(finding.help(unit));
+        let mut finding = finding.at(self.sink.file, value.span(), problem.describe(base)).help(unit);
+        if let (Problem::Space, DeValue::String(text)) = (&problem, value.get_ref()) {
+            let close = text.replace(char::is_whitespace, "");
+            if parse(&close).is_ok() {
+                finding = finding.patch(self.sink.file, value.span(), format!("\"{close}\""));
+            }
+        }
+        self.sink.push(finding);
         None
     }
 
     /// An integer from 0 to 65,535.
     pub(crate) fn small(&mut self, key: &'static str) -> Option<Spanned<u16>> {
+        self.asks(key, Kind::Integer(0, u64::from(u16::MAX)));
         let (_, value) = self.entry(key)?;
-        self.small_of(key, value)
+        self.small_value(key, value)
     }
 
-    /// An integer from 0 to 65,535 under a key that may be a name.
+    /// Likewise what stands under a key that is a name.
     pub(crate) fn small_of(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Spanned<u16>> {
+        self.asks("*", Kind::Integer(0, u64::from(u16::MAX)));
+        self.small_value(key, value)
+    }
+
+    fn small_value(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Spanned<u16>> {
         let DeValue::Integer(integer) = value.get_ref() else {
             self.wrong_type(key, value.get_ref(), value.span(), "an integer");
             return None;
@@ -244,6 +315,7 @@ impl<'a> Section<'a> {
 
     /// An integer within these bounds.
     pub(crate) fn count(&mut self, key: &'static str, least: u8, most: u8) -> Option<Spanned<u8>> {
+        self.asks(key, Kind::Integer(u64::from(least), u64::from(most)));
         let (_, value) = self.entry(key)?;
         let DeValue::Integer(integer) = value.get_ref() else {
             self.wrong_type(key, value.get_ref(), value.span(), "an integer");
@@ -259,6 +331,8 @@ impl<'a> Section<'a> {
 
     /// A priority: an integer from 0 to 65,535, or the word that asks for the best one.
     pub(crate) fn priority(&mut self, key: &'static str) -> Option<Spanned<Order>> {
+        self.asks(key, Kind::Integer(0, u64::from(u16::MAX)));
+        self.asks(key, Kind::Words(vec!["optimal".to_owned()]));
         let (_, value) = self.entry(key)?;
         let expected = "an integer or \"optimal\"";
         match value.get_ref() {
@@ -287,6 +361,7 @@ impl<'a> Section<'a> {
 
     /// A plain decimal number from 1 to 10, in parts per million.
     pub(crate) fn margin(&mut self, key: &'static str) -> Option<Spanned<u64>> {
+        self.asks(key, Kind::Margin);
         let (_, value) = self.entry(key)?;
         let parsed = match value.get_ref() {
             DeValue::Float(number) => units::parse_ppm(number.as_str()),
@@ -318,30 +393,34 @@ impl<'a> Section<'a> {
 
     /// The table under `key`; `expected` says what it is.
     pub(crate) fn section(&mut self, key: &'static str, expected: &str) -> Option<Self> {
+        self.asks(key, Kind::Table);
         let (_, value) = self.entry(key)?;
         let title = self.call(key);
-        self.table_of(key, value, title, expected)
+        self.table_of(key, self.below(key), value, title, expected)
     }
 
     /// The table `[key]` of the whole file.
     pub(crate) fn top(&mut self, key: &'static str) -> Option<Self> {
+        self.asks(key, Kind::Table);
         let (_, value) = self.entry(key)?;
-        self.table_of(key, value, format!("[{key}]"), &format!("a table [{key}]"))
+        self.table_of(key, self.below(key), value, format!("[{key}]"), &format!("a table [{key}]"))
     }
 
     /// The tables `[key.NAME]` in file order, and whether these are all that the file has.
     pub(crate) fn named(&mut self, key: &'static str) -> (Vec<(Spanned<String>, Self)>, bool) {
         let mut found = Vec::new();
+        self.asks(key, Kind::Table);
         let Some((_, value)) = self.entry(key) else { return (found, true) };
         let expected = format!("made of tables [{key}.NAME]");
-        let Some(all) = self.table_of(key, value, format!("[{key}]"), &expected) else {
+        let Some(all) = self.table_of(key, self.below(key), value, format!("[{key}]"), &expected) else {
             return (found, false);
         };
         let mut complete = true;
+        all.asks("*", Kind::Table);
         for (name, value) in all.pairs() {
             let what = format!("{key}.{}", name.get_ref());
             let title = format!("[{what}]");
-            match self.table_of(&what, value, title.clone(), &format!("a table {title}")) {
+            match self.table_of(&what, all.below("*"), value, title.clone(), &format!("a table {title}")) {
                 Some(section) => found.push((name, section)),
                 None => complete = false,
             }
@@ -356,12 +435,20 @@ impl<'a> Section<'a> {
         value: &'a Spanned<DeValue<'a>>,
         expected: &str,
     ) -> Option<Self> {
-        self.table_of(name.get_ref(), value, self.call(name.get_ref()), expected)
+        self.asks("*", Kind::Table);
+        self.table_of(name.get_ref(), self.below("*"), value, self.call(name.get_ref()), expected)
     }
 
-    fn table_of(&self, key: &str, value: &'a Spanned<DeValue<'a>>, title: String, expected: &str) -> Option<Self> {
+    fn table_of(
+        &self,
+        key: &str,
+        place: String,
+        value: &'a Spanned<DeValue<'a>>,
+        title: String,
+        expected: &str,
+    ) -> Option<Self> {
         match value.get_ref() {
-            DeValue::Table(table) => Some(Self::new(self.sink, value.span(), title, table)),
+            DeValue::Table(table) => Some(Self::new(self.sink, value.span(), title, place, table)),
             other => {
                 self.wrong_type(key, other, value.span(), expected);
                 None

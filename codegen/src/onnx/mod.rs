@@ -10,6 +10,7 @@
 
 pub mod cut;
 pub mod element;
+pub mod ends;
 mod findings;
 pub mod graph;
 pub mod lifespans;

@@ -214,7 +214,7 @@ fn fixed(
 }
 
 /// A dimension's number; negative ones stand for open.
-fn side(dimension: &Dimension) -> Option<u64> {
+pub(super) fn side(dimension: &Dimension) -> Option<u64> {
     match dimension.value {
         Some(dimension::Value::DimValue(side)) => u64::try_from(side).ok(),
         _ => None,
@@ -230,7 +230,7 @@ fn symbol(dimension: &Dimension) -> Option<&str> {
 }
 
 /// A shape as the file has it: `[batch, 3, ?, 224]`.
-fn show(shape: &TensorShapeProto) -> String {
+pub(super) fn show(shape: &TensorShapeProto) -> String {
     let side = |dimension| match (side(dimension), symbol(dimension)) {
         (Some(side), _) => side.to_string(),
         (None, Some(symbol)) => symbol.to_owned(),

@@ -226,7 +226,7 @@ fn state(checked: &Checked) -> Option<u64> {
 }
 
 /// Millionths as a percentage.
-fn percent(ppm: u64) -> String {
+pub(crate) fn percent(ppm: u64) -> String {
     format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100)
 }
 

@@ -9,6 +9,7 @@ pub mod recorded;
 mod run;
 mod traced;
 pub mod witness;
+pub mod worst;
 
 use aegis_core::desc::{Release, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, MOST_TASKS, Refused};

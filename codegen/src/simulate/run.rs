@@ -3,9 +3,10 @@
 use super::patterns::{Arrival, has_slots};
 use super::recorded::{Ending, Pieces, Spent};
 use super::witness::Given;
-use super::{QUEUE, Seen, SimulationError, modes};
+use super::{QUEUE, SimulationError, modes};
 use aegis_core::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused, State, count_unfinished, step};
+use aegis_core::trace::Sink;
 use aegis_core::{Duration, Instant, LaneId, TaskId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -86,7 +87,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         mut self,
         arrivals: Vec<Arrival>,
         requests: Vec<(u64, Event)>,
-        seen: &mut Seen,
+        seen: &mut impl Sink,
     ) -> Result<(u64, Vec<u64>), SimulationError> {
         let mut arrivals: BinaryHeap<Reverse<Arrival>> = arrivals.into_iter().map(Reverse).collect();
         let mut requests = requests.into_iter().peekable();
@@ -156,7 +157,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         lane: u16,
         serial: u64,
         now: u64,
-        seen: &mut Seen,
+        seen: &mut impl Sink,
     ) -> Result<(), SimulationError> {
         let Some(piece) = self.pieces.get(usize::from(lane)).copied() else { return Ok(()) };
         if piece.serial != serial || (is_preemption && piece.end < now) {
@@ -214,7 +215,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         Some(())
     }
 
-    fn step(&mut self, event: Event, now: u64, seen: &mut Seen) -> Result<(), SimulationError> {
+    fn step(&mut self, event: Event, now: u64, seen: &mut impl Sink) -> Result<(), SimulationError> {
         let at = Instant::from_ns(now);
         let actions = step(self.system, &mut self.state, event, at, seen).map_err(SimulationError::Refused)?;
         (self.wake_at, self.last) = (actions.wake_at, at);

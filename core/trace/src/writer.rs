@@ -100,12 +100,15 @@ impl<S: Store> Writer<S> {
         Ok(())
     }
 
-    /// Writes what waits and returns where everything went.
+    /// Writes what waits, of a run without records the head alone, and returns where everything went.
     ///
     /// # Errors
     /// As for [`Writer::flush`].
     pub fn finish(mut self) -> io::Result<S> {
         self.flush()?;
+        if self.written == 0 {
+            self.store.append(&self.header, &[])?;
+        }
         Ok(self.store)
     }
 }

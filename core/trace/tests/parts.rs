@@ -76,6 +76,9 @@ fn an_older_trace_stays_until_there_is_a_newer_one_and_its_parts_go_with_it() {
     assert!(read(&path).1 == before);
     run(&path, 10, None);
     assert_eq!((fs::read_dir(folder.path()).unwrap().count(), read(&path).1.len()), (1, 10));
+    // A run without a record.
+    run(&path, 0, None);
+    assert_eq!((fs::read_dir(folder.path()).unwrap().count(), read(&path).1.len()), (1, 0));
 }
 
 #[test]

@@ -44,6 +44,7 @@ mod watch;
 pub use aegis_core;
 pub use aegis_linux::admissions::{AdmissionError, Admissions};
 pub use aegis_linux::guarantee::Guarantee;
+pub use aegis_linux::input;
 pub use aegis_linux::lane::JobContext;
 pub use aegis_linux::stats::TaskStats;
 pub use aegis_linux::submissions::{Submissions, SubmitError};

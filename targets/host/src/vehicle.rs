@@ -29,6 +29,7 @@ use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::Lane;
 use aegis_linux::logger;
 use aegis_linux::machine::{Machine, Void, VoidSince};
+use aegis_linux::metrics::{Counts, Export, Last};
 use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::Report;
 use aegis_linux::pressure::Pressure;
@@ -71,6 +72,9 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Runtime<TASKS, 
 
 /// How long a lane may take for the job that it runs when the run ends; the process ends without it then.
 const CLOSE_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What their file is in messages.
+const METRICS: &str = "the metrics";
 
 type HooksMaker = Box<dyn FnOnce(&Assets) -> Result<Box<dyn TaskHooks>, Box<dyn std::error::Error>>>;
 
@@ -262,7 +266,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         }
         let system = self.system;
         let machine = Machine::read();
-        for (what, path) in [("the trace", &args.trace), ("the summary", &args.summary)] {
+        for (what, path) in [("the trace", &args.trace), ("the summary", &args.summary), (METRICS, &args.metrics.file)]
+        {
             if let Some(path) = path {
                 can_be_placed(path).map_err(file_error(what, path))?;
             }
@@ -270,7 +275,8 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let create =
             |path: &Path| TraceFile::create(path, system, args.trace_limit).map_err(file_error("the trace", path));
         let trace = args.trace.as_deref().map(create);
-        let mut ran = self.drive(args, &machine, trace.transpose()?)?;
+        let export = Export::open(system, &args.metrics)?;
+        let mut ran = self.drive(args, &machine, trace.transpose()?, export.as_ref())?;
         let panicked = closing(system, &mut ran);
         let memory = used(system, &ran.lanes, ran.memory_locked, &ran.grown);
         told(&memory);
@@ -299,6 +305,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             let text = serde_json::to_string_pretty(&build(&parts)).map_err(std::io::Error::from);
             text.and_then(|text| write_file(path, &(text + "\n"))).map_err(file_error("the summary", path))?;
         }
+        if let Some(export) = export {
+            let (levels, modes, admissions) = (ran.levels, ran.modes, ran.admissions);
+            let counts = Counts { tasks: ran.stats, levels, modes, domains: ran.domains, admissions };
+            let finished = export.finish(counts, Last { trace: ran.trace, memory });
+            finished.map_err(|(path, error)| file_error(METRICS, &path)(error))?;
+        }
         if let (Some(error), Some(path)) = (ran.trace_failure, &args.trace) {
             return Err(file_error("the trace", path)(error));
         }
@@ -307,7 +319,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     }
 
     /// Starts everything, runs until stopped, and collects what is left.
-    fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
+    fn drive(
+        self,
+        args: &Args,
+        machine: &Machine,
+        trace: Option<TraceFile>,
+        export: Option<&Export>,
+    ) -> Result<Ran<LANES>, HostError> {
         let Self {
             system,
             runtime,
@@ -393,6 +411,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             conditions: &conditions,
             reclaim,
             service,
+            export,
             args,
         };
         let ran = run.threads(state, (writer, reader), trace, voids, (pet, sources, reclaimer))?;

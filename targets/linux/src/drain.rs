@@ -3,6 +3,7 @@
 //! It is an ordinary thread. Whatever it does, however long it takes, the worst effect is a full ring, whose
 //! lost records are counted.
 
+use crate::metrics::Feed;
 use crate::orchestrate::Stop;
 use crate::signals::Signals;
 use crate::stats::Tally;
@@ -26,6 +27,8 @@ pub const RING_RECORDS: usize = 65_536;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How many pauses lie between two redraws of the table.
 const REDRAW: u64 = 50;
+/// How many pauses lie between two snapshots for metrics.
+const PUBLISH: u64 = 10;
 
 /// The reading side of a run's trace.
 pub struct Drain<'a, const TASKS: usize> {
@@ -33,6 +36,8 @@ pub struct Drain<'a, const TASKS: usize> {
     reader: Reader<'a>,
     file: Option<TraceFile>,
     tally: Tally<TASKS>,
+    /// What metrics are made of, where somebody asks for them.
+    feed: Option<Feed>,
     latest: Instant,
 }
 
@@ -53,7 +58,13 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
     /// A drain that has read nothing.
     #[must_use]
     pub fn new(system: &'a SystemDesc, reader: Reader<'a>, file: Option<TraceFile>) -> Self {
-        Self { system, reader, file, tally: Tally::new(), latest: Instant::START }
+        Self { system, reader, file, tally: Tally::new(), feed: None, latest: Instant::START }
+    }
+
+    /// Makes metrics of what it reads, too.
+    #[must_use]
+    pub fn feeding(self, feed: Option<Feed>) -> Self {
+        Self { feed, ..self }
     }
 
     /// Takes all records that are in the ring now and returns their number.
@@ -62,6 +73,9 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
         while let Some(record) = self.reader.dequeue() {
             count = count.saturating_add(1);
             self.tally.observe(record.at, &record.kind);
+            if let Some(feed) = &mut self.feed {
+                feed.observe(&record);
+            }
             self.latest = self.latest.max(record.at);
             if let Some(file) = &mut self.file {
                 file.record(self.system, &record);
@@ -92,6 +106,9 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
                 with.stop.ask();
             }
             self.pump();
+            if turn % PUBLISH == 0 {
+                self.publish();
+            }
             if terminal && turn % REDRAW == 0 {
                 let elapsed = self.latest.saturating_since(Instant::START);
                 let table = render(self.system, self.tally.tasks(), elapsed);
@@ -105,10 +122,17 @@ impl<'a, const TASKS: usize> Drain<'a, TASKS> {
         let _ = io::stderr().write_all(live.erase().as_bytes());
     }
 
+    fn publish(&self) {
+        if let Some(feed) = &self.feed {
+            feed.publish(&self.tally);
+        }
+    }
+
     /// Takes the last records and closes the trace file; `None` where there is none.
     #[must_use]
     pub fn finish(mut self) -> Option<Written> {
         self.pump();
+        self.publish();
         self.file.map(TraceFile::finish)
     }
 }

@@ -10,7 +10,6 @@ use aegis_codegen::report::json::{FindingView, findings_of};
 use aegis_codegen::system::System;
 use aegis_core::Duration;
 use serde::Serialize;
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 /// The command's arguments.
@@ -82,8 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         _ if name == addition => Some(more.as_str()),
         _ => None,
     };
-    let stderr = std::io::stderr();
-    let color = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let color = crate::is_coloured();
     if !after.findings.is_empty() {
         eprint!("{}", aegis_codegen::report::terminal::render(&after.findings, of, color));
     }

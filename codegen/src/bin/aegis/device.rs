@@ -24,6 +24,7 @@ enum Command {
     #[command(after_help = "Example:\n  aegis device probe --device 0 --output profiles/lab/device.toml")]
     Probe(ProbeArguments),
     /// Show the built-in profiles with their sources.
+    #[command(after_help = "Example:\n  aegis device list")]
     List,
 }
 

@@ -7,15 +7,19 @@ mod admit;
 mod build;
 mod check;
 mod device;
+mod diff;
 mod explain;
 mod formats;
+mod init;
 #[cfg(target_os = "linux")]
 mod inject;
 mod measure;
 mod model;
+mod observe;
 mod pack;
 mod plan;
 mod run;
+mod schema;
 mod simulate;
 mod trace;
 mod vehicle;
@@ -36,6 +40,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a new vehicle's crate, which builds and runs, into a new folder.
+    #[command(
+        after_help = "Examples:\n  aegis init rover\n  aegis init rover --from models/lanes.onnx models/signs.onnx"
+    )]
+    Init(init::Arguments),
     /// Prove a manifest's deadlines and memory, and write its lock.
     #[command(after_help = "Example:\n  aegis check examples/overloaded/system.toml --format json")]
     Check(check::Arguments),
@@ -47,10 +56,13 @@ enum Command {
     #[command(after_help = "Example:\n  aegis inject --domain vision --fault kill --at 2s --for 10s")]
     Inject(inject::Arguments),
     /// Build a vehicle's binary from its lock.
+    #[command(after_help = "Example:\n  aegis build examples/inspector/system.toml")]
     Build(ManifestArgument),
     /// Render a lock's Rust tables where people can read them.
+    #[command(after_help = "Example:\n  aegis generate --output plan.rs")]
     Generate(build::GenerateArguments),
     /// Get models, runtimes and assets into the cache.
+    #[command(after_help = "Example:\n  aegis fetch examples/inspector/system.toml")]
     Fetch(ManifestArgument),
     /// Measure models and overheads on this machine and write the profiles that the manifest names.
     #[command(after_help = "Example:\n  aegis profile --into profiles/orin-nano-15w")]
@@ -68,6 +80,7 @@ enum Command {
     #[command(after_help = "Example:\n  aegis admit --add depth.toml")]
     Admit(admit::Arguments),
     /// Re-prove a lock with the checker that ships in the vehicle.
+    #[command(after_help = "Example:\n  aegis verify system.lock --manifest system.toml")]
     Verify(verify::Arguments),
     /// Say what a finding's code means, or why a task's response bound is what it is.
     #[command(after_help = "Examples:\n  aegis explain AEG202\n  aegis explain --task face")]
@@ -83,6 +96,17 @@ enum Command {
         after_help = "Examples:\n  aegis model signs.onnx --dim x=1,3,320,320\n  aegis model cut lines.onnx --at Conv_12 Conv_40"
     )]
     Model(model::Arguments),
+    /// Say what one plan means that another does not: tasks, bounds, slack, load, memory. Status 0 also where something differs.
+    #[command(
+        after_help = "Examples:\n  aegis diff system.lock system.toml\n  aegis diff old.lock system.lock --exit-code --format json"
+    )]
+    Diff(diff::Arguments),
+    /// Write the JSON Schema of manifests, by which an editor completes and explains keys.
+    #[command(after_help = "Example:\n  aegis schema --output system.schema.json")]
+    Schema(schema::SchemaArguments),
+    /// Write a script that lets a shell complete this command.
+    #[command(after_help = "Example:\n  aegis completions bash > ~/.local/share/bash-completion/completions/aegis")]
+    Completions(schema::CompletionsArguments),
 }
 
 /// A command whose only argument is the manifest.
@@ -126,6 +150,7 @@ type Outcome = Result<(), Failure>;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         #[cfg(target_os = "linux")]
@@ -143,6 +168,9 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Model(arguments) => model::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
+        Command::Schema(arguments) => schema::schema(&arguments),
+        Command::Completions(arguments) => schema::completions(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -171,17 +199,67 @@ fn read(manifest: &Path) -> Result<String, Failure> {
 
 /// Shows findings on the standard error and says whether any refuses.
 fn show_findings(findings: &[aegis_codegen::finding::Finding], file: &str, text: &str) {
-    use std::io::IsTerminal as _;
     if findings.is_empty() {
         return;
     }
-    let stderr = std::io::stderr();
-    let color = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let color = is_coloured();
     let of = |name: &str| (name == file).then_some(text);
     eprint!("{}", aegis_codegen::report::terminal::render(findings, of, color));
+}
+
+/// Whether the standard error shows colours: it is a terminal, and nobody said by `NO_COLOR` that there are to be none.
+fn is_coloured() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Prints to the standard output; a reader that closed the pipe is not an error.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use super::Arguments;
+    use clap::{CommandFactory as _, Parser as _};
+
+    /// All commands that can be started, with their names.
+    fn commands(command: &clap::Command, name: &str, all: &mut Vec<(String, clap::Command)>) {
+        let below: Vec<_> = command.get_subcommands().filter(|below| below.get_name() != "help").collect();
+        if below.is_empty() || !command.is_subcommand_required_set() {
+            all.push((name.to_owned(), command.clone()));
+        }
+        for one in below {
+            commands(one, &format!("{name} {}", one.get_name()), all);
+        }
+    }
+
+    /// What a shell would hand over of a line without quotes and redirections.
+    fn words(line: &str) -> impl Iterator<Item = &str> {
+        line.split(" > ").next().unwrap_or_default().split_whitespace()
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_examples_that_it_understands() {
+        let root = Arguments::command();
+        root.clone().debug_assert();
+        let mut all = Vec::new();
+        for below in root.get_subcommands().filter(|below| below.get_name() != "help") {
+            commands(below, &format!("aegis {}", below.get_name()), &mut all);
+        }
+        assert!(all.len() >= 20, "{}", all.len());
+        for (name, command) in all {
+            let help = command.get_after_help().unwrap_or_else(|| panic!("{name} has no example")).to_string();
+            assert!(help.starts_with("Example:\n  ") || help.starts_with("Examples:\n  "), "{name}: {help}");
+            let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            assert!(examples.iter().any(|line| line.starts_with(&name)), "{name}: {help}");
+            for example in examples {
+                if let Err(error) = Arguments::try_parse_from(words(example)) {
+                    panic!("{name}: {example}: {error}");
+                }
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use aegis_codegen::manifest::unbuildable;
 use aegis_codegen::probe;
 use aegis_codegen::report;
 use aegis_codegen::resolve::Loaded;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -34,6 +35,18 @@ pub(crate) struct Arguments {
     /// The report with what was proven beside what was observed, as Markdown.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Metrics for Prometheus' textfile collector, written again and again while the vehicle runs.
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+    /// How often they are written, at least "100ms"; otherwise "1s".
+    #[arg(long, value_name = "DURATION", requires = "metrics")]
+    metrics_every: Option<String>,
+    /// Answer to GET /metrics there, as at "127.0.0.1:9464", while the vehicle runs.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<String>,
+    /// Let others than this machine read the metrics there.
+    #[arg(long, requires = "metrics_listen")]
+    metrics_allow_remote: bool,
     /// Do not fail because the machine grants no guarantee.
     #[arg(long)]
     allow_void: bool,
@@ -195,6 +208,17 @@ fn drive(
     ctrlc::set_handler(|| {}).map_err(Failure::internal)?;
     let mut command = Command::new(binary);
     command.arg("--for").arg(&arguments.duration).arg("--trace").arg(&trace).arg("--summary").arg(&summary);
+    let metrics = arguments.metrics.as_deref().map(Path::as_os_str);
+    for (flag, value) in [
+        ("--metrics", metrics),
+        ("--metrics-every", arguments.metrics_every.as_deref().map(OsStr::new)),
+        ("--metrics-listen", arguments.metrics_listen.as_deref().map(OsStr::new)),
+    ] {
+        command.args(value.map(|value| [OsStr::new(flag), value]).into_iter().flatten());
+    }
+    if arguments.metrics_allow_remote {
+        command.arg("--metrics-allow-remote");
+    }
     if let Some(limit) = &arguments.trace_limit {
         command.arg("--trace-limit").arg(limit);
     }

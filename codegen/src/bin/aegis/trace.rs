@@ -25,7 +25,9 @@ pub(crate) struct Arguments {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Feed a trace's inputs to the dispatcher; status 1 and the first difference where it does something else.
-    #[command(after_help = "Example:\n  aegis trace replay target/aegis/courier/trace.aegistrace --lock system.lock")]
+    #[command(
+        after_help = "Example:\n  aegis trace replay target/aegis/courier/trace.aegistrace --lock system.lock --format json"
+    )]
     Replay(ReplayArguments),
     /// Make of a trace in the binary form what other tools read.
     #[command(

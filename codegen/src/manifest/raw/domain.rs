@@ -89,7 +89,7 @@ impl Domain {
 
 /// The only word for what is no table.
 fn never(section: &mut Section<'_>) {
-    let Some(word) = section.text("restart").filter(|word| word.get_ref() != "never") else { return };
+    let Some(word) = section.word("restart", "never").filter(|word| word.get_ref() != "never") else { return };
     let message = format!("`restart` of {} has no value \"{}\"", section.title(), word.get_ref());
     let finding = Finding::error(Code::UnknownValue, message).at(section.sink.file, word.span(), "not known");
     section

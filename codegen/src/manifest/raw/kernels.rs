@@ -38,8 +38,9 @@ pub(super) fn kernels(section: &mut Section<'_>, backend: Option<Backend>) -> Op
                 let Some(span) = section.key_span(key) else { continue };
                 let message = format!("{} is of the backend \"{}\" and has `{key}`", section.title(), other.name());
                 let finding =
-                    Finding::error(Code::LaunchRefused, message).at(section.sink.file, span, "no effect here");
-                section.sink.push(finding.help("remove it, or let the backend be \"kernels\""));
+                    Finding::error(Code::LaunchRefused, message).at(section.sink.file, span.clone(), "no effect here");
+                let finding = finding.help("remove it, or let the backend be \"kernels\"");
+                section.sink.push(section.sink.without(finding, &span));
             }
             None
         }
@@ -222,7 +223,7 @@ fn launch(
         fits.then_some(bytes)
     });
     let arguments = section.required("arguments", "arguments = [\"picture\", { u32 = 224 }]", |section, key| {
-        section.items(key, "an array such as [\"picture\", { u32 = 224 }]", 0..=LaunchDesc::MOST_ARGUMENTS)
+        section.arguments(key, "an array such as [\"picture\", { u32 = 224 }]", LaunchDesc::MOST_ARGUMENTS)
     });
     let mut read = Some(Vec::new());
     for item in arguments.unwrap_or_default() {

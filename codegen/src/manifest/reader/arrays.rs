@@ -8,11 +8,17 @@ use toml::de::DeValue;
 
 use super::{Section, integer_value};
 use crate::finding::{Code, Finding};
+use crate::manifest::asked::Kind;
 use crate::manifest::units;
 
 impl<'a> Section<'a> {
-    /// An array of integers from 1 to 2^32 - 1.
+    /// An array of integers from 1 to 2^32 - 1 under a key that is a name.
     pub(crate) fn dimensions(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Vec<u32>> {
+        self.asks("*", Kind::Dimensions);
+        self.dimensions_of(key, value)
+    }
+
+    fn dimensions_of(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Vec<u32>> {
         let DeValue::Array(items) = value.get_ref() else {
             let expected = "an array of dimensions such as [1, 128, 128, 3]";
             self.wrong_type(key, value.get_ref(), value.span(), expected);
@@ -40,12 +46,14 @@ impl<'a> Section<'a> {
 
     /// The dimensions under `key`.
     pub(crate) fn dimensions_at(&mut self, key: &'static str) -> Option<Spanned<Vec<u32>>> {
+        self.asks(key, Kind::Dimensions);
         let (_, value) = self.entry(key)?;
-        Some(Spanned::new(value.span(), self.dimensions(key, value)?))
+        Some(Spanned::new(value.span(), self.dimensions_of(key, value)?))
     }
 
     /// An array of names, at least one; `example` shows it.
     pub(crate) fn names(&mut self, key: &'static str, example: &str) -> Option<Vec<Spanned<String>>> {
+        self.asks(key, Kind::Names);
         let items = self.array(key, &format!("an array of names such as {example}"), 1..=usize::MAX, "")?;
         let called = format!("each entry of {}", self.call(key));
         whole(items.iter().map(|item| self.string_of(&called, item)))
@@ -53,6 +61,7 @@ impl<'a> Section<'a> {
 
     /// An array of 2 to `most` paths, none of them empty; `help` tells what stands for fewer.
     pub(crate) fn paths(&mut self, key: &'static str, most: usize, help: &str) -> Option<Vec<Spanned<String>>> {
+        self.asks(key, Kind::Paths(most));
         let items = self.array(key, "an array of paths such as [\"a.1.onnx\", \"a.2.onnx\"]", 2..=most, help)?;
         let called = format!("each entry of {}", self.call(key));
         whole(items.iter().map(|item| self.not_empty(&called, self.string_of(&called, item)?)))
@@ -70,6 +79,7 @@ impl<'a> Section<'a> {
 
     /// An array of 1 to `most` times, none of them zero, which together are a time.
     pub(crate) fn durations(&mut self, key: &'static str, most: usize) -> Option<Vec<Spanned<Duration>>> {
+        self.asks(key, Kind::Times(most));
         let items = self.array(key, "an array of times such as [\"2ms\", \"3ms\"]", 1..=most, "")?;
         let called = format!("each entry of {}", self.call(key));
         let read = |item| {
@@ -94,11 +104,15 @@ impl<'a> Section<'a> {
         example: &str,
         title: impl Fn(&str, usize) -> String,
     ) -> Option<Vec<Self>> {
+        self.asks(key, Kind::Tables(*count.start(), *count.end()));
         let expected = format!("an array of tables such as [{example}]");
         let items = self.array(key, &expected, count, "")?;
         let called = format!("each entry of {}", self.call(key));
         let table = |(number, item): (usize, &'a Spanned<DeValue<'a>>)| match item.get_ref() {
-            DeValue::Table(table) => Some(Self::new(self.sink, item.span(), title(&self.title, number), table)),
+            DeValue::Table(table) => {
+                let place = self.below(&format!("{key}.*"));
+                Some(Self::new(self.sink, item.span(), title(&self.title, number), place, table))
+            }
             other => {
                 self.wrong_type_of(&called, other, item.span(), &format!("a table such as {example}"));
                 None
@@ -107,14 +121,15 @@ impl<'a> Section<'a> {
         whole((1..).zip(items.iter()).map(table))
     }
 
-    /// An array of as many values as `count` has, whatever they are; `expected` says what it is.
-    pub(crate) fn items(
+    /// An array of at most so many arguments of a kernel, which are not read here; `expected` says what it is.
+    pub(crate) fn arguments(
         &mut self,
         key: &'static str,
         expected: &str,
-        count: RangeInclusive<usize>,
+        most: usize,
     ) -> Option<&'a [Spanned<DeValue<'a>>]> {
-        self.array(key, expected, count, "")
+        self.asks(key, Kind::Arguments(most));
+        self.array(key, expected, 0..=most, "")
     }
 
     /// An array of as many values as `count` has; `expected` says what it is, and `help`, if it is not empty, what to

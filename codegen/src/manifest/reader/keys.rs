@@ -32,18 +32,17 @@ impl Section<'_> {
         for &key in keys {
             if let Some(span) = self.key_span(key) {
                 let message = format!("{} must not have both `{other}` and `{key}`", self.title);
-                let finding = Finding::error(Code::KeyConflict, message).at(self.sink.file, span, "remove this").also(
-                    self.sink.file,
-                    there.clone(),
-                    "",
-                );
-                self.sink.push(finding.help(help));
+                let finding = Finding::error(Code::KeyConflict, message)
+                    .at(self.sink.file, span.clone(), "remove this")
+                    .also(self.sink.file, there.clone(), "");
+                self.sink.push(self.sink.without(finding.help(help), &span));
             }
         }
     }
 
     /// Reports that exactly one of `keys` is needed, unless exactly one is given; `help` tells how they differ.
     pub(crate) fn exactly_one(&mut self, keys: &[&'static str], help: &str) {
+        self.one_of.insert(keys.to_vec());
         let given: Vec<_> = keys.iter().filter_map(|&key| Some((key, self.key_span(key)?))).collect();
         let finding = match given.as_slice() {
             [_] => return,
@@ -82,12 +81,19 @@ impl Section<'_> {
             let message = format!("{} has no {what} `{name}`", self.title);
             let finding = Finding::error(Code::UnknownKey, message);
             let finding = match nearest(name, here.iter().copied()) {
-                Some(near) => finding.at(self.sink.file, key.span(), format!("did you mean `{near}`?")),
+                Some(near) => {
+                    let finding = finding.at(self.sink.file, key.span(), format!("did you mean `{near}`?"));
+                    // Renaming it would give the other twice where both are there.
+                    let is_free = self.table.get(near).is_none();
+                    if is_free { self.sink.instead(finding, &key.span(), near) } else { finding }
+                }
                 None => finding
                     .at(self.sink.file, key.span(), "not known")
                     .help(format!("the {what}s are {}", here.join(", "))),
             };
             self.sink.push(finding);
         }
+        let mut asked = self.sink.asked.borrow_mut();
+        asked.entry(self.place).or_default().add(self.known, self.planned, self.required, self.one_of);
     }
 }

@@ -5,12 +5,21 @@ use toml::de::DeValue;
 
 use super::Section;
 use crate::finding::{Code, Finding};
+use crate::manifest::asked::Kind;
 use crate::manifest::model::{Exceedance, Span};
 use crate::manifest::suggest::nearest;
 
 impl Section<'_> {
     /// A string that is not empty.
     pub(crate) fn text(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        self.asks(key, Kind::Text);
+        let text = self.string(key, "a string")?;
+        self.not_empty(&self.call(key), text)
+    }
+
+    /// A string that should be this word; whoever asks reports what is not.
+    pub(crate) fn word(&mut self, key: &'static str, word: &str) -> Option<Spanned<String>> {
+        self.asks(key, Kind::Words(vec![word.to_owned()]));
         let text = self.string(key, "a string")?;
         self.not_empty(&self.call(key), text)
     }
@@ -27,6 +36,7 @@ impl Section<'_> {
 
     /// A SHA-256 in 64 lower-case hexadecimal digits.
     pub(crate) fn sha256(&mut self, key: &'static str) -> Option<Spanned<String>> {
+        self.asks(key, Kind::Sha256);
         let text = self.string(key, "a string of 64 hexadecimal digits")?;
         let fault = if text.get_ref().len() != 64 {
             format!("this has {} characters", text.get_ref().chars().count())
@@ -43,6 +53,7 @@ impl Section<'_> {
 
     /// A probability of exceedance.
     pub(crate) fn exceedance(&mut self, key: &'static str) -> Option<Spanned<Exceedance>> {
+        self.asks(key, Kind::Exceedance);
         let text = self.string(key, "a string such as \"1e-9\"")?;
         if let Some(found) = Exceedance::parse(text.get_ref()) {
             return Some(Spanned::new(text.span(), found));
@@ -57,6 +68,7 @@ impl Section<'_> {
 
     /// A truth value.
     pub(crate) fn boolean(&mut self, key: &'static str) -> Option<Spanned<bool>> {
+        self.asks(key, Kind::Boolean);
         let (_, value) = self.entry(key)?;
         match value.get_ref() {
             DeValue::Boolean(boolean) => Some(Spanned::new(value.span(), *boolean)),
@@ -83,6 +95,7 @@ impl Section<'_> {
         known: &[(&str, T)],
         planned: &[&str],
     ) -> Option<Spanned<T>> {
+        self.asks(key, Kind::Words(known.iter().map(|(word, _)| (*word).to_owned()).collect()));
         let words = known.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>();
         let words = words.join(", ");
         let text = self.string(key, &format!("a string, one of {words}"))?;
@@ -99,11 +112,12 @@ impl Section<'_> {
         }
         let message = format!("{} has no value \"{word}\"", self.call(key));
         let mut finding = Finding::error(Code::UnknownValue, message).help(format!("{has} {words}"));
-        let label = match nearest(word, known.iter().map(|(word, _)| *word)) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => "not known".to_owned(),
-        };
-        finding = finding.at(self.sink.file, span, label);
+        let near = nearest(word, known.iter().map(|(word, _)| *word));
+        let label = near.map_or_else(|| "not known".to_owned(), |near| format!("did you mean \"{near}\"?"));
+        finding = finding.at(self.sink.file, span.clone(), label);
+        if let Some(near) = near {
+            finding = self.sink.instead(finding, &span, near);
+        }
         self.sink.push(finding);
         None
     }

@@ -19,6 +19,7 @@ use aegis_linux::drain::{Attendance, Drain};
 use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::Lane;
 use aegis_linux::machine::{Void, VoidSince};
+use aegis_linux::metrics::{Export, Feed};
 use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::{self, Setup, Stop};
 use aegis_linux::pressure::Pressure;
@@ -54,6 +55,7 @@ pub(super) struct Run<'a, const LANES: usize> {
     pub(super) conditions: &'a Conditions,
     pub(super) reclaim: &'a Reclaim,
     pub(super) service: Option<&'a Service>,
+    pub(super) export: Option<&'a Export>,
     pub(super) args: &'a Args,
 }
 
@@ -72,7 +74,15 @@ impl<const LANES: usize> Run<'_, LANES> {
         let links: Vec<_> = self.lanes.iter().map(Lane::link).collect();
         let links = <[_; LANES]>::try_from(links);
         let links = links.map_err(|_| HostError::Refused("the number of lanes is not the plan's".into()))?;
-        let mut drain: Drain<'_, TASKS> = Drain::new(self.system, reader, trace);
+        aegis_linux::nvtx::open(self.system);
+        if let Some(export) = self.export {
+            export.start().map_err(|error| HostError::System { what: "the metrics thread", error })?;
+            if let Some(address) = export.address() {
+                println!("metrics at http://{address}/metrics");
+            }
+        }
+        let feed = self.export.map(|export| Feed::new(self.system, export.board()));
+        let mut drain: Drain<'_, TASKS> = Drain::new(self.system, reader, trace).feeding(feed);
         let thread_error = |error| HostError::System { what: "the orchestration thread", error };
         let (stop, steal, core) = (&stop, steal.as_ref(), self.system.orchestration_core);
         let pulse = self.system.watchdog.map(Pulse::new);

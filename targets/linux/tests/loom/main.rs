@@ -13,6 +13,10 @@ mod arrivals;
 mod asked;
 #[path = "../../src/changes.rs"]
 mod changes;
+#[path = "../../src/input/exchange.rs"]
+mod exchange;
+#[path = "exchange.rs"]
+mod exchanged;
 #[path = "../../src/guarantee.rs"]
 mod guarantee;
 #[path = "../../src/mailbox.rs"]
