@@ -1,6 +1,6 @@
 //! `aegis trace check`, `aegis trace why` and `aegis trace what-if` as a user starts them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -280,5 +280,5 @@ fn the_schedule_behind_a_bound_is_as_long_as_the_bound_and_without_overlap() {
             }
         }
     }
-    assert!(attained > 20 * shorter && attained > 300, "{attained} of {} bounds are attained", attained + shorter);
+    assert!(attained > 10 * shorter && attained > 300, "{attained} of {} bounds are attained", attained + shorter);
 }

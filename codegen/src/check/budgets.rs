@@ -42,6 +42,7 @@ pub(super) fn judge(system: &System, layout: &Layout) -> Vec<Finding> {
 }
 
 /// For each task with a budget of memory, its position, what its models take and what they may take.
+#[cfg(feature = "cli")]
 pub(crate) fn of_memory(system: &System, layout: &Layout) -> Vec<(usize, u64, u64)> {
     let of = |(position, task): (usize, &Task)| {
         let (budget, _) = task.memory.as_ref()?;

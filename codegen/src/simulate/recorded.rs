@@ -90,6 +90,9 @@ pub fn run(system: &SystemDesc, recorded: Recorded) -> Result<Ran, SimulationErr
     Ok(Ran { tasks: simulated.tasks, ..beside })
 }
 
+/// What else the dispatcher is told, and when.
+pub(super) type Commands = Vec<(u64, Event)>;
+
 /// What pieces take in a run.
 #[derive(Default)]
 pub(super) struct Pieces {
@@ -107,17 +110,13 @@ impl Pieces {
     }
 }
 
-/// Arrivals, commands at their instants, and pieces.
-type Parts = (Vec<Arrival>, Vec<(u64, Event)>, Pieces);
-
 impl Recorded {
     /// Its arrivals, commands and pieces, as a run takes them.
-    pub(super) fn parts(self, system: &SystemDesc) -> Result<Parts, SimulationError> {
+    pub(super) fn parts(self, system: &SystemDesc) -> Result<(Vec<Arrival>, Commands, Pieces), SimulationError> {
         let arrivals = self.arrivals.iter().map(|one| {
             Arrival::new(system, one.task.0, one.arrival.as_ns(), one.seen.as_ns()).ok_or(SimulationError::Overflow)
         });
-        let mut commands: Vec<(u64, Event)> =
-            self.commands.into_iter().map(|(at, event)| (at.as_ns(), event)).collect();
+        let mut commands: Commands = self.commands.into_iter().map(|(at, event)| (at.as_ns(), event)).collect();
         commands.sort_by_key(|(at, _)| *at);
         Ok((arrivals.collect::<Result<_, _>>()?, commands, Pieces { given: self.pieces, assumed: 0 }))
     }

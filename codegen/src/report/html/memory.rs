@@ -80,8 +80,10 @@ pub(super) fn style() -> String {
 }
 
 /// What of maps is not readable on a dark page.
-const DARK: &str = "@media screen and (prefers-color-scheme:dark){.map text,.map .note{fill:var(--ink)}.map .small{fill:var(--soft)}\
-.map .column{fill:var(--faint)}.map .grid{stroke:var(--line)}.map .height,.map .peak{stroke:var(--ink)}.map .bound{stroke:var(--fail)}\
+const DARK: &str = "@media screen and (prefers-color-scheme:dark){\
+.map text,.map .note{fill:var(--ink)}.map .small{fill:var(--soft)}\
+.map .column{fill:var(--faint)}.map .grid{stroke:var(--line)}\
+.map .height,.map .peak{stroke:var(--ink)}.map .bound{stroke:var(--fail)}\
 .map .tip{fill:var(--ink);stroke:var(--paper)}}\n";
 
 /// A level of memory pressure.

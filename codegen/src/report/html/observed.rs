@@ -203,7 +203,8 @@ impl Histogram {
             let near = if x > WIDTH / 2 { x.saturating_sub(4_000) } else { x + 4_000 };
             let _ = write!(
                 text,
-                "<path class=\"line {class}\" d=\"M{x} 6V{}\"/><text class=\"mark {class}\" text-anchor=\"{anchor}\" x=\"{}\" y=\"{}\">{words} {}</text>",
+                "<path class=\"line {class}\" d=\"M{x} 6V{}\"/><text class=\"mark {class}\" text-anchor=\"{anchor}\" \
+                 x=\"{}\" y=\"{}\">{words} {}</text>",
                 Px(bottom + 4_000),
                 Px(near),
                 Px(y),

@@ -3,9 +3,12 @@
 //! Columns stand beside each other over one axis of offsets, so what lies at one height shares bytes. What is kept runs
 //! through all columns. Lengths are integers, in thousandths of a pixel until they are printed.
 
+mod inline;
+
 use super::{ModelView, Pool, Region, Report, SegmentView, TensorView};
 use crate::report::ink::{COLORS, Px, STYLE, Xml, number, share};
 use crate::report::table::{beside, bytes};
+pub(in crate::report) use inline::inline;
 use std::fmt::{self, Write as _};
 
 const LEFT: u64 = 92_000;
@@ -97,21 +100,6 @@ pub fn render(report: &Report<'_>) -> String {
     // Writing to a string does not fail.
     let _ = write_page(&mut text, report, &maps, Px(width), Px(top.max(60_000)));
     text
-}
-
-/// Draws one pool as a part of a page, which has the looks of its classes; `None` where no model lies there.
-pub(in crate::report) fn inline(report: &Report<'_>, pool: &Pool<'_>) -> Option<String> {
-    let (maps, height) = maps(report, std::iter::once(pool));
-    // The page says itself what stands above the lanes.
-    let (map, width, above, height) = (maps.first()?, Px(width(report, &maps)), Px(LANES), Px(height - LANES));
-    let mut text = format!(
-        "<svg class=\"map\" width=\"{width}\" viewBox=\"0 {above} {width} {height}\" role=\"img\" aria-label=\"Memory map of {}\">\n",
-        Xml(pool.name)
-    );
-    // Writing to a string does not fail.
-    let _ = map.write(&mut text, report.system);
-    text.push_str("</svg>\n");
-    Some(text)
 }
 
 /// The maps of pools with models, one below the other, and their height.
