@@ -31,7 +31,7 @@ enum Command {
     Replay(ReplayArguments),
     /// Make of a trace in the binary form what other tools read.
     #[command(
-        after_help = "Example:\n  aegis trace convert target/aegis/courier/trace.aegistrace --to jsonl -o trace.jsonl"
+        after_help = "Examples:\n  aegis trace convert target/aegis/courier/trace.aegistrace --to jsonl -o trace.jsonl\n  aegis trace convert target/aegis/courier/trace.aegistrace --to perfetto -o trace.pftrace"
     )]
     Convert(convert::Arguments),
     /// Print the schema of a trace's JSON lines, as JSON Schema.

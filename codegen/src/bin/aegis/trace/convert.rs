@@ -1,7 +1,10 @@
 //! `aegis trace convert`.
 
 use super::{find_lock, proven_for};
+use crate::build::load_sound;
 use crate::{Failure, Outcome};
+use aegis_codegen::export::{Chain, Export, Format, chains};
+use aegis_codegen::lock::Lock;
 use aegis_codegen::replay;
 use aegis_codegen::trace::{Form, Header, Lines, Note, Records, as_run, open};
 use aegis_core::desc::SystemDesc;
@@ -25,6 +28,9 @@ pub(super) struct Arguments {
     /// the trace's plan.
     #[arg(long)]
     lock: Option<PathBuf>,
+    /// The manifest of the plan that ran: its chains become arrows in what viewers show.
+    #[arg(long)]
+    manifest: Option<PathBuf>,
 }
 
 /// What a trace can become.
@@ -32,6 +38,10 @@ pub(super) struct Arguments {
 enum Target {
     /// One JSON object a line, as a vehicle writes it: schema `aegis.trace/2`, see `aegis trace schema`.
     Jsonl,
+    /// Protobuf for ui.perfetto.dev and Perfetto's trace processor.
+    Perfetto,
+    /// Chrome's trace events as JSON.
+    Chrome,
 }
 
 /// A trace beside its plan.
@@ -77,11 +87,18 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             "`{file}` is a trace in JSON lines already; only the binary form is converted"
         )));
     }
-    let Opened { records, system, .. } = opened(&arguments.file, arguments.lock.as_deref())?;
+    let Opened { records, system, header, plan } = opened(&arguments.file, arguments.lock.as_deref())?;
+    let chains = match (&arguments.manifest, &arguments.lock) {
+        (None, _) => Vec::new(),
+        (Some(manifest), Some(lock)) => chains_of(manifest, lock, plan)?,
+        (Some(manifest), None) => chains_of(manifest, &find_lock(&arguments.file, &(&header).into())?, plan)?,
+    };
     let bar = bar(records.size(), arguments.output.is_some());
     let mut records = Some(records);
     let place = |out: &mut dyn Write| match (arguments.to, records.take()) {
         (Target::Jsonl, Some(records)) => lines(records, system, out, &bar),
+        (Target::Perfetto, Some(records)) => view(records, Export::new(Format::Perfetto, system, &chains, out), &bar),
+        (Target::Chrome, Some(records)) => view(records, Export::new(Format::Chrome, system, &chains, out), &bar),
         (_, None) => Ok(()),
     };
     let outcome = match &arguments.output {
@@ -107,6 +124,28 @@ fn lines(records: Records, system: &'static SystemDesc, out: &mut dyn Write, bar
     }
     tell(lines.records().notes());
     Ok(())
+}
+
+/// Writes what viewers show.
+fn view(mut records: Records, mut export: Export<'_, &mut dyn Write>, bar: &ProgressBar) -> io::Result<()> {
+    let mut count = 0_u32;
+    while let Some(record) = records.next() {
+        export.observe(&record.map_err(io::Error::other)?)?;
+        count = count.wrapping_add(1);
+        if count.is_multiple_of(1 << 12) {
+            bar.set_position(records.position());
+        }
+    }
+    tell(records.notes());
+    export.finish().map(|_| ())
+}
+
+/// The chains of the manifest that a plan was made from.
+fn chains_of(file: &Path, lock: &Path, plan: &SystemDesc) -> Result<Vec<Chain>, Failure> {
+    let (loaded, _) = load_sound(file)?;
+    let read = Lock::read(lock).map_err(Failure::input)?;
+    read.matches(lock, loaded.manifest.name.get_ref(), file).map_err(Failure::input)?;
+    Ok(chains(&loaded.manifest, plan))
 }
 
 /// A bar over the bytes of a trace, on terminals only.
