@@ -1,11 +1,11 @@
 //! `aegis check`.
 
-use crate::formats::{Baseline, Format, Output, Reported};
+use crate::formats::{Baseline, Format, Output, Reported, apart};
 use crate::{Deny, Failure, Outcome, read, show_findings};
 use aegis_codegen::analysis::{Analysis, modes};
 use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, Options, check};
-use aegis_codegen::finding::{Code, Finding, Severity};
+use aegis_codegen::finding::{Code, Finding, Severity, fixed};
 use aegis_codegen::report;
 use aegis_codegen::system::{Model, System};
 use aegis_core::desc::MemoryControl;
@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Refuse a lock that is missing or stale instead of writing it.
     #[arg(long)]
     locked: bool,
+    /// Change the manifest where a finding says how, and check what comes of it; what is changed is told.
+    #[arg(long, conflicts_with = "locked")]
+    fix: bool,
     /// Also report how far each number can move before something misses.
     #[arg(long)]
     sensitivity: bool,
@@ -48,10 +51,14 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let file = arguments.manifest.to_string_lossy().into_owned();
-    let text = read(&arguments.manifest)?;
+    let mut text = read(&arguments.manifest)?;
+    apart(&arguments.output)?;
     let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
     let options = Options { substitute: arguments.profiles.as_deref(), exact: arguments.exact };
     let mut checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
+    while arguments.fix && fix(&arguments.manifest, &file, &mut text, &checked.findings)? {
+        checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
+    }
     if arguments.exact {
         without_modes(&checked)?;
     }
@@ -79,6 +86,21 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     reported.write(arguments.format, &arguments.output)?;
     let refuses = baseline.as_ref().map_or(Ok(!passes), |old| reported.is_worse_than(old))?;
     if refuses { Err(Failure::Findings) } else { Ok(()) }
+}
+
+/// Makes the changes that findings have, and shows these; whether any was made.
+fn fix(manifest: &Path, file: &str, text: &mut String, findings: &[Finding]) -> Result<bool, Failure> {
+    let (changed, count) = fixed(findings, file, text);
+    if count == 0 || changed == *text {
+        return Ok(false);
+    }
+    let with: Vec<Finding> = findings.iter().filter(|finding| !finding.patches.is_empty()).cloned().collect();
+    show_findings(&with, file, text);
+    write_atomically(manifest, &changed)
+        .map_err(|error| Failure::Input(format!("--fix: cannot write `{}`: {error}", manifest.display())))?;
+    eprintln!("--fix: {count} of these changed `{file}`\n");
+    *text = changed;
+    Ok(true)
 }
 
 /// The tables with the verdict.

@@ -52,6 +52,19 @@ impl FromStr for Output {
     }
 }
 
+/// That no two outputs are one file.
+pub(crate) fn apart(outputs: &[Output]) -> Outcome {
+    for (position, Output { path, .. }) in outputs.iter().enumerate() {
+        if outputs.iter().take(position).any(|other| other.path == *path) {
+            return Err(Failure::Input(format!(
+                "--output: `{}` is named twice: give each format a file",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// What there is to tell of a check.
 pub(crate) struct Reported<'a> {
     pub(crate) checked: &'a Checked,
@@ -131,7 +144,15 @@ impl Baseline {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, Output};
+    use super::{Format, Output, apart};
+
+    #[test]
+    fn two_outputs_are_two_files() {
+        let of =
+            |texts: &[&str]| apart(&texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Output>>()).is_ok();
+        assert!(of(&["json=a", "sarif=b"]) && of(&[]));
+        assert!(!of(&["json=a", "junit=c", "sarif=a"]));
+    }
 
     #[test]
     fn an_output_is_a_format_and_a_path() {
