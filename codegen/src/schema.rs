@@ -3,6 +3,8 @@
 //! Tables, keys, types, ranges and words are those that the reader asks for while it reads a manifest that has every table, so
 //! a manifest that the reader takes fits the schema. What depends on other tables is only said by `aegis check`.
 
+mod page;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
@@ -164,22 +166,53 @@ fn one_of(keys: &[&str]) -> Value {
     json!({ "oneOf": each })
 }
 
+/// The manual's page of all tables and keys, in Markdown.
+///
+/// # Errors
+/// Where words and keys are not each other's: an error of this program.
+pub fn page() -> Result<String, String> {
+    let words: Words = toml::from_str(WORDS).map_err(|error| error.to_string())?;
+    page::page(&words, &asked())
+}
+
 /// What an editor shows: the meaning, the form with its range, and what holds without the key.
 fn described(words: &KeyWords, table: &Table, key: &str, kinds: &BTreeSet<Kind>) -> String {
-    let forms: Vec<String> = kinds.iter().filter(|kind| **kind != Kind::Table || kinds.len() > 1).map(form).collect();
-    let absent = match &words.absent {
-        Some(absent) => format!("Default: {absent}."),
-        None if table.required.contains(key) => "Required.".to_owned(),
-        None => match table.one_of.iter().find(|keys| keys.contains(&key)) {
-            Some(keys) => format!("Exactly one of `{}` is given.", keys.join("`, `")),
-            None => "Required where it applies.".to_owned(),
-        },
+    let is_told = |kind: &&Kind| **kind != Kind::Table || kinds.len() > 1;
+    let forms: Vec<String> = kinds.iter().filter(is_told).map(form).collect();
+    let absent = match absent(words, table, key) {
+        Absent::Default(absent) => format!("Default: {absent}."),
+        Absent::Required => "Required.".to_owned(),
+        Absent::OneOf(keys) => format!("Exactly one of `{}` is given.", keys.join("`, `")),
+        Absent::Elsewhere => "Required where it applies.".to_owned(),
     };
     [words.means.clone(), forms.join(" Or: "), absent]
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join("\n\n")
+}
+
+/// What holds where a key is not given.
+enum Absent<'a> {
+    /// This.
+    Default(&'a str),
+    /// It has to be.
+    Required,
+    /// Another one of these has to be.
+    OneOf(&'a [&'static str]),
+    /// That depends on other keys.
+    Elsewhere,
+}
+
+fn absent<'a>(words: &'a KeyWords, table: &'a Table, key: &str) -> Absent<'a> {
+    match &words.absent {
+        Some(absent) => Absent::Default(absent),
+        None if table.required.contains(key) => Absent::Required,
+        None => match table.one_of.iter().find(|keys| keys.contains(&key)) {
+            Some(keys) => Absent::OneOf(keys),
+            None => Absent::Elsewhere,
+        },
+    }
 }
 
 /// The form of a value in words.

@@ -12,6 +12,18 @@ pub(crate) struct SchemaArguments {
     /// The file to write; the standard output if `-`.
     #[arg(short, long, default_value = "-")]
     output: PathBuf,
+    /// Who reads it.
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    format: Format,
+}
+
+/// The form of what is known of manifests.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A JSON Schema, for editors.
+    Json,
+    /// A page of the manual.
+    Markdown,
 }
 
 /// The arguments of `aegis completions`.
@@ -22,7 +34,11 @@ pub(crate) struct CompletionsArguments {
 }
 
 pub(crate) fn schema(arguments: &SchemaArguments) -> Outcome {
-    let text = schema::schema().map_err(Failure::internal)?;
+    let text = match arguments.format {
+        Format::Json => schema::schema(),
+        Format::Markdown => schema::page(),
+    };
+    let text = text.map_err(Failure::internal)?;
     let output = &arguments.output;
     if output == Path::new("-") {
         print(&text);
