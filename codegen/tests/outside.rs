@@ -350,8 +350,11 @@ fn a_vehicle_too_fast_for_the_machine_is_refused_and_fitted_where_that_is_asked_
     let words = text(&fitted.stdout);
     // Status 1 where the machine was too busy for a deadline meanwhile.
     assert!(matches!(fitted.status.code(), Some(0 | 1)), "{words}");
-    let times =
-        words.split_once("time of a fault domain is ").and_then(|(_, rest)| rest.split_once(" times as long")).unwrap().0;
+    let times = words
+        .split_once("time of a fault domain is ")
+        .and_then(|(_, rest)| rest.split_once(" times as long"))
+        .unwrap()
+        .0;
     let times: u64 = times.parse().unwrap();
     let lock = Lock::read(&output.join("system.lock")).unwrap();
     let of = |name: &str| {

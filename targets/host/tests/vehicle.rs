@@ -136,7 +136,8 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     assert_eq!(aegis_core::verify::verify(system), Ok(()));
 
     let folder = tempfile::tempdir().unwrap();
-    let [trace, summary, metrics] = ["trace.aegistrace", "summary.json", "aegis.prom"].map(|name| folder.path().join(name));
+    let [trace, summary, metrics] =
+        ["trace.aegistrace", "summary.json", "aegis.prom"].map(|name| folder.path().join(name));
     let args = Args {
         run_for: Some(ns(1_000 * MS)),
         trace: Some(trace.clone()),

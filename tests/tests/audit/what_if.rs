@@ -38,7 +38,7 @@ impl World for Drawn {
 
 fn drawn(system: &'static SystemDesc, submissions: &[aegis_tests::simulate::Submission], seed: u64) -> Vec<Record> {
     let until = 12 * system.tasks.iter().map(|task| task.period.as_ns()).max().unwrap();
-    let mut world = Drawn { seed, started: BTreeMap::new(), overheads: seed % 2 == 0 };
+    let mut world = Drawn { seed, started: BTreeMap::new(), overheads: seed.is_multiple_of(2) };
     let observed = run(system, submissions, until, &mut world);
     let began = (Instant::START, Kind::Began { config_hash: system.config_hash });
     let ran = observed.records.into_iter().map(|(at, kind)| (Instant::from_ns(at), kind));
