@@ -91,6 +91,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("probe", &["device", "engines", "launches", "profile", "tail"]),
     ("simulate", &["analysis", "check", "system"]),
     ("replay", &["simulate"]),
+    ("diff", &["analysis", "check", "plan", "report"]),
+    ("schema", &["manifest"]),
+    ("init", &["onnx", "schema"]),
     ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];
