@@ -15,6 +15,8 @@ use crate::resolve::{Loaded, Resolved, resolve};
 use crate::system::System;
 use crate::tables;
 use aegis_core::time::Duration;
+#[cfg(feature = "cli")]
+pub(crate) use budgets::of_memory;
 use std::path::Path;
 
 /// What a check found.

@@ -5,10 +5,12 @@
 
 mod codes;
 mod declare;
+mod fix;
 
 use std::ops::Range;
 
 pub use codes::Code;
+pub use fix::fixed;
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -88,6 +90,17 @@ pub(crate) fn floor(text: &str, byte: usize) -> usize {
     at
 }
 
+/// A change of one place that fixes a finding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Patch {
+    /// The file's name, as the user gave it.
+    pub file: String,
+    /// What it replaces, in bytes of the file's text; empty where it only inserts.
+    pub span: Range<usize>,
+    /// What comes there.
+    pub replacement: String,
+}
+
 /// One diagnostic.
 ///
 /// ```
@@ -109,6 +122,8 @@ pub struct Finding {
     pub help: Option<String>,
     /// The places it points at, the primary one first.
     pub labels: Vec<Label>,
+    /// A change that fixes it without a decision that only a person can make; where there are several, all of them together.
+    pub patches: Vec<Patch>,
 }
 
 impl Finding {
@@ -127,7 +142,7 @@ impl Finding {
     /// A finding without places.
     #[must_use]
     pub fn new(code: Code, severity: Severity, message: impl Into<String>) -> Self {
-        Self { code, severity, message: message.into(), help: None, labels: Vec::new() }
+        Self { code, severity, message: message.into(), help: None, labels: Vec::new(), patches: Vec::new() }
     }
 
     /// Adds the place of the fault.
@@ -152,6 +167,13 @@ impl Finding {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a change that fixes it, together with those that it has.
+    #[must_use]
+    pub fn patch(mut self, file: &str, span: Range<usize>, replacement: impl Into<String>) -> Self {
+        self.patches.push(Patch { file: file.to_owned(), span, replacement: replacement.into() });
         self
     }
 

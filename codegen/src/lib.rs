@@ -12,6 +12,8 @@
 
 pub mod admit;
 pub mod analysis;
+#[cfg(feature = "cli")]
+pub mod audit;
 pub mod build_rs;
 pub mod certify;
 pub mod check;
@@ -20,6 +22,8 @@ pub mod device;
 pub mod diff;
 pub mod emit;
 pub mod engines;
+#[cfg(feature = "cli")]
+pub mod export;
 #[cfg(feature = "cli")]
 pub mod fetch;
 pub mod finding;
@@ -49,3 +53,5 @@ pub mod system;
 pub mod tables;
 #[cfg(feature = "cli")]
 pub mod tail;
+#[cfg(feature = "cli")]
+pub mod trace;

@@ -240,3 +240,49 @@ fn the_files_for_ci_are_what_their_hosts_take_and_the_action_does_what_it_says()
     let summary = std::fs::read_to_string(folder.path().join("summary")).unwrap();
     assert_eq!(summary.matches("## pair: ").count(), 3, "one for each step: {summary}");
 }
+
+/// Three words that nobody knows, a space in a time, and a comment that has to stay.
+const MISSPELT: &str = r#"[system]
+name = "misspelt"
+policy = "rate-monotonc"
+
+[lane.main]
+kind = "cpu"
+core = 1
+
+[task.look]
+# The camera's rate.
+lane = "mian"
+perod = "33 ms"
+wcet = "2 ms"
+"#;
+
+#[test]
+fn what_findings_know_to_change_is_changed_and_checked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("system.toml");
+    std::fs::write(&manifest, MISSPELT).unwrap();
+    let told = aegis(folder.path(), &["check", "--format", "sarif"]);
+    assert_eq!(status(&told), 1);
+    let sarif: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    let fixes: Vec<&Value> =
+        results.iter().flat_map(|result| result["fixes"].as_array().into_iter().flatten()).collect();
+    assert_eq!(fixes.len(), 4, "{sarif}");
+    let replaced = &fixes[0]["artifactChanges"][0]["replacements"][0];
+    assert_eq!(replaced["insertedContent"]["text"], "\"rate-monotonic\"");
+    let region = &replaced["deletedRegion"];
+    assert_eq!([&region["startLine"], &region["startColumn"], &region["endColumn"]], [3, 10, 25]);
+    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), MISSPELT, "only --fix changes it");
+
+    let fixed = aegis(folder.path(), &["check", "--fix"]);
+    assert_eq!(status(&fixed), 0, "{}", stderr(&fixed));
+    assert!(stderr(&fixed).contains("--fix: 4 of these changed `system.toml`"), "{}", stderr(&fixed));
+    // The time stood under a key that nobody knew, so its space shows only in the second round.
+    assert!(stderr(&fixed).contains("--fix: 1 of these changed `system.toml`"), "{}", stderr(&fixed));
+    let right = [("monotonc", "monotonic"), ("mian", "main"), ("perod", "period"), ("33 ms", "33ms"), ("2 ms", "2ms")];
+    let expected = right.iter().fold(MISSPELT.to_owned(), |text, (wrong, right)| text.replace(wrong, right));
+    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), expected);
+    let again = aegis(folder.path(), &["check", "--fix"]);
+    assert_eq!((status(&again), stderr(&again)), (0, ""));
+}

@@ -18,20 +18,18 @@
 #[path = "../tests/dispatch/bench.rs"]
 #[allow(dead_code, reason = "it is the tests'; only its makers of plans are used here")]
 mod makers;
+mod plans;
 
-use aegis_core::desc::{LaneDesc, ModeDesc, Policy, Release, Slot, SystemDesc, TaskDesc};
+use aegis_core::desc::{ModeDesc, Policy, Release, SystemDesc};
 use aegis_core::dispatch::{Actions, Event, Refused, State, step};
 use aegis_core::trace::{Record, Recorder, Ring};
-use aegis_core::{Duration, Instant, LaneId, ModeId, ModelId, TaskId};
+use aegis_core::{Duration, Instant, LaneId, ModeId, TaskId};
 use makers::at;
+use plans::{PERIOD, QUEUE, SLOT, system};
 use std::hint::black_box;
 
-const QUEUE: usize = 2;
 /// More records than any step makes.
 const RING: usize = 8_192;
-const PERIOD: u64 = 1_000_000;
-/// A table has a slot for each task every period.
-const SLOT: u64 = 900;
 
 #[inline(never)]
 fn counted_step<const TASKS: usize, const LANES: usize>(
@@ -73,31 +71,6 @@ fn modes(tasks: usize, all: bool) -> &'static [ModeDesc] {
     let mode =
         |tasks| ModeDesc { name: "mode", tasks, lanes: &[], proven: &[], leaves: Duration::from_ns(1_000_000_000_000) };
     vec![mode(if all { tasks } else { first }), mode(if all { first } else { others })].leak()
-}
-
-fn system(tasks: usize, lanes: usize, policy: Policy, release: Release) -> &'static SystemDesc {
-    let ns = Duration::from_ns;
-    let number = |position: usize| u16::try_from(position).unwrap();
-    let slot =
-        |position: usize| Slot { at: ns(SLOT * u64::try_from(position).unwrap()), task: TaskId(number(position)) };
-    let is_table = policy == Policy::TimeTriggered;
-    let descs = (0..tasks).map(|position| TaskDesc {
-        model: Some(ModelId(0)),
-        release,
-        period: ns(PERIOD),
-        // In an order that has nothing to do with that of the table.
-        deadline: ns(1_000_000_000_000 + u64::try_from(position).unwrap() * 7_919 % 1_009 * 10),
-        wcet: ns(SLOT),
-        budget: ns(SLOT),
-        response_bound: ns(1_000_000_000_000),
-        ..makers::task(number(position % lanes), number(position))
-    });
-    let lane = |own: usize| {
-        let slots = (0..tasks).filter(|position| is_table && position % lanes == own).map(slot);
-        let hyperperiod = ns(if is_table { PERIOD } else { 0 });
-        LaneDesc { hyperperiod, slots: slots.collect::<Vec<_>>().leak(), ..makers::lane(policy, 0) }
-    };
-    makers::system((0..lanes).map(lane).collect(), descs.collect())
 }
 
 /// Runs a case once, and hands each counted step to `measure`; says how many there were.

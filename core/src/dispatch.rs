@@ -86,6 +86,7 @@ impl Job {
 
 /// What the dispatcher is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
     /// Time has passed: release what is due and look for exceeded budgets.
     Timer,

@@ -16,6 +16,7 @@ pub use kind::Kind;
 
 /// Which job a record speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct JobRef {
     /// Its task.
     pub task: TaskId,
@@ -25,6 +26,7 @@ pub struct JobRef {
 
 /// Why the dispatcher chose a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Reason {
     /// No other job of the lane was waiting.
     OnlyOneWaiting,
@@ -60,6 +62,7 @@ impl Reason {
 
 /// Why the plan's bounds are not guaranteed in this run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum VoidReason {
     /// The system did not grant SCHED_FIFO.
     NoRealTimePriority,
@@ -160,6 +163,7 @@ impl VoidReason {
 
 /// Why a fault domain has failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Cause {
     /// A job of a task with `on-overrun = "fail-domain"` exceeded a budget.
     Overrun,
@@ -189,6 +193,7 @@ impl Cause {
 
 /// How the process of a fault domain was lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Loss {
     /// It ended by itself.
     Exited,
@@ -228,6 +233,7 @@ impl Loss {
 
 /// What a budget is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Limit {
     /// All segments of a job together: the task's budget.
     Job,
@@ -259,6 +265,7 @@ impl Limit {
 /// Each step is a bijection, so two states that differ in exactly one word never have the same key. A task's digest changes only
 /// with its own jobs, so a key costs the same for any number of tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StateKey(pub u64);
 
 impl StateKey {

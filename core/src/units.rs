@@ -5,6 +5,7 @@ macro_rules! id {
     ($name:ident, $table:literal) => {
         #[doc = concat!("A position in the plan's table of ", $table, ".")]
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name(pub u16);
 
         impl $name {
@@ -59,6 +60,7 @@ impl Priority {
 
 /// A size in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Bytes(pub u64);
 
 /// A distance in bytes from the start of a memory pool.

@@ -1,4 +1,5 @@
-//! What steps of the dispatcher cost, in instructions: the cases of `benches/steps.rs`, one valgrind run each.
+//! What steps of the dispatcher cost, in instructions: the cases of `benches/steps.rs` and `benches/untraced.rs`, one valgrind run
+//! each.
 //!
 //! Counts that differ from `cost.txt` by more than [`TOLERANCE_PERCENT`] fail; `AEGIS_BLESS=1` rewrites it. The goals hold whatever
 //! the file says. Counts are of x86-64 and the pinned compiler, so elsewhere nothing is compared.
@@ -19,18 +20,21 @@ fn core() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The optimized program, built by the cargo that runs this test.
-fn program() -> PathBuf {
+/// What of a step with a decision the trace may cost, at most.
+const TRACE_PERCENT: u64 = 30;
+
+/// An optimized program, built by the cargo that runs this test.
+fn program(bench: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["bench", "--package", "aegis-core", "--bench", "steps", "--no-run"])
+        .args(["bench", "--package", "aegis-core", "--bench", bench, "--no-run"])
         .env("CARGO_TERM_COLOR", "never")
         .current_dir(core())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let path =
-        said.lines().find_map(|line| line.trim().strip_prefix("Executable benches/steps.rs (")?.strip_suffix(')'));
+    let before = format!("Executable benches/{bench}.rs (");
+    let path = said.lines().find_map(|line| line.trim().strip_prefix(&before)?.strip_suffix(')'));
     let path = Path::new(path.unwrap_or_else(|| panic!("cargo names no program: {said}")));
     core().parent().unwrap().join(path)
 }
@@ -81,6 +85,28 @@ fn the_docs_have_the_counts_of_the_golden() {
     for figure in figures {
         assert!(docs.contains(&format!("| {} |", with_commas(figure))), "no {figure} in docs/benchmarks.md");
     }
+    for (case, tasks) in [("decision", "64"), ("decision", "1024"), ("end", "64")] {
+        let row =
+            ["fp", "edf", "tt"].map(|kind| with_commas(of(&format!("untraced-{case}-{kind}-{tasks}")))).join(" / ");
+        assert!(docs.contains(&format!("| {row} |")), "no {row} in docs/benchmarks.md");
+    }
+    // What the trace is of a step with a decision, and of the decision alone.
+    let shares = ["fp-64", "edf-64", "tt-64"].map(|kind| {
+        let traced = of(&format!("decision-{kind}"));
+        let (end, plain_end) = (of(&format!("end-{kind}")), of(&format!("untraced-end-{kind}")));
+        let trace = traced - of(&format!("untraced-decision-{kind}"));
+        (trace * 100 / traced, (trace - (end - plain_end)) * 100 / (traced - end))
+    });
+    let [(fixed, fixed_alone), (edf, edf_alone), (table, table_alone)] = shares;
+    let docs_words = docs.split_whitespace().collect::<Vec<_>>().join(" ");
+    let step = format!(
+        "{fixed} % of a step with a decision under fixed priorities, {edf} % under EDF, {table} % with a table"
+    );
+    assert!(docs_words.contains(&step), "no {step}");
+    assert_eq!(edf_alone, table_alone);
+    let alone =
+        [format!("the share is {fixed_alone} % under"), format!("It is {edf_alone} % under EDF and with a table")];
+    assert!(alone.iter().all(|words| docs_words.contains(words)), "no {alone:?}");
     let releases = ["release-fp-64", "release-edf-64", "release-tt-64"].map(|name| with_commas(of(name))).join(" / ");
     assert!(docs.contains(&releases), "no {releases}");
     // How much dearer steps that release everything have become.
@@ -115,10 +141,13 @@ fn steps_cost_what_they_did_and_no_more_than_the_goals() {
     if Command::new("valgrind").arg("--version").output().is_err() {
         return skip("there is no valgrind");
     }
-    let program = program();
-    let names = Command::new(&program).arg("--list").output().unwrap().stdout;
-    let names = String::from_utf8(names).unwrap();
-    let counts: BTreeMap<&str, u64> = names.lines().map(|name| (name, count(&program, name))).collect();
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for bench in ["steps", "untraced"] {
+        let program = program(bench);
+        let names = Command::new(&program).arg("--list").output().unwrap().stdout;
+        let names = String::from_utf8(names).unwrap();
+        counts.extend(names.lines().map(|name| (name.to_owned(), count(&program, name))));
+    }
     let of = |name: &str| *counts.get(name).unwrap_or_else(|| panic!("no case {name}"));
     let decision = |kind: &str| of(&format!("decision-{kind}")) - of(&format!("end-{kind}"));
     let mut text = String::new();
@@ -135,14 +164,19 @@ fn steps_cost_what_they_did_and_no_more_than_the_goals() {
     assert!(decision("edf-1024") <= 2 * fixed.min(decision("edf-64")), "twice as much under EDF with 1,024 tasks");
     assert!(2 * decision("tt-1024") <= 3 * decision("tt-64"), "a table's length does not matter");
     assert_eq!(of("idle-fp-64"), of("idle-fp-1024"), "a step without work looks at no task");
+    for kind in kinds {
+        let (traced, plain) = (of(&format!("decision-{kind}")), of(&format!("untraced-decision-{kind}")));
+        let share = (traced - plain) * 100 / traced;
+        assert!(share <= TRACE_PERCENT, "{kind}: the trace is {share} % of a step with a decision");
+    }
 
     if std::env::var_os("AEGIS_BLESS").is_some() {
         std::fs::write(core().join("tests/cost.txt"), &text).unwrap();
     }
     let expected = golden();
-    assert!(expected.keys().map(String::as_str).eq(counts.keys().copied()), "other cases than in cost.txt");
-    let differs = |(name, count): (&&str, &u64)| {
-        let before = expected.get(*name).copied().unwrap_or(0);
+    assert!(expected.keys().eq(counts.keys()), "other cases than in cost.txt");
+    let differs = |(name, count): (&String, &u64)| {
+        let before = expected.get(name).copied().unwrap_or(0);
         (count.abs_diff(before) * 100 > before * TOLERANCE_PERCENT)
             .then(|| format!("{name}: {before} before, {count} now"))
     };

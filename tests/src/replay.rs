@@ -5,6 +5,7 @@ use aegis_core::desc::{LaneDesc, SystemDesc, TaskDesc};
 use aegis_core::time::Instant;
 use aegis_core::trace::{Kind, Record};
 use aegis_core::trace_line;
+use aegis_trace::{Files, Header, Writer, open};
 
 /// The same descriptors with names that tell all tasks and lanes apart, as a manifest's do.
 #[must_use]
@@ -19,14 +20,30 @@ pub fn named(desc: &SystemDesc) -> &'static SystemDesc {
     Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), lanes: lanes.leak(), ..*desc }))
 }
 
-/// The trace of records that have their first and last one.
+/// The trace of records that have their first and last one, as it comes back from a file in the binary form.
+///
+/// # Panics
+/// Where it does not come back as it was.
 #[must_use]
 pub fn text(system: &SystemDesc, records: impl IntoIterator<Item = (Instant, Kind)>) -> String {
-    let mut text = String::new();
+    let (mut written, mut read) = (String::new(), String::new());
+    let folder = tempfile::tempdir().expect("a folder for a trace");
+    let path = folder.path().join("trace.aegistrace");
+    let files = Files::create(&path, None).expect("a file for a trace");
+    let mut writer = Writer::new(system, files);
     for (sequence, (at, kind)) in (0_u64..).zip(records) {
-        trace_line::write(&mut text, system, &Record { sequence, at, kind });
+        let record = Record { sequence, at, kind };
+        trace_line::write(&mut written, system, &record);
+        writer.push(&record).expect("room for a trace");
     }
-    text
+    writer.finish().expect("room for a trace");
+    let (header, mut records) = open(&path).expect("a trace that was just written");
+    assert_eq!(header, Header::of(system));
+    for record in records.by_ref() {
+        trace_line::write(&mut read, system, &record.expect("a whole trace"));
+    }
+    assert!(written == read && records.notes().is_empty(), "{:?}", records.notes());
+    written
 }
 
 /// Replays a trace.

@@ -14,8 +14,9 @@ fn root() -> PathBuf {
 /// What each package may depend on, of this project's own packages.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("aegis-core", &[]),
-    ("aegis-codegen", &["aegis-core"]),
-    ("aegis-linux", &["aegis-core"]),
+    ("aegis-trace", &["aegis-core"]),
+    ("aegis-codegen", &["aegis-core", "aegis-trace"]),
+    ("aegis-linux", &["aegis-core", "aegis-trace"]),
     ("aegis-bare", &["aegis-core"]),
     ("aegis-cuda", &["aegis-core"]),
     ("aegis-host", &["aegis-core", "aegis-cuda", "aegis-linux"]),
@@ -85,7 +86,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("check", &["analysis", "certify", "finding", "lock", "manifest", "memory", "resolve", "system", "tables"]),
     ("admit", &["analysis", "check", "manifest", "memory", "system"]),
     ("onnx", &["finding"]),
-    ("report", &["analysis", "check", "finding", "memory", "onnx", "plan", "profile", "report", "system", "tail"]),
+    (
+        "report",
+        &["analysis", "check", "finding", "memory", "onnx", "plan", "profile", "report", "simulate", "system", "tail"],
+    ),
     ("build_rs", &["emit", "lock", "manifest", "tables"]),
     ("tail", &["profile"]),
     ("probe", &["device", "engines", "launches", "profile", "tail"]),
@@ -94,6 +98,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("diff", &["analysis", "check", "plan", "report"]),
     ("schema", &["manifest"]),
     ("init", &["onnx", "schema"]),
+    ("audit", &["analysis", "certify", "check", "lock", "memory", "report", "simulate", "system", "tables"]),
+    ("trace", &["replay", "simulate"]),
+    ("export", &["manifest"]),
     ("pack", &["finding", "memory"]),
     ("fetch", &["finding", "lock", "manifest", "resolve"]),
 ];

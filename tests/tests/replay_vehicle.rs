@@ -5,8 +5,11 @@
 #[path = "../../targets/linux/tests/common/mod.rs"]
 mod common;
 
+use aegis_codegen::export::{self, Format};
 use aegis_core::desc::{Answer, OnStall, SystemDesc, TaskDesc, WatchdogDesc};
+use aegis_core::trace::{Kind, Record};
 use aegis_linux::Fault;
+use aegis_tests::perfetto;
 use aegis_tests::replay::{assert_same, text};
 use common::{Act, Delay, Ran, Scenario, drive, drive_beside, fixture};
 
@@ -22,6 +25,33 @@ fn replays(system: &'static SystemDesc, ran: &Ran) -> u64 {
 fn a_run_as_planned() {
     let system = fixture::system(&[(10, 2), (20, 3)]);
     assert!(replays(system, &drive::<2>(system, Act::Spin(1_000), Some(500), None)) >= 70);
+}
+
+#[test]
+fn runs_are_sound_in_a_viewer() {
+    let Some(engine) = perfetto::engine() else { return };
+    let planned = fixture::system(&[(10, 2), (20, 3)]);
+    let segments = fixture::in_segments(&[(20, &[5]), (40, &[5, 5])]);
+    let runs = [
+        (planned, drive::<2>(planned, Act::Spin(1_000), Some(300), None)),
+        (segments, drive::<2>(segments, Act::FailFirst(Fault::JobFailed), Some(300), None)),
+    ];
+    let exported = |(system, ran): &(&'static SystemDesc, Ran), format| {
+        let mut out = Vec::new();
+        export::write(format, system, &[], ran.records.iter().copied(), &mut out).unwrap();
+        (format, out)
+    };
+    let traces: Vec<_> =
+        runs.iter().flat_map(|run| [Format::Perfetto, Format::Chrome].map(|format| exported(run, format))).collect();
+    let jobs = "select 'jobs' as name, count(*) as count from slice where category = 'job'";
+    let answers = perfetto::ask(engine, &traces, &[&perfetto::SOUND[..], &[jobs]].concat());
+    for (answers, run) in answers.iter().zip(runs.iter().flat_map(|run| [run, run])) {
+        perfetto::assert_sound(answers, "a run with threads");
+        let released = |record: &&Record| matches!(record.kind, Kind::Submitted { .. });
+        let released = i64::try_from(run.1.records.iter().filter(released).count()).unwrap();
+        assert_eq!(perfetto::number(&answers[perfetto::SOUND.len()][0], "count"), released);
+        assert!(released > 10, "{released}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at whatever it did not expect")]
 
 use aegis_codegen::analysis::{Load, analyse, is_schedulable};
-use aegis_codegen::simulate::{Pattern, simulate, simulate_into};
+use aegis_codegen::simulate::{Pattern, TraceOut, simulate, simulate_into};
 use aegis_codegen::system::{Lane, System, Task};
 use aegis_core::desc::{Policy, Preemption, SystemDesc};
 use aegis_core::time::Duration;
@@ -275,7 +275,7 @@ fn every_trace_of_a_simulation_is_replayed_without_a_difference() {
         let longest = desc.tasks.iter().map(|task| task.period.as_ns()).max().unwrap();
         for pattern in [Pattern::Periodic, Pattern::Random { seed }] {
             let trace = Shared::default();
-            simulate_into(desc, pattern, ns(longest * 8), Some(Box::new(trace.clone()))).unwrap();
+            simulate_into(desc, pattern, ns(longest * 8), Some(TraceOut::Lines(Box::new(trace.clone())))).unwrap();
             let text = String::from_utf8(std::mem::take(&mut trace.0.lock().unwrap())).unwrap();
             let same = assert_same(desc, &text);
             assert_eq!(usize::try_from(same.records), Ok(text.lines().count()));
@@ -293,7 +293,7 @@ fn every_trace_of_a_simulation_is_replayed_without_a_difference() {
             random_plan(&mut Rng::with_seed(0)).1,
             Pattern::Critical,
             ns(1),
-            Some(Box::new(Shared::default()))
+            Some(TraceOut::Lines(Box::new(Shared::default())))
         ),
         Err(aegis_codegen::simulate::SimulationError::ManyRuns)
     );

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use aegis_codegen::check::{Options, check_loaded, load};
-use aegis_codegen::simulate::{Pattern, simulate_into};
+use aegis_codegen::simulate::{Pattern, TraceOut, simulate_into};
 use aegis_codegen::tables;
 use aegis_core::time::Duration;
 use serde_json::Value;
@@ -56,7 +56,7 @@ fn as_many_arrivals_in_a_row_are_dropped_as_jobs_overrun_while_one_waits() {
     let text = Text::default();
     let desc = tables::leak(lock).unwrap();
     let length = Duration::from_ns(2_400_000_000);
-    simulate_into(desc, Pattern::Periodic, length, Some(Box::new(text.clone()))).unwrap();
+    simulate_into(desc, Pattern::Periodic, length, Some(TraceOut::Lines(Box::new(text.clone())))).unwrap();
     let trace = String::from_utf8(std::mem::take(&mut *text.0.lock().unwrap())).unwrap();
     let lines = trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let done = lines.filter(|line| line["event"] == "completion" && line["task"] == "x");

@@ -7,7 +7,7 @@ use aegis_codegen::analysis::{Analysis, Holds, Load, analyse};
 use aegis_codegen::certify::draft;
 use aegis_codegen::lock::Lock;
 use aegis_codegen::simulate::witness::{Arrivals, NoWitness, Witness, find};
-use aegis_codegen::simulate::{SimulationError, replay};
+use aegis_codegen::simulate::{SimulationError, replay, worst};
 use aegis_codegen::system::{System, Task};
 use aegis_codegen::{memory, tables};
 use aegis_core::desc::{Policy, Preemption, SystemDesc};
@@ -246,4 +246,39 @@ fn what_no_plan_permits_is_refused() {
         (witness.jobs[0].arrival_ns, witness.jobs[0].release_ns) = (u64::MAX, u64::MAX);
     });
     assert!(matches!(far, SimulationError::Overflow | SimulationError::Refused(_)), "{far}");
+}
+
+#[test]
+fn the_schedule_behind_a_bound_is_as_long_as_the_bound_and_without_overlap() {
+    let mut rng = Rng::with_seed(11);
+    let (mut attained, mut shorter) = (0, 0);
+    for _ in 0..60 {
+        for policy in [Policy::DeadlineMonotonic, Policy::EarliestDeadlineFirst] {
+            for preemption in PREEMPTIONS {
+                let with_overhead = rng.bool();
+                let system = random_system(&mut rng, policy, preemption, with_overhead);
+                let analysis = analyse(&system);
+                let plan = drafted(&system, &analysis);
+                for (position, task) in system.tasks.iter().enumerate() {
+                    let Some(bound) = analysis.tasks[position].bound() else { continue };
+                    let schedule = worst::schedule(&system, &analysis, plan, position).unwrap();
+                    let last = schedule.pieces.last().unwrap();
+                    assert!(last.is_own && last.end == schedule.end && last.task == task.name, "{schedule:#?}");
+                    for piece in &schedule.pieces {
+                        assert!(piece.start <= piece.began && piece.began <= piece.end, "{schedule:#?}");
+                    }
+                    for pair in schedule.pieces.windows(2) {
+                        assert!(pair[0].end <= pair[1].start, "{schedule:#?}");
+                    }
+                    let own = schedule.pieces.iter().filter(|piece| piece.is_own).map(|piece| piece.end - piece.began);
+                    assert_eq!(own.sum::<u64>(), task.wcet.as_ns(), "all of the job is shown: {schedule:#?}");
+                    assert!(schedule.response() <= bound.as_ns(), "{schedule:#?}");
+                    let is_tight = policy == Policy::DeadlineMonotonic && preemption != Preemption::Full;
+                    assert!(!is_tight || schedule.response() == bound.as_ns(), "bound {bound:?}: {schedule:#?}");
+                    *(if schedule.response() == bound.as_ns() { &mut attained } else { &mut shorter }) += 1;
+                }
+            }
+        }
+    }
+    assert!(attained > 20 * shorter && attained > 300, "{attained} of {} bounds are attained", attained + shorter);
 }

@@ -168,6 +168,37 @@ impl<'s> Sensitivity<'s> {
         Some(Limits { wcet, segment, period, deadline })
     }
 
+    /// The largest factor, in hundredths, by which the WCETs of some tasks of a lane, given by position, can be multiplied together
+    /// (rounded up to whole nanoseconds), and who misses beyond it; `None` on a time-triggered lane, and where there are none.
+    ///
+    /// Cost: about ten analyses of the lane.
+    #[must_use]
+    pub fn factor(&self, lane: usize, some: impl Fn(usize) -> bool) -> Option<Limit> {
+        self.system.lanes.get(lane).filter(|desc| desc.policy != Policy::TimeTriggered)?;
+        let is_one = |(position, task): &(usize, &Task)| task.lane == lane && some(*position);
+        let ones = self.system.tasks.iter().enumerate().filter(is_one);
+        let (positions, most): (Vec<usize>, Vec<u64>) = ones
+            .map(|(position, task)| {
+                let wcet = u128::from(task.wcet.as_ns().max(1));
+                let most = u128::from(task.deadline.as_ns()).saturating_mul(100).checked_div(wcet);
+                (position, u64::try_from(most.unwrap_or(u128::MAX)).unwrap_or(u64::MAX).saturating_add(1))
+            })
+            .unzip();
+        // One job of a task cannot take longer than its deadline, so no factor above D/C is accepted.
+        let ceiling = most.into_iter().min()?.max(101);
+        let mut changed = self.system.clone();
+        let grown = |factor: u64| {
+            changed.tasks.clone_from(&self.system.tasks);
+            for position in &positions {
+                let task = changed.tasks.get_mut(*position).ok_or(None)?;
+                let wcet = u128::from(task.wcet.as_ns()).checked_mul(u128::from(factor)).ok_or(None)?;
+                task.set_wcet(u64::try_from(wcet.div_ceil(100)).map_err(|_| None)?).ok_or(None)?;
+            }
+            self.accepts(&changed, lane)
+        };
+        Some(last_accepted(100, ceiling, grown))
+    }
+
     /// All stages of the task that `position` is one of.
     fn stages(&self, position: usize) -> Vec<usize> {
         let tasks = &self.system.tasks;

@@ -41,6 +41,16 @@ pub(super) fn judge(system: &System, layout: &Layout) -> Vec<Finding> {
     system.tasks.iter().enumerate().filter_map(|(position, task)| exceeded(system, layout, position, task)).collect()
 }
 
+/// For each task with a budget of memory, its position, what its models take and what they may take.
+pub(crate) fn of_memory(system: &System, layout: &Layout) -> Vec<(usize, u64, u64)> {
+    let of = |(position, task): (usize, &Task)| {
+        let (budget, _) = task.memory.as_ref()?;
+        let models = stages(system, position).filter_map(|stage| taken(system, layout, stage));
+        Some((position, models.fold(0, |sum: u64, (_, taken)| sum.saturating_add(taken.sum())), budget.0))
+    };
+    system.tasks.iter().enumerate().filter_map(of).collect()
+}
+
 fn exceeded(system: &System, layout: &Layout, position: usize, task: &Task) -> Option<Finding> {
     let (budget, span) = task.memory.as_ref()?;
     let models: Vec<(&Model, Taken)> =

@@ -75,7 +75,7 @@ pub type Asked = BTreeMap<String, Table>;
 #[must_use]
 pub fn of(text: &str) -> Asked {
     let (tree, _) = DeTable::parse_recoverable(text);
-    let sink = Sink::new("");
+    let sink = Sink::new("", text);
     raw::read(Section::root(tree.get_ref(), &sink));
     sink.into_asked()
 }

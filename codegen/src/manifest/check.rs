@@ -138,7 +138,7 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
     let lanes: Vec<_> = raw.lanes.iter().map(|lane| lane.name.get_ref().as_str()).collect();
     let models: Vec<_> = raw.models.iter().map(|model| model.name.get_ref().as_str()).collect();
     let find = |name: Option<&Spanned<String>>, what: &'static str, known: &[&str]| {
-        reference(name?, what, known, !raw.incomplete.contains(&what), sink)
+        reference(name?, what, known, &[], !raw.incomplete.contains(&what), sink)
     };
     let domains: Vec<_> = raw.domains.iter().map(|domain| domain.name.get_ref().as_str()).collect();
     let members: Vec<_> = raw.members.iter().map(|member| member.name.get_ref().as_str()).collect();
@@ -161,7 +161,8 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
     };
     let all_of = |names: &Vec<Spanned<String>>| {
         // All are looked up, so that each unknown one is reported.
-        let found: Vec<_> = names.iter().map(|name| find(Some(name), "task", &members)).collect();
+        let complete = !raw.incomplete.contains(&"task");
+        let found: Vec<_> = names.iter().map(|name| reference(name, "task", &members, names, complete, sink)).collect();
         found.into_iter().collect::<Option<Vec<usize>>>()
     };
     Links {
@@ -174,7 +175,11 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
         domain_lanes: raw
             .domains
             .iter()
-            .map(|domain| domain.named_cores().iter().map(|(lane, _)| find(Some(lane), "lane", &lanes)).collect())
+            .map(|domain| {
+                let named: Vec<_> = domain.named_cores().iter().map(|(lane, _)| lane.clone()).collect();
+                let complete = !raw.incomplete.contains(&"lane");
+                named.iter().map(|lane| reference(lane, "lane", &lanes, &named, complete, sink)).collect()
+            })
             .collect(),
         chains: raw.chains.iter().map(|found| found.tasks.as_ref().and_then(all_of)).collect(),
         pressure: raw
@@ -192,8 +197,16 @@ fn resolve(raw: &Raw, sink: &Sink<'_>) -> Links {
     }
 }
 
-/// The position of `name` among the `known` names of a kind; reported only if these are `complete`.
-fn reference(name: &Spanned<String>, what: &str, known: &[&str], complete: bool, sink: &Sink<'_>) -> Option<usize> {
+/// The position of `name` among the `known` names of a kind; reported only if these are `complete`. Where it is one of a list it is not
+/// taken for another one of that.
+fn reference(
+    name: &Spanned<String>,
+    what: &str,
+    known: &[&str],
+    list: &[Spanned<String>],
+    complete: bool,
+    sink: &Sink<'_>,
+) -> Option<usize> {
     let word = name.get_ref().as_str();
     if let Some(index) = known.iter().position(|&known| known == word) {
         return Some(index);
@@ -202,8 +215,11 @@ fn reference(name: &Spanned<String>, what: &str, known: &[&str], complete: bool,
         return None;
     }
     let finding = Finding::error(Code::UnknownReference, format!("there is no {what} `{word}`"));
-    let finding = match nearest(word, known.iter().copied()) {
-        Some(near) => finding.at(sink.file, name.span(), format!("did you mean `{near}`?")),
+    let is_free = |known: &&str| !list.iter().any(|other| other.get_ref() == known);
+    let finding = match nearest(word, known.iter().copied().filter(is_free)) {
+        Some(near) => {
+            sink.instead(finding.at(sink.file, name.span(), format!("did you mean `{near}`?")), &name.span(), near)
+        }
         None if known.is_empty() => finding
             .at(sink.file, name.span(), "not found")
             .help(format!("add a table [{what}.{word}]; the manifest has no {what} yet")),

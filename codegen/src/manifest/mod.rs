@@ -16,6 +16,7 @@ pub mod model;
 mod pace;
 mod raw;
 mod reader;
+mod removal;
 mod suggest;
 mod syntax;
 pub mod units;
@@ -49,7 +50,7 @@ use reader::{Section, Sink};
 #[must_use]
 pub fn parse(file: &str, text: &str) -> (Option<Manifest>, Vec<Finding>) {
     let (tree, errors) = DeTable::parse_recoverable(text);
-    let sink = Sink::new(file);
+    let sink = Sink::new(file, text);
     let mut manifest = None;
     if syntax::report(text, tree.get_ref(), &errors, &sink) {
         let raw = raw::read(Section::root(tree.get_ref(), &sink));

@@ -18,6 +18,7 @@ use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::asked::{Asked, Kind};
 use super::model::Span;
+use super::removal::removal;
 use super::suggest::nearest;
 use super::units::{self, Problem};
 use crate::finding::{Code, Finding};
@@ -26,17 +27,33 @@ use crate::finding::{Code, Finding};
 pub(crate) struct Sink<'s> {
     /// The file's name, as the user gave it.
     pub(crate) file: &'s str,
+    /// Its text.
+    text: &'s str,
     findings: RefCell<Vec<Finding>>,
     asked: RefCell<Asked>,
 }
 
 impl<'s> Sink<'s> {
-    pub(crate) const fn new(file: &'s str) -> Self {
-        Self { file, findings: RefCell::new(Vec::new()), asked: RefCell::new(Asked::new()) }
+    pub(crate) const fn new(file: &'s str, text: &'s str) -> Self {
+        Self { file, text, findings: RefCell::new(Vec::new()), asked: RefCell::new(Asked::new()) }
+    }
+
+    /// The finding, with a change that removes the entry whose key or value lies at `place`, where that stands on lines of its own.
+    pub(crate) fn without(&self, finding: Finding, place: &Span) -> Finding {
+        match removal(self.text, place) {
+            Some(lines) => finding.patch(self.file, lines, ""),
+            None => finding,
+        }
     }
 
     pub(crate) fn push(&self, finding: Finding) {
         self.findings.borrow_mut().push(finding);
+    }
+
+    /// The finding, with a change that writes `word` where a name stands at `place`: between quotes where that one is.
+    pub(crate) fn instead(&self, finding: Finding, place: &Span, word: &str) -> Finding {
+        let is_quoted = self.text.get(place.clone()).is_some_and(|old| old.starts_with(['"', '\'']));
+        finding.patch(self.file, place.clone(), if is_quoted { format!("\"{word}\"") } else { word.to_owned() })
     }
 
     pub(crate) fn into_findings(self) -> Vec<Finding> {
@@ -258,8 +275,14 @@ impl<'a> Section<'a> {
         let found = shown(value.get_ref());
         let message = format!("{called} must be a {what} such as \"{example}\", not {found}");
         let finding = Finding::error(code, message);
-        let finding = finding.at(self.sink.file, value.span(), problem.describe(base));
-        self.sink.push(finding.help(unit));
+        let mut finding = finding.at(self.sink.file, value.span(), problem.describe(base)).help(unit);
+        if let (Problem::Space, DeValue::String(text)) = (&problem, value.get_ref()) {
+            let close = text.replace(char::is_whitespace, "");
+            if parse(&close).is_ok() {
+                finding = finding.patch(self.sink.file, value.span(), format!("\"{close}\""));
+            }
+        }
+        self.sink.push(finding);
         None
     }
 

@@ -168,6 +168,14 @@ fn scale((whole, fraction): (&str, &str), factor: u64) -> Result<u64, Problem> {
 #[derive(Clone, Copy, Debug)]
 pub struct Time(pub Duration);
 
+impl Time {
+    /// The time as the manifest has it: exact, and between quotes.
+    #[must_use]
+    pub fn written(self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.0.as_ns();

@@ -17,6 +17,7 @@ use aegis_core::dispatch::Refused;
 use aegis_core::trace_line;
 pub use line::Header;
 use line::Line;
+pub(crate) use line::hex;
 use run::Run;
 use serde::Serialize;
 use std::io::BufRead;
@@ -235,7 +236,7 @@ fn begin<const TASKS: usize, const LANES: usize>(
 ) -> Result<Run<TASKS, LANES>, Why> {
     let line = Line::parse(first)?;
     let header = Header::of(&line)?;
-    let own = line::hex(&plan.config_hash);
+    let own = hex(&plan.config_hash);
     if header.config_hash != own {
         return Err(Why::OtherPlan { trace: header.config_hash, system: header.system, lock: own });
     }

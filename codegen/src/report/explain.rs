@@ -387,17 +387,22 @@ impl Explanation {
 
 impl Term {
     fn words(&self) -> String {
-        let count = self.count.unwrap_or(0);
-        let task = self.task.as_deref().unwrap_or("");
         let share = self
             .share_ppm
             .map_or_else(String::new, |ppm| format!(", {}.{:02} % of the bound", ppm / 10_000, ppm % 10_000 / 100));
+        self.words_alone() + &share
+    }
+
+    /// What it is, without its share.
+    pub(super) fn words_alone(&self) -> String {
+        let count = self.count.unwrap_or(0);
+        let task = self.task.as_deref().unwrap_or("");
         match self.kind {
             Kind::EarlierStages => "until the stage before it is complete".to_owned(),
             Kind::Jitter => "release jitter of its own".to_owned(),
-            Kind::WakeupLatency => format!("wake-up latency of the dispatcher{share}"),
+            Kind::WakeupLatency => "wake-up latency of the dispatcher".to_owned(),
             Kind::ThreadWait => {
-                format!("waiting for the orchestration thread, which serves other lanes, {}{share}", times(count))
+                format!("waiting for the orchestration thread, which serves other lanes, {}", times(count))
             }
             Kind::Slot => "until its slot of the table".to_owned(),
             Kind::Slots => "while the table has slots, or too little is left of a gap to be certain".to_owned(),
@@ -405,11 +410,11 @@ impl Term {
             Kind::Interference => format!("interference by {} of `{task}`", jobs(count)),
             Kind::EarlierJobs => format!("{} of its own before it", jobs(count)),
             Kind::Execution => "its own execution".to_owned(),
-            Kind::Dispatch => format!("dispatch overhead of {}{share}", segments(count)),
-            Kind::Launch => format!("launch overhead of {}{share}", segments(count)),
-            Kind::DomainSwitch => format!("domain switches before {}{share}", segments(count)),
-            Kind::HandOver => format!("handing segments over to processes of domains, and back{share}"),
-            Kind::ProcessSwitch => format!("going to another process on the device, for {}{share}", segments(count)),
+            Kind::Dispatch => format!("dispatch overhead of {}", segments(count)),
+            Kind::Launch => format!("launch overhead of {}", segments(count)),
+            Kind::DomainSwitch => format!("domain switches before {}", segments(count)),
+            Kind::HandOver => "handing segments over to processes of domains, and back".to_owned(),
+            Kind::ProcessSwitch => format!("going to another process on the device, for {}", segments(count)),
             Kind::Offset => "less: it arrives that long after the busy period begins".to_owned(),
         }
     }

@@ -113,12 +113,12 @@ fn meanwhile<'a>(system: &'a System, process: &Process) -> Option<&'a str> {
     process.meanwhile.and_then(|mode| system.modes.get(mode)).map(|mode| mode.name.as_str())
 }
 
-fn names<'a>(system: &'a System, domains: &[usize]) -> Vec<&'a str> {
+pub(super) fn names<'a>(system: &'a System, domains: &[usize]) -> Vec<&'a str> {
     domains.iter().filter_map(|domain| Some(system.domains.get(*domain)?.name.as_str())).collect()
 }
 
 /// A task's bound while a domain fails.
-fn bound(failure: &Failure, task: usize) -> Option<Duration> {
+pub(super) fn bound(failure: &Failure, task: usize) -> Option<Duration> {
     failure.tasks.get(task)?.as_ref()?.as_ref().ok().copied()
 }
 
@@ -177,7 +177,7 @@ pub(super) fn text(system: &System, analysis: &Analysis, text: &mut String) {
     let _ = writeln!(text, "{shown}");
 }
 
-fn costs(process: &Process) -> String {
+pub(super) fn costs(process: &Process) -> String {
     let cores: Vec<String> = process.cores.iter().map(u16::to_string).collect();
     let cores = match &cores[..] {
         [] => String::new(),
@@ -193,7 +193,7 @@ fn costs(process: &Process) -> String {
 }
 
 /// What follows its failure.
-fn after(system: &System, process: &Process) -> String {
+pub(super) fn after(system: &System, process: &Process) -> String {
     let mut text = match &process.restart {
         None => "never started again".to_owned(),
         Some(restart) => format!(

@@ -2,7 +2,7 @@
 
 use crate::analysis::{Analysis, Proof, TaskResult, is_schedulable, lane_loads, modes};
 use crate::check::Checked;
-use crate::finding::{Finding, Position};
+use crate::finding::{Finding, Patch, Position};
 use crate::memory::Layout;
 use crate::plan::{self, Certificate, Plan};
 use crate::report::explain::{self, Explanation};
@@ -173,6 +173,18 @@ pub struct FindingView<'a> {
     message: &'a str,
     help: Option<&'a str>,
     labels: Vec<LabelView<'a>>,
+    patches: Vec<PatchView<'a>>,
+}
+
+/// A change that fixes a finding, its end being the place behind what it replaces.
+#[derive(Serialize)]
+struct PatchView<'a> {
+    file: &'a str,
+    line: Option<usize>,
+    column: Option<usize>,
+    end_line: Option<usize>,
+    end_column: Option<usize>,
+    replacement: &'a str,
 }
 
 #[derive(Serialize)]
@@ -447,5 +459,19 @@ fn view<'a, 't>(finding: &'a Finding, text: &impl Fn(&str) -> Option<&'t str>) -
         message: &finding.message,
         help: finding.help.as_deref(),
         labels: labels.collect(),
+        patches: finding.patches.iter().map(|patch| patch_view(patch, text(&patch.file))).collect(),
+    }
+}
+
+fn patch_view<'a>(patch: &'a Patch, text: Option<&str>) -> PatchView<'a> {
+    let begin = text.map(|text| Position::of(text, patch.span.start));
+    let end = text.map(|text| Position::of(text, patch.span.end));
+    PatchView {
+        file: &patch.file,
+        line: begin.map(|begin| begin.line),
+        column: begin.map(|begin| begin.column),
+        end_line: end.map(|end| end.line),
+        end_column: end.map(|end| end.column),
+        replacement: &patch.replacement,
     }
 }

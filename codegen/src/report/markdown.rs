@@ -63,8 +63,11 @@ pub fn render(verdict: &Verdict<'_>) -> String {
 fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut is_code = false;
-    for character in text.chars() {
+    // One without a partner begins no code.
+    let odd = text.rfind('`').filter(|_| text.matches('`').count() % 2 == 1);
+    for (at, character) in text.char_indices() {
         match character {
+            '`' if odd == Some(at) => out.push_str("\\`"),
             '`' => {
                 is_code = !is_code;
                 out.push('`');
@@ -90,5 +93,6 @@ mod tests {
     fn a_cell_ends_where_the_table_says() {
         assert_eq!(cell("a|b\nc <d> *e*"), "a\\|b c &lt;d> \\*e\\*");
         assert_eq!(cell("key `x_y` of a_b"), "key `x_y` of a\\_b");
+        assert_eq!(cell("`a_b` and `c_d<"), "`a_b` and \\`c\\_d&lt;");
     }
 }

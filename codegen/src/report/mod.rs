@@ -9,6 +9,8 @@ pub mod failures;
 #[cfg(feature = "cli")]
 pub mod github;
 #[cfg(feature = "cli")]
+pub mod html;
+#[cfg(feature = "cli")]
 mod ink;
 #[cfg(feature = "cli")]
 pub mod json;

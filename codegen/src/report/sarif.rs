@@ -4,7 +4,7 @@
 //! each code that occurs with what `aegis explain` says, and a result for each finding. Columns count characters.
 
 use super::verdict::{Verdict, sentence};
-use crate::finding::{Code, Finding, Label, Severity};
+use crate::finding::{Code, Finding, Label, Position, Severity};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -59,6 +59,29 @@ struct Found<'a> {
     locations: Vec<Location<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     related_locations: Vec<Location<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fixes: Vec<Fix<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fix<'a> {
+    description: Text<'a>,
+    artifact_changes: [Change<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Change<'a> {
+    artifact_location: Artifact,
+    replacements: Vec<Replacement<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Replacement<'a> {
+    deleted_region: Region,
+    inserted_content: Text<'a>,
 }
 
 #[derive(Serialize)]
@@ -89,6 +112,12 @@ struct Region {
     start_column: usize,
     end_line: usize,
     end_column: usize,
+}
+
+impl Region {
+    const fn of((start, end): (Position, Position)) -> Self {
+        Self { start_line: start.line, start_column: start.column, end_line: end.line, end_column: end.column }
+    }
 }
 
 /// Renders a check's findings; a finding without a place is of the manifest as a whole.
@@ -141,16 +170,27 @@ fn found<'a>(verdict: &Verdict<'_>, codes: &[Code], finding: &'a Finding) -> Fou
         message: Text { text: sentence(finding).into() },
         locations,
         related_locations: related.into_iter().map(|label| location(verdict, label)).collect(),
+        fixes: fix(verdict, finding).into_iter().collect(),
     }
 }
 
+/// The finding's changes of the manifest, all of them one fix.
+fn fix<'a>(verdict: &Verdict<'_>, finding: &'a Finding) -> Option<Fix<'a>> {
+    let own = finding.patches.iter().filter(|patch| patch.file == verdict.file);
+    let replacements: Vec<_> = own
+        .map(|patch| Replacement {
+            deleted_region: Region::of(verdict.between(&patch.span)),
+            inserted_content: Text { text: patch.replacement.as_str().into() },
+        })
+        .collect();
+    let description = Text { text: finding.help.as_deref().unwrap_or("change it like this").into() };
+    let artifact_location = Artifact { uri: uri(verdict.file) };
+    (!replacements.is_empty())
+        .then_some(Fix { description, artifact_changes: [Change { artifact_location, replacements }] })
+}
+
 fn location<'a>(verdict: &Verdict<'_>, label: &'a Label) -> Location<'a> {
-    let region = verdict.region(label).map(|(start, end)| Region {
-        start_line: start.line,
-        start_column: start.column,
-        end_line: end.line,
-        end_column: end.column,
-    });
+    let region = verdict.region(label).map(Region::of);
     let physical_location = Physical { artifact_location: Artifact { uri: uri(&label.file) }, region };
     let message = (!label.text.is_empty()).then_some(Text { text: label.text.as_str().into() });
     Location { physical_location, message }

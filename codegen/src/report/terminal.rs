@@ -1,5 +1,6 @@
 //! Findings for people, in the look that rustc gave to diagnostics.
 
+use std::iter;
 use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Message, Origin, Renderer, Snippet};
@@ -16,7 +17,8 @@ pub fn render<'t>(findings: &[Finding], text_of: impl Fn(&str) -> Option<&'t str
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
     for finding in &ordered {
-        out.push_str(renderer.render(&[group(finding, &text_of)]).trim_end());
+        let groups: Vec<Group<'_>> = iter::once(group(finding, &text_of)).chain(change(finding, &text_of)).collect();
+        out.push_str(renderer.render(&groups).trim_end());
         out.push_str("\n\n");
     }
     out.push_str(&tally(&ordered));
@@ -61,6 +63,25 @@ fn group<'f, 't: 'f>(finding: &'f Finding, text_of: &impl Fn(&str) -> Option<&'t
         group = group.element(Level::HELP.message(help.as_str()));
     }
     group
+}
+
+/// What a finding's changes make of the lines.
+fn change<'f, 't: 'f>(finding: &'f Finding, text_of: &impl Fn(&str) -> Option<&'t str>) -> Option<Group<'f>> {
+    let file = &finding.patches.first()?.file;
+    let text = text_of(file)?;
+    let patches = finding.patches.iter().filter(|patch| patch.file == *file).map(|patch| {
+        let span = within(text, &patch.span);
+        // A line that goes is shown without its end, or the renderer shows the next one as empty.
+        let end = text.get(span.clone()).map_or(span.end, |gone| span.start + gone.trim_end_matches('\n').len());
+        let span = if patch.replacement.is_empty() { span.start..end } else { span };
+        annotate_snippets::Patch::new(span, patch.replacement.as_str())
+    });
+    let removes = finding.patches.iter().all(|patch| patch.replacement.is_empty());
+    let title = if removes { "remove it" } else { "write this instead" };
+    Some(
+        Group::with_title(Level::HELP.secondary_title(title))
+            .element(Snippet::source(text).path(file).patches(patches)),
+    )
 }
 
 /// The files that a finding points into, each once, the fault's own first.

@@ -4,6 +4,7 @@ use crate::analysis::is_schedulable;
 use crate::check::Checked;
 use crate::finding::{self, Finding, Label, Position, Severity};
 use aegis_core::Duration;
+use std::ops::Range;
 
 /// A check as the formats of CI show it.
 #[derive(Debug)]
@@ -86,7 +87,13 @@ impl<'a> Verdict<'a> {
     #[must_use]
     pub fn region(&self, label: &Label) -> Option<(Position, Position)> {
         let span = label.span.as_ref().filter(|_| label.file == self.file)?;
-        Some((Position::of(self.text, span.start), Position::of(self.text, span.end.max(span.start))))
+        Some(self.between(span))
+    }
+
+    /// Where a part of the manifest's text begins and ends.
+    #[must_use]
+    pub fn between(&self, span: &Range<usize>) -> (Position, Position) {
+        (Position::of(self.text, span.start), Position::of(self.text, span.end.max(span.start)))
     }
 }
 

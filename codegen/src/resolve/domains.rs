@@ -161,7 +161,8 @@ impl Resolver<'_> {
         let finding = Finding::error(Code::KilledWithAnother, message)
             .at(&self.loaded.file, given.span(), "the failure of one would be that of both")
             .also(&self.loaded.file, task.span.clone(), format!("its lane may be kept for {kept} then"));
-        self.findings.push(finding.help(format!("choose a time of at least {needs}, or leave out `kill-after`")));
+        let finding = finding.help(format!("choose a time of at least {needs}, or leave out `kill-after`"));
+        self.findings.push(finding.patch(&self.loaded.file, given.span(), needs.written()));
         true
     }
 
@@ -248,7 +249,8 @@ impl Resolver<'_> {
         let finding = Finding::error(Code::KilledTooSoon, message)
             .at(&self.loaded.file, given.span(), "within what the plan allows")
             .also(&self.loaded.file, task.span.clone(), format!("up to {needs}, handing over included"));
-        self.findings.push(finding.help(format!("choose a time of at least {needs}, or leave out `kill-after`")));
+        let finding = finding.help(format!("choose a time of at least {needs}, or leave out `kill-after`"));
+        self.findings.push(finding.patch(&self.loaded.file, given.span(), needs.written()));
     }
 
     /// For each domain that runs models its part of each device that they use, after the manifest's own devices.

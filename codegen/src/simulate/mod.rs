@@ -5,16 +5,20 @@
 
 mod modes;
 mod patterns;
+pub mod recorded;
 mod run;
 mod traced;
 pub mod witness;
+pub mod worst;
 
 use aegis_core::desc::{Release, SystemDesc, TaskDesc};
-use aegis_core::dispatch::{MOST_TASKS, Refused};
+use aegis_core::dispatch::{Event, MOST_TASKS, Refused};
 use aegis_core::trace::{Kind, Sink};
 use aegis_core::{Duration, Instant, TaskId};
+use aegis_trace::Store;
 use modes::Watch;
 pub use modes::{ObservedMode, Simulated, alone};
+use recorded::{Outcome, Ran, Recorded};
 use run::{Run, Spend};
 use std::io::Write;
 use traced::TraceWriter;
@@ -100,8 +104,13 @@ pub enum SimulationError {
     Trace(String),
 }
 
-/// Where a simulation's trace goes, in the form of a vehicle's.
-pub type TraceOut = Box<dyn Write + Send>;
+/// Where a simulation's trace goes, in a form of a vehicle's.
+pub enum TraceOut {
+    /// As JSON lines.
+    Lines(Box<dyn Write + Send>),
+    /// In the binary form.
+    Blocks(Box<dyn Store + Send>),
+}
 
 /// The most jobs that arrive in one run.
 const MOST_JOBS: u64 = 10_000_000;
@@ -121,6 +130,7 @@ fn short_enough(plan: &SystemDesc, length: Duration) -> Result<(), SimulationErr
 enum What {
     Pattern(Pattern, Duration),
     Witness(Witness),
+    Recorded(Recorded),
 }
 
 /// Simulates a plan and returns what was seen, per task.
@@ -165,7 +175,7 @@ pub fn simulate_modes(
     if in_modes {
         return modes::each(system, pattern, length);
     }
-    in_thread(system, What::Pattern(pattern, length), trace)
+    Ok(in_thread(system, What::Pattern(pattern, length), trace)?.0)
 }
 
 /// Replays a witness: its arrivals, releases, overheads and executions, and nothing else.
@@ -185,7 +195,7 @@ pub fn replay_into(
     witness: &Witness,
     trace: Option<TraceOut>,
 ) -> Result<Vec<Observed>, SimulationError> {
-    Ok(in_thread(system, What::Witness(witness.clone()), trace)?.tasks)
+    Ok(in_thread(system, What::Witness(witness.clone()), trace)?.0.tasks)
 }
 
 /// A plan whose first stages are submitted, from 0 on, instead of released by the dispatcher's timer; optional tasks are admitted
@@ -203,16 +213,16 @@ pub(crate) fn submitted(system: &SystemDesc) -> &'static SystemDesc {
     Box::leak(Box::new(SystemDesc { tasks: tasks.leak(), ..*system }))
 }
 
-fn in_thread(system: &SystemDesc, what: What, trace: Option<TraceOut>) -> Result<Simulated, SimulationError> {
+fn in_thread(system: &SystemDesc, what: What, trace: Option<TraceOut>) -> Result<(Simulated, Ran), SimulationError> {
     let plan = *system;
     let system = submitted(system);
     let trace = trace.map(|out| TraceWriter::new(system, out));
     if system.tasks.len() <= FEW_TASKS && system.lanes.len() <= FEW_LANES {
-        return simulate_here::<FEW_TASKS, FEW_LANES>(&plan, system, &what, trace);
+        return simulate_here::<FEW_TASKS, FEW_LANES>(&plan, system, what, trace);
     }
     let thread = std::thread::Builder::new().stack_size(STACK);
     let run = thread
-        .spawn(move || simulate_here::<TASKS, LANES>(&plan, system, &what, trace))
+        .spawn(move || simulate_here::<TASKS, LANES>(&plan, system, what, trace))
         .map_err(|_| SimulationError::Thread)?;
     run.join().map_err(|_| SimulationError::Thread)?
 }
@@ -220,35 +230,44 @@ fn in_thread(system: &SystemDesc, what: What, trace: Option<TraceOut>) -> Result
 fn simulate_here<const TASKS: usize, const LANES: usize>(
     plan: &SystemDesc,
     system: &'static SystemDesc,
-    what: &What,
+    what: What,
     trace: Option<TraceWriter>,
-) -> Result<Simulated, SimulationError> {
+) -> Result<(Simulated, Ran), SimulationError> {
     let start = |spend| Run::<TASKS, LANES>::new(system, spend);
-    let mut seen = Seen { tasks: vec![Observed::default(); system.tasks.len()], trace, watch: Watch::new(system) };
+    let tasks = vec![Observed::default(); system.tasks.len()];
+    let mut seen = Seen { tasks, trace, watch: Watch::new(system), outcomes: None };
+    let mut beside = Ran::default();
     let overflow = SimulationError::Overflow;
     let longest = plan.lanes.iter().map(|lane| lane.busy_period.max(lane.hyperperiod)).max();
-    match what {
+    match &what {
         What::Pattern(Pattern::Critical, _) => {
             let deadline = plan.tasks.iter().map(|task| task.deadline).max().unwrap_or(Duration::ZERO);
             let length = longest.unwrap_or(Duration::ZERO).as_ns().saturating_mul(2).saturating_add(deadline.as_ns());
             short_enough(plan, Duration::from_ns(length))?;
         }
         What::Pattern(_, length) => short_enough(plan, *length)?,
-        What::Witness(_) => {}
+        What::Witness(_) | What::Recorded(_) => {}
     }
     match what {
+        What::Recorded(recorded) => {
+            seen.outcomes = Some(Vec::new());
+            let (arrivals, commands, pieces) = recorded.parts(system)?;
+            let ran = start(Spend::Recorded(pieces))?.run(arrivals, commands, &mut seen)?;
+            (beside.assumed, beside.refused) = (ran.0, ran.1);
+        }
         What::Witness(witness) => {
             let (arrivals, spend) = witness.arrivals(system)?;
             start(Spend::Given(spend))?.run(arrivals, Vec::new(), &mut seen)?;
         }
         What::Pattern(Pattern::Periodic, length) => {
-            let arrivals = patterns::periodic(plan, *length).ok_or(overflow)?;
+            let arrivals = patterns::periodic(plan, length).ok_or(overflow)?;
             start(Spend::Most)?.run(arrivals, Vec::new(), &mut seen)?;
         }
         What::Pattern(Pattern::Random { seed }, length) => {
-            let mut random = fastrand::Rng::with_seed(*seed);
-            let arrivals = patterns::sporadic(plan, *length, &mut random).ok_or(overflow)?;
-            let requests = modes::requests(plan, *length, &mut random);
+            let mut random = fastrand::Rng::with_seed(seed);
+            let arrivals = patterns::sporadic(plan, length, &mut random).ok_or(overflow)?;
+            let requests = modes::requests(plan, length, &mut random).into_iter();
+            let requests = requests.map(|(at, mode)| (at, Event::Mode { mode })).collect();
             start(Spend::Random(random))?.run(arrivals, requests, &mut seen)?;
         }
         What::Pattern(Pattern::Critical, _) => {
@@ -260,7 +279,8 @@ fn simulate_here<const TASKS: usize, const LANES: usize>(
     }
     let written = seen.trace.map_or(Ok(()), TraceWriter::finish);
     written.map_err(|error| SimulationError::Trace(error.to_string()))?;
-    Ok(Simulated { tasks: seen.tasks, modes: seen.watch.map_or_else(Vec::new, |watch| watch.modes) })
+    beside.outcomes = seen.outcomes.unwrap_or_default();
+    Ok((Simulated { tasks: seen.tasks, modes: seen.watch.map_or_else(Vec::new, |watch| watch.modes) }, beside))
 }
 
 /// Counts what matters of a run, and writes its trace.
@@ -269,12 +289,21 @@ struct Seen {
     trace: Option<TraceWriter>,
     /// Where the plan has modes.
     watch: Option<Watch>,
+    /// Where each job's end is asked for.
+    outcomes: Option<Vec<Outcome>>,
 }
 
 impl Sink for Seen {
     fn record(&mut self, at: Instant, kind: Kind) {
         if let Some(trace) = &mut self.trace {
             trace.record(at, kind);
+        }
+        if let Kind::Completed { job, response, .. } | Kind::Aborted { job, response, .. } = kind
+            && let Some(outcomes) = &mut self.outcomes
+        {
+            let arrival = Instant::from_ns(at.as_ns().saturating_sub(response.as_ns()));
+            let is_complete = matches!(kind, Kind::Completed { .. });
+            outcomes.push(Outcome { task: job.task, arrival, response, is_complete });
         }
         let exceeds = self.watch.as_mut().map(|watch| watch.exceeds(&kind));
         let (task, change): (TaskId, &dyn Fn(&mut Observed)) = match &kind {

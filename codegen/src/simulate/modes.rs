@@ -40,7 +40,7 @@ pub(super) fn each(system: &SystemDesc, pattern: Pattern, length: Duration) -> R
         modes: vec![ObservedMode::default(); system.modes.len()],
     };
     for mode in system.modes {
-        let seen = in_thread(&alone(system, mode), super::What::Pattern(pattern, length), None)?;
+        let seen = in_thread(&alone(system, mode), super::What::Pattern(pattern, length), None)?.0;
         for (task, own) in mode.tasks.iter().zip(&seen.tasks) {
             if let Some(slot) = whole.tasks.get_mut(task.index()) {
                 slot.add(own);

@@ -1,11 +1,13 @@
 //! One run of the dispatcher against a virtual clock.
 
 use super::patterns::{Arrival, has_slots};
+use super::recorded::{Ending, Pieces, Spent};
 use super::witness::Given;
-use super::{QUEUE, Seen, SimulationError, modes};
+use super::{QUEUE, SimulationError, modes};
 use aegis_core::desc::{LaneDesc, Preemption, SystemDesc, TaskDesc};
 use aegis_core::dispatch::{Event, Job, Refused, State, count_unfinished, step};
-use aegis_core::{Duration, Instant, LaneId, ModeId, TaskId};
+use aegis_core::trace::Sink;
+use aegis_core::{Duration, Instant, LaneId, TaskId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -17,6 +19,8 @@ pub(super) enum Spend {
     Random(fastrand::Rng),
     /// As a witness says; as long as permitted where it says nothing.
     Given(Given),
+    /// As was recorded; as long as permitted where nothing was.
+    Recorded(Pieces),
 }
 
 /// What a lane's running piece has before it.
@@ -27,10 +31,11 @@ struct Piece {
     task: usize,
     began: u64,
     end: u64,
+    ending: Ending,
 }
 
-/// What is left of a job that was preempted: overhead and execution.
-type Rest = Option<(u64, u64)>;
+/// What is left of a job that was preempted.
+type Rest = Option<Spent>;
 
 /// An event of a lane: when, which kind (ends go before preemptions), the lane, the piece.
 type Happening = Reverse<(u64, bool, u16, u64)>;
@@ -45,6 +50,8 @@ pub(super) struct Run<const TASKS: usize, const LANES: usize> {
     /// Per task, whether it has slots.
     has_slots: Vec<bool>,
     serial: u64,
+    /// Arrivals that were refused, by task.
+    refused: Vec<u64>,
     spend: Spend,
     wake_at: Option<Instant>,
     /// The last step's time.
@@ -62,6 +69,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
             rests: vec![None; system.tasks.len()],
             has_slots: (0u16..).zip(system.tasks).map(|(id, _)| has_slots(system, id)).collect(),
             serial: 0,
+            refused: vec![0; system.tasks.len()],
             spend,
             wake_at: None,
             last: Instant::START,
@@ -71,14 +79,16 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
     /// At one instant arrivals come first, what goes first ahead, then the timer, then ends: a decision knows every
     /// job that is seen at its instant.
     ///
-    /// `requests` are instants at which modes are asked for, which comes before all else of that instant. Where a change is under
-    /// way then, nothing happens; nor does an arrival of a task that no mode has which holds.
+    /// `requests` are instants at which something else is asked for, such as a mode, which comes before all else of that instant.
+    /// Where a change is under way then, nothing happens; nor does an arrival of a task that no mode has which holds.
+    ///
+    /// Returns how many pieces that should be recorded are not, and how many arrivals were refused, by task.
     pub(super) fn run(
         mut self,
         arrivals: Vec<Arrival>,
-        requests: Vec<(u64, ModeId)>,
-        seen: &mut Seen,
-    ) -> Result<(), SimulationError> {
+        requests: Vec<(u64, Event)>,
+        seen: &mut impl Sink,
+    ) -> Result<(u64, Vec<u64>), SimulationError> {
         let mut arrivals: BinaryHeap<Reverse<Arrival>> = arrivals.into_iter().map(Reverse).collect();
         let mut requests = requests.into_iter().peekable();
         loop {
@@ -88,17 +98,19 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
             let happening = self.happenings.peek().map(|Reverse(happening)| happening.0);
             let Some(now) = [arrival, timer, happening].into_iter().flatten().min() else {
                 count_unfinished(self.system, &mut self.state, self.last, seen);
-                return Ok(());
+                let assumed = if let Spend::Recorded(pieces) = &self.spend { pieces.assumed } else { 0 };
+                return Ok((assumed, self.refused));
             };
             let mode = self.state.mode();
             if let Some(at) = request.filter(|at| *at <= now) {
-                let Some((_, mode)) = requests.next() else { return Ok(()) };
-                match self.step(Event::Mode { mode }, at, seen) {
+                let Some((_, event)) = requests.next() else { continue };
+                match self.step(event, at, seen) {
                     Err(SimulationError::Refused(Refused::ChangingMode { .. })) => {}
+                    Err(SimulationError::Refused(refused)) if self.passes_over(refused) => {}
                     other => other?,
                 }
             } else if arrival == Some(now) {
-                let Some(Reverse(Arrival { task, arrival, .. })) = arrivals.pop() else { return Ok(()) };
+                let Some(Reverse(Arrival { task, arrival, .. })) = arrivals.pop() else { continue };
                 let event = Event::Submit { task: TaskId(task), arrival: Instant::from_ns(arrival) };
                 let begun = self.serial;
                 match self.step(event, now, seen) {
@@ -107,6 +119,11 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
                         if mode.is_some() => {}
                     // What comes after its task's domain has failed.
                     Err(SimulationError::Refused(Refused::DomainFailed { .. })) => {}
+                    Err(SimulationError::Refused(refused)) if self.passes_over(refused) => {
+                        if let Some(own) = self.refused.get_mut(usize::from(task)) {
+                            *own = own.saturating_add(1);
+                        }
+                    }
                     other => {
                         other?;
                         self.plan_preemption(task, begun, now).ok_or(SimulationError::Overflow)?;
@@ -115,7 +132,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
             } else if timer == Some(now) {
                 self.step(Event::Timer, now, seen)?;
             } else {
-                let Some(Reverse((_, is_preemption, lane, serial))) = self.happenings.pop() else { return Ok(()) };
+                let Some(Reverse((_, is_preemption, lane, serial))) = self.happenings.pop() else { continue };
                 self.happen(is_preemption, lane, serial, now, seen)?;
             }
             if let (Some(from), Some(to), Spend::Random(random)) = (mode, self.state.mode(), &mut self.spend)
@@ -127,6 +144,12 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         }
     }
 
+    /// Whether a refusal is what another plan than the recorded one may answer.
+    const fn passes_over(&self, refused: Refused) -> bool {
+        matches!(self.spend, Spend::Recorded(_))
+            && !matches!(refused, Refused::OutOfRange | Refused::ClockWentBack { .. })
+    }
+
     /// A piece ends or is cut off, unless it is gone.
     fn happen(
         &mut self,
@@ -134,23 +157,30 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         lane: u16,
         serial: u64,
         now: u64,
-        seen: &mut Seen,
+        seen: &mut impl Sink,
     ) -> Result<(), SimulationError> {
         let Some(piece) = self.pieces.get(usize::from(lane)).copied() else { return Ok(()) };
-        if piece.serial != serial || piece.end < now {
+        if piece.serial != serial || (is_preemption && piece.end < now) {
             return Ok(());
         }
         let began = Instant::from_ns(piece.began.min(now));
-        let (lane, ended) = (LaneId(lane), Instant::from_ns(now));
+        let (lane, ended) = (LaneId(lane), Instant::from_ns(now.min(piece.end)));
         if is_preemption {
-            let rest = (piece.began.saturating_sub(now), piece.end.saturating_sub(piece.began.max(now)));
+            let (overhead, execution) =
+                (piece.began.saturating_sub(now), piece.end.saturating_sub(piece.began.max(now)));
+            let rest = Spent { overhead, execution, notice: 0, ending: piece.ending };
             if let Some(slot) = self.rests.get_mut(piece.task) {
                 *slot = Some(rest);
             }
             return self.step(Event::Preempted { lane, began, ended }, now, seen);
         }
         let begun = self.serial;
-        self.step(Event::Completed { lane, began, ended }, now, seen)?;
+        let event = match piece.ending {
+            Ending::Well => Event::Completed { lane, began, ended },
+            Ending::Failed => Event::Failed { lane, began, ended },
+            Ending::Lost(loss) => Event::Lost { lane, began, ended, loss },
+        };
+        self.step(event, now, seen)?;
         // A hand-over to a lane that preempts is like an arrival there.
         for (id, task) in (0u16..).zip(self.system.tasks) {
             if task.stage.is_some_and(|stage| stage.after.index() == piece.task) {
@@ -175,8 +205,8 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
             Spend::Random(random) => random.u64(0..=region),
             // In the worst pattern only what began before all else is in a region; a region of the job in question would
             // keep others waiting instead.
-            Spend::Most | Spend::Given(_) if piece.serial == 1 => region,
-            Spend::Most | Spend::Given(_) => 0,
+            Spend::Most | Spend::Given(_) | Spend::Recorded(_) if piece.serial == 1 => region,
+            Spend::Most | Spend::Given(_) | Spend::Recorded(_) => 0,
         };
         let at = now.checked_add(delay)?;
         if at < piece.end {
@@ -185,7 +215,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         Some(())
     }
 
-    fn step(&mut self, event: Event, now: u64, seen: &mut Seen) -> Result<(), SimulationError> {
+    fn step(&mut self, event: Event, now: u64, seen: &mut impl Sink) -> Result<(), SimulationError> {
         let at = Instant::from_ns(now);
         let actions = step(self.system, &mut self.state, event, at, seen).map_err(SimulationError::Refused)?;
         (self.wake_at, self.last) = (actions.wake_at, at);
@@ -202,7 +232,7 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         let task = self.system.tasks.get(job.task.index())?;
         let desc = self.system.lanes.get(usize::from(lane))?;
         let rest = self.rests.get_mut(job.task.index())?.take();
-        let (overhead, execution) = match rest {
+        let Spent { overhead, execution, notice, ending } = match rest {
             Some(rest) => rest,
             None => {
                 let in_slot = self.has_slots.get(job.task.index()).is_some_and(|has| *has);
@@ -213,15 +243,15 @@ impl<const TASKS: usize, const LANES: usize> Run<TASKS, LANES> {
         let end = began.checked_add(execution)?;
         self.serial = self.serial.checked_add(1)?;
         let serial = self.serial;
-        *self.pieces.get_mut(usize::from(lane))? = Piece { serial, task: job.task.index(), began, end };
-        self.happenings.push(Reverse((end, false, lane, serial)));
+        *self.pieces.get_mut(usize::from(lane))? = Piece { serial, task: job.task.index(), began, end, ending };
+        self.happenings.push(Reverse((end.checked_add(notice)?, false, lane, serial)));
         Some(())
     }
 }
 
 impl Spend {
-    /// What a fresh segment takes: overhead and execution.
-    fn of(&mut self, lane: &LaneDesc, task: &TaskDesc, job: &Job, in_slot: bool) -> Option<(u64, u64)> {
+    /// What a fresh segment takes.
+    fn of(&mut self, lane: &LaneDesc, task: &TaskDesc, job: &Job, in_slot: bool) -> Option<Spent> {
         let whole = [task.wcet];
         let segments: &[Duration] = if task.segments.is_empty() { &whole } else { task.segments };
         let execution = segments.get(usize::from(job.segment))?.as_ns();
@@ -230,7 +260,7 @@ impl Spend {
             // The slot is seen late.
             overhead = overhead.checked_add(lane.lateness()?.as_ns())?;
         }
-        Some(match self {
+        let (overhead, execution) = match self {
             Self::Most => (overhead, execution),
             Self::Random(random) => {
                 let share = u128::from(execution).checked_mul(u128::from(task.bcet.as_ns()))?;
@@ -239,6 +269,11 @@ impl Spend {
                 (random.u64(0..=overhead), execution)
             }
             Self::Given(given) => given.of(job).unwrap_or((overhead, execution)),
-        })
+            Self::Recorded(pieces) => match pieces.of(job) {
+                Some(spent) => return Some(spent),
+                None => (overhead, execution),
+            },
+        };
+        Some(Spent { overhead, execution, notice: 0, ending: Ending::Well })
     }
 }

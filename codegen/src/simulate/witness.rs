@@ -5,7 +5,7 @@ use super::{Observed, SimulationError, replay};
 use crate::analysis::exact::{self, Limits};
 use crate::analysis::{Analysis, Holds, Proof, edf, exact_tasks, lane_loads};
 use crate::check::show;
-use crate::system::System;
+use crate::system::{System, Task};
 use aegis_core::Duration;
 use aegis_core::desc::{Policy, SystemDesc};
 use aegis_core::dispatch::Job;
@@ -170,13 +170,7 @@ pub fn find(
     if !system.modes.is_empty() {
         return Err(NoWitness::NotCovered("systems with modes"));
     }
-    let on_lane = || system.tasks.iter().filter(|other| other.lane == task.lane);
-    if on_lane().any(|other| other.after.is_some()) {
-        return Err(NoWitness::NotCovered("lanes with later stages"));
-    }
-    if on_lane().any(|other| !other.suspension.is_zero()) {
-        return Err(NoWitness::NotCovered("self-suspending tasks"));
-    }
+    covered(system, task)?;
     if lane.policy == Policy::TimeTriggered {
         return Err(NoWitness::NotCovered("time-triggered lanes"));
     }
@@ -204,7 +198,8 @@ pub fn find(
     }
     let is_bounded = analysis.tasks.get(position).is_some_and(|found| found.bound().is_some());
     if lane.policy == Policy::EarliestDeadlineFirst && is_bounded {
-        return by_deadline(system, analysis, plan, position);
+        let jobs = by_deadline(system, analysis, plan, position)?;
+        return finish(system, plan, position, Arrivals::Sporadic, jobs);
     }
     let place = plan.tasks.iter().position(|other| other.name == task.name).ok_or_else(unknown)?;
     // The lane's busy period may have no end where the task's has; without a bound the first miss comes early all the same.
@@ -235,7 +230,25 @@ pub fn find(
 /// The most jobs of a witness that is searched.
 const MOST_JOBS: usize = 1_000_000;
 
-fn by_deadline(system: &System, analysis: &Analysis, plan: &SystemDesc, position: usize) -> Result<Witness, NoWitness> {
+/// Refuses a task on whose lane no single pattern of arrivals is the worst.
+pub(super) fn covered(system: &System, task: &Task) -> Result<(), NoWitness> {
+    let on_lane = || system.tasks.iter().filter(|other| other.lane == task.lane);
+    if on_lane().any(|other| other.after.is_some()) {
+        return Err(NoWitness::NotCovered("lanes with later stages"));
+    }
+    if on_lane().any(|other| !other.suspension.is_zero()) {
+        return Err(NoWitness::NotCovered("self-suspending tasks"));
+    }
+    Ok(())
+}
+
+/// The jobs of the witness that the bound of an EDF lane's task is made of.
+pub(super) fn by_deadline(
+    system: &System,
+    analysis: &Analysis,
+    plan: &SystemDesc,
+    position: usize,
+) -> Result<Vec<WitnessJob>, NoWitness> {
     let unknown = || NoWitness::NotFound("a time exceeds 2^64 - 1 ns".to_owned());
     let lane = system.tasks.get(position).map_or(0, |task| task.lane);
     let (members, loads) = lane_loads(system, analysis, lane).ok_or_else(unknown)?;
@@ -255,7 +268,7 @@ fn by_deadline(system: &System, analysis: &Analysis, plan: &SystemDesc, position
         let (release_ns, arrival_ns) = (release.seen, release.arrival);
         jobs.push(WitnessJob { release_ns, task, arrival_ns, pieces_ns: Vec::new() });
     }
-    finish(system, plan, position, Arrivals::Sporadic, jobs)
+    Ok(jobs)
 }
 
 /// Replays the jobs, and keeps those that matter, if the task is late.

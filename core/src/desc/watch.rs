@@ -55,6 +55,7 @@ impl ThresholdDesc {
 
 /// What a threshold asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Asks {
     /// A level of memory pressure that a running vehicle can go to.
     Level(LevelId),
@@ -65,6 +66,7 @@ pub enum Asks {
 /// What Linux tells of a shortage. The first five are the shares of the last ten seconds that its pressure stall information
 /// (`/proc/pressure`, `avg10`) tells, in hundredths of a percent; the last one is `MemAvailable` of `/proc/meminfo` in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum WatchedSource {
     /// Some thread waited for memory.
     MemorySome,

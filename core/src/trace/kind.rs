@@ -8,6 +8,7 @@ use crate::units::{Bytes, DomainId, LaneId, LevelId, ModeId, ModelId, TaskId};
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Kind {
     /// The run of a plan began: the first record.
     Began {

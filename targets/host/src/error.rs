@@ -5,6 +5,7 @@ use aegis_core::ErrorClass;
 use aegis_cuda::CudaError;
 use aegis_linux::args::UsageError;
 use aegis_linux::lane::{Fault, LaneError};
+use aegis_linux::metrics::ExportError;
 use std::io;
 use std::path::PathBuf;
 
@@ -132,6 +133,9 @@ pub enum HostError {
     /// A lane.
     #[error(transparent)]
     Lane(#[from] LaneError),
+    /// Metrics.
+    #[error(transparent)]
+    Metrics(#[from] ExportError),
     /// Watchdogs and manifest do not fit.
     #[error("{0}")]
     Watchdog(String),
@@ -165,6 +169,7 @@ impl HostError {
             | Self::NoSuchAsset(_)
             | Self::File { .. }
             | Self::Hooks { .. }
+            | Self::Metrics(ExportError::Listen { .. })
             | Self::Watchdog(_)
             | Self::GpuRoom { .. }
             | Self::Gpu {
@@ -177,6 +182,7 @@ impl HostError {
             }
             | Self::Backend(BackendError::Refused(_)) => 2,
             Self::AlreadyRan
+            | Self::Metrics(ExportError::Bell(_))
             | Self::Memory { .. }
             | Self::Gpu { .. }
             | Self::GpuMemory { .. }

@@ -24,11 +24,12 @@ use aegis_linux::args::{Args, USAGE, parse};
 use aegis_linux::bell::Bell;
 use aegis_linux::conditions::Conditions;
 use aegis_linux::domains::Domains;
-use aegis_linux::drain::{RING_RECORDS, TraceFile};
+use aegis_linux::drain::RING_RECORDS;
 use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::Lane;
 use aegis_linux::logger;
 use aegis_linux::machine::{Machine, Void, VoidSince};
+use aegis_linux::metrics::{Counts, Export, Last};
 use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::Report;
 use aegis_linux::pressure::Pressure;
@@ -40,6 +41,7 @@ use aegis_linux::stats::{AdmissionStats, Failure, LevelStats, ModeStats, TaskSta
 use aegis_linux::steal::StealSamples;
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::{Parts, ProcessSummary, TraceSummary, build, write_file};
+use aegis_linux::trace_file::TraceFile;
 use aegis_linux::verdict::judge;
 use aegis_linux::watchdog::{Hook, Watched};
 use ending::{closing, findings};
@@ -70,6 +72,9 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Runtime<TASKS, 
 
 /// How long a lane may take for the job that it runs when the run ends; the process ends without it then.
 const CLOSE_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What their file is in messages.
+const METRICS: &str = "the metrics";
 
 type HooksMaker = Box<dyn FnOnce(&Assets) -> Result<Box<dyn TaskHooks>, Box<dyn std::error::Error>>>;
 
@@ -261,13 +266,17 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         }
         let system = self.system;
         let machine = Machine::read();
-        for (what, path) in [("the trace", &args.trace), ("the summary", &args.summary)] {
+        for (what, path) in [("the trace", &args.trace), ("the summary", &args.summary), (METRICS, &args.metrics.file)]
+        {
             if let Some(path) = path {
                 can_be_placed(path).map_err(file_error(what, path))?;
             }
         }
-        let trace = args.trace.as_deref().map(|path| TraceFile::create(path).map_err(file_error("the trace", path)));
-        let mut ran = self.drive(args, &machine, trace.transpose()?)?;
+        let create =
+            |path: &Path| TraceFile::create(path, system, args.trace_limit).map_err(file_error("the trace", path));
+        let trace = args.trace.as_deref().map(create);
+        let export = Export::open(system, &args.metrics)?;
+        let mut ran = self.drive(args, &machine, trace.transpose()?, export.as_ref())?;
         let panicked = closing(system, &mut ran);
         let memory = used(system, &ran.lanes, ran.memory_locked, &ran.grown);
         told(&memory);
@@ -287,7 +296,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             processes: &ran.processes,
             admissions: ran.admissions,
             memory: &memory,
-            trace: ran.trace,
+            trace: &ran.trace,
             watched: ran.sources.as_deref().unwrap_or_default(),
             pets: ran.watched.map_or(0, |watched| watched.pets),
             verdict: &verdict,
@@ -295,6 +304,12 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         if let Some(path) = &args.summary {
             let text = serde_json::to_string_pretty(&build(&parts)).map_err(std::io::Error::from);
             text.and_then(|text| write_file(path, &(text + "\n"))).map_err(file_error("the summary", path))?;
+        }
+        if let Some(export) = export {
+            let (levels, modes, admissions) = (ran.levels, ran.modes, ran.admissions);
+            let counts = Counts { tasks: ran.stats, levels, modes, domains: ran.domains, admissions };
+            let finished = export.finish(counts, Last { trace: ran.trace, memory });
+            finished.map_err(|(path, error)| file_error(METRICS, &path)(error))?;
         }
         if let (Some(error), Some(path)) = (ran.trace_failure, &args.trace) {
             return Err(file_error("the trace", path)(error));
@@ -304,7 +319,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
     }
 
     /// Starts everything, runs until stopped, and collects what is left.
-    fn drive(self, args: &Args, machine: &Machine, trace: Option<TraceFile>) -> Result<Ran<LANES>, HostError> {
+    fn drive(
+        self,
+        args: &Args,
+        machine: &Machine,
+        trace: Option<TraceFile>,
+        export: Option<&Export>,
+    ) -> Result<Ran<LANES>, HostError> {
         let Self {
             system,
             runtime,
@@ -390,6 +411,7 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             conditions: &conditions,
             reclaim,
             service,
+            export,
             args,
         };
         let ran = run.threads(state, (writer, reader), trace, voids, (pet, sources, reclaimer))?;

@@ -10,6 +10,8 @@ use aegis_core::desc::{OnStall, SystemDesc, WatchdogDesc};
 use aegis_host::{Inputs, JobContext, Outputs, Runtime, TaskHooks, TaskStats, Vehicle};
 use aegis_linux::Machine;
 use aegis_linux::args::Args;
+use aegis_linux::metrics::Options;
+use aegis_tests::metrics::{samples, total};
 use common::two_models::{MS, model, ns, plan, probe, probed, request, scratch};
 use common::{FACE, ORIENTATION};
 use serde_json::{Value, json};
@@ -56,6 +58,68 @@ impl TaskHooks for Counting {
 
 static RUNTIME: Runtime<2, 1, 2> = Runtime::new();
 
+/// Compares the metrics that a run leaves with its summary.
+fn are_of(metrics: &str, summary: &Value) {
+    let all = samples(metrics);
+    for task in summary["tasks"].as_array().unwrap() {
+        let label = format!("task=\"{}\"", task["name"].as_str().unwrap());
+        for (metric, key) in [
+            ("aegis_jobs_completed_total", "jobs"),
+            ("aegis_job_response_seconds_count", "jobs"),
+            ("aegis_job_execution_wcet_ratio_count", "jobs"),
+            ("aegis_jobs_failed_total", "failed"),
+            ("aegis_jobs_aborted_total", "aborted"),
+            ("aegis_jobs_dropped_total", "dropped"),
+            ("aegis_deadline_misses_total", "misses"),
+            ("aegis_budget_overruns_total", "overruns"),
+            ("aegis_response_bounds_exceeded_total", "exceeded"),
+            ("aegis_response_bounds_exceeded_explained_total", "explained"),
+            ("aegis_arrivals_rejected_total", "rejected"),
+            ("aegis_arrivals_skipped_total", "skipped"),
+            ("aegis_arrivals_withheld_total", "withheld"),
+            ("aegis_arrivals_deferred_total", "deferred"),
+            ("aegis_arrivals_forgone_total", "forgone"),
+        ] {
+            assert_eq!(Some(total(&all, metric, &label)), task[key].as_u64(), "{metric} of {label}");
+        }
+        let longest =
+            all.iter().find(|(name, _)| name.starts_with("aegis_job_response_max_seconds") && name.contains(&label));
+        let longest: f64 = longest.unwrap().1.parse().unwrap();
+        let ns = std::time::Duration::from_secs_f64(longest).as_nanos();
+        assert_eq!(u64::try_from(ns).ok(), task["max_response_ns"].as_u64(), "{label}");
+    }
+    let pool = &summary["memory"][0];
+    for (metric, key) in [
+        ("aegis_pool_capacity_bytes", "capacity_bytes"),
+        ("aegis_pool_arena_bytes", "arena_bytes"),
+        ("aegis_pool_highest_bytes", "highest_bytes"),
+        ("aegis_pool_lower_bound_bytes", "lower_bound_bytes"),
+        ("aegis_pool_private_bytes", "private_bytes"),
+        ("aegis_pool_weights_bytes", "weights_bytes"),
+        ("aegis_pool_refused_requests_total", "refused_requests"),
+    ] {
+        assert_eq!(Some(total(&all, metric, "")), pool[key].as_u64(), "{metric}");
+    }
+    for (metric, value) in [
+        ("aegis_trace_records_total", &summary["trace"]["records"]),
+        ("aegis_trace_lost_records_total", &summary["trace"]["lost"]),
+        ("aegis_steps_exceeded_total", &summary["steps"]["exceeded"]),
+        ("aegis_steps_exceeded_explained_total", &summary["steps"]["explained"]),
+        ("aegis_lane_stalls_total", &summary["watchdog"]["lane_stalls"]),
+        ("aegis_loop_stalls_total", &summary["watchdog"]["loop_stalls"]),
+    ] {
+        assert_eq!(Some(total(&all, metric, "")), value.as_u64(), "{metric}");
+    }
+    let valid = u64::from(summary["guarantee"]["valid"].as_bool().unwrap());
+    assert_eq!((total(&all, "aegis_guarantee_valid", ""), total(&all, "aegis_vehicle_running", "")), (valid, 0));
+    let voids = u64::try_from(summary["guarantee"]["void"].as_array().unwrap().len()).unwrap();
+    let distinct = total(&all, "aegis_guarantee_void", "");
+    assert!(distinct <= voids && (distinct > 0) == (voids > 0), "{summary}");
+    let ppm = summary["lanes"][0]["observed_utilization_ppm"].as_u64().unwrap();
+    let ratio = format!("{}.{:06}", ppm / 1_000_000, ppm % 1_000_000);
+    assert_eq!(all["aegis_lane_utilization_ratio{lane=\"main\"}"], ratio.trim_end_matches('0'), "{summary}");
+}
+
 #[test]
 fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     let Some(answer) = probed() else { return };
@@ -72,11 +136,12 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     assert_eq!(aegis_core::verify::verify(system), Ok(()));
 
     let folder = tempfile::tempdir().unwrap();
-    let (trace, summary) = (folder.path().join("trace.jsonl"), folder.path().join("summary.json"));
+    let [trace, summary, metrics] = ["trace.jsonl", "summary.json", "aegis.prom"].map(|name| folder.path().join(name));
     let args = Args {
         run_for: Some(ns(1_000 * MS)),
         trace: Some(trace.clone()),
         summary: Some(summary.clone()),
+        metrics: Options { file: Some(metrics.clone()), listen: Some(([127, 0, 0, 1], 0).into()), every: None },
         ..Args::default()
     };
     let device = folder.path().join("watchdog").into_os_string().into_string().unwrap();
@@ -129,6 +194,8 @@ fn a_plan_from_the_probes_figures_runs_and_leaves_trace_and_summary() {
     );
     let binding = lines.iter().find(|line| line["event"] == "binding" && line["task"] == "face").unwrap();
     assert_eq!(binding["inputs"][0]["bytes"], json!(196_608), "{binding}");
+
+    are_of(&std::fs::read_to_string(metrics).unwrap(), &summary);
 
     // The storage of a run is one static: a second run in the same process is refused.
     let again = Vehicle::new(system, &RUNTIME).run_with(&Args::default()).unwrap_err();

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::evidence::{Execution, ThreadCounters};
 use crate::machine::Void;
 use crate::mailbox::{Full, Mailbox};
+use crate::nvtx;
 use crate::realtime::{LANE_PRIORITY, set_up_thread};
 use aegis_core::desc::{SystemDesc, Waiting};
 use aegis_core::dispatch::Job;
@@ -246,7 +247,9 @@ fn serve<W: LaneWork>(link: &LaneLink, bell: &Bell, work: &mut W) {
         let before = ThreadCounters::read();
         let Job { task, request, arrival, deadline, segment: piece } = job;
         let context = JobContext { task, name, request, arrival, deadline, piece, pieces, began };
+        let told = nvtx::segment(task, request);
         let result = catch_unwind(AssertUnwindSafe(|| work.run(&context)));
+        told.end();
         let after = ThreadCounters::read();
         let execution = after.since(&before, began, clock.now());
         let fault = result.unwrap_or(Err(Fault::Panicked)).err();

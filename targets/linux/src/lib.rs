@@ -9,6 +9,8 @@
 //!                                watch thread (SCHED_FIFO, below it): systemd, /dev/watchdog, the application's hook
 //! ```
 //!
+//! Metrics, where somebody asks for them: [`metrics`]. What Nsight is told, with a feature: [`nvtx`].
+//!
 //! Where the plan watches sources of pressure, one more ordinary thread reads them: [`sources`]; and where the machine tells of
 //! clocks, power and heat, another one looks at these: [`conditions`].
 //!
@@ -38,7 +40,9 @@ pub mod lane;
 pub mod logger;
 pub mod machine;
 pub mod mailbox;
+pub mod metrics;
 pub mod modes;
+pub mod nvtx;
 pub mod orchestrate;
 pub mod pressure;
 pub mod pulse;
@@ -58,6 +62,7 @@ pub mod submissions;
 pub mod summary;
 mod sync;
 pub mod table;
+pub mod trace_file;
 pub mod verdict;
 pub mod watchdog;
 pub mod worker;

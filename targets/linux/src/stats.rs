@@ -1,5 +1,6 @@
 //! What happened to each task, counted as the records are made, so that a lost record loses no count.
 
+use crate::nvtx;
 use aegis_core::desc::MOST_DOMAINS;
 use aegis_core::trace::{Cause, JobRef, Kind, Recorder, Sink, VoidReason};
 use aegis_core::{Bytes, Duration, Instant, TaskId};
@@ -310,6 +311,7 @@ impl<const TASKS: usize> Sink for Counted<'_, TASKS> {
     fn record(&mut self, at: Instant, kind: Kind) {
         self.tally.observe(at, &kind);
         self.recorder.record(at, kind);
+        nvtx::mark(&kind);
     }
 }
 

@@ -135,12 +135,16 @@ pub struct LaneSummary {
 }
 
 /// The trace's counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct TraceSummary {
     /// Records that were made.
     pub records: u64,
     /// Those of them that the ring could not take.
     pub lost: u64,
+    /// Those of them that the ring took and the file did not, because of the error.
+    pub unwritten: u64,
+    /// Why writing the file ended before the run did; null where it did not.
+    pub error: Option<String>,
 }
 
 /// The orchestration thread's steps, hand-overs included.
@@ -282,7 +286,7 @@ pub struct Parts<'a, const LANES: usize> {
     /// The pools.
     pub memory: &'a [MemorySummary],
     /// The trace's counts.
-    pub trace: TraceSummary,
+    pub trace: &'a TraceSummary,
     /// What came of watching sources; empty where the plan watches none.
     pub watched: &'a [SourceReport],
     /// How often watchdogs were petted.
@@ -311,7 +315,7 @@ pub fn build<const LANES: usize>(parts: &Parts<'_, LANES>) -> Summary {
         tasks: tasks(system, parts.stats),
         lanes: lanes(system, report),
         memory: parts.memory.to_vec(),
-        trace: parts.trace,
+        trace: parts.trace.clone(),
         steps: StepSummary {
             worst_ns: report.steps.worst.as_ns(),
             allowed_ns: report.steps.worst_allowed.as_ns(),

@@ -8,6 +8,7 @@
 mod gpu;
 mod kernels;
 mod meaning;
+mod patches;
 
 use aegis_codegen::finding::{Code, Finding, any_error};
 use aegis_codegen::manifest::{Manifest, parse};

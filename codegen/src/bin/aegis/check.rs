@@ -1,11 +1,11 @@
 //! `aegis check`.
 
-use crate::formats::{Baseline, Format, Output, Reported};
-use crate::{Deny, Failure, Outcome, read, show_findings};
+use crate::formats::{Baseline, Format, Output, Reported, apart};
+use crate::{Deny, Failure, Outcome, observe, read, show_findings};
 use aegis_codegen::analysis::{Analysis, modes};
 use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, Options, check};
-use aegis_codegen::finding::{Code, Finding, Severity};
+use aegis_codegen::finding::{Code, Finding, Severity, fixed};
 use aegis_codegen::report;
 use aegis_codegen::system::{Model, System};
 use aegis_core::desc::MemoryControl;
@@ -23,6 +23,12 @@ pub(crate) struct Arguments {
     /// Also write the report into a file in a format, as in `sarif=report.sarif`; may be given several times.
     #[arg(long, value_name = "FORMAT=PATH")]
     output: Vec<Output>,
+    /// Also write the whole report as one page of HTML: `--output html=PATH`.
+    #[arg(long, value_name = "PATH")]
+    report: Option<PathBuf>,
+    /// Also show on that page what a trace of this plan observed.
+    #[arg(long, value_name = "TRACE", requires = "report")]
+    trace: Option<PathBuf>,
     /// Refuse only what got worse since an older report, which `--format json` wrote, and say what.
     #[arg(long, value_name = "REPORT")]
     baseline: Option<PathBuf>,
@@ -32,6 +38,9 @@ pub(crate) struct Arguments {
     /// Refuse a lock that is missing or stale instead of writing it.
     #[arg(long)]
     locked: bool,
+    /// Change the manifest where a finding says how, and check what comes of it; what is changed is told.
+    #[arg(long, conflicts_with = "locked")]
+    fix: bool,
     /// Also report how far each number can move before something misses.
     #[arg(long)]
     sensitivity: bool,
@@ -48,10 +57,14 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let file = arguments.manifest.to_string_lossy().into_owned();
-    let text = read(&arguments.manifest)?;
+    let mut text = read(&arguments.manifest)?;
+    apart(&arguments.output)?;
     let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
     let options = Options { substitute: arguments.profiles.as_deref(), exact: arguments.exact };
     let mut checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
+    while arguments.fix && fix(&arguments.manifest, &file, &mut text, &checked.findings)? {
+        checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
+    }
     if arguments.exact {
         without_modes(&checked)?;
     }
@@ -75,10 +88,29 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         _ => None,
     };
     let denies_warnings = arguments.deny == Some(Deny::Warnings);
-    let reported = Reported { checked: &checked, file: &file, text: &text, passes, denies_warnings, sensitivity };
-    reported.write(arguments.format, &arguments.output)?;
+    let (checked, file, text) = (&checked, file.as_str(), text.as_str());
+    let observed = arguments.trace.as_deref().map(|trace| observe::of(trace, checked)).transpose()?.flatten();
+    let reported = Reported { checked, file, text, passes, denies_warnings, sensitivity, observed };
+    let page = arguments.report.iter().cloned().map(Output::page);
+    let outputs: Vec<Output> = arguments.output.iter().cloned().chain(page).collect();
+    reported.write(arguments.format, &outputs)?;
     let refuses = baseline.as_ref().map_or(Ok(!passes), |old| reported.is_worse_than(old))?;
     if refuses { Err(Failure::Findings) } else { Ok(()) }
+}
+
+/// Makes the changes that findings have, and shows these; whether any was made.
+fn fix(manifest: &Path, file: &str, text: &mut String, findings: &[Finding]) -> Result<bool, Failure> {
+    let (changed, count) = fixed(findings, file, text);
+    if count == 0 || changed == *text {
+        return Ok(false);
+    }
+    let with: Vec<Finding> = findings.iter().filter(|finding| !finding.patches.is_empty()).cloned().collect();
+    show_findings(&with, file, text);
+    write_atomically(manifest, &changed)
+        .map_err(|error| Failure::Input(format!("--fix: cannot write `{}`: {error}", manifest.display())))?;
+    eprintln!("--fix: {count} of these changed `{file}`\n");
+    *text = changed;
+    Ok(true)
 }
 
 /// The tables with the verdict.

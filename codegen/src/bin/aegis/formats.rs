@@ -4,9 +4,12 @@ use crate::check::human;
 use crate::{Failure, Outcome, print};
 use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::Checked;
+use aegis_codegen::report::html::{self, Observed};
 use aegis_codegen::report::sensitivity::Sensitivity;
 use aegis_codegen::report::verdict::Verdict;
 use aegis_codegen::report::{self, baseline};
+use aegis_codegen::simulate::worst;
+use aegis_codegen::tables;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -25,6 +28,8 @@ pub(crate) enum Format {
     Github,
     /// Verdict, tasks and findings as a page of Markdown.
     Markdown,
+    /// The whole report as one page of HTML that needs nothing but itself.
+    Html,
 }
 
 /// `FORMAT=PATH`.
@@ -32,6 +37,13 @@ pub(crate) enum Format {
 pub(crate) struct Output {
     format: Format,
     path: PathBuf,
+}
+
+impl Output {
+    /// The whole report as a page.
+    pub(crate) const fn page(path: PathBuf) -> Self {
+        Self { format: Format::Html, path }
+    }
 }
 
 impl FromStr for Output {
@@ -52,6 +64,19 @@ impl FromStr for Output {
     }
 }
 
+/// That no two outputs are one file.
+pub(crate) fn apart(outputs: &[Output]) -> Outcome {
+    for (position, Output { path, .. }) in outputs.iter().enumerate() {
+        if outputs.iter().take(position).any(|other| other.path == *path) {
+            return Err(Failure::Input(format!(
+                "--output: `{}` is named twice: give each format a file",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// What there is to tell of a check.
 pub(crate) struct Reported<'a> {
     pub(crate) checked: &'a Checked,
@@ -60,6 +85,8 @@ pub(crate) struct Reported<'a> {
     pub(crate) passes: bool,
     pub(crate) denies_warnings: bool,
     pub(crate) sensitivity: Option<Sensitivity>,
+    /// What a trace observed.
+    pub(crate) observed: Option<Observed>,
 }
 
 impl Reported<'_> {
@@ -78,7 +105,25 @@ impl Reported<'_> {
             Format::Junit => report::junit::render(&verdict()).map_err(Failure::internal)?,
             Format::Github => report::github::render(&verdict()),
             Format::Markdown => report::markdown::render(&verdict()),
+            Format::Html => self.html(&verdict())?,
         })
+    }
+
+    /// The page, with the schedules behind the bounds.
+    fn html(&self, verdict: &Verdict<'_>) -> Result<String, Failure> {
+        let both = self.checked.resolved.as_ref().zip(self.checked.analysis.as_ref());
+        let draft = self.checked.lock_or_draft().map_err(Failure::internal)?;
+        let plan = draft.as_ref().map(tables::leak).transpose().map_err(Failure::internal)?;
+        let schedules = match (both, plan) {
+            (Some((resolved, analysis)), Some(plan)) => {
+                let system = &resolved.system;
+                (0..system.tasks.len()).map(|task| worst::schedule(system, analysis, plan, task)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let input =
+            html::Input { checked: self.checked, verdict, schedules: &schedules, observed: self.observed.as_ref() };
+        html::render(&input).map_err(Failure::internal)
     }
 
     /// Writes it to the standard output and into files, each beside its place first and then renamed.
@@ -131,14 +176,22 @@ impl Baseline {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, Output};
+    use super::{Format, Output, apart};
+
+    #[test]
+    fn two_outputs_are_two_files() {
+        let of =
+            |texts: &[&str]| apart(&texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Output>>()).is_ok();
+        assert!(of(&["json=a", "sarif=b"]) && of(&[]));
+        assert!(!of(&["json=a", "junit=c", "sarif=a"]));
+    }
 
     #[test]
     fn an_output_is_a_format_and_a_path() {
         let of = |text: &str| text.parse::<Output>();
         assert_eq!(of("sarif=a=b"), Ok(Output { format: Format::Sarif, path: "a=b".into() }));
         assert!(of("sarif").unwrap_err().contains("sarif=report.sarif"));
-        assert!(of("xml=a").unwrap_err().contains("human, json, sarif, junit, github, markdown"));
+        assert!(of("xml=a").unwrap_err().contains("human, json, sarif, junit, github, markdown, html"));
         assert!(of("json=").unwrap_err().contains("names no path"));
     }
 }

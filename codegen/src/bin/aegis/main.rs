@@ -15,6 +15,7 @@ mod init;
 mod inject;
 mod measure;
 mod model;
+mod observe;
 mod pack;
 mod plan;
 mod run;
@@ -87,8 +88,8 @@ enum Command {
     /// Run a plan through the dispatcher in virtual time, and compare with its bounds.
     #[command(after_help = "Example:\n  aegis simulate --pattern random --seed 7 --for 600s")]
     Simulate(simulate::Arguments),
-    /// Tell the dispatcher again what a trace says it was told, and compare what it does.
-    #[command(after_help = "Example:\n  aegis trace replay target/aegis/courier/trace.jsonl --lock system.lock")]
+    /// Replay a trace against its plan, or make of it what other tools read.
+    #[command(after_help = "Example:\n  aegis trace replay target/aegis/courier/trace.aegistrace --lock system.lock")]
     Trace(trace::Arguments),
     /// Say what an ONNX file needs: memory at least, weights, times; or cut it into segments.
     #[command(

@@ -10,6 +10,7 @@ use aegis_codegen::manifest::unbuildable;
 use aegis_codegen::probe;
 use aegis_codegen::report;
 use aegis_codegen::resolve::Loaded;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -22,15 +23,30 @@ pub(crate) struct Arguments {
     /// How long the vehicle runs.
     #[arg(long = "for", value_name = "DURATION", default_value = "10s")]
     pub(crate) duration: String,
-    /// The trace, one JSON object a line.
+    /// The trace: JSON lines where the name ends in `.jsonl`, else the binary form, which `aegis trace` reads.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Keep the newest so many bytes of the trace, as in `64MiB`; without this all of it.
+    #[arg(long, value_name = "SIZE")]
+    trace_limit: Option<String>,
     /// The summary, one JSON object.
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
     /// The report with what was proven beside what was observed, as Markdown.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Metrics for Prometheus' textfile collector, written again and again while the vehicle runs.
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+    /// How often they are written, at least "100ms"; otherwise "1s".
+    #[arg(long, value_name = "DURATION", requires = "metrics")]
+    metrics_every: Option<String>,
+    /// Answer to GET /metrics there, as at "127.0.0.1:9464", while the vehicle runs.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<String>,
+    /// Let others than this machine read the metrics there.
+    #[arg(long, requires = "metrics_listen")]
+    metrics_allow_remote: bool,
     /// Do not fail because the machine grants no guarantee.
     #[arg(long)]
     allow_void: bool,
@@ -178,7 +194,7 @@ fn drive(
     output: &Path,
 ) -> Outcome {
     let or = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| output.join(name));
-    let (trace, summary) = (or(&arguments.trace, "trace.jsonl"), or(&arguments.summary, "summary.json"));
+    let (trace, summary) = (or(&arguments.trace, "trace.aegistrace"), or(&arguments.summary, "summary.json"));
     let report = or(&arguments.report, "report.md");
     for old in [&trace, &summary, &report] {
         match std::fs::remove_file(old) {
@@ -192,6 +208,20 @@ fn drive(
     ctrlc::set_handler(|| {}).map_err(Failure::internal)?;
     let mut command = Command::new(binary);
     command.arg("--for").arg(&arguments.duration).arg("--trace").arg(&trace).arg("--summary").arg(&summary);
+    let metrics = arguments.metrics.as_deref().map(Path::as_os_str);
+    for (flag, value) in [
+        ("--metrics", metrics),
+        ("--metrics-every", arguments.metrics_every.as_deref().map(OsStr::new)),
+        ("--metrics-listen", arguments.metrics_listen.as_deref().map(OsStr::new)),
+    ] {
+        command.args(value.map(|value| [OsStr::new(flag), value]).into_iter().flatten());
+    }
+    if arguments.metrics_allow_remote {
+        command.arg("--metrics-allow-remote");
+    }
+    if let Some(limit) = &arguments.trace_limit {
+        command.arg("--trace-limit").arg(limit);
+    }
     if arguments.allow_void {
         command.arg("--allow-void");
     }

@@ -10,6 +10,7 @@ use aegis_codegen::simulate::{
     Observed, ObservedMode, Pattern, Simulated, SimulationError, TraceOut, replay_into, simulate_modes,
 };
 use aegis_codegen::tables;
+use aegis_codegen::trace::{Files, Form};
 use aegis_core::Duration;
 use aegis_core::desc::{SystemDesc, TaskDesc};
 use comfy_table::CellAlignment;
@@ -34,7 +35,7 @@ pub(crate) struct Arguments {
     /// Replay the arrivals and executions of a file that `aegis explain --task NAME --witness FILE` wrote.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pattern", "duration", "seed"])]
     witness: Option<PathBuf>,
-    /// Write a trace as the vehicle does, for `aegis trace replay`. Needs another pattern than the critical one, which is one run
+    /// Write a trace as the vehicle does, for `aegis trace`: JSON lines where the name ends in `.jsonl`, else the binary form. Needs another pattern than the critical one, which is one run
     /// per task.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -154,9 +155,13 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn create(path: &Path) -> Result<TraceOut, Failure> {
-    let file = std::fs::File::create(path);
-    let file = file.map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", path.display())))?;
-    Ok(Box::new(std::io::BufWriter::new(file)))
+    let create = || {
+        Ok(match Form::of(path) {
+            Form::Lines => TraceOut::Lines(Box::new(std::io::BufWriter::new(std::fs::File::create(path)?))),
+            Form::Binary => TraceOut::Blocks(Box::new(Files::create(path, None)?)),
+        })
+    };
+    create().map_err(|error: std::io::Error| Failure::Input(format!("cannot write `{}`: {error}", path.display())))
 }
 
 fn patterned(system: &SystemDesc, arguments: &Arguments, trace: Option<TraceOut>) -> Result<Simulated, Failure> {

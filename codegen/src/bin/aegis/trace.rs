@@ -1,9 +1,15 @@
-//! `aegis trace replay`.
+//! `aegis trace`.
+
+mod audit;
+mod convert;
 
 use crate::verify::proven;
 use crate::{Failure, Outcome, print};
 use aegis_codegen::lock::Lock;
 use aegis_codegen::replay::{Counts, Difference, Header, LaneState, Replayed, Unreadable, header, replay};
+use aegis_codegen::trace::{Form, Lines, schema};
+use aegis_core::desc::SystemDesc;
+use convert::{Opened, opened, tell};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -20,14 +26,35 @@ pub(crate) struct Arguments {
 enum Command {
     /// Feed a trace's inputs to the dispatcher; status 1 and the first difference where it does something else.
     #[command(
-        after_help = "Example:\n  aegis trace replay target/aegis/courier/trace.jsonl --lock system.lock --format json"
+        after_help = "Example:\n  aegis trace replay target/aegis/courier/trace.aegistrace --lock system.lock --format json"
     )]
     Replay(ReplayArguments),
+    /// Make of a trace in the binary form what other tools read.
+    #[command(
+        after_help = "Example:\n  aegis trace convert target/aegis/courier/trace.aegistrace --to jsonl -o trace.jsonl"
+    )]
+    Convert(convert::Arguments),
+    /// Print the schema of a trace's JSON lines, as JSON Schema.
+    #[command(after_help = "Example:\n  aegis trace schema > trace.schema.json")]
+    Schema,
+    /// Compare every response, execution, wait and change with the plan; status 1 where something is not as proven or assumed.
+    #[command(after_help = "Example:\n  aegis trace check target/aegis/courier/trace.aegistrace --lock system.lock")]
+    Check(audit::CheckArguments),
+    /// Explain one job: where the time from its arrival to its end went, and what its bound had assumed.
+    #[command(
+        after_help = "Examples:\n  aegis trace why face#12 trace.aegistrace\n  aegis trace why --latest-miss trace.aegistrace"
+    )]
+    Why(audit::WhyArguments),
+    /// Say what would have happened under another plan, told the same arrivals, executions and failures; status 1 where that plan
+    /// is not proven, or a job would have missed its deadline.
+    #[command(after_help = "Example:\n  aegis trace what-if trace.aegistrace --policy edf --lane main")]
+    WhatIf(audit::WhatIfArguments),
 }
 
 #[derive(clap::Args)]
 struct ReplayArguments {
-    /// The trace, as `--trace FILE` of a vehicle or of `aegis simulate` wrote it.
+    /// The trace, as `--trace FILE` of a vehicle or of `aegis simulate` wrote it: JSON lines where the name ends in `.jsonl`,
+    /// else the binary form, whose older parts are read with it.
     file: PathBuf,
     /// The lock of the plan that ran; without this `system.lock` in the present folder, or else beside the trace, whichever has
     /// the trace's plan.
@@ -66,18 +93,47 @@ struct Error {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let Command::Replay(arguments) = &arguments.command;
+    match &arguments.command {
+        Command::Replay(arguments) => run_replay(arguments),
+        Command::Check(arguments) => audit::check(arguments),
+        Command::Why(arguments) => audit::why(arguments),
+        Command::WhatIf(arguments) => audit::what_if_command(arguments),
+        Command::Convert(arguments) => convert::run(arguments),
+        Command::Schema => {
+            print(schema());
+            Ok(())
+        }
+    }
+}
+
+/// Reads a lock and re-proves its plan. Status 1 is a difference, so a lock that proves nothing is an input that cannot be used.
+fn proven_for(lock: &Path) -> Result<&'static SystemDesc, Failure> {
+    proven(lock, None).map_err(|failure| match failure {
+        Failure::Findings => Failure::Input(format!("`{}` proves nothing, so it cannot be used", lock.display())),
+        other => other,
+    })
+}
+
+/// Replays a trace in either form.
+fn replayed(arguments: &ReplayArguments) -> Result<(Header, Result<Replayed, Unreadable>), Failure> {
+    if Form::of(&arguments.file) == Form::Binary {
+        let Opened { records, system, header, plan } = opened(&arguments.file, arguments.lock.as_deref())?;
+        let mut lines = Lines::new(records, system);
+        let outcome = replay(plan, &mut lines);
+        tell(lines.records().notes());
+        return Ok(((&header).into(), outcome));
+    }
     let header = first_line(&arguments.file)?;
     let lock = match &arguments.lock {
         Some(lock) => lock.clone(),
         None => find_lock(&arguments.file, &header)?,
     };
-    // Status 1 is a difference, so a lock that proves nothing is an input that cannot be used.
-    let system = proven(&lock, None).map_err(|failure| match failure {
-        Failure::Findings => Failure::Input(format!("`{}` cannot be replayed against", lock.display())),
-        other => other,
-    })?;
-    let outcome = replay(system, open(&arguments.file)?);
+    let system = proven_for(&lock)?;
+    Ok((header, replay(system, open(&arguments.file)?)))
+}
+
+fn run_replay(arguments: &ReplayArguments) -> Outcome {
+    let (header, outcome) = replayed(arguments)?;
     if arguments.format == Format::Json {
         print(&format!("{}\n", json(&header, &outcome)?));
     }

@@ -124,7 +124,8 @@ fn cores(raw: &Raw, links: &Links, sink: &Sink<'_>) {
             let finding = Finding::error(Code::UnusedProcessCore, message);
             let finding =
                 finding.at(sink.file, cores.clone(), "its threads sleep while their lane runs, on the same core");
-            sink.push(finding.help("remove it, or let the vehicle wait \"polling\""));
+            let finding = finding.help("remove it, or let the vehicle wait \"polling\"");
+            sink.push(sink.without(finding, cores));
             continue;
         }
         for ((lane, _), link) in domain.named_cores().iter().zip(lanes) {

@@ -38,7 +38,8 @@ fn only_of_gpus(device: &Device, sink: &Sink<'_>) {
         let message = format!("the device `{name}` is of kind \"cpu\" and has `{key}`, which only a GPU has");
         let finding = Finding::error(Code::UnusedDeviceKey, message).at(sink.file, span.clone(), "no effect here");
         let finding = finding.also(sink.file, device.span.clone(), "this device is a CPU");
-        sink.push(finding.help(format!("remove `{key}`, or let the device be of kind \"gpu\"")));
+        let finding = finding.help(format!("remove `{key}`, or let the device be of kind \"gpu\""));
+        sink.push(sink.without(finding, span));
     }
 }
 
@@ -52,7 +53,8 @@ fn not_of_gpus(raw: &Raw, links: &Links, (index, device): (usize, &Device), sink
     let message = format!("the device `{}` is a GPU and has `page-size`", device.name.get_ref());
     let finding = Finding::error(Code::Unsupported, message);
     let finding = finding.at(sink.file, size.span(), "nothing of its memory can be given back");
-    sink.push(finding.help("remove it: this version gives back pages of the CPU's memory only"));
+    let finding = finding.help("remove it: this version gives back pages of the CPU's memory only");
+    sink.push(sink.without(finding, &size.span()));
 }
 
 /// Two devices are never one. One of which nothing is said but its kind is for analysis, and none of the machine's.

@@ -74,12 +74,12 @@ fn priorities(lane: &Lane, (policy, policy_span): &(Policy, Span), tasks: &[&Tas
         let given = |task: &&Task| Some((format!("task `{}`", task.name.get_ref()), task.priority_key.clone()?));
         for (what, key) in of_lane.into_iter().chain(tasks.iter().filter_map(given)) {
             let message = format!("the priority of the {what} has no effect under the policy {}", policy.name());
-            let finding = Finding::error(Code::UnusedPriority, message).at(sink.file, key, "remove this").also(
+            let finding = Finding::error(Code::UnusedPriority, message).at(sink.file, key.clone(), "remove this").also(
                 sink.file,
                 policy_span.clone(),
                 "or make this \"fixed-priority\"",
             );
-            sink.push(finding);
+            sink.push(sink.without(finding, &key));
         }
         return;
     }
@@ -262,7 +262,8 @@ pub(super) fn shared_devices(raw: &Raw, links: &Links, sink: &Sink<'_>) {
                 let message = format!("the device `{}` is a CPU and has a domain-switch", device.name.get_ref());
                 let finding = Finding::error(Code::UnusedDomainSwitch, message);
                 let finding = finding.at(sink.file, switch.span(), "no effect here");
-                sink.push(finding.help("remove it: a CPU lane's dispatch-overhead holds what changing threads costs"));
+                let help = "remove it: a CPU lane's dispatch-overhead holds what changing threads costs";
+                sink.push(sink.without(finding.help(help), &switch.span()));
             }
             _ => {}
         }

@@ -36,9 +36,9 @@ fn no_process(raw: &Raw, links: &Links, (position, domain): (usize, &Domain), si
     for (key, at) in restart.chain(meanwhile) {
         let name = domain.name.get_ref();
         let message = format!("the domain `{name}` has `{key}`, but none of its tasks runs a model: it is no process");
-        let finding = Finding::error(Code::NoProcessToRestart, message).at(sink.file, at, "of what?");
+        let finding = Finding::error(Code::NoProcessToRestart, message).at(sink.file, at.clone(), "of what?");
         let finding = finding.also(sink.file, domain.span.clone(), "no model lies in it");
-        sink.push(finding.help("leave it out, or let a model lie in the domain"));
+        sink.push(sink.without(finding.help("leave it out, or let a model lie in the domain"), &at));
     }
 }
 
@@ -54,7 +54,8 @@ fn back_off(domain: &Domain, sink: &Sink<'_>) {
     let finding = Finding::error(Code::BackOffBeyondWindow, message)
         .at(sink.file, back_off.span(), "grows up to the window, and begins beyond it")
         .also(sink.file, restart.within.span(), "the window");
-    sink.push(finding.help(format!("choose a back-off of at most {within}, or a longer window")));
+    let finding = finding.help(format!("choose a back-off of at most {within}, or a longer window"));
+    sink.push(finding.patch(sink.file, back_off.span(), within.written()));
 }
 
 /// What loading may keep others from doing is known to nobody but who measured it.

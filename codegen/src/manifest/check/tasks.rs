@@ -78,7 +78,7 @@ fn submitted(task: &Task, sink: &Sink<'_>) {
             submitted.clone(),
             "its jobs come when the application says",
         );
-        sink.push(finding.help("`period` is the least time between two submissions"));
+        sink.push(sink.without(finding.help("`period` is the least time between two submissions"), phase));
     }
 }
 
@@ -180,7 +180,7 @@ fn budget(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
         let message = format!("the task `{name}` has a budget of memory and no model");
         let finding = Finding::error(Code::KeyConflict, message).at(sink.file, memory.span(), "remove this");
         let finding = finding.also(sink.file, first.span.clone(), "no model");
-        sink.push(finding.help("what is not run takes no memory of the plan"));
+        sink.push(sink.without(finding.help("what is not run takes no memory of the plan"), &memory.span()));
     }
     let Some(streams) = &first.budget.streams else { return };
     let lanes: Option<Vec<&Spanned<String>>> = tasks.iter().map(|task| task.lane.as_ref()).collect();
@@ -196,7 +196,8 @@ fn budget(member: &Member, tasks: &[Task], sink: &Sink<'_>) {
     for lane in lanes {
         finding = finding.also(sink.file, lane.span(), "a lane is a stream");
     }
-    sink.push(finding.help(format!("grant {used} streams, or let stages share a lane")));
+    let finding = finding.help(format!("grant {used} streams, or let stages share a lane"));
+    sink.push(finding.patch(sink.file, streams.span(), used.to_string()));
 }
 
 /// As many jobs as a deadline has periods can wait.
@@ -233,7 +234,7 @@ fn profiles(task: &Task, sink: &Sink<'_>) {
             let finding = Finding::error(Code::MarginWithoutProfile, message)
                 .at(sink.file, margin.span(), "remove this")
                 .also(sink.file, place(declared), "or name a profile instead of this");
-            sink.push(finding);
+            sink.push(sink.without(finding, &margin.span()));
         }
         _ => {}
     }

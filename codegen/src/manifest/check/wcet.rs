@@ -10,7 +10,8 @@ pub(super) fn check(raw: &Raw, sink: &Sink<'_>) {
     let system = raw.system.as_ref().map(|system| &system.wcet);
     let useless = |message: String, at: Span, label: &str, help: &str| {
         let finding = Finding::error(Code::TailWithoutEffect, message);
-        sink.push(finding.at(sink.file, at, label).help(help));
+        let finding = finding.at(sink.file, at.clone(), label).help(help);
+        sink.push(sink.without(finding, &at));
     };
     let mut tails = raw.incomplete.contains(&"task");
     for task in &raw.tasks {

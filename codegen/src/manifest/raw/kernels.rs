@@ -38,8 +38,9 @@ pub(super) fn kernels(section: &mut Section<'_>, backend: Option<Backend>) -> Op
                 let Some(span) = section.key_span(key) else { continue };
                 let message = format!("{} is of the backend \"{}\" and has `{key}`", section.title(), other.name());
                 let finding =
-                    Finding::error(Code::LaunchRefused, message).at(section.sink.file, span, "no effect here");
-                section.sink.push(finding.help("remove it, or let the backend be \"kernels\""));
+                    Finding::error(Code::LaunchRefused, message).at(section.sink.file, span.clone(), "no effect here");
+                let finding = finding.help("remove it, or let the backend be \"kernels\"");
+                section.sink.push(section.sink.without(finding, &span));
             }
             None
         }

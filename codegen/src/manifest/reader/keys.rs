@@ -32,12 +32,10 @@ impl Section<'_> {
         for &key in keys {
             if let Some(span) = self.key_span(key) {
                 let message = format!("{} must not have both `{other}` and `{key}`", self.title);
-                let finding = Finding::error(Code::KeyConflict, message).at(self.sink.file, span, "remove this").also(
-                    self.sink.file,
-                    there.clone(),
-                    "",
-                );
-                self.sink.push(finding.help(help));
+                let finding = Finding::error(Code::KeyConflict, message)
+                    .at(self.sink.file, span.clone(), "remove this")
+                    .also(self.sink.file, there.clone(), "");
+                self.sink.push(self.sink.without(finding.help(help), &span));
             }
         }
     }
@@ -83,7 +81,12 @@ impl Section<'_> {
             let message = format!("{} has no {what} `{name}`", self.title);
             let finding = Finding::error(Code::UnknownKey, message);
             let finding = match nearest(name, here.iter().copied()) {
-                Some(near) => finding.at(self.sink.file, key.span(), format!("did you mean `{near}`?")),
+                Some(near) => {
+                    let finding = finding.at(self.sink.file, key.span(), format!("did you mean `{near}`?"));
+                    // Renaming it would give the other twice where both are there.
+                    let is_free = self.table.get(near).is_none();
+                    if is_free { self.sink.instead(finding, &key.span(), near) } else { finding }
+                }
                 None => finding
                     .at(self.sink.file, key.span(), "not known")
                     .help(format!("the {what}s are {}", here.join(", "))),

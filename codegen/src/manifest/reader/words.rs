@@ -112,11 +112,12 @@ impl Section<'_> {
         }
         let message = format!("{} has no value \"{word}\"", self.call(key));
         let mut finding = Finding::error(Code::UnknownValue, message).help(format!("{has} {words}"));
-        let label = match nearest(word, known.iter().map(|(word, _)| *word)) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => "not known".to_owned(),
-        };
-        finding = finding.at(self.sink.file, span, label);
+        let near = nearest(word, known.iter().map(|(word, _)| *word));
+        let label = near.map_or_else(|| "not known".to_owned(), |near| format!("did you mean \"{near}\"?"));
+        finding = finding.at(self.sink.file, span.clone(), label);
+        if let Some(near) = near {
+            finding = self.sink.instead(finding, &span, near);
+        }
         self.sink.push(finding);
         None
     }

@@ -15,6 +15,8 @@ const LEAST_WIDTH: u64 = 900_000;
 const PANEL: u64 = 560_000;
 /// Above it: title, figures, lanes and names of columns.
 const HEAD: u64 = 118_000;
+/// Where the names of lanes begin in it.
+const LANES: u64 = 62_000;
 /// Below it: events and the legend's first distance.
 const FOOT: u64 = 58_000;
 const ROW: u64 = 20_000;
@@ -89,9 +91,34 @@ struct Map<'a> {
 /// Draws every pool with models, one below the other.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
+    let (maps, top) = maps(report, report.pools.iter());
+    let width = width(report, &maps);
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write_page(&mut text, report, &maps, Px(width), Px(top.max(60_000)));
+    text
+}
+
+/// Draws one pool as a part of a page, which has the looks of its classes; `None` where no model lies there.
+pub(in crate::report) fn inline(report: &Report<'_>, pool: &Pool<'_>) -> Option<String> {
+    let (maps, height) = maps(report, std::iter::once(pool));
+    // The page says itself what stands above the lanes.
+    let (map, width, above, height) = (maps.first()?, Px(width(report, &maps)), Px(LANES), Px(height - LANES));
+    let mut text = format!(
+        "<svg class=\"map\" width=\"{width}\" viewBox=\"0 {above} {width} {height}\" role=\"img\" aria-label=\"Memory map of {}\">\n",
+        Xml(pool.name)
+    );
+    // Writing to a string does not fail.
+    let _ = map.write(&mut text, report.system);
+    text.push_str("</svg>\n");
+    Some(text)
+}
+
+/// The maps of pools with models, one below the other, and their height.
+fn maps<'a>(report: &'a Report<'_>, pools: impl Iterator<Item = &'a Pool<'a>>) -> (Vec<Map<'a>>, u64) {
     let mut maps = Vec::new();
     let mut top = 0;
-    for pool in &report.pools {
+    for pool in pools {
         let columns = columns(report, pool);
         if let Some(right) = columns.iter().map(|column| column.x + column.width).max() {
             let map = Map { pool, columns, right, top };
@@ -99,14 +126,15 @@ pub fn render(report: &Report<'_>) -> String {
             maps.push(map);
         }
     }
+    (maps, top)
+}
+
+/// The width of a page of maps.
+fn width(report: &Report<'_>, maps: &[Map<'_>]) -> u64 {
     let letters = |model: &ModelView<'_>| number(model.name.chars().count() + legend(model).chars().count());
     // Of a page's fonts the widest take about so much for a letter.
     let legends = report.models.iter().map(|model| letters(model) * 7_200 + 70_000);
-    let width = maps.iter().map(|map| map.right + RIGHT).chain(legends).fold(LEAST_WIDTH, u64::max);
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = write_page(&mut text, report, &maps, Px(width), Px(top.max(60_000)));
-    text
+    maps.iter().map(|map| map.right + RIGHT).chain(legends).fold(LEAST_WIDTH, u64::max)
 }
 
 /// What the legend says of a model behind its name.

@@ -103,6 +103,9 @@ pub(super) fn closing<const LANES: usize>(system: &SystemDesc, ran: &mut Ran<LAN
     if ran.trace.lost > 0 {
         log::warn!("TRACE INCOMPLETE: {} of {} records were lost", ran.trace.lost, ran.trace.records);
     }
+    if ran.trace.unwritten > 0 {
+        log::warn!("TRACE INCOMPLETE: {} of {} records were not written", ran.trace.unwritten, ran.trace.records);
+    }
     let (from_start, fallen): (Vec<_>, Vec<_>) = ran.voids.iter().partition(|void| void.since == Instant::START);
     if !from_start.is_empty() {
         log::warn!("GUARANTEE VOID, {} in all, as told at the start", from_start.len());

@@ -15,10 +15,11 @@ use aegis_linux::bell::Bell;
 use aegis_linux::clock::Clock;
 use aegis_linux::conditions::Conditions;
 use aegis_linux::domains::Domains;
-use aegis_linux::drain::{Attendance, Drain, TraceFile};
+use aegis_linux::drain::{Attendance, Drain};
 use aegis_linux::guarantee::Guarantee;
 use aegis_linux::lane::Lane;
 use aegis_linux::machine::{Void, VoidSince};
+use aegis_linux::metrics::{Export, Feed};
 use aegis_linux::modes::Modes;
 use aegis_linux::orchestrate::{self, Setup, Stop};
 use aegis_linux::pressure::Pressure;
@@ -32,6 +33,7 @@ use aegis_linux::stats::{Counted, LevelStats, Tally};
 use aegis_linux::steal::{StealReader, StealSamples};
 use aegis_linux::submissions::Submissions;
 use aegis_linux::summary::TraceSummary;
+use aegis_linux::trace_file::TraceFile;
 use aegis_linux::watchdog::Hook;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +55,7 @@ pub(super) struct Run<'a, const LANES: usize> {
     pub(super) conditions: &'a Conditions,
     pub(super) reclaim: &'a Reclaim,
     pub(super) service: Option<&'a Service>,
+    pub(super) export: Option<&'a Export>,
     pub(super) args: &'a Args,
 }
 
@@ -71,7 +74,15 @@ impl<const LANES: usize> Run<'_, LANES> {
         let links: Vec<_> = self.lanes.iter().map(Lane::link).collect();
         let links = <[_; LANES]>::try_from(links);
         let links = links.map_err(|_| HostError::Refused("the number of lanes is not the plan's".into()))?;
-        let mut drain: Drain<'_, TASKS> = Drain::new(self.system, reader, trace);
+        aegis_linux::nvtx::open(self.system);
+        if let Some(export) = self.export {
+            export.start().map_err(|error| HostError::System { what: "the metrics thread", error })?;
+            if let Some(address) = export.address() {
+                println!("metrics at http://{address}/metrics");
+            }
+        }
+        let feed = self.export.map(|export| Feed::new(self.system, export.board()));
+        let mut drain: Drain<'_, TASKS> = Drain::new(self.system, reader, trace).feeding(feed);
         let thread_error = |error| HostError::System { what: "the orchestration thread", error };
         let (stop, steal, core) = (&stop, steal.as_ref(), self.system.orchestration_core);
         let pulse = self.system.watchdog.map(Pulse::new);
@@ -141,7 +152,8 @@ impl<const LANES: usize> Run<'_, LANES> {
                 }
             }
             let voids = all;
-            let numbers = TraceSummary { records: sink.recorder.numbered(), lost: sink.recorder.lost() };
+            let (records, lost) = (sink.recorder.numbered(), sink.recorder.lost());
+            let numbers = TraceSummary { records, lost, ..TraceSummary::default() };
             let tally = &sink.tally;
             let domains = tally.domains().iter().take(system.domains.len()).copied().collect::<Vec<_>>();
             let counts = (tally.tasks().to_vec(), tally.levels(), tally.modes(), domains, tally.admissions());
@@ -197,7 +209,10 @@ impl<const LANES: usize> Run<'_, LANES> {
         let ((report, counts, trace, voids), (watched, sources, reclaimed, looked)) = result.map_err(thread_error)?;
         let (stats, levels, modes, domains, admissions) = counts;
         let levels = LevelStats { reclaim_failures: self.reclaim.failures(), ..levels };
-        let (lanes, memory_locked, trace_failure) = (Vec::new(), false, drain.finish().err());
+        let (lanes, memory_locked, written) = (Vec::new(), false, drain.finish());
+        let (unwritten, trace_failure) = written.map_or((0, None), |written| (written.unwritten, written.failure));
+        let error = trace_failure.as_ref().map(ToString::to_string);
+        let trace = TraceSummary { unwritten, error, ..trace };
         Ok(Ran {
             report,
             stats,

@@ -81,7 +81,7 @@ fn the_summary_has_the_published_fields() {
             modes: ModeStats { requested: 5, changed: 4, late: 1, longest: fixture::ms(9) },
             admissions: AdmissionStats { admitted: 3, dismissed: 2 },
             memory: &[MemorySummary { pool: "ram".into(), arena_bytes: 128, ..MemorySummary::default() }],
-            trace: TraceSummary { records: 99, lost: 1 },
+            trace: &TraceSummary { records: 99, lost: 1, unwritten: 2, error: Some("no space".to_owned()) },
             watched: &[SourceReport { source: WatchedSource::IoFull, asked: 2, worst: Some(345), unreadable: 1 }],
             pets: 7,
             verdict: &judge(&findings),
@@ -127,7 +127,8 @@ fn the_summary_has_the_published_fields() {
     assert_eq!(value["tasks"][0]["observed_over_bound_ppm"], 500_000);
     assert_eq!(value["lanes"][0]["observed_utilization_ppm"], 250_000);
     assert_eq!(value["lanes"][0]["max_wakeup_latency_ns"], 90_000);
-    assert_eq!((&value["trace"]["records"], &value["trace"]["lost"]), (&99.into(), &1.into()));
+    let trace = serde_json::json!({ "records": 99, "lost": 1, "unwritten": 2, "error": "no space" });
+    assert_eq!(value["trace"], trace);
     assert_eq!(value["memory"][0]["arena_bytes"], 128);
     let expected = serde_json::json!({"timeout_ns": 100_000_000, "on_stall": "stop-petting", "pets": 7, "lane_stalls": 2,
         "loop_stalls": 3});
