@@ -1,6 +1,6 @@
 //! What one plan means that another does not: tasks, bounds, slack, load and memory, not lines of text.
 //!
-//! Both plans are told as [`Facts`] of the same names, whether they come out of a lock or of a manifest that was just checked, and
+//! Both plans are told as facts of the same names, whether they come out of a lock or of a manifest that was just checked, and
 //! then compared name by name.
 
 mod facts;

@@ -1,4 +1,4 @@
-//! The JSON Schema of `system.toml`, for editors: what [`asked`] of the reader says, with words.
+//! The JSON Schema of `system.toml`, for editors: what [`asked`](mod@asked) of the reader says, with words.
 //!
 //! Tables, keys, types, ranges and words are those that the reader asks for while it reads a manifest that has every table, so
 //! a manifest that the reader takes fits the schema. What depends on other tables is only said by `aegis check`.

@@ -35,6 +35,7 @@ enum Command {
     )]
     Convert(convert::Arguments),
     /// Print the schema of a trace's JSON lines, as JSON Schema.
+    #[command(after_help = "Example:\n  aegis trace schema > trace.schema.json")]
     Schema,
     /// Compare every response, execution, wait and change with the plan; status 1 where something is not as proven or assumed.
     #[command(after_help = "Example:\n  aegis trace check target/aegis/courier/trace.aegistrace --lock system.lock")]
