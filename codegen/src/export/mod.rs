@@ -1,6 +1,6 @@
 //! Traces for other people's viewers: Perfetto's protobuf and Chrome's JSON, as streams.
 //!
-//! [`timeline`] turns records into begins and ends of slices, instants, counters and flows on tracks; [`perfetto`] and [`chrome`]
+//! `timeline` turns records into begins and ends of slices, instants, counters and flows on tracks; `perfetto` and `chrome`
 //! only spell these. Nothing is kept of a record but what is in flight, so a trace of any length needs the memory of its jobs in
 //! flight, and no two records are compared but by their times. `docs/traces.md` says what the tracks mean.
 //!
