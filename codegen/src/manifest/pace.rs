@@ -49,13 +49,13 @@ mod tests {
     fn what_the_environment_sets_is_stretched_and_what_the_machine_needs_is_not() {
         let text = "
             system = { name = \"tiny\", policy = \"edf\" }
-            lane.main = { kind = \"cpu\", core = 1 }
+            runtime.onnxruntime = { version = \"1.24.0\", file = \"ort.so\" }
+            device.cpu0 = { kind = \"cpu\", memory = \"1MiB\" }
+            lane.main = { device = \"cpu0\", core = 1, dispatch-overhead = \"1us\", wakeup-latency = \"1us\" }
             task.a = { lane = \"main\", period = \"10ms\", deadline = \"8ms\", phase = \"3ms\", jitter = \"1ms\", wcet = \"2ms\" }
             task.b = { lane = \"main\", period = \"20ms\", wcet = \"5ms\" }
             chain.c = { tasks = [\"a\", \"b\"], max-reaction = \"60ms\" }
-            domain.d = { kill-after = \"15ms\", heartbeat = \"7ms\", restart = { max = 2, within = \"5s\", blackout = \"4ms\" } }
-            device.cpu0 = { kind = \"cpu\", memory = \"1MiB\" }
-            runtime.onnxruntime = { file = \"ort.so\" }
+            domain.d = { hand-over = \"1us\", fault-blackout = \"1us\", kill-after = \"15ms\", heartbeat = \"7ms\", restart = { max = 2, within = \"5s\", blackout = \"4ms\" } }
             model.m = { backend = \"onnxruntime\", file = \"m.onnx\", domain = \"d\" }
             task.e = { lane = \"main\", model = \"m\", period = \"90ms\", wcet = \"6ms\" }";
         let manifest = parse("tiny.toml", text).0.unwrap();
