@@ -197,6 +197,24 @@ pub fn show_down(time: Duration) -> String {
     rounded(time, |ns, unit| ns / unit)
 }
 
+/// What was observed as [`show`], beside what is allowed as [`show_down`]. Where rounding would make what is allowed look exceeded,
+/// both are told to the nanosecond.
+#[must_use]
+pub fn beside(observed: Duration, allowed: Duration) -> (String, String) {
+    let step = |ns: u64| match ns {
+        0..=999_999 => 1,
+        1_000_000..=999_999_999 => 1_000,
+        _ => 1_000_000,
+    };
+    let (longest, most) = (observed.as_ns(), allowed.as_ns());
+    let up = u128::from(longest).next_multiple_of(step(longest));
+    let down = most.checked_rem(u64::try_from(step(most)).unwrap_or(1)).map_or(most, |rest| most.saturating_sub(rest));
+    if longest <= most && up > u128::from(down) {
+        return (format!("{longest} ns"), format!("{most} ns"));
+    }
+    (show(observed), show_down(allowed))
+}
+
 /// Three decimals of the largest unit that the time fills.
 fn rounded(time: Duration, divide: fn(u64, u64) -> u64) -> String {
     let ns = time.as_ns();
@@ -213,8 +231,21 @@ fn rounded(time: Duration, divide: fn(u64, u64) -> u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{show, show_down};
+    use super::{beside, show, show_down};
     use aegis_core::Duration;
+
+    #[test]
+    fn what_is_within_never_looks_exceeded() {
+        let both = |observed, allowed| beside(Duration::from_ns(observed), Duration::from_ns(allowed));
+        let of = |observed: &str, allowed: &str| (observed.to_owned(), allowed.to_owned());
+        assert_eq!(both(3_527_400, 3_527_400), of("3527400 ns", "3527400 ns"));
+        assert_eq!(both(3_527_000, 3_527_400), of("3.527 ms", "3.527 ms"));
+        assert_eq!(both(3_526_001, 3_528_999), of("3.527 ms", "3.528 ms"));
+        assert_eq!(both(999_999_999, 1_000_000_000), of("1000 ms", "1 s"));
+        assert_eq!(both(999_999_999, 999_999_999), of("999999999 ns", "999999999 ns"));
+        assert_eq!(both(3_527_401, 3_527_400), of("3.528 ms", "3.527 ms"));
+        assert_eq!(both(u64::MAX, u64::MAX), of("18446744073709551615 ns", "18446744073709551615 ns"));
+    }
 
     #[test]
     fn times_are_rounded_to_the_safe_side() {

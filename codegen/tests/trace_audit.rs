@@ -84,12 +84,23 @@ fn a_check_is_told_in_tables_and_again_the_same() {
 #[test]
 fn a_torn_trace_is_compared_as_far_as_it_goes() {
     let folder = tempfile::tempdir().unwrap();
-    let file = simulated(folder.path(), "system.toml", 4, "4s");
+    let file = simulated(folder.path(), "system.toml", 4, "60s");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     let output = aegis(&root(), &["trace", "check", &file]);
     let (status, text, _) = told(&output);
-    assert!(status == 0 && text.contains("the records end before the run"), "{text}");
+    assert!(
+        status == 0 && text.contains("the records end before the run") && text.contains(", end missing)"),
+        "{text}"
+    );
+    let output = aegis(&root(), &["trace", "check", &file, "--require-complete"]);
+    let (status, text, _) = told(&output);
+    assert!(status == 1 && text.contains("but not everything was recorded"), "{text}");
+    // A head alone tells of nothing.
+    std::fs::write(&file, &bytes[..96]).unwrap();
+    let output = aegis(&root(), &["trace", "check", &file]);
+    let (status, text, _) = told(&output);
+    assert!(status == 1 && text.contains("nothing was compared (0 records, 0 jobs, end missing)"), "{text}");
 }
 
 #[test]
@@ -215,4 +226,65 @@ fn a_run_through_modes_is_compared_with_each_of_them_and_told_again() {
         let same = json(&aegis(folder.path(), &["trace", "what-if", "run.aegistrace", "--format", "json"]));
         assert_eq!((&same["first_difference"], &same["assumed"]), (&Value::Null, &0.into()), "{same:#}");
     }
+}
+
+#[test]
+fn another_vehicles_plan_and_lines_are_told_in_their_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = simulated(folder.path(), "system.toml", 6, "1s");
+    let output = aegis(&root(), &["trace", "what-if", &file, "--other-lock", "examples/reader/system.lock"]);
+    let (status, text, _) = told(&output);
+    assert!(status == 1 && text.contains("NO ARRIVAL OF THIS TRACE IS ONE OF THIS PLAN"), "{output:?}");
+    let lines = folder.path().join("t.jsonl").to_str().unwrap().to_owned();
+    let convert = aegis(&root(), &["trace", "convert", &file, "--to", "jsonl", "-o", &lines]);
+    assert_eq!(told(&convert).0, 0, "{convert:?}");
+    for command in [
+        &["trace", "check", &lines][..],
+        &["trace", "why", "1", &lines],
+        &["trace", "what-if", &lines],
+        &["trace", "convert", &lines, "--to", "chrome"],
+    ] {
+        let output = aegis(&root(), command);
+        let why =
+            "is a trace in JSON lines already, and this command reads the binary form; `aegis trace replay` reads both";
+        assert!(told(&output).0 == 2 && told(&output).2.contains(why), "{output:?}");
+    }
+}
+
+#[test]
+fn a_trace_that_dropped_its_beginning_is_not_called_an_older_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = simulated(folder.path(), "system.toml", 7, "60s");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let blocks: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"AEGB")).collect();
+    assert!(blocks.len() > 2, "{blocks:?}");
+    bytes.drain(blocks[0]..blocks[1]);
+    std::fs::write(&file, bytes).unwrap();
+    let output = aegis(&root(), &["trace", "replay", &file]);
+    let (status, _, words) = told(&output);
+    assert!(status == 2 && words.contains("its beginning was dropped, as --trace-limit has it"), "{words}");
+    assert!(!words.contains("older version"), "{words}");
+}
+
+#[test]
+fn of_many_damaged_places_the_first_ones_are_told_and_the_others_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = simulated(folder.path(), "system.toml", 8, "120s");
+    let bytes = std::fs::read(&file).unwrap();
+    let mut changed = Vec::new();
+    let mut places = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        if bytes[at..].starts_with(b"AEGB") {
+            changed.push(0);
+            places += 1;
+        }
+        changed.push(*byte);
+    }
+    std::fs::write(&file, changed).unwrap();
+    assert!(places > 22, "{places} blocks");
+    let output = aegis(&root(), &["trace", "check", &file]);
+    let (status, _, words) = told(&output);
+    let lines: Vec<&str> = words.lines().collect();
+    let more = format!("aegis: and {} places more were passed over", places - 20);
+    assert_eq!((status, lines.len(), lines.last()), (0, 21, Some(&more.as_str())), "{words}");
 }

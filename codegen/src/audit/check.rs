@@ -39,6 +39,10 @@ pub struct Check {
     steps: Steps,
     violations: Vec<Violation>,
     omitted: Counts,
+    /// How many violations and departures are listed.
+    listed: (usize, usize),
+    /// Of each lane's present busy period the violations that are not listed, which the machine may come to explain.
+    unlisted: BTreeMap<u16, (u64, u64)>,
     /// The first assumption of each lane's present busy period that did not hold.
     causes: BTreeMap<u16, (u64, String)>,
     /// What a job of an earlier stage hands on to the next one.
@@ -74,6 +78,8 @@ impl Check {
             steps: Steps::default(),
             violations: Vec::new(),
             omitted: Counts::default(),
+            listed: (0, 0),
+            unlisted: BTreeMap::new(),
             causes: BTreeMap::new(),
             inherited: BTreeMap::new(),
             handed_over: Vec::new(),
@@ -101,11 +107,14 @@ impl Check {
         self.take(seen);
         let explained = &self.explained;
         for violation in &mut self.violations {
-            violation.explained |= violation.busy.is_some_and(|busy| explained.contains(&busy))
-                && !matches!(violation.what, What::Response | What::Step);
+            violation.explained |=
+                violation.what.follows() && violation.busy.is_some_and(|busy| explained.contains(&busy));
+        }
+        for (lane, (number, count)) in std::mem::take(&mut self.unlisted) {
+            self.settle(Busy { lane, number }, count);
         }
         let counts = self.counts();
-        let verdict = self.verdict(&counts, allow);
+        let verdict = self.verdict(&counts, lost, allow);
         self.tasks.iter_mut().for_each(TaskTally::settle);
         Report {
             schema: "aegis.trace-check/1",
@@ -137,11 +146,19 @@ impl Check {
         counts
     }
 
-    fn verdict(&self, counts: &Counts, allow: Allow) -> Verdict {
-        let forgiven =
-            allow.explained && counts.explained == counts.violations && counts.explained <= self.jobs.div_ceil(1_000);
+    fn verdict(&self, counts: &Counts, lost: u64, allow: Allow) -> Verdict {
+        // As the vehicle's own verdict: responses and steps are each counted by themselves, what follows from one is not.
+        let most = self.jobs.div_ceil(1_000);
+        let forgiven = allow.explained
+            && counts.explained == counts.violations
+            && counts.explained_responses <= most
+            && counts.explained_steps <= most;
         if counts.violations > 0 && !forgiven {
             Verdict::Violated
+        } else if self.jobs == 0 {
+            Verdict::Nothing
+        } else if allow.only_complete && (lost > 0 || !self.complete) {
+            Verdict::Incomplete
         } else if !self.void.is_empty() && !allow.void {
             Verdict::Void
         } else if counts.violations > 0 {
@@ -259,9 +276,8 @@ impl Check {
     }
 
     fn add(&mut self, what: What, about: &About, (observed, allowed): (Duration, Duration), words: &str) {
-        let words = words
-            .replace("{observed}", &crate::check::show(observed))
-            .replace("{allowed}", &crate::check::show_down(allowed));
+        let (longest, most) = crate::check::beside(observed, allowed);
+        let words = words.replace("{observed}", &longest).replace("{allowed}", &most);
         self.push(what, about, (observed.as_ns(), allowed.as_ns(), "ns"), &words);
     }
 
@@ -316,16 +332,34 @@ impl Check {
             allowed,
             unit,
             fails: !what.is_departure(),
-            explained: about.machine,
+            explained: about.machine && what.is_explainable(),
             void: !self.void.is_empty(),
             consequence_of: cause,
             message,
             busy: about.busy,
         };
-        if self.violations.len() < MOST_LISTED {
+        let listed = if violation.fails { &mut self.listed.0 } else { &mut self.listed.1 };
+        if *listed < MOST_LISTED {
+            *listed = listed.saturating_add(1);
             self.violations.push(violation);
-        } else {
-            self.omitted.add(&violation);
+            return;
+        }
+        self.omitted.add(&violation);
+        if let Some(busy) = violation.busy.filter(|_| what.follows() && !violation.explained) {
+            let own = self.unlisted.entry(busy.lane).or_insert((busy.number, 0));
+            let (number, count) = *own;
+            let is_same = number == busy.number;
+            *own = (busy.number, if is_same { count.saturating_add(1) } else { 1 });
+            if !is_same {
+                self.settle(Busy { number, ..busy }, count);
+            }
+        }
+    }
+
+    /// A busy period is over of which so many violations are not listed.
+    fn settle(&mut self, busy: Busy, count: u64) {
+        if self.explained.contains(&busy) {
+            self.omitted.explained = self.omitted.explained.saturating_add(count);
         }
     }
 }

@@ -10,7 +10,7 @@ use aegis_core::desc::{Preemption, SystemDesc};
 use aegis_core::dispatch::Event;
 use aegis_core::trace::{JobRef, Kind, Record};
 use aegis_core::{Duration, Instant, LaneId, ModeId, TaskId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many ended turns of a lane are kept at least: a job of a later stage is released at an instant that may lie back.
 const KEPT: usize = 64;
@@ -38,6 +38,8 @@ struct Lane {
     turns: VecDeque<Turn>,
     running: Option<Turn>,
     jobs: u64,
+    /// The jobs that are there, by their releases.
+    waiting: BTreeSet<(Instant, u64)>,
     busy: u64,
     /// Whether all that it did since the last loss is known.
     known: bool,
@@ -51,6 +53,8 @@ pub struct Follower<'a> {
     lost: u64,
     lanes: Vec<Lane>,
     open: BTreeMap<u64, Open>,
+    /// How many of them each task has.
+    of_task: Vec<u64>,
     /// Jobs that were there when records were lost.
     doubtful: BTreeMap<u64, Open>,
     /// Jobs that have ended in the last step, whose records may not be over.
@@ -75,6 +79,7 @@ impl<'a> Follower<'a> {
             lost: 0,
             lanes: vec![lane; system.lanes.len()],
             open: BTreeMap::new(),
+            of_task: vec![0; system.tasks.len()],
             doubtful: BTreeMap::new(),
             ended: Vec::new(),
             numbers: vec![0; system.tasks.len()],
@@ -227,6 +232,7 @@ impl<'a> Follower<'a> {
     fn forget(&mut self, tell: &mut impl FnMut(Seen)) {
         self.flush(tell);
         self.doubtful = std::mem::take(&mut self.open);
+        self.of_task.fill(0);
         for lane in &mut self.lanes {
             *lane = Lane { busy: lane.busy, ..Lane::default() };
         }
@@ -257,9 +263,8 @@ impl<'a> Follower<'a> {
 
     /// Lets go of turns that no job can have waited for.
     fn prune(&mut self, lane: LaneId) {
-        let on_lane = self.open.values().filter(|open| open.lane == lane);
-        let since = on_lane.map(|open| open.released.at).min().unwrap_or(self.now);
         let Some(own) = self.lanes.get_mut(lane.index()) else { return };
+        let since = own.waiting.first().map_or(self.now, |(at, _)| *at);
         while own.turns.len() > KEPT && own.turns.front().is_some_and(|turn| turn.noticed < since) {
             own.turns.pop_front();
         }
@@ -279,9 +284,10 @@ impl<'a> Follower<'a> {
         let busy = Busy { lane: task.lane.0, number: lane.busy };
         let running = lane.running.map(|turn| turn.job.request);
         let (whole, at) = (lane.known, self.now.max(arrival));
-        let of_task =
-            self.open.iter().filter(|(request, open)| open.released.job.task == job.task && Some(**request) != running);
-        let waiting = u64::try_from(of_task.count()).unwrap_or(u64::MAX).saturating_add(1);
+        let running = running.and_then(|request| self.open.get(&request));
+        let runs = running.is_some_and(|open| open.released.job.task == job.task);
+        let of_task = self.of_task.get(job.task.index()).copied().unwrap_or(0);
+        let waiting = of_task.saturating_sub(u64::from(runs)).saturating_add(1);
         let after = self.completed.filter(|_| task.stage.is_some());
         let distance = last.map(|last| arrival.saturating_since(last));
         let released = Released { job, number, arrival, at, distance, waiting, queue_depth, busy, after };
@@ -299,8 +305,27 @@ impl<'a> Follower<'a> {
             failed: false,
             lateness: None,
         };
-        self.open.insert(job.request, open);
+        if let Some(own) = self.lanes.get_mut(task.lane.index()) {
+            own.waiting.insert((at, job.request));
+        }
+        if let Some(count) = self.of_task.get_mut(job.task.index()) {
+            *count = count.saturating_add(1);
+        }
+        if let Some(before) = self.open.insert(job.request, open) {
+            self.left(&before);
+        }
         tell(Seen::Released(released));
+    }
+
+    /// A job is there no more.
+    fn left(&mut self, open: &Open) {
+        let Released { job, at, .. } = open.released;
+        if let Some(own) = self.lanes.get_mut(open.lane.index()) {
+            own.waiting.remove(&(at, job.request));
+        }
+        if let Some(count) = self.of_task.get_mut(job.task.index()) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     fn mode(&self) -> Option<ModeId> {
@@ -329,6 +354,7 @@ impl<'a> Follower<'a> {
     ) {
         let open = match self.open.remove(&job.request) {
             Some(open) => {
+                self.left(&open);
                 if let Some(own) = self.lanes.get_mut(lane.index()) {
                     own.jobs = own.jobs.saturating_sub(1);
                 }
@@ -387,6 +413,7 @@ impl<'a> Follower<'a> {
         let gone: Vec<u64> = gone.map(|(request, _)| *request).collect();
         for request in gone {
             let Some(open) = self.open.remove(&request) else { continue };
+            self.left(&open);
             if let Some(own) = self.lanes.get_mut(open.lane.index()) {
                 own.jobs = own.jobs.saturating_sub(1);
             }

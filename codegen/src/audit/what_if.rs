@@ -9,9 +9,10 @@ mod plan;
 mod report;
 
 use super::story::{End, Story};
-use crate::simulate::recorded::{Outcome, run};
+use crate::check::show;
+use crate::simulate::recorded::{Arriving, Outcome, run};
 use crate::simulate::{Observed, SimulationError};
-use aegis_core::desc::SystemDesc;
+use aegis_core::desc::{Certificate, SystemDesc, TaskDesc};
 use aegis_core::{Duration, Instant};
 pub use inputs::Inputs;
 pub use plan::{NoPlan, Other, same, under};
@@ -57,6 +58,8 @@ pub struct Task {
     pub bound_ns: Option<u64>,
     /// Whether it is proven to meet its deadline there.
     pub proven: bool,
+    /// Why the plan's proof does not hold for these arrivals; null where it does.
+    pub unproven_because: Option<String>,
     /// What was observed.
     pub observed: Side,
     /// What would have been.
@@ -93,6 +96,8 @@ pub struct Report {
     pub lost: u64,
     /// Pieces whose execution was not observed, and was taken to be the longest.
     pub assumed: u64,
+    /// Arrivals that the other plan was told.
+    pub arrivals: u64,
     /// Arrivals of tasks that the other plan does not have.
     pub unknown: u64,
     /// Per task of the other plan.
@@ -102,11 +107,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether the other plan is proven, and no job would have missed its deadline or been refused.
+    /// Whether the other plan is proven and was told something, and no job would have missed its deadline or been refused.
     #[must_use]
     pub fn holds(&self) -> bool {
         let well = |side: &Side| side.misses == 0 && side.rejected == 0;
-        self.proven && self.tasks.iter().all(|task| well(&task.what_if))
+        self.proven && self.arrivals > 0 && self.tasks.iter().all(|task| well(&task.what_if))
     }
 }
 
@@ -116,7 +121,13 @@ pub enum NoAnswer {
     /// The dispatcher could not be run.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
+    /// More than memory holds.
+    #[error("the records tell of {0} arrivals, and at most {MOST_ARRIVALS} are told another plan")]
+    TooMany(u64),
 }
+
+/// The most arrivals that another plan is told: all of them are in memory.
+pub const MOST_ARRIVALS: u64 = 1 << 24;
 
 /// Runs the inputs of a recorded run of `plan` under another plan.
 ///
@@ -125,7 +136,12 @@ pub enum NoAnswer {
 pub fn what_if(plan: &'static SystemDesc, mut inputs: Inputs, other: &Other) -> Result<Report, NoAnswer> {
     inputs.finish();
     let (lost, observed, rejected) = (inputs.lost(), inputs.observed(plan), inputs.rejected(plan));
+    if inputs.count() > MOST_ARRIVALS {
+        return Err(NoAnswer::TooMany(inputs.count()));
+    }
     let (recorded, unknown) = inputs.told(plan, other.system);
+    let arrivals = u64::try_from(recorded.arrivals.len()).unwrap_or(u64::MAX);
+    let beside = beside_table(other.system, &recorded.arrivals);
     let ran = run(other.system, recorded)?;
     let mut tasks: Vec<Task> = Vec::with_capacity(other.system.tasks.len());
     let mut first: Option<(Instant, usize, Difference)> = None;
@@ -144,7 +160,9 @@ pub fn what_if(plan: &'static SystemDesc, mut inputs: Inputs, other: &Other) -> 
             lane: other.system.lanes.get(desc.lane.index()).map_or("", |lane| lane.name),
             deadline_ns: desc.deadline.as_ns(),
             bound_ns: Some(desc.response_bound).filter(|bound| *bound != Duration::MAX).map(Duration::as_ns),
-            proven: other.holds.get(position).copied().unwrap_or(false),
+            proven: other.holds.get(position).copied().unwrap_or(false)
+                && beside.get(position).is_some_and(Option::is_none),
+            unproven_because: beside.get(position).cloned().flatten(),
             observed: Side::default(),
             what_if: Side { rejected: seen.refused, ..Side::default() },
             differing: 0,
@@ -160,9 +178,9 @@ pub fn what_if(plan: &'static SystemDesc, mut inputs: Inputs, other: &Other) -> 
         for outcome in outcomes.values() {
             task.what_if.note(outcome.response, outcome.is_complete, desc.deadline);
         }
-        let arrivals = stories.into_iter().flat_map(BTreeMap::keys).chain(outcomes.keys());
-        let arrivals: std::collections::BTreeSet<Instant> = arrivals.copied().collect();
-        for arrival in arrivals {
+        let all = stories.into_iter().flat_map(BTreeMap::keys).chain(outcomes.keys());
+        let all: std::collections::BTreeSet<Instant> = all.copied().collect();
+        for arrival in all {
             let own = stories.and_then(|stories| stories.get(&arrival)).map(|story| story.0.as_ns());
             let others = outcomes.get(&arrival).map(|outcome| outcome.response.as_ns());
             if own == others {
@@ -182,13 +200,42 @@ pub fn what_if(plan: &'static SystemDesc, mut inputs: Inputs, other: &Other) -> 
         schema: "aegis.trace-what-if/1",
         system: plan.name,
         plan: other.words.clone(),
-        proven: other.is_proven(),
+        proven: other.is_proven() && tasks.iter().all(|task| task.proven),
         lost,
         assumed: ran.assumed,
+        arrivals,
         unknown,
         tasks,
         first_difference: first.map(|(.., difference)| difference),
     })
+}
+
+/// For each task that a table proves, and only for arrivals at its phase, why that is not so here.
+fn beside_table(system: &SystemDesc, arrivals: &[Arriving]) -> Vec<Option<String>> {
+    let mut first: Vec<Option<Instant>> = vec![None; system.tasks.len()];
+    for Arriving { task, arrival, .. } in arrivals {
+        let Some(desc) = system.tasks.get(task.index()) else { continue };
+        let since = arrival.as_ns().checked_sub(desc.phase.as_ns());
+        let is_planned = since.and_then(|since| since.checked_rem(desc.period.as_ns())) == Some(0);
+        if let Some(own) = first.get_mut(task.index()).filter(|_| !is_planned) {
+            *own = Some(own.map_or(*arrival, |own| own.min(*arrival)));
+        }
+    }
+    let of = |(position, task): (usize, &TaskDesc)| {
+        if !matches!(task.certificate, Certificate::Table) {
+            return None;
+        }
+        // A later stage arrives with the first one.
+        let mut root = position;
+        for _ in system.tasks {
+            let stage = system.tasks.get(root).and_then(|task| task.stage);
+            root = stage.map_or(root, |stage| stage.after.index());
+        }
+        let arrival = first.get(root).copied().flatten()?;
+        let at = show(Duration::from_ns(arrival.as_ns()));
+        Some(format!("its table is proven for arrivals at its phase only, and one arrived at {at}"))
+    };
+    system.tasks.iter().enumerate().map(of).collect()
 }
 
 /// Response and end of a story.

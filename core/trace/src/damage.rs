@@ -14,7 +14,7 @@ pub enum Note {
     Damaged {
         /// The part.
         file: String,
-        /// Which block of the part it is, from 1.
+        /// Which block of the part it is, from 1; the first one, where several lie side by side.
         block: u64,
         /// Where it begins.
         offset: u64,

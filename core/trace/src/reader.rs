@@ -201,6 +201,15 @@ impl Records {
                 Ok(Found::Torn { bytes, .. }) if is_last => self.notes.push(Note::Torn { file, bytes }),
                 Ok(Found::Damaged { offset, bytes } | Found::Torn { offset, bytes }) => {
                     self.block = self.block.saturating_add(1);
+                    // What lies side by side is told as one.
+                    if let Some(Note::Damaged { file: own, offset: first, bytes: all, .. }) = self.notes.last_mut()
+                        && self.pending.is_some()
+                        && *own == file
+                        && first.checked_add(*all) == Some(offset)
+                    {
+                        *all = all.saturating_add(bytes);
+                        continue;
+                    }
                     self.pending.get_or_insert(self.notes.len());
                     self.notes.push(Note::Damaged { file, block: self.block, offset, bytes, records: None });
                 }

@@ -9,7 +9,7 @@ use aegis_core::trace::{Kind, Record};
 use aegis_core::units::TaskId;
 use fastrand::Rng;
 
-/// Another instant, or another request, in some of the places where a record has one.
+/// Another instant, another request or another count in some of the places where a record has one.
 fn changed(record: &mut Record, rng: &mut Rng, until: u64, tasks: u16) {
     let mut instant = || Instant::from_ns(rng.u64(0..=until));
     match &mut record.kind {
@@ -20,7 +20,11 @@ fn changed(record: &mut Record, rng: &mut Rng, until: u64, tasks: u16) {
         Kind::Stepped { event: Event::Completed { began, ended, .. } } => {
             (*began, *ended) = (instant(), instant());
         }
-        _ => record.at = instant(),
+        Kind::Rejected { count, .. } | Kind::Withheld { count, .. } => *count = u64::MAX,
+        _ if rng.u8(0..20) == 0 => {
+            record.kind = Kind::Rejected { task: TaskId(rng.u16(0..tasks)), arrival: record.at, count: u64::MAX };
+        }
+        _ => record.at = Instant::from_ns(rng.u64(0..=until)),
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod hostile;
+mod verdict;
 mod what_if;
 
 use aegis_codegen::analysis::{Load, analyse};

@@ -1,14 +1,17 @@
 //! Another plan, told what a run was told.
 
-use crate::{POLICIES, numbered, random_plan, stories, three};
+use crate::{POLICIES, numbered, random_plan, scripted, stories, three};
 use aegis_codegen::analysis::Load;
-use aegis_codegen::audit::what_if::{Inputs, Other, human, same, under, what_if};
+use aegis_codegen::audit::what_if::{Inputs, NoPlan, Other, human, same, under, what_if};
+use aegis_codegen::lock::Lock;
+use aegis_codegen::tables;
 use aegis_core::desc::{LaneDesc, Policy, Release, SystemDesc, TaskDesc};
-use aegis_core::time::Instant;
+use aegis_core::time::{Duration, Instant};
 use aegis_core::trace::{Kind, Record};
+use aegis_core::units::TaskId;
 use aegis_tests::planned::with_tasks;
 use aegis_tests::replay::named;
-use aegis_tests::simulate::{QUEUE, Spent, World, arrivals, run};
+use aegis_tests::simulate::{QUEUE, Spent, Submission, World, arrivals, run};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 
@@ -147,4 +150,79 @@ fn another_policy_does_what_a_run_under_it_does() {
 fn a_lane_that_the_plan_does_not_have_is_refused_by_name() {
     let why = under(three(), Policy::EarliestDeadlineFirst, Some("side")).unwrap_err().to_string();
     assert_eq!(why, "the plan has no lane `side`, it has `lane-0`");
+}
+
+#[test]
+fn every_example_has_other_plans_under_every_policy() {
+    let root = aegis_tests::fetched::root();
+    let mut plans = 0;
+    for example in ["feeder", "inspector", "lookout", "reader", "shuttle", "sorter"] {
+        let lock = Lock::read(&root.join("examples").join(example).join("system.lock")).unwrap();
+        let plan = tables::leak(&lock).unwrap();
+        for policy in POLICIES.into_iter().chain([Policy::TimeTriggered]) {
+            match under(plan, policy, None) {
+                Ok(other) => {
+                    assert_eq!(other.system.tasks.len(), plan.tasks.len());
+                    plans += 1;
+                }
+                // No search finds a table for everything.
+                Err(NoPlan::NoTable(_)) => assert_eq!(policy, Policy::TimeTriggered),
+                Err(error) => panic!("{example} under {}: {error}", policy.name()),
+            }
+        }
+    }
+    assert!(plans >= 24, "{plans}");
+}
+
+#[test]
+fn a_table_is_proven_for_arrivals_at_its_phases_only() {
+    let system = released(three(), Release::Timer);
+    let other = under(system, Policy::TimeTriggered, None).unwrap();
+    assert!(other.is_proven());
+    let told = |arrivals: &[u64]| {
+        let submissions: Vec<_> = arrivals.iter().map(|at| Submission { seen: *at, task: 0, arrival: *at }).collect();
+        what_if(system, inputs(system, &drawn(three(), &submissions, 1)), &other).unwrap()
+    };
+    let report = told(&[0, 40, 100]);
+    assert!(report.proven && report.tasks.iter().all(|task| task.unproven_because.is_none()), "{report:#?}");
+    let report = told(&[0, 41, 103]);
+    let of = |name: &str| report.tasks.iter().find(|task| task.name == name).unwrap();
+    assert!(!report.proven && !report.holds() && of("task-1").proven, "{report:#?}");
+    let why = of("task-0").unproven_because.as_deref();
+    assert_eq!(why, Some("its table is proven for arrivals at its phase only, and one arrived at 41 ns"));
+    let text = human(&report);
+    assert!(text.starts_with("THIS PLAN IS NOT PROVEN (`task-0`)"), "{text}");
+    assert!(text.contains("`task-0` is not proven: its table is proven for arrivals at its phase only"), "{text}");
+}
+
+#[test]
+fn what_is_beyond_a_proven_bound_and_what_tells_of_nothing_is_said() {
+    // An execution above its WCET is no input that the plan assumes.
+    let (system, records) = scripted(&[18, 2], &[(0, 2), (1, 0)]);
+    let report = what_if(system, inputs(system, &records), &same(system)).unwrap();
+    let text = human(&report);
+    assert!(report.proven && text.contains("`task-0` RESPONDS AFTER 19 ns, BEYOND ITS BOUND OF 9 ns"), "{text}");
+    let report = what_if(system, inputs(system, &records[..1]), &same(system)).unwrap();
+    assert!(report.proven && report.arrivals == 0 && !report.holds(), "{report:#?}");
+    assert!(human(&report).contains("NO ARRIVAL OF THIS TRACE IS ONE OF THIS PLAN"));
+}
+
+#[test]
+fn a_count_beyond_all_measure_is_bounded_by_the_time_that_there_was() {
+    let (system, mut records) = scripted(&[], &[(0, 0), (100, 0)]);
+    let at = |ns: u64| Instant::from_ns(ns);
+    let (task, count) = (TaskId(1), u64::MAX);
+    let last = records.len() - 1;
+    records.insert(last, Record { sequence: 0, at: at(100), kind: Kind::Rejected { task, arrival: at(20), count } });
+    let records = numbered(records.into_iter().map(|record| (record.at, record.kind)));
+    let report = what_if(system, inputs(system, &records), &same(system)).unwrap();
+    // At 20, 60 and 100 ns, besides the two that ran.
+    assert_eq!(report.arrivals, 5, "{report:#?}");
+    let far = Duration::from_ns(1 << 60);
+    let records = numbered([
+        (Instant::START, Kind::Began { config_hash: system.config_hash }),
+        (at(far.as_ns()), Kind::Rejected { task, arrival: at(0), count }),
+    ]);
+    let error = what_if(system, inputs(system, &records), &same(system)).unwrap_err().to_string();
+    assert!(error.contains("arrivals, and at most 16777216 are told another plan"), "{error}");
 }

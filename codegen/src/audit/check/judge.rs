@@ -47,7 +47,8 @@ impl Check {
 
     /// What follows in a busy period is a consequence, unless it is one of something else already.
     pub(super) fn causes_from(&mut self, busy: Busy, cause: String) {
-        let own = self.causes.entry(busy.lane).or_default();
+        // Where releases are lost, a lane's first busy period has the number 0.
+        let own = self.causes.entry(busy.lane).or_insert_with(|| (busy.number, cause.clone()));
         if own.0 != busy.number {
             *own = (busy.number, cause);
         }
@@ -108,11 +109,11 @@ impl Check {
         }
         if ends && story.execution > task.wcet {
             let words = "executed for {observed}, its WCET is {allowed}";
-            self.add(What::Execution, &About { machine: false, ..about }, (story.execution, task.wcet), words);
+            self.add(What::Execution, &about, (story.execution, task.wcet), words);
         }
         if story.end == End::Completed && !story.failed && story.execution < task.bcet {
             let words = "executed for only {observed}, the analysis assumes at least {allowed}";
-            self.add(What::ShortExecution, &About { machine: false, ..about }, (story.execution, task.bcet), words);
+            self.add(What::ShortExecution, &about, (story.execution, task.bcet), words);
         }
         if let Some(bound) = story.bound.filter(|bound| counts && response > *bound) {
             let words = match story.end {

@@ -1,7 +1,7 @@
 //! A check's report for people.
 
 use super::{Maximum, Report, Verdict, Violation};
-use crate::check::{show, show_down};
+use crate::check::{beside as both, show};
 use crate::report::table::table;
 use aegis_core::Duration;
 use comfy_table::CellAlignment;
@@ -27,17 +27,23 @@ pub fn human(report: &Report, name: &str) -> String {
     interference(report, &mut text);
     lanes(report, &mut text);
     rest(report, &mut text);
-    for violation in report.violations.iter().take(MOST_SHOWN) {
+    let of = |fails: bool| report.violations.iter().filter(move |violation| violation.fails == fails);
+    for violation in of(true).chain(of(false)).take(MOST_SHOWN) {
         text.push_str(&one(violation));
     }
     let all = report.counts.violations.saturating_add(report.counts.departures);
     let shown = u64::try_from(report.violations.len().min(MOST_SHOWN)).unwrap_or(u64::MAX);
     if all > shown {
-        let _ = writeln!(text, "and {} more; --format json lists them", all.saturating_sub(shown));
+        let _ =
+            writeln!(text, "and {} more; --format json lists the first 1,000 of each kind", all.saturating_sub(shown));
     }
     if report.lost > 0 {
-        let _ =
-            writeln!(text, "{} records are lost: {} jobs could not be judged as a whole", report.lost, report.unjudged);
+        let _ = writeln!(
+            text,
+            "{} records are lost: {} jobs that they leave open could not be judged as a whole; jobs that lie wholly in a gap are \
+             not counted",
+            report.lost, report.unjudged
+        );
     }
     if !report.complete {
         text.push_str("the records end before the run: what came after them is not compared\n");
@@ -48,7 +54,14 @@ pub fn human(report: &Report, name: &str) -> String {
 
 fn verdict(report: &Report) -> String {
     let counts = &report.counts;
-    let of = format!("{} records, {} jobs", report.records, report.jobs);
+    let mut of = format!("{} records, {} jobs", report.records, report.jobs);
+    if report.lost > 0 {
+        // Writing to a string cannot fail.
+        let _ = write!(of, ", {} records lost", report.lost);
+    }
+    if !report.complete {
+        of.push_str(", end missing");
+    }
     let departures = match counts.departures {
         0 => String::new(),
         1 => "; one wake-up, hand-over or execution was outside the plan".to_owned(),
@@ -66,6 +79,12 @@ fn verdict(report: &Report) -> String {
         Verdict::Holds => format!("everything measured is within what is proven ({of}){departures}"),
         Verdict::Explained => format!("{}: allowed ({of}){departures}", violations()),
         Verdict::Violated => format!("{} ({of}){departures}", violations()),
+        Verdict::Nothing => {
+            format!("the records tell of no job that ended, so nothing was compared ({of}){departures}")
+        }
+        Verdict::Incomplete => {
+            format!("everything measured is within what is proven, but not everything was recorded ({of}){departures}")
+        }
         Verdict::Void => format!(
             "everything measured is within the plan, but its guarantee was void, so nothing is proven ({of}){departures}; \
              --allow-void passes"
@@ -78,9 +97,17 @@ fn beside(maximum: &Maximum) -> String {
     if maximum.count == 0 {
         return "-".to_owned();
     }
-    let allowed = maximum.allowed_ns.map_or_else(|| "no bound".to_owned(), |ns| show_down(Duration::from_ns(ns)));
     let mark = if maximum.above > 0 { " !" } else { "" };
-    format!("{} / {allowed}{mark}", show(Duration::from_ns(maximum.max_ns)))
+    format!("{}{mark}", of(maximum.max_ns, maximum.allowed_ns))
+}
+
+fn of(observed: u64, allowed: Option<u64>) -> String {
+    let observed = Duration::from_ns(observed);
+    let (observed, allowed) = match allowed {
+        Some(allowed) => both(observed, Duration::from_ns(allowed)),
+        None => (show(observed), "no bound".to_owned()),
+    };
+    format!("{observed} / {allowed}")
 }
 
 fn tasks(report: &Report, text: &mut String) {
@@ -120,13 +147,11 @@ fn interference(report: &Report, text: &mut String) {
     for task in &report.tasks {
         for other in &task.interference {
             let jobs = other.jobs_allowed.map_or_else(|| "no bound".to_owned(), |jobs| jobs.to_string());
-            let time =
-                other.time_allowed_ns.map_or_else(|| "no bound".to_owned(), |ns| show_down(Duration::from_ns(ns)));
             shown.add_row([
                 task.name.to_owned(),
                 other.task.to_owned(),
                 format!("{} / {jobs}", other.jobs_max),
-                format!("{} / {time}", show(Duration::from_ns(other.time_max_ns))),
+                of(other.time_max_ns, other.time_allowed_ns),
             ]);
         }
     }
@@ -157,8 +182,8 @@ fn rest(report: &Report, text: &mut String) {
     let ns = Duration::from_ns;
     for (what, changes) in [("leaving the mode", &report.modes), ("settling at the level", &report.levels)] {
         for change in changes {
-            let (longest, allowed) = (show(ns(change.longest_ns)), show_down(ns(change.allowed_ns)));
-            let _ = writeln!(text, "{what} `{}`: {} times, {longest} / {allowed} at most", change.name, change.count);
+            let time = of(change.longest_ns, Some(change.allowed_ns));
+            let _ = writeln!(text, "{what} `{}`: {} times, {time} at most", change.name, change.count);
         }
     }
     for domain in &report.domains {

@@ -5,7 +5,7 @@ use crate::audit::story::Busy;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The most violations that are listed; all are counted.
+/// The most violations that are listed, and the most departures; all are counted.
 pub const MOST_LISTED: usize = 1_000;
 
 /// What did not hold.
@@ -55,6 +55,17 @@ impl What {
     #[must_use]
     pub const fn is_departure(self) -> bool {
         matches!(self, Self::Release | Self::Overhead | Self::ShortExecution)
+    }
+
+    /// Whether the machine can explain it: a thread that was not on its core makes responses and steps longer, and what follows from
+    /// that. A missed deadline, a job without a result, a full queue or a failed domain is never forgiven: not by the vehicle either.
+    pub(super) const fn is_explainable(self) -> bool {
+        matches!(self, Self::Response | Self::Step) || self.follows()
+    }
+
+    /// Whether the machine explains it where it explains a response of the same busy period.
+    pub(super) const fn follows(self) -> bool {
+        matches!(self, Self::Execution | Self::Segment | Self::Blocking | Self::Interference)
     }
 
     /// Whether it is one of the assumptions on which responses rest.
@@ -126,10 +137,13 @@ pub struct Void {
 /// What may be forgiven.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Allow {
-    /// Violations that the machine explains, up to one in each started thousand jobs, as a vehicle forgives them.
+    /// Responses and steps that the machine explains, of each up to one in each started thousand jobs, as a vehicle forgives them,
+    /// with what follows from them.
     pub explained: bool,
     /// A void guarantee.
     pub void: bool,
+    /// Nothing but a trace with all its records, to the end of the run.
+    pub only_complete: bool,
 }
 
 /// What a check comes to.
@@ -144,6 +158,10 @@ pub enum Verdict {
     Violated,
     /// Nothing is known to be outside the plan, but its guarantee was void.
     Void,
+    /// The records tell of no job that ended, so nothing was compared.
+    Nothing,
+    /// Nothing is known to be outside the plan, but not all records are there, and that was asked for.
+    Incomplete,
 }
 
 impl Verdict {
@@ -161,6 +179,10 @@ pub struct Counts {
     pub violations: u64,
     /// Those of them that the machine explains.
     pub explained: u64,
+    /// Those of these that are responses.
+    pub explained_responses: u64,
+    /// Those of these that are steps of the dispatcher.
+    pub explained_steps: u64,
     /// Those of them that follow from another one.
     pub consequences: u64,
     /// Wake-ups, hand-overs and short executions outside the plan.
@@ -206,7 +228,7 @@ pub struct Report {
     pub domains: Vec<Outage>,
     /// Steps of the dispatcher that took longer than planned.
     pub steps: Steps,
-    /// What did not hold, the first [`MOST_LISTED`].
+    /// What did not hold: the first [`MOST_LISTED`] violations, and as many departures.
     pub violations: Vec<Violation>,
 }
 
@@ -214,7 +236,10 @@ impl Counts {
     pub(super) fn add(&mut self, violation: &Violation) {
         let one = |count: &mut u64, holds: bool| *count = count.saturating_add(u64::from(holds));
         one(&mut self.violations, violation.fails);
-        one(&mut self.explained, violation.fails && violation.explained);
+        let explained = violation.fails && violation.explained;
+        one(&mut self.explained, explained);
+        one(&mut self.explained_responses, explained && violation.what == What::Response);
+        one(&mut self.explained_steps, explained && violation.what == What::Step);
         one(&mut self.consequences, violation.fails && violation.consequence_of.is_some());
         one(&mut self.departures, !violation.fails);
         one(self.by_what.entry(violation.what).or_default(), true);

@@ -22,7 +22,10 @@ impl Follower<'_> {
             taken
         };
         let add = |sum: &mut Duration, more: Duration| *sum = sum.checked_add(more).unwrap_or(Duration::MAX);
-        for turn in lane.turns.iter().chain(&running).filter(|turn| turn.noticed > since && turn.chosen < ended) {
+        // Turns end one after the other.
+        let first = lane.turns.partition_point(|turn| turn.noticed <= since);
+        for turn in lane.turns.range(first..).chain(&running).filter(|turn| turn.noticed > since && turn.chosen < ended)
+        {
             add(&mut parts.idle, take(turn.chosen));
             let hand_over = take(turn.began);
             let execution = take(turn.ended);

@@ -17,7 +17,8 @@ pub(super) type Ended = BTreeMap<&'static str, BTreeMap<Instant, (Duration, End)
 pub struct Inputs {
     system: &'static SystemDesc,
     follower: Follower<'static>,
-    arrivals: Vec<(TaskId, Instant, Instant)>,
+    /// Task, first arrival, when it was seen, and how many they are, a period apart.
+    arrivals: Vec<(TaskId, Instant, Instant, u64)>,
     pieces: BTreeMap<(u16, Instant, u16), Spent>,
     commands: Vec<(Instant, Event)>,
     ended: Vec<(TaskId, Instant, Duration, End)>,
@@ -97,11 +98,11 @@ impl Inputs {
         if desc.release == Release::Stage {
             return;
         }
-        let mut arrival = arrival;
-        for _ in 0..count {
-            self.arrivals.push((task, arrival, seen.max(arrival)));
-            let Some(next) = arrival.checked_add(desc.period) else { return };
-            arrival = next;
+        // No more than there was time for.
+        let further = seen.saturating_since(arrival).as_ns().checked_div(desc.period.as_ns()).unwrap_or(0);
+        let count = count.min(further.saturating_add(1));
+        if count > 0 {
+            self.arrivals.push((task, arrival, seen.max(arrival), count));
         }
     }
 
@@ -131,6 +132,11 @@ impl Inputs {
         self.lost
     }
 
+    /// How many arrivals there are.
+    pub(super) fn count(&self) -> u64 {
+        self.arrivals.iter().map(|(.., count)| *count).fold(0, u64::saturating_add)
+    }
+
     /// What jobs came to.
     pub(super) fn observed(&self, plan: &SystemDesc) -> Ended {
         let mut all: Ended = BTreeMap::new();
@@ -158,10 +164,17 @@ impl Inputs {
         };
         let mut unknown = 0_u64;
         let mut arrivals = Vec::with_capacity(self.arrivals.len());
-        for (task, arrival, seen) in self.arrivals {
-            match place(task) {
-                Some((task, _)) => arrivals.push(Arriving { task, arrival, seen }),
-                None => unknown = unknown.saturating_add(1),
+        for (own, first, seen, count) in self.arrivals {
+            let Some((task, _)) = place(own) else {
+                unknown = unknown.saturating_add(count);
+                continue;
+            };
+            let period = plan.tasks.get(own.index()).map_or(Duration::ZERO, |task| task.period);
+            let mut next = Some(first);
+            for _ in 0..count {
+                let Some(arrival) = next else { break };
+                arrivals.push(Arriving { task, arrival, seen: seen.max(arrival) });
+                next = arrival.checked_add(period);
             }
         }
         let mut jobs: BTreeMap<(u16, Instant), Vec<Spent>> = BTreeMap::new();

@@ -85,8 +85,12 @@ pub fn under(plan: &'static SystemDesc, policy: Policy, lane: Option<&str>) -> R
         let known = system.lanes.iter().map(|own| format!("`{}`", own.name)).collect::<Vec<_>>().join(", ");
         return Err(NoPlan::UnknownLane { name: name.to_owned(), known });
     }
-    for own in system.lanes.iter_mut().filter(|own| lane.is_none_or(|name| own.name == name)) {
-        own.policy = policy;
+    for own in &mut system.lanes {
+        if lane.is_none_or(|name| own.name == name) {
+            own.policy = policy;
+        }
+        // Memory and devices are not planned here; what going to a partition costs is in the executions.
+        own.partition = None;
     }
     // Failures are replayed as they were; that a process is handed segments is in the executions.
     for domain in &mut system.domains {

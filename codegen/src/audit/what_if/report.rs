@@ -21,6 +21,23 @@ pub fn human(report: &Report) -> String {
             unproven.join(", ")
         );
     }
+    for (task, why) in report.tasks.iter().filter_map(|task| Some((task, task.unproven_because.as_ref()?))) {
+        let _ = writeln!(text, "`{}` is not proven: {why}", task.name);
+    }
+    if report.arrivals == 0 {
+        text.push_str("NO ARRIVAL OF THIS TRACE IS ONE OF THIS PLAN: nothing was compared\n");
+    }
+    for task in report.tasks.iter().filter(|task| task.proven) {
+        let longest = task.what_if.response_max_ns;
+        if let Some(bound) = task.bound_ns.filter(|bound| longest > *bound) {
+            let (longest, bound) = (show(Duration::from_ns(longest)), show_down(Duration::from_ns(bound)));
+            let _ = writeln!(
+                text,
+                "`{}` RESPONDS AFTER {longest}, BEYOND ITS BOUND OF {bound}: what was recorded is not what this plan assumes",
+                task.name
+            );
+        }
+    }
     let mut shown =
         table(&["task", "jobs", "missed", "refused", "longest response", "bound", "deadline", "jobs that differ"]);
     let pair = |own: u64, other: u64| if own == other { own.to_string() } else { format!("{own} -> {other}") };

@@ -3,7 +3,7 @@
 use super::Why;
 use crate::audit::check::Violation;
 use crate::audit::story::{End, Parts, Relation, Share, Turn};
-use crate::check::{show, show_down};
+use crate::check::{beside as both, show, show_down};
 use crate::report::explain::{Explanation, Kind, Term};
 use crate::report::table::bytes;
 use aegis_core::trace::{JobRef, Reason};
@@ -66,12 +66,14 @@ fn outcome(why: &Why, line: &mut dyn FnMut(String)) {
         End::Unfinished => "had not ended with the records,",
     };
     let response = story.response();
-    line(format!("  arrived at {}, {ended} {} later", at(released.arrival), show(response)));
-    if let Some(task) = system.tasks.get(story.task().index()) {
-        line(format!("  {} its deadline of {}", beside(response, task.deadline), show_down(task.deadline)));
+    let deadline = system.tasks.get(story.task().index()).map(|task| task.deadline);
+    let time = story.bound.or(deadline).map_or_else(|| show(response), |most| both(response, most).0);
+    line(format!("  arrived at {}, {ended} {time} later", at(released.arrival)));
+    if let Some(deadline) = deadline {
+        line(format!("  {} its deadline of {}", beside(response, deadline), both(response, deadline).1));
     }
     match story.bound {
-        Some(bound) => line(format!("  {} its proven bound of {}", beside(response, bound), show_down(bound))),
+        Some(bound) => line(format!("  {} its proven bound of {}", beside(response, bound), both(response, bound).1)),
         None => line("  the plan proves no bound of it".to_owned()),
     }
     if let Some(since) = story.void_since {
@@ -203,23 +205,24 @@ fn own(why: &Why, line: &mut dyn FnMut(String)) {
     for turn in &why.story.turns {
         let several = task.segments.len() > 1;
         let of = task.segments.get(usize::from(turn.segment)).filter(|_| several);
-        let of = of.map_or_else(String::new, |longest| format!(" of at most {}", show_down(*longest)));
+        let executed = match of.map(|longest| both(turn.execution(), *longest)) {
+            Some((time, longest)) => format!("{time} of at most {longest}"),
+            None => show(turn.execution()),
+        };
         let segment = if several { format!("segment {}", turn.segment) } else { "a piece".to_owned() };
         line(format!(
-            "  {segment}: chosen at {}, because {}; handed over in {}, executed {}{of}, noticed after {}",
+            "  {segment}: chosen at {}, because {}; handed over in {}, executed {executed}, noticed after {}",
             at(turn.chosen),
             rule(why, turn),
             show(turn.began.saturating_since(turn.chosen)),
-            show(turn.execution()),
             show(turn.noticed.saturating_since(turn.ended))
         ));
     }
     let execution = why.story.execution;
+    let (time, wcet) = both(execution, task.wcet);
     line(format!(
-        "  {} in all, {} its WCET of {}; its budget is {}",
-        show(execution),
+        "  {time} in all, {} its WCET of {wcet}; its budget is {}",
         beside(execution, task.wcet),
-        show_down(task.wcet),
         show_down(task.budget)
     ));
 }

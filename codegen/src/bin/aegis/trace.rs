@@ -7,7 +7,7 @@ use crate::verify::proven;
 use crate::{Failure, Outcome, print};
 use aegis_codegen::lock::Lock;
 use aegis_codegen::replay::{Counts, Difference, Header, LaneState, Replayed, Unreadable, header, replay};
-use aegis_codegen::trace::{Form, Lines, schema};
+use aegis_codegen::trace::{Form, Lines, Note, schema};
 use aegis_core::desc::SystemDesc;
 use convert::{Opened, opened, tell};
 use serde::Serialize;
@@ -120,7 +120,15 @@ fn replayed(arguments: &ReplayArguments) -> Result<(Header, Result<Replayed, Unr
         let Opened { records, system, header, plan } = opened(&arguments.file, arguments.lock.as_deref())?;
         let mut lines = Lines::new(records, system);
         let outcome = replay(plan, &mut lines);
-        tell(lines.records().notes());
+        let notes = lines.records().notes();
+        tell(notes);
+        if let (Err(_), Some(first)) = (&outcome, notes.iter().find_map(begins_at)) {
+            return Err(Failure::Input(format!(
+                "`{}` begins with record {first}: its beginning was dropped, as --trace-limit has it, and only a whole run can be \
+                 replayed",
+                arguments.file.display()
+            )));
+        }
         return Ok(((&header).into(), outcome));
     }
     let header = first_line(&arguments.file)?;
@@ -130,6 +138,14 @@ fn replayed(arguments: &ReplayArguments) -> Result<(Header, Result<Replayed, Unr
     };
     let system = proven_for(&lock)?;
     Ok((header, replay(system, open(&arguments.file)?)))
+}
+
+/// The first record that is there, where the trace's oldest parts are gone.
+fn begins_at(note: &Note) -> Option<u64> {
+    match note {
+        Note::Gone { first, records } if first == records => Some(*first),
+        _ => None,
+    }
 }
 
 fn run_replay(arguments: &ReplayArguments) -> Outcome {

@@ -43,13 +43,17 @@ struct Source {
 pub(super) struct CheckArguments {
     #[command(flatten)]
     source: Source,
-    /// Pass where all violations are explained by what the machine did, as the vehicle measured it, and are no more than one in
-    /// each started thousand jobs: as the vehicle's own exit status has it.
+    /// Pass where all violations are responses and steps that are explained by what the machine did, as the vehicle measured it, of
+    /// each no more than one in each started thousand jobs, and what follows from them: as the vehicle's own exit status has it. A
+    /// missed deadline never passes.
     #[arg(long)]
     allow_explained: bool,
     /// Pass where the guarantee was void, if nothing else is wrong.
     #[arg(long)]
     allow_void: bool,
+    /// Fail where a record is lost, or the end of the run is missing.
+    #[arg(long)]
+    require_complete: bool,
 }
 
 /// The arguments of `aegis trace why`.
@@ -142,7 +146,8 @@ pub(super) fn check(arguments: &CheckArguments) -> Outcome {
     let Opened { records, system, .. } = opened(&source.file, source.lock.as_deref())?;
     let mut check = Check::new(system);
     each(records, |record| check.observe(record))?;
-    let report = check.finish(Allow { explained: arguments.allow_explained, void: arguments.allow_void });
+    let (explained, void) = (arguments.allow_explained, arguments.allow_void);
+    let report = check.finish(Allow { explained, void, only_complete: arguments.require_complete });
     print(&match source.format {
         Format::Human => check::human(&report, &source.file.display().to_string()),
         Format::Json => pretty(&report)?,

@@ -56,6 +56,12 @@ pub(super) struct Opened {
 
 /// Opens a trace in the binary form, and finds and proves its plan.
 pub(super) fn opened(file: &Path, lock: Option<&Path>) -> Result<Opened, Failure> {
+    if Form::of(file) == Form::Lines {
+        let file = file.display();
+        return Err(Failure::Input(format!(
+            "`{file}` is a trace in JSON lines already, and this command reads the binary form; `aegis trace replay` reads both"
+        )));
+    }
     let (header, records) = open(file).map_err(Failure::input)?;
     let told = replay::Header::from(&header);
     let lock = match lock {
@@ -73,20 +79,21 @@ pub(super) fn opened(file: &Path, lock: Option<&Path>) -> Result<Opened, Failure
     Ok(Opened { records: records.of_plan(plan), system: as_run(plan, &header), header, plan })
 }
 
+/// The most notes that are told.
+const MOST_NOTES: usize = 20;
+
 /// Says what a reader passed over.
 pub(super) fn tell(notes: &[Note]) {
-    for note in notes {
+    for note in notes.iter().take(MOST_NOTES) {
         eprintln!("aegis: {note}");
+    }
+    let more = notes.len().saturating_sub(MOST_NOTES);
+    if more > 0 {
+        eprintln!("aegis: and {more} places more were passed over");
     }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    if Form::of(&arguments.file) == Form::Lines {
-        let file = arguments.file.display();
-        return Err(Failure::Input(format!(
-            "`{file}` is a trace in JSON lines already; only the binary form is converted"
-        )));
-    }
     let Opened { records, system, header, plan } = opened(&arguments.file, arguments.lock.as_deref())?;
     let chains = match (&arguments.manifest, &arguments.lock) {
         (None, _) => Vec::new(),
