@@ -124,10 +124,7 @@ fn variable(name: &'static str) -> Result<PathBuf, BuildError> {
 }
 
 /// Writes a file beside its place and renames it, so that no reader sees half of it. An equal file is left alone.
-///
-/// # Errors
-/// What the file system says.
-pub fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
+fn write_atomically(path: &Path, text: &str) -> std::io::Result<()> {
     if std::fs::read(path).is_ok_and(|present| sha256(&present) == sha256(text.as_bytes())) {
         return Ok(());
     }

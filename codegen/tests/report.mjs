@@ -15,43 +15,48 @@ const validator = new HtmlValidate({
   rules: { "long-title": "off", "no-inline-style": "off", "no-implicit-button-type": "off", "attribute-boolean-style": "off" },
 });
 
-const browser = await puppeteer.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"] });
+// No limits of time: a slow machine is none of a page's faults.
+const browser = await puppeteer.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"], timeout: 0, protocolTimeout: 0 });
 const seen = [];
-for (const path of pages) {
-  const url = pathToFileURL(path).href;
-  const found = { console: [], requests: [], violations: [], invalid: [], widths: [] };
-  for (const report of (await validator.validateFile(path)).results) {
-    found.invalid.push(...report.messages.map((message) => `${message.line}: ${message.ruleId}: ${message.message}`));
-  }
-  const looks = [[1280, "light"], [400, "light"], [1280, "dark"]];
-  // A long page has no looks that a short one does not have.
-  for (const [width, scheme] of readFileSync(path).length < 500_000 ? looks : looks.slice(0, 2)) {
-    const page = await browser.newPage();
-    page.on("console", (message) => found.console.push(message.text()));
-    page.on("pageerror", (error) => found.console.push(String(error)));
-    page.on("request", (request) => { if (request.url() !== url) found.requests.push(request.url()); });
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    await page.setViewport({ width, height: 1000 });
-    await page.goto(url);
-    found.widths.push([width, await page.evaluate("document.documentElement.scrollWidth")]);
-    if (scheme === "light" && width === 1280) {
-      found.text = await page.evaluate(`Object.fromEntries(["verdict", "findings", "tasks", "chains", "memory", "lanes", "requirements", "observed"]
-        .map((id) => [id, document.getElementById(id)?.innerText ?? null]))`);
-      found.bounds = await page.evaluate(`Object.fromEntries([...document.querySelectorAll("#tasks tbody tr")].map((row) =>
-        [row.querySelector("a").textContent, row.querySelector("td.strong data")?.value ?? null]))`);
-      found.drawings = await page.evaluate(`document.querySelectorAll("svg.gantt[role=img]").length`);
-      found.pdf = Buffer.from(await page.pdf({ preferCSSPageSize: true, printBackground: true })).toString("latin1").match(/\/Type\s*\/Page\b/g)?.length ?? 0;
+try {
+  for (const path of pages) {
+    const url = pathToFileURL(path).href;
+    const found = { console: [], requests: [], violations: [], invalid: [], widths: [] };
+    for (const report of (await validator.validateFile(path)).results) {
+      found.invalid.push(...report.messages.map((message) => `${message.line}: ${message.ruleId}: ${message.message}`));
     }
-    if (width === 1280) {
-      // In the dark only colours differ.
-      const rules = scheme === "dark" ? `{ runOnly: ["color-contrast"] }` : "{}";
-      await page.evaluate(axe);
-      const result = await page.evaluate(`axe.run(document, ${rules})`);
-      found.violations.push(...result.violations.map((one) => `${scheme}: ${one.id}: ${one.nodes[0].target}: ${one.nodes[0].failureSummary}`));
+    const looks = [[1280, "light"], [400, "light"], [1280, "dark"]];
+    // A long page has no looks that a short one does not have.
+    for (const [width, scheme] of readFileSync(path).length < 500_000 ? looks : looks.slice(0, 2)) {
+      const page = await browser.newPage();
+      page.setDefaultTimeout(0);
+      page.on("console", (message) => found.console.push(message.text()));
+      page.on("pageerror", (error) => found.console.push(String(error)));
+      page.on("request", (request) => { if (request.url() !== url) found.requests.push(request.url()); });
+      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+      await page.setViewport({ width, height: 1000 });
+      await page.goto(url);
+      found.widths.push([width, await page.evaluate("document.documentElement.scrollWidth")]);
+      if (scheme === "light" && width === 1280) {
+        found.text = await page.evaluate(`Object.fromEntries(["verdict", "findings", "tasks", "chains", "memory", "lanes", "requirements", "observed"]
+          .map((id) => [id, document.getElementById(id)?.innerText ?? null]))`);
+        found.bounds = await page.evaluate(`Object.fromEntries([...document.querySelectorAll("#tasks tbody tr")].map((row) =>
+          [row.querySelector("a").textContent, row.querySelector("td.strong data")?.value ?? null]))`);
+        found.drawings = await page.evaluate(`document.querySelectorAll("svg.gantt[role=img]").length`);
+        found.pdf = Buffer.from(await page.pdf({ preferCSSPageSize: true, printBackground: true, timeout: 0 })).toString("latin1").match(/\/Type\s*\/Page\b/g)?.length ?? 0;
+      }
+      if (width === 1280) {
+        // In the dark only colours differ.
+        const rules = scheme === "dark" ? `{ runOnly: ["color-contrast"] }` : "{}";
+        await page.evaluate(axe);
+        const result = await page.evaluate(`axe.run(document, ${rules})`);
+        found.violations.push(...result.violations.map((one) => `${scheme}: ${one.id}: ${one.nodes[0].target}: ${one.nodes[0].failureSummary}`));
+      }
+      await page.close();
     }
-    await page.close();
+    seen.push(found);
   }
-  seen.push(found);
+} finally {
+  await browser.close();
 }
-await browser.close();
 console.log(JSON.stringify(seen));

@@ -3,6 +3,11 @@
 /// Something that the reader passed over.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Note {
+    /// There is no newest part, only older ones.
+    Nameless {
+        /// Where it should be.
+        file: String,
+    },
     /// Parts are gone: the oldest ones of a trace of bounded size, or others that somebody took away.
     Gone {
         /// The number of the first record that is there after them.
@@ -35,6 +40,9 @@ pub enum Note {
 impl std::fmt::Display for Note {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Nameless { file } => {
+                write!(out, "`{file}` itself is not there: only what its older parts have is read")
+            }
             Self::Gone { first, records } => {
                 write!(out, "{records} records before record {first} were in parts of the trace that are gone")
             }

@@ -15,7 +15,7 @@ pub fn is_lines(path: &std::path::Path) -> bool {
 }
 
 /// What a part begins with.
-const MAGIC: [u8; 8] = *b"AEGTRACE";
+pub(crate) const MAGIC: [u8; 8] = *b"AEGTRACE";
 /// The version of all that is not the description.
 const VERSION: u16 = 1;
 /// Magic, version, and the description's length.

@@ -17,6 +17,7 @@ mod block;
 mod damage;
 mod files;
 mod head;
+mod output;
 mod plan;
 mod reader;
 mod source;
@@ -24,8 +25,9 @@ mod writer;
 
 pub use block::MOST as BLOCK_MOST;
 pub use damage::Note;
-pub use files::{Files, LEAST_LIMIT, PARTS};
+pub use files::{Files, LEAST_LIMIT, PARTS, remove};
 pub use head::{EXTENSION, HeadError, Header, Releases, is_lines};
+pub use output::{Output, Place, write_whole};
 pub use plan::{OutOfPlan, check};
 pub use reader::{OpenError, ReadError, Records, open};
 pub use writer::{Store, Stream, Writer};

@@ -4,6 +4,7 @@ use crate::block::Entries;
 use crate::damage::Note;
 use crate::files::numbered;
 use crate::head::{HeadError, Header};
+use crate::output::Place;
 use crate::plan::{OutOfPlan, check};
 use crate::source::{Closed, Found, Source};
 use aegis_core::desc::SystemDesc;
@@ -114,10 +115,16 @@ pub struct Records {
 /// # Errors
 /// [`OpenError`]; what is damaged or missing behind the heads is passed over, and [`Records::notes`] tells of it.
 pub fn open(path: &Path) -> Result<(Header, Records), OpenError> {
-    let mut paths = numbered(path).unwrap_or_default();
+    // The parts lie where the newest one does.
+    let place = Place::of(path).ok().and_then(|place| if let Place::File(path) = place { Some(path) } else { None });
+    let path = place.as_deref().unwrap_or(path);
+    let mut paths = numbered(path);
+    let mut notes = Vec::new();
     // A writer that was killed between two renames leaves older parts only.
     if path.exists() || paths.is_empty() {
         paths.push(path.to_owned());
+    } else {
+        notes.push(Note::Nameless { file: path.display().to_string() });
     }
     let mut parts = Vec::new();
     for path in paths {
@@ -147,7 +154,7 @@ pub fn open(path: &Path) -> Result<(Header, Records), OpenError> {
         parts,
         entries: Entries::default(),
         plan: None,
-        notes: Vec::new(),
+        notes,
         pending: None,
         block: 0,
         passed: 0,

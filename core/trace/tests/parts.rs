@@ -139,7 +139,38 @@ fn parts_that_do_not_belong_together_are_refused() {
     assert!(records.next().is_none());
     fs::write(part(&path, 3), "AEGTRACE").unwrap();
     assert!(why(&path).ends_with("it has 8 bytes and ends within its head"), "{}", why(&path));
-    fs::write(part(&path, 3), "{\"event\"}\n{}{}").unwrap();
-    assert!(why(&path).contains("trace.aegistrace.3`: it does not begin as a binary trace does"), "{}", why(&path));
     assert!(why(&folder.path().join("nowhere")).starts_with("cannot read `"));
+}
+
+#[test]
+fn what_begins_otherwise_is_somebody_elses_and_neither_read_nor_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace");
+    let others = [part(&path, 1), part(&path, 3)];
+    others.iter().for_each(|other| fs::write(other, "a page of the manual").unwrap());
+    run(&path, 10, None);
+    assert_eq!(read(&path).1.len(), 10);
+    aegis_trace::remove(&path).unwrap();
+    assert!(others.iter().all(|other| fs::read(other).unwrap() == b"a page of the manual") && !path.exists());
+    // With a bound its older parts would need these names.
+    let refused = Files::create(&path, Some(LEAST_LIMIT)).unwrap_err().to_string();
+    assert!(refused.contains("trace.1` is in the way of its older parts"), "{refused}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn an_old_run_goes_as_a_whole_and_parts_without_the_newest_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.aegistrace");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    run(&link, 200_000, Some(LEAST_LIMIT));
+    let whole = read(&path).1;
+    assert!(read(&link).1 == whole && link.is_symlink());
+    fs::remove_file(&path).unwrap();
+    let (_, back, notes) = read(&path);
+    assert!(!back.is_empty() && back.len() < whole.len());
+    assert!(notes[0].to_string().contains("trace.aegistrace` itself is not there"), "{notes:?}");
+    aegis_trace::remove(&link).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -4,10 +4,11 @@
 
 use aegis_tests::fetched::{Kind, reference_file, root};
 use perception::scene::Picture;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The camera's program, or `None` with a printed reason where there is no compiler.
 fn camera(folder: &Path) -> Option<std::path::PathBuf> {
@@ -38,6 +39,51 @@ impl Drop for Ends {
     }
 }
 
+/// More than any machine takes.
+const LONG: Duration = Duration::from_secs(300);
+
+/// The vehicle; what it says goes into files, which never make it wait.
+fn feeder(folder: &Path, socket: &Path, arguments: &[&str]) -> Ends {
+    let [out, err] = ["out", "err"].map(|name| File::create(folder.join(name)).unwrap());
+    let mut vehicle = Command::new(env!("CARGO_BIN_EXE_feeder"));
+    Ends(vehicle.args(arguments).env("FEEDER_CAMERA", socket).stdout(out).stderr(err).spawn().unwrap())
+}
+
+/// What it said.
+fn words(folder: &Path) -> String {
+    ["out", "err"].map(|name| std::fs::read_to_string(folder.join(name)).unwrap()).concat()
+}
+
+#[test]
+fn a_signal_ends_a_vehicle_with_an_input_as_it_ends_any_other() {
+    let Some(_) = reference_file(Kind::Asset, "person") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let [socket, summary] = ["socket", "summary.json"].map(|name| folder.path().join(name));
+    let told = ["--for", "600s", "--allow-void", "--summary", summary.to_str().unwrap()];
+    let mut vehicle = feeder(folder.path(), &socket, &told);
+    let from = Instant::now();
+    // The hook's thread is there with its socket, the earliest moment.
+    while !socket.exists() && vehicle.0.try_wait().unwrap().is_none() {
+        assert!(from.elapsed() < LONG, "{}", words(folder.path()));
+        sleep(Duration::from_millis(1));
+    }
+    let sent = Command::new("kill").args(["-TERM", &vehicle.0.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    while vehicle.0.try_wait().unwrap().is_none() {
+        assert!(from.elapsed() < LONG, "{}", words(folder.path()));
+        sleep(Duration::from_millis(10));
+    }
+    let status = vehicle.0.wait().unwrap();
+    let words = words(folder.path());
+    if status.code() == Some(2) && words.contains("the model's memory requests are not the recorded ones") {
+        println!("skipped: the committed profiles are of a processor with other vector units: {words}");
+        return;
+    }
+    assert!(matches!(status.code(), Some(0 | 1)), "{status}: {words}");
+    assert!(std::fs::read_to_string(&summary).unwrap().contains("aegis.summary/1"), "{words}");
+    assert!(!socket.exists(), "{words}");
+}
+
 #[test]
 fn a_face_that_another_process_sends_is_found_also_after_that_process_was_killed() {
     let Some(person) = reference_file(Kind::Asset, "person") else { return };
@@ -50,14 +96,7 @@ fn a_face_that_another_process_sends_is_found_also_after_that_process_was_killed
     std::fs::write(&picture, &bytes).unwrap();
 
     let socket = folder.path().join("socket");
-    let vehicle = Command::new(env!("CARGO_BIN_EXE_feeder"))
-        .args(["--for", "4s", "--allow-void"])
-        .env("FEEDER_CAMERA", &socket)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut vehicle = Ends(vehicle);
+    let mut vehicle = feeder(folder.path(), &socket, &["--for", "4s", "--allow-void"]);
     let start = || {
         let mut camera = Command::new(&program);
         camera.arg(&socket).arg(&picture).arg("30").stdout(Stdio::null()).stderr(Stdio::null());
@@ -65,20 +104,16 @@ fn a_face_that_another_process_sends_is_found_also_after_that_process_was_killed
     };
     // One after the other until the vehicle ends; each that is there is killed after a while, wherever it is.
     let mut killed = 0;
+    let from = Instant::now();
     while vehicle.0.try_wait().unwrap().is_none() {
+        assert!(from.elapsed() < LONG, "the vehicle does not end: {}", words(folder.path()));
         let camera = start();
         sleep(Duration::from_millis(700));
         drop(camera);
         killed += 1;
     }
-    let mut words = String::new();
-    for pipe in [
-        vehicle.0.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn std::io::Read>),
-        vehicle.0.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn std::io::Read>),
-    ] {
-        pipe.unwrap().read_to_string(&mut words).unwrap();
-    }
     let status = vehicle.0.wait().unwrap();
+    let words = words(folder.path());
     if status.code() == Some(2) && words.contains("the model's memory requests are not the recorded ones") {
         println!("skipped: the committed profiles are of a processor with other vector units: {words}");
         return;

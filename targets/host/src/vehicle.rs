@@ -40,7 +40,7 @@ use aegis_linux::sources::{self, SourceReport};
 use aegis_linux::stats::{AdmissionStats, Failure, LevelStats, ModeStats, TaskStats};
 use aegis_linux::steal::StealSamples;
 use aegis_linux::submissions::Submissions;
-use aegis_linux::summary::{Parts, ProcessSummary, TraceSummary, build, write_file};
+use aegis_linux::summary::{Parts, ProcessSummary, TraceSummary, build, can_be_placed, can_be_replaced, write_file};
 use aegis_linux::trace_file::TraceFile;
 use aegis_linux::verdict::judge;
 use aegis_linux::watchdog::{Hook, Watched};
@@ -266,11 +266,13 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         }
         let system = self.system;
         let machine = Machine::read();
-        for (what, path) in [("the trace", &args.trace), ("the summary", &args.summary), (METRICS, &args.metrics.file)]
-        {
+        for (what, path) in [("the trace", &args.trace), ("the summary", &args.summary)] {
             if let Some(path) = path {
                 can_be_placed(path).map_err(file_error(what, path))?;
             }
+        }
+        if let Some(path) = &args.metrics.file {
+            can_be_replaced(path).map_err(file_error(METRICS, path))?;
         }
         let create =
             |path: &Path| TraceFile::create(path, system, args.trace_limit).map_err(file_error("the trace", path));
@@ -301,16 +303,18 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
             pets: ran.watched.map_or(0, |watched| watched.pets),
             verdict: &verdict,
         };
+        // First, and whatever becomes of the summary: who reads metrics must not take the vehicle for running.
+        let exported = export.map_or(Ok(()), |export| {
+            let (levels, modes, admissions) = (ran.levels, ran.modes, ran.admissions);
+            let (tasks, domains) = (ran.stats.clone(), ran.domains.clone());
+            let counts = Counts { tasks, levels, modes, domains, admissions };
+            export.finish(counts, Last { trace: ran.trace.clone(), memory: memory.clone() })
+        });
         if let Some(path) = &args.summary {
             let text = serde_json::to_string_pretty(&build(&parts)).map_err(std::io::Error::from);
             text.and_then(|text| write_file(path, &(text + "\n"))).map_err(file_error("the summary", path))?;
         }
-        if let Some(export) = export {
-            let (levels, modes, admissions) = (ran.levels, ran.modes, ran.admissions);
-            let counts = Counts { tasks: ran.stats, levels, modes, domains: ran.domains, admissions };
-            let finished = export.finish(counts, Last { trace: ran.trace, memory });
-            finished.map_err(|(path, error)| file_error(METRICS, &path)(error))?;
-        }
+        exported.map_err(|(path, error)| file_error(METRICS, &path)(error))?;
         if let (Some(error), Some(path)) = (ran.trace_failure, &args.trace) {
             return Err(file_error("the trace", path)(error));
         }
@@ -348,10 +352,9 @@ impl<const TASKS: usize, const LANES: usize, const QUEUE: usize> Vehicle<TASKS, 
         let state =
             State::new(system).map_err(|_| HostError::Refused("the state's sizes are not the plan's".into()))?;
         let state = runtime.state.try_init(state).ok_or(HostError::AlreadyRan)?;
-        let mut hooks = make_hooks(system, &assets, makers)?;
-
-        // Before the backend starts any thread, so that none of them takes the signals.
+        // Before the hooks or the backend start any thread, so that none of them takes the signals.
         let signals = Signals::block().map_err(|error| HostError::System { what: "signals", error })?;
+        let mut hooks = make_hooks(system, &assets, makers)?;
         let mut voids = machine.differences(&system.machine);
         let devices = gpu::open(system, None)?;
         let seats = gpu::seats(system, &devices)?;
@@ -436,17 +439,6 @@ fn make_hooks(system: &SystemDesc, assets: &Assets, makers: Vec<(TaskId, HooksMa
         *slot = Some(make(assets).map_err(|error| HostError::Hooks { task, error })?);
     }
     Ok(all)
-}
-
-/// Whether a file can be put at a path when the run has ended, as far as that can be known before.
-fn can_be_placed(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match (path.is_dir(), folder.metadata()) {
-        (true, _) => Err(std::io::ErrorKind::IsADirectory.into()),
-        (false, Ok(folder)) if folder.is_dir() => Ok(()),
-        (false, Ok(_)) => Err(std::io::ErrorKind::NotADirectory.into()),
-        (false, Err(error)) => Err(error),
-    }
 }
 
 fn file_error<'a>(what: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> HostError + 'a {

@@ -77,7 +77,7 @@ static inline int aegis_input_receive(aegis_input *input, int *memory) {
     if (got == 0) return ECONNRESET;
     if (answer == 'B') return EBUSY;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (answer != 'G' || !header || header->cmsg_type != SCM_RIGHTS) return EPROTO;
+    if (answer != 'G' || !header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return EPROTO;
     memcpy(memory, CMSG_DATA(header), sizeof(int));
     return 0;
 }

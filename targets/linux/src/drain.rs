@@ -1,7 +1,8 @@
 //! The main thread's part of a run: drains the trace, redraws the table, samples steal, hears signals.
 //!
-//! It is an ordinary thread. Whatever it does, however long it takes, the worst effect is a full ring, whose
-//! lost records are counted.
+//! It is an ordinary thread. Whatever it does, however long it takes, as where a disk does not take the trace: no job waits for it.
+//! The ring may be full, whose lost records are counted; a signal is heard later; and steal that nobody sampled for a second
+//! explains no exceeded bound.
 
 use crate::metrics::Feed;
 use crate::orchestrate::Stop;

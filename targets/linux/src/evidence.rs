@@ -7,8 +7,8 @@
 //! out of a thread's processor time shows the same loss in both.
 //!
 //! Two inaccuracies remain. Both err towards explaining, and all numbers are in the trace. The base of steal is a
-//! sample of an ordinary thread, which may be older than the busy interval, without a limit while real-time threads
-//! keep that thread from running; steal from before the interval counts then. And steal during a hand-over or a
+//! sample of an ordinary thread, which may be older than the busy interval, by a second at most; steal from before the
+//! interval counts then (an older sample explains nothing). And steal during a hand-over or a
 //! notice shows in the excess as well.
 // `getrusage` of one thread has no safe wrapper in rustix.
 #![allow(unsafe_code)]

@@ -6,9 +6,10 @@
 //! slot changes with each frame.
 //!
 //! The other process cannot make the vehicle wait, crash, or see half a frame by dying at any point: three slots, whose owners
-//! change by one atomic step ([`exchange`]), in memory of a fixed length that nobody can take away. What it says of itself (when
+//! change by one atomic step ([`exchange`]), in memory of a fixed length that nobody can make shorter. What it says of itself (when
 //! a frame was seen) is its word; a process that is bad on purpose can send any frame, as it could anyway, and bytes that it
-//! changes while they are read are no more than that: every one is read by an atomic operation, once.
+//! changes while they are read are no more than that: every one is read by an atomic operation, once. Time it can cost: who may
+//! write the memory may also punch holes into it, and the next look at each page of a hole is a page fault that gets a page of zeros.
 //!
 //! ```ignore
 //! let mut camera = aegis_host::input::Shared::listen("/run/rover/camera", 128 * 128 * 3)?;

@@ -7,6 +7,7 @@
 //!
 //! One reading costs what the kernel needs to print the whole file; [`StealReader::read`] says how much that is.
 
+use crate::clock::monotonic_ns;
 use aegis_core::desc::SystemDesc;
 use rustix::io::pread;
 use std::fs::File;
@@ -65,54 +66,62 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// How old a sample is at most that something begins with: a hundred of the main thread's pauses.
+const OLDEST_NS: u64 = 1_000_000_000;
+/// The base where no sample is young enough: nothing was stolen since, as far as anybody can tell.
+const UNKNOWN: u64 = u64::MAX;
+
 /// The latest reading for each lane's core, written by the main thread and read by the orchestration thread.
 ///
-/// The start of a busy interval takes its base from here for the price of one load. The main thread is an ordinary
-/// one: usually it samples every 10 ms, but real-time threads may keep it from running, so a sample may be older than
-/// the busy interval by any time. Steal from before the interval then counts for it, which errs towards explaining.
+/// The start of a busy interval takes its base from here for the price of two loads and a look at the clock. The main thread is an
+/// ordinary one: usually it samples every 10 ms, but real-time threads may keep it from running, or a disk from writing. So a
+/// sample may be older than the busy interval, and steal from before the interval then counts for it, which errs towards
+/// explaining: by what was stolen in one second at most, since a sample that is older is not used, and steal explains nothing then.
 #[derive(Debug)]
 pub struct StealSamples<const LANES: usize> {
     ns: [AtomicU64; LANES],
     orchestration: AtomicU64,
+    /// When the readings were taken, on the monotonic clock; 0 before the first.
+    at: AtomicU64,
 }
 
 impl<const LANES: usize> StealSamples<LANES> {
     /// No steal seen yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { ns: [const { AtomicU64::new(0) }; LANES], orchestration: AtomicU64::new(0) }
+        Self { ns: [const { AtomicU64::new(0) }; LANES], orchestration: AtomicU64::new(0), at: AtomicU64::new(0) }
     }
 
     /// Reads the steal of each lane's core and of the orchestration thread's, and stores it.
     pub fn sample(&self, system: &SystemDesc, reader: Option<&StealReader>) {
         let Some(reader) = reader else { return };
-        for (position, lane) in system.lanes.iter().enumerate() {
+        let now = monotonic_ns();
+        for (slot, lane) in self.ns.iter().zip(system.lanes) {
             if let Some(ns) = reader.read(lane.core) {
-                self.store(position, ns);
+                slot.store(ns, Ordering::Relaxed);
             }
         }
         if let Some(ns) = reader.read(system.orchestration_core) {
             self.orchestration.store(ns, Ordering::Relaxed);
         }
+        self.at.store(now, Ordering::Relaxed);
     }
 
-    /// The latest reading for the orchestration thread's core.
+    /// The latest reading for the orchestration thread's core, if it is young enough for a base.
     #[must_use]
     pub fn orchestration(&self) -> u64 {
-        self.orchestration.load(Ordering::Relaxed)
+        self.young(&self.orchestration, monotonic_ns())
     }
 
-    /// Stores a reading.
-    pub fn store(&self, lane: usize, ns: u64) {
-        if let Some(slot) = self.ns.get(lane) {
-            slot.store(ns, Ordering::Relaxed);
-        }
-    }
-
-    /// The latest reading; 0 for a lane that does not exist.
+    /// The latest reading for a lane's core, if it is young enough for a base.
     #[must_use]
     pub fn load(&self, lane: usize) -> u64 {
-        self.ns.get(lane).map_or(0, |slot| slot.load(Ordering::Relaxed))
+        self.ns.get(lane).map_or(UNKNOWN, |slot| self.young(slot, monotonic_ns()))
+    }
+
+    fn young(&self, slot: &AtomicU64, now: u64) -> u64 {
+        let age = now.saturating_sub(self.at.load(Ordering::Relaxed));
+        if age > OLDEST_NS { UNKNOWN } else { slot.load(Ordering::Relaxed) }
     }
 }
 
@@ -124,7 +133,9 @@ impl<const LANES: usize> Default for StealSamples<LANES> {
 
 #[cfg(test)]
 mod tests {
-    use super::{StealReader, steal_ticks};
+    use super::{OLDEST_NS, StealReader, StealSamples, UNKNOWN, steal_ticks};
+    use crate::evidence::Evidence;
+    use std::sync::atomic::Ordering;
 
     const TEXT: &[u8] = b"cpu  4857 0 2855 190143 426 0 48 12 0 0\ncpu0 1230 0 878 97022 23 0 9 4 0 0\n\
         cpu1 3626 0 1977 93121 403 0 38 8 0 0\ncpu10 1 2 3 4 5 6 7 99 0 0\nintr 190228 0\n";
@@ -141,5 +152,15 @@ mod tests {
     #[test]
     fn this_machine_tells_its_steal() {
         assert!(StealReader::open().unwrap().read(0).is_some());
+    }
+
+    #[test]
+    fn a_sample_of_a_main_thread_that_stood_still_explains_nothing() {
+        let samples = StealSamples::<1>::new();
+        samples.ns[0].store(30_000_000, Ordering::Relaxed);
+        samples.at.store(5, Ordering::Relaxed);
+        let stolen = |age| Evidence::starting(samples.young(&samples.ns[0], 5 + age)).steal(Some(90_000_000)).as_ns();
+        assert_eq!((stolen(0), stolen(OLDEST_NS), stolen(OLDEST_NS + 1)), (60_000_000, 60_000_000, 0));
+        assert_eq!((samples.load(0), samples.load(1)), (UNKNOWN, UNKNOWN), "long ago, and no lane");
     }
 }

@@ -10,10 +10,11 @@ use crate::verdict::Verdict;
 use aegis_core::Duration;
 use aegis_core::desc::{DomainDesc, SystemDesc};
 use aegis_core::trace::JobRef;
+use aegis_trace::Place;
 pub use memory::{DeviceMemory, MemorySummary, ModelMemory};
 use serde::Serialize;
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 /// What a run came to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -437,24 +438,34 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes a text beside its destination and renames it, so that no reader sees half a file.
+/// Writes a text beside its destination and renames it, so that no reader sees half a file; straight into a stream.
 ///
 /// # Errors
 /// The folder cannot be written; nothing is left beside the destination then.
 pub fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    let beside = beside(path);
-    fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
-        // Where not even this is possible, the first error is the one to tell.
-        let _ = fs::remove_file(&beside);
-    })
+    aegis_trace::write_whole(path, text.as_bytes())
 }
 
-/// The name under which a file lies until it is complete.
-#[must_use]
-pub fn beside(path: &Path) -> std::path::PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".part-{}", std::process::id()));
-    name.into()
+/// Whether an output can be put at a path when the run has ended, as far as that can be known before.
+///
+/// # Errors
+/// Why not.
+pub fn can_be_placed(path: &Path) -> io::Result<()> {
+    let Place::File(path) = Place::of(path)? else { return Ok(()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.metadata()?.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
+}
+
+/// Whether a file can be written there again and again: nobody waits for who reads a pipe.
+///
+/// # Errors
+/// Why not.
+pub fn can_be_replaced(path: &Path) -> io::Result<()> {
+    if let Place::Stream(_) = Place::of(path)? {
+        let why = "it is a stream, and metrics are written again and again, each time as a whole file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    can_be_placed(path)
 }
 
 #[cfg(test)]

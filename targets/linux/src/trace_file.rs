@@ -1,13 +1,11 @@
 //! The file that takes a run's trace.
 
-use crate::summary::beside;
 use aegis_core::desc::SystemDesc;
 use aegis_core::trace::Record;
 use aegis_core::trace_line;
-use aegis_trace::{Files, Store, Writer, is_lines};
-use std::fs::{self, File};
+use aegis_trace::{Files, Output, Store, Writer, is_lines};
 use std::io::{self, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a record waits for its block to end, at most, while the ring is drained: what a killed process loses.
@@ -41,11 +39,8 @@ pub struct Written {
 
 /// One JSON line per record, beside the destination until the run has ended.
 struct LineFile {
-    path: PathBuf,
-    beside: PathBuf,
-    writer: BufWriter<File>,
+    writer: BufWriter<Output>,
     line: String,
-    named: bool,
 }
 
 impl TraceFile {
@@ -58,10 +53,8 @@ impl TraceFile {
         if !is_lines(path) {
             return Ok(Self::of(system, Box::new(Files::create(path, limit)?)));
         }
-        let beside = beside(path);
-        let writer = BufWriter::with_capacity(1 << 20, File::create(&beside)?);
-        let line = String::with_capacity(1_024);
-        let form = Form::Lines(LineFile { path: path.to_owned(), beside, writer, line, named: false });
+        let writer = BufWriter::with_capacity(1 << 20, Output::open(path)?);
+        let form = Form::Lines(LineFile { writer, line: String::with_capacity(1_024) });
         Ok(Self { form, given: 0, failure: None })
     }
 
@@ -140,17 +133,6 @@ impl TraceFile {
 impl LineFile {
     fn name(&mut self) -> io::Result<()> {
         self.writer.flush()?;
-        fs::rename(&self.beside, &self.path)?;
-        self.named = true;
-        Ok(())
-    }
-}
-
-impl Drop for LineFile {
-    fn drop(&mut self) {
-        // A run that never began leaves no half a file.
-        if !self.named {
-            let _ = fs::remove_file(&self.beside);
-        }
+        self.writer.get_mut().name()
     }
 }

@@ -90,6 +90,8 @@ fn frames_of_a_process_that_sends_as_fast_as_it_can_are_whole_and_the_newest() {
     let mut sender = start(program, &socket, &["count", "20000"]);
     let (mut last, mut seen) = (0, 0);
     while last < 20_000 {
+        // Asked before the look: what an ended process has sent is there.
+        let ended = sender.try_wait().unwrap();
         if let Some(frame) = shared.newest() {
             let number = value(&frame);
             assert_eq!(u64::from(number), frame.number());
@@ -98,7 +100,8 @@ fn frames_of_a_process_that_sends_as_fast_as_it_can_are_whole_and_the_newest() {
             seen += u32::from(frame.is_new());
             last = number;
         }
-        assert!(last > 0 || sender.try_wait().unwrap().is_none_or(|status| status.success()));
+        assert!(ended.is_none_or(|status| status.success()), "{ended:?} after {last}");
+        assert!(ended.is_none() || last == 20_000, "it has ended, and the last frame is {last}");
     }
     assert!(sender.wait().unwrap().success());
     println!("{seen} of 20000 frames seen");
@@ -146,9 +149,21 @@ fn a_process_that_writes_over_everything_is_survived_and_so_is_one_that_would_ta
     let cut = start(program, &socket, &["cut"]).wait().unwrap();
     assert!(cut.success(), "the system forbids it: {cut}");
     alone(&shared);
-    let mut hostile = start(program, &socket, &["spoil", "500"]);
+    // Holes are not forbidden: they read as zeros, which is a frame with other content, or none.
+    let mut punch = start(program, &socket, &["punch", "500"]);
     let mut bytes = vec![0_u8; 4 * WORDS];
     let mut looks = 0_u64;
+    while punch.try_wait().unwrap().is_none() {
+        if let Some(frame) = shared.newest() {
+            assert!(frame.decode(&mut bytes, |byte| byte));
+        }
+        looks += 1;
+    }
+    assert_eq!(punch.wait().unwrap().code(), Some(0), "the system lets it punch holes");
+    println!("{looks} looks while holes were punched");
+    alone(&shared);
+    let mut hostile = start(program, &socket, &["spoil", "500"]);
+    looks = 0;
     while hostile.try_wait().unwrap().is_none() {
         for _ in 0..1_000 {
             // Whatever it is, it is a frame or none.

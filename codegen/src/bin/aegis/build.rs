@@ -1,8 +1,9 @@
 //! `aegis build` and `aegis generate`.
 
+use crate::output::write_atomically;
 use crate::vehicle::Vehicle;
 use crate::{Failure, Outcome, check as check_command, print, read, show_findings};
-use aegis_codegen::build_rs::{accepted, write_atomically};
+use aegis_codegen::build_rs::accepted;
 use aegis_codegen::check::{Options, check_loaded, load};
 use aegis_codegen::emit;
 use aegis_codegen::finding::Finding;

@@ -1,9 +1,9 @@
 //! `aegis check`.
 
 use crate::formats::{Baseline, Format, Output, Reported, apart};
+use crate::output::write_atomically;
 use crate::{Deny, Failure, Outcome, observe, read, show_findings};
 use aegis_codegen::analysis::{Analysis, modes};
-use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, Options, check};
 use aegis_codegen::finding::{Code, Finding, Severity, fixed};
 use aegis_codegen::report;
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// Also write the report into a file in a format, as in `sarif=report.sarif`; may be given several times.
     #[arg(long, value_name = "FORMAT=PATH")]
     output: Vec<Output>,
-    /// Also write the whole report as one page of HTML: `--output html=PATH`.
+    /// Also write the whole report as one page of HTML, which `--output html=PATH` does too. (That of `aegis run --report` is Markdown.)
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
     /// Also show on that page what a trace of this plan observed.

@@ -2,9 +2,9 @@
 
 use crate::build::load_sound;
 use crate::measure::machine_request;
+use crate::output::write_atomically;
 use crate::vehicle::Vehicle;
 use crate::{Failure, Outcome, print, show_findings};
-use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::device::{BuiltIn, built_ins};
 use aegis_codegen::probe::{self, DeviceAnswer, Request};
 use aegis_codegen::report::table::{bytes, table};

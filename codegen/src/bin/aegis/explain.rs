@@ -2,10 +2,10 @@
 
 use crate::build::load_sound;
 use crate::check::without_modes;
+use crate::output::write_atomically;
 use crate::{Failure, Outcome, print, show_findings};
 use aegis_codegen::analysis::exact::Limits;
 use aegis_codegen::analysis::is_schedulable;
-use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Options, check_loaded};
 use aegis_codegen::finding::Code;
 use aegis_codegen::report;

@@ -1,8 +1,8 @@
 //! A check's report in the formats of people and programs: one on the standard output, and as many as wanted in files.
 
 use crate::check::human;
+use crate::output::write_atomically;
 use crate::{Failure, Outcome, print};
-use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::Checked;
 use aegis_codegen::report::html::{self, Observed};
 use aegis_codegen::report::sensitivity::Sensitivity;

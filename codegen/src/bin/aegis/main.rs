@@ -16,6 +16,7 @@ mod inject;
 mod measure;
 mod model;
 mod observe;
+mod output;
 mod pack;
 mod plan;
 mod run;

@@ -1,9 +1,9 @@
 //! `aegis fetch` and `aegis profile`.
 
 use crate::build::load_sound;
+use crate::output::write_atomically;
 use crate::vehicle::Vehicle;
 use crate::{Failure, Outcome, print, show_findings};
-use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Checked, show};
 use aegis_codegen::fetch;
 use aegis_codegen::finding::{Code, Finding};

@@ -1,7 +1,7 @@
 //! `aegis plan`.
 
+use crate::output::write_atomically;
 use crate::{Failure, Outcome, print, read, show_findings};
-use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::check::{Options, check};
 use aegis_codegen::report::memory;
 use std::path::PathBuf;

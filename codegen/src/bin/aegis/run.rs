@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     /// The summary, one JSON object.
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
-    /// The report with what was proven beside what was observed, as Markdown.
+    /// The report with what was proven beside what was observed, as Markdown. (That of `aegis check --report` is a page of HTML.)
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Metrics for Prometheus' textfile collector, written again and again while the vehicle runs.
@@ -197,12 +197,13 @@ fn drive(
     let (trace, summary) = (or(&arguments.trace, "trace.aegistrace"), or(&arguments.summary, "summary.json"));
     let report = or(&arguments.report, "report.md");
     for old in [&trace, &summary, &report] {
-        match std::fs::remove_file(old) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::Input(format!("cannot replace `{}`: {error}", old.display())));
-            }
-            _ => {}
-        }
+        let cannot = |error| Failure::Input(format!("cannot replace `{}`: {error}", old.display()));
+        aegis_trace::remove(old).map_err(cannot)?;
+    }
+    // What goes into a stream cannot be read again here.
+    if !matches!(aegis_trace::Place::of(&summary), Ok(aegis_trace::Place::File(_))) {
+        let summary = summary.display();
+        return Err(Failure::Input(format!("the summary `{summary}` has to be a file: the report is made from it")));
     }
     // Ctrl-C reaches the vehicle too, which ends cleanly; this process waits for it and writes the report.
     ctrlc::set_handler(|| {}).map_err(Failure::internal)?;
@@ -230,7 +231,7 @@ fn drive(
     if let Ok(text) = std::fs::read_to_string(&summary) {
         let markdown = report::run::render(checked, &text).map_err(Failure::internal)?;
         let markdown = format!("{words}{markdown}");
-        aegis_codegen::build_rs::write_atomically(&report, &markdown)
+        crate::output::write_atomically(&report, &markdown)
             .map_err(|error| Failure::Input(format!("cannot write `{}`: {error}", report.display())))?;
         print(&format!("trace   {}\nsummary {}\nreport  {}\n", trace.display(), summary.display(), report.display()));
     }

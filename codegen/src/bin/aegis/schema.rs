@@ -1,7 +1,7 @@
 //! `aegis schema` and `aegis completions`: what editors and shells know of manifests and commands.
 
+use crate::output::write_atomically;
 use crate::{Failure, Outcome, print};
-use aegis_codegen::build_rs::write_atomically;
 use aegis_codegen::schema;
 use clap::CommandFactory as _;
 use std::path::{Path, PathBuf};

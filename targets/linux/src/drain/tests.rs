@@ -48,11 +48,12 @@ fn every_record_becomes_a_line_of_a_file_that_appears_at_the_end() {
 fn a_trace_that_cannot_be_named_leaves_nothing_beside_and_counts_what_is_missing() {
     for name in ["trace.jsonl", "trace.aegistrace"] {
         let folder = tempfile::tempdir().unwrap();
-        // A folder cannot be replaced by a file.
+        // A folder cannot be replaced by a file: neither one that is there, nor one that comes later.
         let taken = folder.path().join(name);
-        std::fs::create_dir(&taken).unwrap();
         let system = fixture::system(&[(10, 2)]);
+        assert!(TraceFile::create(folder.path(), system, None).is_err());
         let mut file = TraceFile::create(&taken, system, None).unwrap();
+        std::fs::create_dir(&taken).unwrap();
         file.record(system, &Record { sequence: 0, at: Instant::START, kind: ADMITTED });
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         let written = file.finish();

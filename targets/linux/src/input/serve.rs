@@ -12,11 +12,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Says that the memory comes with this byte.
 const GIVEN: u8 = b'G';
 /// Says that another process has it.
 const BUSY: u8 = b'B';
+
+/// The thread's stack in bytes, all of which is locked into memory with the process.
+const STACK: usize = 256 * 1_024;
+/// How long after a connection that could not be taken the next one is.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The thread at the socket.
 #[derive(Debug)]
@@ -33,7 +39,7 @@ impl Serving {
         let listener = Arc::new(bound(path)?);
         let connected = Arc::new(AtomicBool::new(false));
         let (own, told) = (Arc::clone(&listener), Arc::clone(&connected));
-        let thread = std::thread::Builder::new().name("aegis-input".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("aegis-input".to_owned()).stack_size(STACK).spawn(move || {
             // Without a socket nobody connects any more, and what was sent stays.
             if let Err(error) = serve(&own, (&memory, head), &told) {
                 log::warn!("an input's socket is closed: {error}");
@@ -69,10 +75,11 @@ fn bound(path: &Path) -> io::Result<UnixListener> {
 
 fn serve(listener: &UnixListener, memory: (&OwnedFd, [u32; 4]), connected: &AtomicBool) -> io::Result<()> {
     let mut current: Option<UnixStream> = None;
+    let mut failed = false;
     loop {
         let (asks, ends) = wait(listener, current.as_ref())?;
         // Who has the memory says nothing more: whatever comes is its end, or is read and forgotten.
-        if ends && current.as_mut().is_some_and(|stream| !matches!(stream.read(&mut [0; 64]), Ok(1..))) {
+        if ends && current.as_mut().is_some_and(has_ended) {
             current = None;
             connected.store(false, Ordering::Release);
         }
@@ -84,8 +91,17 @@ fn serve(listener: &UnixListener, memory: (&OwnedFd, [u32; 4]), connected: &Atom
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             // Shut down: the vehicle ends.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
-            Err(error) => return Err(error),
+            // Its client may have gone again, or descriptors may be short, which does not last.
+            Err(error) => {
+                if !failed {
+                    log::warn!("an input's socket does not answer, which is tried again: {error}");
+                }
+                failed = true;
+                std::thread::sleep(PAUSE);
+                continue;
+            }
         };
+        failed = false;
         if current.is_some() {
             // Who does not read the answer does not get one.
             let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(&[BUSY]));
@@ -93,6 +109,14 @@ fn serve(listener: &UnixListener, memory: (&OwnedFd, [u32; 4]), connected: &Atom
             current = Some(stream);
             connected.store(true, Ordering::Release);
         }
+    }
+}
+
+/// Whether a process that has something to say, or ended, has ended.
+fn has_ended(stream: &mut UnixStream) -> bool {
+    match stream.read(&mut [0; 64]) {
+        Ok(count) => count == 0,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
     }
 }
 

@@ -4,7 +4,7 @@ use super::encode::Format;
 use super::{Board, Counts, Last, Snapshot, http, text};
 use crate::bell::Bell;
 use crate::realtime::{keep_off, taken_cores};
-use crate::summary::write_file;
+use crate::summary::{TraceSummary, write_file};
 use aegis_core::Duration;
 use aegis_core::desc::{SystemDesc, Waiting};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -128,20 +128,30 @@ impl Export {
         write_file(path, &text(&snapshot, Format::Prometheus)).map_err(|error| (path.clone(), error))
     }
 
-    fn stop(&self) {
+    /// Ends the thread; whether there was one.
+    fn stop(&self) -> bool {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            self.shared.over.ring();
-            if thread.join().is_err() {
-                log::error!("the metrics thread panicked");
-            }
+        let Some(thread) = thread else { return false };
+        self.shared.over.ring();
+        if thread.join().is_err() {
+            log::error!("the metrics thread panicked");
         }
+        true
     }
 }
 
 impl Drop for Export {
+    /// A run that ended otherwise runs no more either, and its file says so, with what was seen until then.
     fn drop(&mut self) {
-        self.stop();
+        let was_running = self.stop();
+        let Some((path, _)) = self.shared.file.as_ref().filter(|_| was_running) else { return };
+        let newest = self.shared.board.newest();
+        let (records, lost) = newest.observed.records();
+        let trace = TraceSummary { records, lost, unwritten: 0, error: None };
+        let snapshot = Snapshot { last: Some(Last { trace, memory: Vec::new() }), ..(*newest).clone() };
+        if let Err(error) = write_file(path, &text(&snapshot, Format::Prometheus)) {
+            log::error!("the metrics at {} cannot be written: {error}", path.display());
+        }
     }
 }
 

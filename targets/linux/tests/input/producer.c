@@ -1,6 +1,10 @@
-/* Sends frames as the tests ask: producer PATH count N | die N | spoil MILLISECONDS | cut | hold | layout. */
+/* Sends frames as the tests ask: producer PATH count N | die N | spoil MILLISECONDS | punch MILLISECONDS | cut | hold | layout. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "aegis_input.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,19 +21,36 @@ static uint64_t now(void) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-/* Tries to make the memory shorter; the answer is 0 where the system forbids it. */
-static int cut(const char *path) {
-    aegis_input input;
+/* The bare memory, or -1. */
+static int handed(const char *path) {
+    static aegis_input input;
     struct sockaddr_un address;
-    memset(&input, 0, sizeof input);
     memset(&address, 0, sizeof address);
     address.sun_family = AF_UNIX;
     strncpy(address.sun_path, path, sizeof address.sun_path - 1);
     input.connection = socket(AF_UNIX, SOCK_STREAM, 0);
     int memory = -1;
-    if (connect(input.connection, (struct sockaddr *)&address, sizeof address) != 0) return 2;
-    if (aegis_input_receive(&input, &memory)) return 2;
+    if (connect(input.connection, (struct sockaddr *)&address, sizeof address) != 0) return -1;
+    return aegis_input_receive(&input, &memory) ? -1 : memory;
+}
+
+/* Tries to make the memory shorter; the answer is 0 where the system forbids it. */
+static int cut(const char *path) {
+    int memory = handed(path);
+    if (memory < 0) return 2;
     return ftruncate(memory, 0) != 0 && errno == EPERM ? 0 : 1;
+}
+
+/* Takes the pages away again and again, which the system allows to whoever may write. */
+static int punch(const char *path, uint64_t milliseconds) {
+    struct stat found;
+    int memory = handed(path);
+    if (memory < 0 || fstat(memory, &found) != 0) return 2;
+    uint64_t until = now() + milliseconds * 1000000u;
+    while (now() < until) {
+        if (fallocate(memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, found.st_size) != 0) return 1;
+    }
+    return 0;
 }
 
 int main(int count, char **arguments) {
@@ -42,6 +63,7 @@ int main(int count, char **arguments) {
     }
     aegis_input input;
     if (strcmp(what, "cut") == 0) return cut(arguments[1]);
+    if (strcmp(what, "punch") == 0) return punch(arguments[1], count > 3 ? strtoull(arguments[3], NULL, 10) : 0);
     int error = aegis_input_open(&input, arguments[1]);
     if (error) {
         fprintf(stderr, "%s\n", strerror(error));

@@ -8,8 +8,8 @@ use aegis_codegen::lock::Lock;
 use aegis_codegen::replay;
 use aegis_codegen::trace::{Form, Header, Lines, Note, Records, as_run, open};
 use aegis_core::desc::SystemDesc;
+use aegis_trace::Output;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::fs::File;
 use std::io::{self, BufRead as _, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// What becomes of it.
     #[arg(long, value_enum)]
     to: Target,
-    /// Where it goes; without this to the standard output.
+    /// Where it goes; without this, or at `-`, to the standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The lock of the plan that ran; without this `system.lock` in the present folder, or else beside the trace, whichever has
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         (Some(manifest), Some(lock)) => chains_of(manifest, lock, plan)?,
         (Some(manifest), None) => chains_of(manifest, &find_lock(&arguments.file, &(&header).into())?, plan)?,
     };
-    let bar = bar(records.size(), arguments.output.is_some());
+    let bar = bar(records.size(), arguments.output.as_ref().is_some_and(|path| path.as_os_str() != "-"));
     let mut records = Some(records);
     let place = |out: &mut dyn Write| match (arguments.to, records.take()) {
         (Target::Jsonl, Some(records)) => lines(records, system, out, &bar),
@@ -109,8 +109,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         (_, None) => Ok(()),
     };
     let outcome = match &arguments.output {
-        Some(path) => placed(path, place),
-        None => piped(place),
+        Some(path) if path.as_os_str() != "-" => placed(path, place),
+        _ => piped(place),
     };
     bar.finish_and_clear();
     outcome.map_err(|error| Failure::Input(format!("cannot convert `{}`: {error}", arguments.file.display())))
@@ -168,22 +168,12 @@ fn bar(size: u64, is_file: bool) -> ProgressBar {
     bar
 }
 
-/// Writes a file beside the destination and gives it its name when it is complete.
+/// Writes a file beside the destination and gives it its name when it is complete, or straight into a stream.
 fn placed(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".part-{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let whole = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&beside)?);
-        write(&mut out)?;
-        out.flush()?;
-        std::fs::rename(&beside, path)
-    };
-    let outcome = whole();
-    if outcome.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    outcome
+    let mut out = BufWriter::with_capacity(1 << 20, Output::open(path)?);
+    write(&mut out)?;
+    out.flush()?;
+    out.get_mut().name()
 }
 
 /// Writes to the standard output; a reader that closed the pipe is not an error.
