@@ -204,6 +204,19 @@ fn an_output_takes_no_file_that_the_check_read() {
     assert!(!folder.path().join("o.x").exists());
 }
 
+#[test]
+fn a_bound_in_a_sentence_is_not_shorter_than_it_is() {
+    let modes = "mode.calm.tasks = [\"slow\", \"fast\"]\nmode.low.tasks = [\"fast\"]\n";
+    let folder = written(&format!("{}{modes}", HOLDING.replace("\"9ms\"", "\"9000001ns\"")));
+    let report = page(folder.path(), "system.toml", Path::new("page.html"), &[]);
+    let text = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    let leaves = report["modes"][0]["leaves_ns"].as_u64().unwrap();
+    assert_ne!(leaves % 1_000, 0, "{leaves} has to be rounded");
+    let up = leaves.div_ceil(1_000);
+    let shown = format!("left within {}.{:03}\u{a0}ms", up / 1_000, up % 1_000);
+    assert!(text.contains(&shown), "no `{shown}`");
+}
+
 /// One task whose own busy period is short, on a lane whose busy period has millions of jobs.
 const LONG: &str = r#"system = { name = "long", policy = "rate-monotonic" }
 lane.main = { kind = "cpu", core = 1, preemption = "full" }
