@@ -174,7 +174,7 @@ pub struct Difference {
 pub struct Diff {
     /// All facts that differ: of each thing in the order of the plans.
     pub differences: Vec<Difference>,
-    /// Whether the plans differ in what is no fact here: certificates, and where each byte lies.
+    /// Whether no fact differs, and the plans still do: in certificates, where each byte lies, or what else is no fact here.
     pub differs_within: bool,
 }
 
@@ -243,6 +243,10 @@ fn compare(was: Option<&Facts>, is: Option<&Facts>) -> Vec<Difference> {
 }
 
 fn effect(worse: Worse, old: Option<&Value>, new: Option<&Value>, by: Option<i128>) -> Option<Effect> {
+    // What only one of them says is not more or less: a mode has another task, a domain a process.
+    if worse == Worse::More && (old.is_none() || new.is_none()) {
+        return None;
+    }
     let grows = match (old, new) {
         (Some(Value::Word(old)), Some(Value::Word(new))) => Verdict::rank(new)? > Verdict::rank(old)?,
         // A bound that is gone is worse than any, and so is a slack.

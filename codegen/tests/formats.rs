@@ -188,6 +188,11 @@ fn only_what_got_worse_is_refused_beside_a_baseline() {
     let worse = check();
     assert_eq!(status(&worse), 1);
     assert!(stderr(&worse).contains("worse than old.json: task `fast`: response_ns was"), "{}", stderr(&worse));
+    // A report of another system says nothing of this one.
+    std::fs::write(folder.path().join("other.toml"), OVERLOADED.replacen("name = \"", "name = \"other-", 1)).unwrap();
+    let other = aegis(folder.path(), &["check", "other.toml", "--baseline", "old.json"]);
+    assert_eq!(status(&other), 2, "{}", stderr(&other));
+    assert!(stderr(&other).contains("only reports of one system can be compared"), "{}", stderr(&other));
     // Also where the new report goes to the old one's place.
     let same = aegis(folder.path(), &["check", "--output", "json=old.json", "--baseline", "old.json"]);
     assert_eq!(status(&same), 1, "{}", stderr(&same));

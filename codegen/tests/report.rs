@@ -147,8 +147,90 @@ fn a_trace_of_this_plan_is_shown_and_one_of_another_is_refused() {
     assert_eq!(other.status.code(), Some(2), "{words}");
     assert!(words.contains("of `run`, this plan is "), "{words}");
     assert!(!folder.path().join("other.html").exists());
+    assert!(words.contains("--profiles") && words.contains("--fit"), "{words}");
     let missing = aegis(folder.path(), &["check", "--report", "other.html", "--trace", "none.aegistrace"]);
     assert_eq!(missing.status.code(), Some(2));
+    // JSON lines are another form, and a trace that is refused leaves no lock.
+    std::fs::write(folder.path().join("run.jsonl"), "{}\n").unwrap();
+    std::fs::remove_file(folder.path().join("holding.lock")).unwrap();
+    let lines = ["check", "holding.toml", "--report", "other.html", "--trace", "run.jsonl"];
+    let lines = aegis(folder.path(), &lines);
+    let words = String::from_utf8(lines.stderr).unwrap();
+    assert_eq!(lines.status.code(), Some(2), "{words}");
+    assert!(words.contains("only the binary form is read") && words.contains("`.aegistrace`"), "{words}");
+    assert!(!folder.path().join("holding.lock").exists());
+    // Each way to the page takes a trace, and nothing else does.
+    let more = ["--output", "html=again.html"];
+    let again = aegis(folder.path(), &[&["check", "holding.toml"], &more[..], &trace].concat());
+    assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(std::fs::read_to_string(folder.path().join("again.html")).unwrap(), text);
+    let printed = aegis(folder.path(), &[&["check", "holding.toml", "--format", "html"], &trace[..]].concat());
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), text);
+    let nowhere = aegis(folder.path(), &[&["check", "holding.toml", "--output", "json=x"], &trace[..]].concat());
+    assert_eq!(nowhere.status.code(), Some(2));
+}
+
+#[test]
+fn no_row_of_a_page_that_passes_has_a_cross() {
+    let budgets = HOLDING.replace("wcet = \"9ms\"", "wcet = \"9ms\", budget = { time = \"8ms\" }");
+    let folder = written(&budgets);
+    let report = page(folder.path(), "system.toml", Path::new("page.html"), &[]);
+    assert_eq!(report["verdict"], "pass");
+    let text = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(text.contains("task.slow.budget.time"), "it has a row");
+    assert_eq!((text.matches('✗').count(), text.matches("– enforced").count()), (0, 1), "{text}");
+}
+
+#[test]
+fn an_output_takes_no_file_that_the_check_read() {
+    let folder = written(HOLDING);
+    assert_eq!(aegis(folder.path(), &["check"]).status.code(), Some(0));
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let (manifest, lock) = (read("system.toml"), read("system.lock"));
+    for outputs in [
+        &["--report", "system.toml"][..],
+        &["--report", "./system.lock"],
+        &["--output", "json=system.toml"],
+        &["--report", "o.x", "--output", "json=o.x"],
+        &["--output", "html=o.x", "--output", "json=./o.x"],
+        &["--report", "run.x", "--trace", "run.x"],
+    ] {
+        let refused = aegis(folder.path(), &[&["check"], outputs].concat());
+        let words = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{outputs:?}: {words}");
+        assert!(words.contains("give each format a file"), "{outputs:?}: {words}");
+    }
+    assert_eq!((read("system.toml"), read("system.lock")), (manifest, lock));
+    assert!(!folder.path().join("o.x").exists());
+}
+
+#[test]
+fn a_bound_in_a_sentence_is_not_shorter_than_it_is() {
+    let modes = "mode.calm.tasks = [\"slow\", \"fast\"]\nmode.low.tasks = [\"fast\"]\n";
+    let folder = written(&format!("{}{modes}", HOLDING.replace("\"9ms\"", "\"9000001ns\"")));
+    let report = page(folder.path(), "system.toml", Path::new("page.html"), &[]);
+    let text = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    let leaves = report["modes"][0]["leaves_ns"].as_u64().unwrap();
+    assert_ne!(leaves % 1_000, 0, "{leaves} has to be rounded");
+    let up = leaves.div_ceil(1_000);
+    let shown = format!("left within {}.{:03}\u{a0}ms", up / 1_000, up % 1_000);
+    assert!(text.contains(&shown), "no `{shown}`");
+}
+
+/// One task whose own busy period is short, on a lane whose busy period has millions of jobs.
+const LONG: &str = r#"system = { name = "long", policy = "rate-monotonic" }
+lane.main = { kind = "cpu", core = 1, preemption = "full" }
+task.fast = { lane = "main", period = "1ms", wcet = "100us" }
+task.slow = { lane = "main", period = "2000s", wcet = "1000s" }
+"#;
+
+#[test]
+fn of_a_pattern_no_more_is_laid_out_than_delays_the_task() {
+    let folder = written(LONG);
+    let report = page(folder.path(), "system.toml", Path::new("page.html"), &[]);
+    assert_eq!(report["verdict"], "pass");
+    let text = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert_eq!(text.matches("its busy period has too many jobs").count(), 1, "only that of slow");
 }
 
 /// Npm's packages and the browser; `None` with a printed reason where they cannot be had.

@@ -4,6 +4,7 @@ use super::{About, ChainBounds, Fact, Facts, Side, Value, Worse};
 use crate::analysis::utilization::ppm;
 use crate::analysis::{Load, Pieces};
 use crate::plan::{Certificate, Lane, Plan, Task};
+use aegis_core::desc::WatchedSource;
 use aegis_core::time::Duration;
 use serde::Serialize;
 
@@ -118,20 +119,22 @@ pub(super) fn of(side: &Side<'_>) -> Vec<Facts> {
         }
         of.0
     }));
-    all.extend(plan.levels.iter().map(|level| {
+    all.extend(plan.levels.iter().enumerate().map(|(place, level)| {
         let mut of = Of::new(About::Level, &level.name);
         of.list("shed", &names(plan, &level.shed));
         of.list("reject", &names(plan, &level.reject));
         of.number("settles_ns", level.settles_ns, Worse::More);
+        thresholds(plan, &format!("level {place}"), &mut of);
         for (pool, left) in plan.pools.iter().zip(&level.pools) {
             of.number(&format!("{}_left_bytes", pool.name), left.height_bytes, Worse::More);
         }
         of.0
     }));
-    all.extend(plan.modes.iter().map(|mode| {
+    all.extend(plan.modes.iter().enumerate().map(|(place, mode)| {
         let mut of = Of::new(About::Mode, &mode.name);
         let tasks: Vec<u16> = mode.tasks.iter().map(|task| task.task).collect();
         of.list("tasks", &names(plan, &tasks));
+        thresholds(plan, &format!("mode {place}"), &mut of);
         of.number("leaves_ns", mode.leaves_ns, Worse::More);
         for task in &mode.tasks {
             let name = plan.tasks.get(usize::from(task.task)).map_or("", |task| &task.name);
@@ -168,9 +171,21 @@ fn system(side: &Side<'_>) -> Facts {
     of.add("verdict", Value::Word(side.verdict.name().to_owned()), Worse::More);
     of.word("waiting", &plan.waiting);
     of.number("orchestration_core", plan.orchestration_core, Worse::Neither);
+    of.told("arch", &plan.machine.arch);
     of.told("cpu_model", &plan.machine.cpu_model);
+    of.number("cores", plan.machine.cores, Worse::Neither);
     of.told("governor", &plan.machine.governor);
     of.told("power_mode", &plan.conditions.power_mode);
+    of.number("recheck_ns", plan.conditions.recheck_ns, Worse::Neither);
+    for limit in &plan.conditions.limits {
+        let pool = limit.of.strip_prefix("pool ").and_then(|place| place.parse::<usize>().ok());
+        let name = pool.and_then(|place| plan.pools.get(place)).map_or(&limit.of, |pool| &pool.name);
+        of.number(&format!("limit_{name}_{}", limit.what), limit.value, Worse::Neither);
+    }
+    if let Some(watch) = &plan.watch {
+        of.number("watch_interval_ns", watch.interval_ns, Worse::Neither);
+        of.number("watch_hold_ns", watch.hold_ns, Worse::Neither);
+    }
     for library in &plan.libraries {
         of.word(&format!("library_{}", library.name), &format!("{} {}", library.version, library.sha256));
     }
@@ -179,9 +194,26 @@ fn system(side: &Side<'_>) -> Facts {
     }
     if let Some(watchdog) = &plan.watchdog {
         of.number("watchdog_timeout_ns", watchdog.timeout_ns, Worse::Neither);
+        of.told("watchdog_device", watchdog.device.as_deref().unwrap_or(""));
         of.word("on_stall", &watchdog.on_stall);
     }
     of.0
+}
+
+/// The readings that ask for a level or a mode: bytes, or hundredths of a percent.
+fn thresholds(plan: &Plan, asks: &str, of: &mut Of) {
+    let own = plan.watch.iter().flat_map(|watch| &watch.thresholds).filter(|one| one.asks == asks);
+    for threshold in own {
+        for (what, value) in [("from", threshold.when), ("until", threshold.until)] {
+            let key = format!("{}_{what}", threshold.source);
+            if threshold.source == WatchedSource::FreeMemory.name() {
+                of.number(&format!("{key}_bytes"), value, Worse::Neither);
+            } else {
+                // In millionths, as all shares here.
+                of.number(&format!("{key}_ppm"), i128::from(value).saturating_mul(100), Worse::Neither);
+            }
+        }
+    }
 }
 
 /// A bound; the longest time there is stands for none.
@@ -253,11 +285,11 @@ fn lane(plan: &Plan, place: usize, lane: &Lane) -> Facts {
         of.number("utilization_ppm", utilization, Worse::More);
     }
     of.add("busy_period_ns", bound(lane.busy_period_ns), Worse::More);
-    of.positive("dispatch_overhead_ns", lane.dispatch_overhead_ns, Worse::More);
-    of.positive("launch_overhead_ns", lane.launch_overhead_ns, Worse::More);
-    of.positive("domain_switch_ns", lane.domain_switch_ns, Worse::More);
-    of.positive("thread_wait_ns", lane.thread_wait_ns, Worse::More);
-    of.positive("wakeup_latency_ns", lane.wakeup_latency_ns, Worse::More);
+    of.number("dispatch_overhead_ns", lane.dispatch_overhead_ns, Worse::More);
+    of.number("launch_overhead_ns", lane.launch_overhead_ns, Worse::More);
+    of.number("domain_switch_ns", lane.domain_switch_ns, Worse::More);
+    of.number("thread_wait_ns", lane.thread_wait_ns, Worse::More);
+    of.number("wakeup_latency_ns", lane.wakeup_latency_ns, Worse::More);
     of.0
 }
 

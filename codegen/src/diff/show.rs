@@ -15,8 +15,10 @@ struct Document<'a> {
     new: File<'a>,
     /// Whether nothing differs.
     same: bool,
-    /// Whether only certificates or the places of bytes differ.
+    /// Whether only what is no fact here differs.
     differs_within: bool,
+    /// Whether chains were compared: a lock has none.
+    chains_compared: bool,
     differences: &'a [Difference],
 }
 
@@ -40,6 +42,7 @@ pub fn json(old: &Side<'_>, new: &Side<'_>, diff: &Diff) -> serde_json::Result<S
         new: File { file: &new_file, system: &new_name, verdict: new_verdict },
         same: diff.is_empty(),
         differs_within: diff.differs_within,
+        chains_compared: old.chains.is_some() && new.chains.is_some(),
         differences: &diff.differences,
     };
     Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
@@ -52,12 +55,15 @@ pub fn text(old: &Side<'_>, new: &Side<'_>, diff: &Diff) -> String {
     let side = |side: &Side<'_>| format!("{} ({}, {})", side.file, side.plan.name, side.verdict.name());
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{} -> {}", side(old), side(new));
+    if old.chains.is_none() || new.chains.is_none() {
+        text.push_str("chains are not compared: a lock has none\n");
+    }
     if diff.is_empty() {
         text.push_str("no difference\n");
         return text;
     }
     if diff.differs_within {
-        text.push_str("tasks, bounds and memory are the same; certificates or the places of bytes differ\n");
+        text.push_str("something that is not shown here differs: certificates, the places of bytes or other details\n");
         return text;
     }
     let mut rows = table(&["", "what", "before", "after", "difference", ""]);
@@ -86,8 +92,9 @@ pub fn text(old: &Side<'_>, new: &Side<'_>, diff: &Diff) -> String {
     let count = |effect: Effect| diff.differences.iter().filter(|one| one.effect == Some(effect)).count();
     let _ = writeln!(
         text,
-        "{rows}\n{} differences: {} for the worse, {} for the better",
+        "{rows}\n{} difference{}: {} for the worse, {} for the better",
         diff.differences.len(),
+        if diff.differences.len() == 1 { "" } else { "s" },
         count(Effect::Worse),
         count(Effect::Better)
     );

@@ -6,7 +6,7 @@ use super::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto, 
 use super::{Checked, findings, tensors};
 use crate::finding::Finding;
 use prost::Message as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,18 @@ impl Model {
     pub fn inputs(&self) -> impl Iterator<Item = &ValueInfoProto> {
         let defaults: HashSet<&str> = weights(&self.graph).collect();
         self.graph.input.iter().filter(move |input| !defaults.contains(input.name()))
+    }
+
+    /// The files that hold external data, relative to [`Self::folder`].
+    #[must_use]
+    pub fn outside(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut add = |tensor| found.extend(tensors::location(tensor));
+        tensors::each(&self.graph, &mut add);
+        for node in self.head.functions.iter().flat_map(|function| &function.node) {
+            tensors::each_of_node(node, &mut add);
+        }
+        found
     }
 
     /// The node at a position, as findings and reports show it.

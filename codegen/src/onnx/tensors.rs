@@ -189,6 +189,12 @@ impl External {
     }
 }
 
+/// The file that a tensor's data lie in, where that is another one, relative to the model's folder.
+pub(super) fn location(tensor: &TensorProto) -> Option<String> {
+    let entry = tensor.external_data.iter().find(|entry| entry.key() == "location");
+    entry.filter(|_| is_external(tensor)).map(|entry| entry.value().to_owned())
+}
+
 /// Moves a tensor's external data into it. The tensor was checked.
 ///
 /// # Errors

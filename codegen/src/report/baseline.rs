@@ -22,6 +22,14 @@ pub enum NotComparable {
         /// What it has to say.
         expected: &'static str,
     },
+    /// It is of another system.
+    #[error("it is of the system {old}, and this report of {new}: only reports of one system can be compared")]
+    System {
+        /// The older report's.
+        old: String,
+        /// The newer report's.
+        new: String,
+    },
 }
 
 /// Of a list what is compared: more of a number is worse.
@@ -53,7 +61,7 @@ const SURVIVAL: Measure =
 /// # Errors
 /// [`NotComparable`], of `old`.
 pub fn worse(old: &str, new: &str) -> Result<Vec<String>, NotComparable> {
-    let (old, new) = (parsed(old)?, parsed(new)?);
+    let (old, new) = both(old, new)?;
     let mut found = Vec::new();
     let memory = |report: &Value| report.get("memory").cloned().unwrap_or(Value::Null);
     for measure in &MEASURES {
@@ -73,6 +81,37 @@ pub fn worse(old: &str, new: &str) -> Result<Vec<String>, NotComparable> {
     }
     found.extend(findings(&old, &new));
     Ok(found)
+}
+
+/// What `old` has and `new` has not, so that it is not compared: tasks, lanes, chains, modes and memory.
+///
+/// # Errors
+/// [`NotComparable`], of `old`.
+pub fn gone(old: &str, new: &str) -> Result<Vec<String>, NotComparable> {
+    let (old, new) = both(old, new)?;
+    let mut found = Vec::new();
+    for Measure { list, what, .. } in &MEASURES {
+        let of = |report: &Value| match *list {
+            "pools" => report.get("memory").cloned().unwrap_or(Value::Null),
+            _ => report.clone(),
+        };
+        let (before, after) = (of(&old), of(&new));
+        let is = named(&after, list);
+        let gone = named(&before, list).into_keys().filter(|name| !is.contains_key(name));
+        found.extend(gone.map(|name| format!("{what} `{name}`")));
+    }
+    Ok(found)
+}
+
+/// Two reports of one system.
+fn both(old: &str, new: &str) -> Result<(Value, Value), NotComparable> {
+    let (old, new) = (parsed(old)?, parsed(new)?);
+    let system = |report: &Value| report.get("system").cloned().unwrap_or(Value::Null);
+    let (was, is) = (system(&old), system(&new));
+    if was != is {
+        return Err(NotComparable::System { old: was.to_string(), new: is.to_string() });
+    }
+    Ok((old, new))
 }
 
 /// What got worse in one list; `within` says where that is one.
@@ -208,7 +247,7 @@ fn without_numbers(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotComparable, without_numbers, worse};
+    use super::{NotComparable, gone, without_numbers, worse};
 
     fn report(verdict: &str, response: &str, holds: bool, bytes: u64, findings: &str) -> String {
         format!(
@@ -263,6 +302,18 @@ mod tests {
         assert!(matches!(worse("{", "{}"), Err(NotComparable::Syntax(_))));
         let other = worse(r#"{"schema": "aegis.model/1"}"#, "{}").unwrap_err();
         assert!(other.to_string().contains("aegis.model/1"), "{other}");
+    }
+
+    #[test]
+    fn a_report_of_another_system_is_refused_and_what_is_gone_is_told() {
+        let of = |system: &str, tasks: &str| {
+            format!(r#"{{"schema": "aegis.report/1", "system": "{system}", "tasks": [{tasks}], "findings": []}}"#)
+        };
+        let (one, none) = (of("a", r#"{"name": "t"}"#), of("a", ""));
+        assert_eq!(gone(&one, &none).unwrap(), ["task `t`"]);
+        assert_eq!((gone(&one, &one).unwrap(), gone(&none, &one).unwrap()), (Vec::new(), Vec::new()));
+        let other = worse(&one, &of("b", "")).unwrap_err();
+        assert!(other.to_string().contains("\"a\", and this report of \"b\""), "{other}");
     }
 
     #[test]

@@ -253,12 +253,22 @@ pub fn table(header: &[&str]) -> Table {
 /// A size for people, in binary units with two digits, rounded up.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
+    size(bytes, u128::div_ceil)
+}
+
+/// As [`bytes`], rounded down.
+#[must_use]
+pub fn bytes_down(bytes: u64) -> String {
+    size(bytes, |hundredths, per| hundredths / per)
+}
+
+fn size(bytes: u64, divided: fn(u128, u128) -> u128) -> String {
     let (unit, per) = match bytes {
         0..=1_023 => return format!("{bytes} B"),
         1_024..=1_048_575 => ("KiB", 1u128 << 10),
         1_048_576..=1_073_741_823 => ("MiB", 1 << 20),
         _ => ("GiB", 1 << 30),
     };
-    let hundredths = (u128::from(bytes) * 100).div_ceil(per);
+    let hundredths = divided(u128::from(bytes) * 100, per);
     format!("{}.{:02} {unit}", hundredths / 100, hundredths % 100)
 }

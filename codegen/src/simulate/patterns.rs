@@ -82,6 +82,14 @@ pub(super) fn critical(system: &SystemDesc, position: usize, at_least: u64, all:
         let laps = lane.hyperperiod.as_ns().checked_mul(2)?.checked_add(own.phase.as_ns())?;
         return periodic(system, Duration::from_ns(laps));
     }
+    let length = lane.busy_period.as_ns().max(at_least).checked_add(own.deadline.as_ns())?;
+    together(system, position, length, all)
+}
+
+/// As [`critical`] of a lane without a table, for just so many ns.
+pub(super) fn together(system: &SystemDesc, position: usize, length: u64, all: bool) -> Option<Vec<Arrival>> {
+    let own = system.tasks.get(position)?;
+    let lane = system.lanes.get(own.lane.index())?;
     let goes_after = |task: &TaskDesc| match lane.policy {
         _ if all => false,
         Policy::EarliestDeadlineFirst => task.deadline > own.deadline,
@@ -95,8 +103,7 @@ pub(super) fn critical(system: &SystemDesc, position: usize, at_least: u64, all:
     // before 0.
     let before = blocker.map_or(0, |((_, before), _)| before).checked_add(1)?;
     let start = latest.into_iter().max().unwrap_or(0).max(before);
-    let length = lane.busy_period.as_ns().max(at_least);
-    let end = start.checked_add(length)?.checked_add(own.deadline.as_ns())?;
+    let end = start.checked_add(length)?;
     let mut arrivals = Vec::new();
     if let Some((_, id)) = blocker {
         let arrival = start.checked_sub(before)?;

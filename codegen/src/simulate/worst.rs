@@ -7,7 +7,7 @@ use super::{FEW_LANES, FEW_TASKS, LANES, STACK, SimulationError, TASKS, alone, s
 use crate::analysis::exact::Limits;
 use crate::analysis::{Analysis, Proof, modes};
 use crate::system::System;
-use aegis_core::desc::{Policy, SystemDesc};
+use aegis_core::desc::{Policy, Release, SystemDesc};
 use aegis_core::trace::{JobRef, Kind, Sink};
 use aegis_core::{Instant, LaneId, TaskId};
 
@@ -52,9 +52,9 @@ impl Schedule {
 }
 
 /// The most jobs of a pattern that is run.
-const MOST_JOBS: usize = 20_000;
+const MOST_JOBS: u64 = 20_000;
 /// The most jobs of a pattern that is laid out.
-const MOST_ARRIVALS: u64 = 1_000_000;
+const MOST_ARRIVALS: u64 = 100_000;
 
 /// Runs the worst pattern that is known for the task at `position`; `plan` is the system's plan or draft.
 ///
@@ -104,33 +104,40 @@ pub fn schedule(
         });
     }
     let busy_period = match proof {
-        Proof::FixedPriority { busy_period, .. } => Some(busy_period.as_ns()),
+        Proof::FixedPriority { busy_period, .. } if lane.policy != Policy::TimeTriggered => Some(busy_period.as_ns()),
         _ => None,
     };
     let too_many = || NoWitness::NotFound("its busy period has too many jobs".to_owned());
-    if count(plan, place, busy_period.unwrap_or(0)) > MOST_ARRIVALS {
-        return Err(too_many());
-    }
-    let arrivals = patterns::critical(plan, place, busy_period.unwrap_or(0), false);
-    let mut arrivals = arrivals.ok_or_else(|| not_found(&SimulationError::Overflow))?;
-    if let Some(length) = busy_period {
-        // What comes after its own busy period does not delay it.
-        let own = arrivals.iter().filter(|arrival| usize::from(arrival.task) == place);
-        let begin = own.map(|arrival| arrival.seen).min().ok_or_else(unknown)?;
-        arrivals.retain(|arrival| arrival.seen <= begin.saturating_add(length));
-    }
-    if arrivals.len() > MOST_JOBS {
+    // What comes after its own busy period does not delay it. Counted before it is laid out: there may be millions.
+    let arrivals = match busy_period {
+        Some(length) if count_before(plan, place, length) > MOST_JOBS => return Err(too_many()),
+        Some(length) => patterns::together(plan, place, length.saturating_add(1), false),
+        None if count(plan, place) > MOST_ARRIVALS => return Err(too_many()),
+        None => patterns::critical(plan, place, 0, false),
+    };
+    let arrivals = arrivals.ok_or_else(|| not_found(&SimulationError::Overflow))?;
+    if u64::try_from(arrivals.len()).is_ok_and(|jobs| jobs > MOST_JOBS) {
         return Err(too_many());
     }
     run(plan, place, arrivals, Spend::Most, lane.policy == Policy::TimeTriggered)
 }
 
+/// No more jobs than go before one of its task's within so many ns, and its own.
+fn count_before(plan: &SystemDesc, place: usize, length: u64) -> u64 {
+    let Some(own) = plan.tasks.get(place) else { return 0 };
+    let before = plan.tasks.iter().filter(|task| {
+        task.lane == own.lane && task.release != Release::Stage && !own.priority.is_more_important_than(task.priority)
+    });
+    let jobs = before.map(|task| length.checked_div(task.period.as_ns()).unwrap_or(u64::MAX));
+    jobs.fold(0, u64::saturating_add)
+}
+
 /// About how many jobs a lane has in the pattern of one of its tasks.
-fn count(plan: &SystemDesc, place: usize, at_least: u64) -> u64 {
+fn count(plan: &SystemDesc, place: usize) -> u64 {
     let Some(own) = plan.tasks.get(place) else { return 0 };
     let lane = plan.lanes.get(own.lane.index());
     let busy = lane.map_or(0, |lane| lane.busy_period.max(lane.hyperperiod).as_ns().saturating_mul(2));
-    let length = busy.max(at_least).saturating_add(own.deadline.as_ns());
+    let length = busy.saturating_add(own.deadline.as_ns());
     let jobs = plan.tasks.iter().filter(|task| task.lane == own.lane);
     let jobs = jobs.map(|task| length.checked_div(task.period.as_ns()).unwrap_or(u64::MAX));
     jobs.fold(0, u64::saturating_add)

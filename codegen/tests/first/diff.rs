@@ -37,9 +37,11 @@ fn a_lock_and_the_manifest_that_it_is_of_do_not_differ() {
         let folder = root().join(folder);
         let same = aegis(&folder, &["diff", "system.lock", "system.toml", "--exit-code"]);
         assert_eq!(status(&same), 0, "{}{}", text(&same.stdout), text(&same.stderr));
-        assert!(text(&same.stdout).ends_with("no difference\n"), "{}", text(&same.stdout));
+        let words = text(&same.stdout);
+        assert!(words.ends_with("chains are not compared: a lock has none\nno difference\n"), "{words}");
         let found = differences(&folder, "system.lock", "system.toml");
         assert_eq!((&found["schema"], &found["same"]), (&"aegis.diff/1".into(), &true.into()));
+        assert_eq!(found["chains_compared"], false);
     }
 }
 
@@ -123,4 +125,46 @@ fn chains_are_compared_where_both_are_manifests() {
     assert_eq!(fact(&found, "see", "reaction_ns")["effect"], "worse", "{found:#}");
     assert_eq!(status(&aegis(folder, &["check", "old.toml"])), 0);
     assert_eq!(fact(&differences(folder, "old.lock", "new.toml"), "see", "reaction_ns"), &Value::Null);
+}
+
+#[test]
+fn an_overhead_that_was_none_is_worse_and_one_that_is_none_any_more_is_better() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let more = "core = 1, dispatch-overhead = \"10us\", wakeup-latency = \"20us\"";
+    written(folder, "old.toml", PAIR);
+    written(folder, "new.toml", &PAIR.replace("core = 1", more));
+    for (old, new, effect) in [("old.toml", "new.toml", "worse"), ("new.toml", "old.toml", "better")] {
+        let found = differences(folder, old, new);
+        assert_eq!(found["chains_compared"], true);
+        for key in ["dispatch_overhead_ns", "wakeup_latency_ns", "response_ns"] {
+            let name = if key == "response_ns" { "fast" } else { "main" };
+            assert_eq!(fact(&found, name, key)["effect"], effect, "{key}: {found:#}");
+        }
+    }
+}
+
+#[test]
+fn what_is_watched_and_looked_at_is_told_beside_other_differences() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let with = |when: &str, recheck: &str| {
+        let system = "policy = \"rate-monotonic\"";
+        let pair = PAIR.replace(system, &format!("{system}, recheck = \"{recheck}\""));
+        let low = format!("tasks = [\"fast\"], when = {{ memory-some = \"{when}\" }}");
+        format!("{pair}mode.calm.tasks = [\"fast\", \"slow\"]\nmode.low = {{ {low} }}\n")
+    };
+    written(folder, "old.toml", &with("20%", "1s"));
+    written(folder, "new.toml", &with("50%", "1s"));
+    let found = differences(folder, "old.toml", "new.toml");
+    let count = found["differences"].as_array().unwrap().len();
+    assert_eq!((&found["differs_within"], count), (&false.into(), 2), "{found:#}");
+    let from = fact(&found, "low", "memory-some_from_ppm");
+    assert_eq!((&from["old"], &from["new"]), (&200_000.into(), &500_000.into()), "{found:#}");
+    let words = aegis(folder, &["diff", "old.toml", "new.toml"]);
+    assert!(text(&words.stdout).contains("\n2 differences: 0 for the worse"), "{}", text(&words.stdout));
+    written(folder, "again.toml", &with("20%", "5s"));
+    let words = aegis(folder, &["diff", "old.toml", "again.toml"]);
+    assert!(text(&words.stdout).contains("recheck"), "{}", text(&words.stdout));
+    assert!(text(&words.stdout).contains("\n1 difference: 0 for the worse"), "{}", text(&words.stdout));
 }

@@ -4,7 +4,8 @@ use crate::{aegis, root, status, taplo, text};
 use aegis_codegen::manifest::{Source, parse};
 use aegis_codegen::onnx::proto::tensor_shape_proto::{Dimension, dimension};
 use aegis_codegen::onnx::proto::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto,
+    TypeProto, ValueInfoProto, type_proto,
 };
 use prost::Message as _;
 use serde_json::Value;
@@ -164,6 +165,24 @@ fn models_become_tasks_and_what_they_leave_open_is_asked_for() {
         assert!(text(&refused.stderr).contains(words), "{}", text(&refused.stderr));
         assert!(!outside.path().join("other").exists(), "{file}: nothing half written");
     }
+    // Neither is one whose weights lie beside it: only the file itself would be copied.
+    let mut parts = ModelProto::decode(&*of("sign_text.onnx")).unwrap();
+    let entry = |key: &str, value: &str| StringStringEntryProto { key: Some(key.into()), value: Some(value.into()) };
+    let tensor = TensorProto {
+        name: Some("w".to_owned()),
+        data_type: Some(1),
+        dims: vec![2],
+        data_location: Some(1),
+        external_data: vec![entry("location", "weights.bin")],
+        ..TensorProto::default()
+    };
+    parts.graph.as_mut().unwrap().initializer.push(tensor);
+    std::fs::write(outside.path().join("parts.onnx"), parts.encode_to_vec()).unwrap();
+    std::fs::write(outside.path().join("weights.bin"), [0; 8]).unwrap();
+    let refused = aegis(outside.path(), &["init", "other", "--from", "parts.onnx"]);
+    assert_eq!(status(&refused), 2);
+    assert!(text(&refused.stderr).contains("in other files, `weights.bin`"), "{}", text(&refused.stderr));
+    assert!(!outside.path().join("other").exists());
     let refused = aegis(outside.path(), &["init", "other", "--aegis", "."]);
     assert_eq!(status(&refused), 2);
     assert!(text(&refused.stderr).contains("there are no sources of AegisRT at `.`"), "{}", text(&refused.stderr));

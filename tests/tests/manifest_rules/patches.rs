@@ -1,7 +1,7 @@
 //! What a finding's changes do: each fixes its finding and brings no other.
 
 use super::{fixtures, parse_checked};
-use aegis_codegen::finding::{Finding, fixed};
+use aegis_codegen::finding::{Code, Finding, fixed};
 
 fn of(finding: &Finding) -> (&'static str, &str) {
     (finding.code.id(), &finding.message)
@@ -39,6 +39,9 @@ fn changes_of_all_findings_are_made_until_none_is_left() {
                 break;
             }
             assert!(round < 10, "{file}: {findings:?}");
+            let (_, then) = parse_checked(&file, &changed);
+            let unreadable = then.iter().find(|one| matches!(one.code, Code::Syntax | Code::Duplicate));
+            assert!(unreadable.is_none(), "{file}: {unreadable:?}:\n{changed}");
             text = changed;
         }
     }

@@ -26,8 +26,9 @@ pub(crate) struct Arguments {
     /// Also write the whole report as one page of HTML, which `--output html=PATH` does too. (That of `aegis run --report` is Markdown.)
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
-    /// Also show on that page what a trace of this plan observed.
-    #[arg(long, value_name = "TRACE", requires = "report")]
+    /// Also show on that page what a trace of this plan observed. After a run that measured its own profiles name these:
+    /// `--profiles target/aegis/NAME/profiles`.
+    #[arg(long, value_name = "TRACE")]
     trace: Option<PathBuf>,
     /// Refuse only what got worse since an older report, which `--format json` wrote, and say what.
     #[arg(long, value_name = "REPORT")]
@@ -58,13 +59,29 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let file = arguments.manifest.to_string_lossy().into_owned();
     let mut text = read(&arguments.manifest)?;
-    apart(&arguments.output)?;
+    let page = arguments.report.iter().cloned().map(Output::page);
+    let outputs: Vec<Output> = arguments.output.iter().cloned().chain(page).collect();
+    if arguments.trace.is_some() && arguments.format != Format::Html && !outputs.iter().any(Output::is_page) {
+        let why = "it is shown on a page: give `--report PATH`, `--output html=PATH` or `--format html`, too";
+        return Err(Failure::Input(format!("--trace: {why}")));
+    }
+    let lock = lock_path(&arguments.manifest);
+    let trace = arguments.trace.iter().map(|trace| ("the trace", trace.as_path()));
+    let taken: Vec<(&str, &Path)> =
+        [("the manifest", arguments.manifest.as_path()), ("its lock", &lock)].into_iter().chain(trace).collect();
+    apart(&outputs, &taken)?;
     let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
     let options = Options { substitute: arguments.profiles.as_deref(), exact: arguments.exact };
     let mut checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
-    while arguments.fix && fix(&arguments.manifest, &file, &mut text, &checked.findings)? {
+    for _ in 0..MOST_ROUNDS {
+        if !arguments.fix || !fix(&arguments.manifest, &file, &mut text, &checked.findings)? {
+            break;
+        }
         checked = check(&file, text.clone(), options).map_err(Failure::internal)?;
     }
+    let profiles = profiles(&arguments.manifest, &checked, arguments.profiles.as_deref());
+    let profiles: Vec<(&str, &Path)> = profiles.iter().map(|path| ("a profile", path.as_path())).collect();
+    apart(&outputs, &profiles)?;
     if arguments.exact {
         without_modes(&checked)?;
     }
@@ -74,6 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let denied = arguments.deny == Some(Deny::Warnings)
         && checked.findings.iter().any(|finding| finding.severity == Severity::Warning);
     let passes = checked.passes() && !denied;
+    let observed = arguments.trace.as_deref().map(|trace| observe::of(trace, &checked)).transpose()?.flatten();
     if passes && !arguments.locked && arguments.profiles.is_none() {
         write_lock(&arguments.manifest, &checked)?;
     }
@@ -89,19 +107,35 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     };
     let denies_warnings = arguments.deny == Some(Deny::Warnings);
     let (checked, file, text) = (&checked, file.as_str(), text.as_str());
-    let observed = arguments.trace.as_deref().map(|trace| observe::of(trace, checked)).transpose()?.flatten();
     let reported = Reported { checked, file, text, passes, denies_warnings, sensitivity, observed };
-    let page = arguments.report.iter().cloned().map(Output::page);
-    let outputs: Vec<Output> = arguments.output.iter().cloned().chain(page).collect();
     reported.write(arguments.format, &outputs)?;
     let refuses = baseline.as_ref().map_or(Ok(!passes), |old| reported.is_worse_than(old))?;
     if refuses { Err(Failure::Findings) } else { Ok(()) }
+}
+
+/// The most rounds of changes: each makes at least one, so that more are not needed by what people write.
+const MOST_ROUNDS: usize = 100;
+
+/// The files of profiles that a check read.
+fn profiles(manifest: &Path, checked: &Checked, substitute: Option<&Path>) -> Vec<PathBuf> {
+    let inputs = checked.resolved.as_ref().map_or(&[][..], |resolved| &resolved.inputs);
+    let folder = manifest.parent().unwrap_or(Path::new(""));
+    let place = |path: &str| match (substitute, Path::new(path).file_name()) {
+        (Some(substitute), Some(name)) => substitute.join(name),
+        _ => folder.join(path),
+    };
+    inputs.iter().skip(1).map(|input| place(&input.path)).collect()
 }
 
 /// Makes the changes that findings have, and shows these; whether any was made.
 fn fix(manifest: &Path, file: &str, text: &mut String, findings: &[Finding]) -> Result<bool, Failure> {
     let (changed, count) = fixed(findings, file, text);
     if count == 0 || changed == *text {
+        return Ok(false);
+    }
+    // What cannot be read any more cannot be fixed any more either.
+    if toml::de::DeTable::parse(text).is_ok() && toml::de::DeTable::parse(&changed).is_err() {
+        eprintln!("--fix: nothing is changed, since `{file}` would not be TOML any more: make these changes by hand\n");
         return Ok(false);
     }
     let with: Vec<Finding> = findings.iter().filter(|finding| !finding.patches.is_empty()).cloned().collect();

@@ -44,6 +44,11 @@ impl Output {
     pub(crate) const fn page(path: PathBuf) -> Self {
         Self { format: Format::Html, path }
     }
+
+    /// Whether it is the page.
+    pub(crate) fn is_page(&self) -> bool {
+        self.format == Format::Html
+    }
 }
 
 impl FromStr for Output {
@@ -64,17 +69,28 @@ impl FromStr for Output {
     }
 }
 
-/// That no two outputs are one file.
-pub(crate) fn apart(outputs: &[Output]) -> Outcome {
-    for (position, Output { path, .. }) in outputs.iter().enumerate() {
-        if outputs.iter().take(position).any(|other| other.path == *path) {
-            return Err(Failure::Input(format!(
-                "--output: `{}` is named twice: give each format a file",
-                path.display()
-            )));
+/// That no two outputs are one file, and none is a file that is `taken` by what the words say.
+pub(crate) fn apart(outputs: &[Output], taken: &[(&str, &Path)]) -> Outcome {
+    let mut seen: Vec<(PathBuf, String)> = Vec::new();
+    seen.extend(taken.iter().filter_map(|(what, path)| Some((place(path)?, format!("is {what}")))));
+    for Output { path, .. } in outputs {
+        let Some(place) = place(path) else { continue };
+        if let Some((_, why)) = seen.iter().find(|(other, _)| *other == place) {
+            return Err(Failure::Input(format!("--output: `{}` {why}: give each format a file", path.display())));
         }
+        seen.push((place, "is named twice".to_owned()));
     }
     Ok(())
+}
+
+/// Where a path leads, however it is written; `None` of what holds nothing, such as a device.
+fn place(path: &Path) -> Option<PathBuf> {
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return None;
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let there = || Some(parent.canonicalize().ok()?.join(path.file_name()?));
+    Some(path.canonicalize().ok().or_else(there).unwrap_or_else(|| path.to_owned()))
 }
 
 /// What there is to tell of a check.
@@ -140,9 +156,13 @@ impl Reported<'_> {
     /// What got worse since an older report; each on a line of the standard error.
     pub(crate) fn is_worse_than(&self, old: &Baseline) -> Result<bool, Failure> {
         let Baseline { path, text } = old;
-        let worse = baseline::worse(text, &self.in_format(Format::Json)?).map_err(|error| path.refused(&error))?;
+        let now = self.in_format(Format::Json)?;
+        let worse = baseline::worse(text, &now).map_err(|error| path.refused(&error))?;
         for one in &worse {
             eprintln!("worse than {}: {one}", path.0.display());
+        }
+        for one in baseline::gone(text, &now).map_err(|error| path.refused(&error))? {
+            eprintln!("not compared any more: {one}, which this report does not have");
         }
         if worse.is_empty() {
             eprintln!("nothing is worse than {}", path.0.display());
@@ -177,13 +197,18 @@ impl Baseline {
 #[cfg(test)]
 mod tests {
     use super::{Format, Output, apart};
+    use std::path::Path;
 
     #[test]
     fn two_outputs_are_two_files() {
-        let of =
-            |texts: &[&str]| apart(&texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Output>>()).is_ok();
-        assert!(of(&["json=a", "sarif=b"]) && of(&[]));
-        assert!(!of(&["json=a", "junit=c", "sarif=a"]));
+        let of = |texts: &[&str]| {
+            let outputs: Vec<Output> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            apart(&outputs, &[("the manifest", Path::new("m.toml"))])
+        };
+        assert!(of(&["json=a", "sarif=b"]).is_ok() && of(&[]).is_ok());
+        assert!(of(&["json=a", "junit=c", "sarif=a"]).is_err() && of(&["json=a", "html=./a"]).is_err());
+        assert!(of(&["html=src/../m.toml"]).is_err(), "the manifest");
+        assert!(of(&["html=/dev/null", "json=/dev/null"]).is_ok(), "it holds nothing");
     }
 
     #[test]

@@ -36,6 +36,16 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             show_findings(&findings, "", "");
             Failure::Findings
         })?;
+        let outside = Vec::from_iter(model.outside());
+        if !outside.is_empty() {
+            return Err(Failure::Input(format!(
+                "--from: `{}` keeps weights in other files, `{}`, which are not copied: save it as one file, by \
+                 `onnx.save(onnx.load(\"{}\"), \"one.onnx\")` in Python, or name it in `system.toml` where it lies",
+                path.display(),
+                outside.join("`, `"),
+                path.display()
+            )));
+        }
         let bytes = path.metadata().map_err(cannot)?.len();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         models.push((init.add(&model, &stem, bytes).map_err(Failure::input)?, path));

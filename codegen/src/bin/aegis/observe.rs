@@ -6,6 +6,7 @@ use aegis_codegen::report::html::{Observed, Response};
 use aegis_codegen::tables;
 use aegis_codegen::trace;
 use aegis_core::trace::Kind;
+use aegis_trace::{EXTENSION, is_lines};
 use std::path::Path;
 
 /// Reads a trace of the plan of a check; `None` where nothing was planned.
@@ -16,10 +17,17 @@ pub(crate) fn of(path: &Path, checked: &Checked) -> Result<Option<Observed>, Fai
         return Ok(None);
     };
     let (system, plan) = (&resolved.system, tables::leak(&lock).map_err(Failure::internal)?);
+    if is_lines(path) {
+        return Err(refused(&format!(
+            "`{}` is in JSON lines, and only the binary form is read: write the trace under a name that ends in `.{EXTENSION}`",
+            path.display()
+        )));
+    }
     let (header, mut records) = trace::open(path).map_err(|why| refused(&why))?;
     if header.config_hash != plan.config_hash {
         let (of, own) = (hexadecimal(&header.config_hash), hexadecimal(&plan.config_hash));
-        let help = "give a trace of this plan, or the manifest and profiles of that one";
+        let help = "give a trace of this plan, or the manifest of that one, and by `--profiles FOLDER` the profiles that its run \
+                    measured; of a run with `--fit`, which changes the plan, there is no page";
         let file = path.display();
         return Err(refused(&format!(
             "`{file}` is of the plan {of} of `{}`, this plan is {own}: {help}",

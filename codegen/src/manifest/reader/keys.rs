@@ -72,6 +72,7 @@ impl Section<'_> {
     /// Reports every key that nobody asked for.
     pub(crate) fn finish(self) {
         let what = if self.is_root() { "table" } else { "key" };
+        let mut suggested = Vec::new();
         let here: Vec<_> = self.known.iter().copied().filter(|key| !self.planned.contains(key)).collect();
         for (key, _) in self.pairs() {
             let name = key.get_ref().as_str();
@@ -83,8 +84,9 @@ impl Section<'_> {
             let finding = match nearest(name, here.iter().copied()) {
                 Some(near) => {
                     let finding = finding.at(self.sink.file, key.span(), format!("did you mean `{near}`?"));
-                    // Renaming it would give the other twice where both are there.
-                    let is_free = self.table.get(near).is_none();
+                    // Renaming it would give the other twice where both are there, or two come to be it.
+                    let is_free = self.table.get(near).is_none() && !suggested.contains(&near);
+                    suggested.push(near);
                     if is_free { self.sink.instead(finding, &key.span(), near) } else { finding }
                 }
                 None => finding

@@ -43,7 +43,7 @@ pub(super) fn modes<'a>(system: &'a System, analysis: &Analysis, clock: Clock) -
         let holds = (0..own.tasks.len()).all(|task| is_schedulable(&own, &found.analysis, task));
         let leaves = found.leaves.map_or_else(
             || "no bound on leaving it".to_owned(),
-            |leaves| format!("left within {}", clock.short(i128::from(leaves.as_ns()))),
+            |leaves| format!("left within {}", clock.long(leaves.as_ns())),
         );
         let first = if place == 0 { "holds at the start, " } else { "" };
         Column { name: &mode.name, state: State::of(holds), words: format!("{first}{leaves}") }

@@ -37,6 +37,11 @@ impl Data {
     pub(super) fn bytes(value: u64) -> Self {
         Self { value: i128::from(value), text: bytes(value) }
     }
+
+    /// A size that must not look greater than it is.
+    pub(super) fn bytes_down(value: u64) -> Self {
+        Self { value: i128::from(value), text: bytes_down(value) }
+    }
 }
 
 impl Clock {
@@ -128,6 +133,11 @@ pub(super) fn percent(ppm: u64) -> String {
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
+/// Millionths as a percentage with one decimal, rounded down.
+pub(super) fn percent_down(ppm: u64) -> String {
+    percent(ppm / 1_000 * 1_000)
+}
+
 /// `part / whole` in millionths, rounded down; the most there is where it is more.
 pub(super) fn ratio(part: u64, whole: u64) -> u64 {
     let ppm = u128::from(part).saturating_mul(1_000_000).checked_div(u128::from(whole)).unwrap_or(0);
@@ -139,6 +149,11 @@ pub(super) fn bytes(value: u64) -> String {
     crate::report::table::bytes(value).replace(' ', "\u{a0}")
 }
 
+/// As [`bytes`], rounded down: for what must not look greater than it is.
+pub(super) fn bytes_down(value: u64) -> String {
+    crate::report::table::bytes_down(value).replace(' ', "\u{a0}")
+}
+
 /// `1 task`, `2 tasks`.
 pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
@@ -146,7 +161,7 @@ pub(super) fn count(number: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, Words, percent, ratio};
+    use super::{Clock, Words, bytes, bytes_down, percent, percent_down, ratio};
 
     #[test]
     fn what_stands_between_backticks_is_code_and_markup_is_escaped() {
@@ -164,8 +179,16 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_rounded_to_the_side_that_does_not_flatter() {
+        let (all, taken) = (256 << 20, 54_127_616);
+        assert_eq!((bytes(taken), bytes_down(all)), ("51.63\u{a0}MiB".into(), "256.00\u{a0}MiB".into()));
+        assert_eq!((bytes_down(taken), bytes_down(1_023)), ("51.62\u{a0}MiB".into(), "1023\u{a0}B".into()));
+    }
+
+    #[test]
     fn shares_do_not_flatter() {
         assert_eq!((percent(999_001), percent(0)), ("100.0 %".into(), "0.0 %".into()));
+        assert_eq!((percent_down(999_999), percent_down(100)), ("99.9 %".into(), "0.0 %".into()));
         assert_eq!((ratio(1, 3), ratio(1, 0)), (333_333, 0));
     }
 }

@@ -37,14 +37,14 @@ fn view<'a>(report: &Report<'a>, pool: &Pool<'a>) -> PoolView<'a> {
     PoolView {
         name: pool.name,
         shares: pool.shares,
-        capacity: Data::bytes(pool.capacity_bytes),
+        capacity: Data::bytes_down(pool.capacity_bytes),
         taken: Data::bytes(pool.taken_bytes),
         state: State::of(pool.taken_bytes <= pool.capacity_bytes),
         arena: Data::bytes(pool.height_bytes),
         lower_bound: Data::bytes(pool.lower_bound_bytes),
         optimal: pool.optimal,
         private: Data::bytes(pool.private_bytes),
-        saved: Data::bytes(pool.saved_bytes),
+        saved: Data::bytes_down(pool.saved_bytes),
         saved_percent: pool.saved_percent,
         weights: Data::bytes(pool.weights_bytes),
         forbids: pool.forbids_most.as_ref().map(|forbids| {
@@ -109,7 +109,7 @@ pub(super) fn levels<'a>(levels: &[LevelView<'a>]) -> Vec<LevelRow<'a>> {
         pools: level
             .pools
             .iter()
-            .map(|pool| (pool.name, Data::bytes(pool.height_bytes), Data::bytes(pool.given_back_bytes)))
+            .map(|pool| (pool.name, Data::bytes(pool.height_bytes), Data::bytes_down(pool.given_back_bytes)))
             .collect(),
     };
     levels.iter().map(row).collect()

@@ -217,7 +217,7 @@ fn tiles(input: &Input<'_>, tasks: &[TaskRow<'_>], both: Option<(&System, &Analy
         tiles.push(Tile {
             name: "Planned memory",
             figure: bytes(height),
-            words: format!("{} less than private arenas", format::percent(saved)),
+            words: format!("{} less than private arenas", format::percent_down(saved)),
             class: "",
         });
     }

@@ -158,8 +158,8 @@ impl Histogram {
     fn draw(&self, position: usize, clock: Clock) -> String {
         let most = self.bins.iter().copied().max().unwrap_or(1).max(1);
         let (name, jobs) = (Xml(&self.name), self.jobs);
-        let time = |ns: u64| clock.short(i128::from(ns));
-        let proven = self.bound.map_or_else(|| "no bound".to_owned(), |bound| format!("bound {}", time(bound)));
+        let (down, up) = (|ns: u64| clock.short(i128::from(ns)), |ns: u64| clock.long(ns));
+        let proven = self.bound.map_or_else(|| "no bound".to_owned(), |bound| format!("bound {}", up(bound)));
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = write!(
@@ -167,8 +167,8 @@ impl Histogram {
             "<svg class=\"histogram\" viewBox=\"0 0 960 166\" role=\"img\" aria-labelledby=\"seen-{position}-title \
              seen-{position}-desc\"><title id=\"seen-{position}-title\">Observed responses of {name}</title><desc \
              id=\"seen-{position}-desc\">{jobs} jobs, longest {}, {proven}, deadline {}.</desc>",
-            time(self.longest),
-            time(self.deadline),
+            up(self.longest),
+            down(self.deadline),
         );
         let bottom = TOP + HEIGHT;
         for (bin, (jobs, begin)) in
@@ -184,7 +184,7 @@ impl Histogram {
             let (class, until) = if beyond {
                 ("late", " and more".to_owned())
             } else {
-                ("seen", format!(" to {}", time(begin.saturating_add(self.width))))
+                ("seen", format!(" to {}", up(begin.saturating_add(self.width))))
             };
             let _ = write!(
                 text,
@@ -193,7 +193,7 @@ impl Histogram {
                 Px(bottom - height),
                 Px(end.saturating_sub(x).saturating_sub(1_000).max(500)),
                 Px(height),
-                time(begin),
+                down(begin),
             );
         }
         let _ = write!(text, "<path class=\"base\" d=\"M0 {}H960\"/>", Px(bottom));
@@ -204,19 +204,20 @@ impl Histogram {
             let _ = write!(
                 text,
                 "<path class=\"line {class}\" d=\"M{x} 6V{}\"/><text class=\"mark {class}\" text-anchor=\"{anchor}\" \
-                 x=\"{}\" y=\"{}\">{words} {}</text>",
+                 x=\"{}\" y=\"{}\">{words}</text>",
                 Px(bottom + 4_000),
                 Px(near),
                 Px(y),
-                time(at),
                 x = Px(x),
             );
         };
         if let Some(bound) = self.bound {
-            line("bound", bound, "R", 14_000);
+            line("bound", bound, &format!("R {}", up(bound)), 14_000);
         }
-        line("deadline", self.deadline, "D", bottom + 30_000);
-        line("longest", self.longest.min(self.width.saturating_mul(BINS)), "longest", bottom + 16_000);
+        line("deadline", self.deadline, &format!("D {}", down(self.deadline)), bottom + 30_000);
+        // What is longer than all bins stands at the last one.
+        let at = self.longest.min(self.width.saturating_mul(BINS));
+        line("longest", at, &format!("longest {}", up(self.longest)), bottom + 16_000);
         text.push_str("</svg>\n");
         text
     }
@@ -252,5 +253,11 @@ mod tests {
         let rows = observed.rows(Clock::of(None));
         assert!(rows[0].histogram.contains("Observed responses of a&lt;b"), "{}", rows[0].histogram);
         assert_eq!(rows[0].histogram.matches("<rect").count(), 4);
+        // Rounded up, and not to where its line stands.
+        for shown in
+            ["longest 0.005\u{a0}ms, bound 0.001\u{a0}ms, deadline 0\u{a0}ms.", ">longest 0.005\u{a0}ms</text>"]
+        {
+            assert!(rows[0].histogram.contains(shown), "{shown}: {}", rows[0].histogram);
+        }
     }
 }

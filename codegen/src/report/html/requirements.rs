@@ -1,6 +1,6 @@
 //! What the manifest promises, each with what is proven of it, what is left, and by which theorem.
 
-use super::format::{Clock, bytes, percent, ratio};
+use super::format::{Clock, bytes, bytes_down, percent_down, ratio};
 use super::tasks::{State, TaskRow};
 use crate::analysis::Analysis;
 use crate::analysis::failures::{Failure, analyse};
@@ -65,18 +65,16 @@ fn deadline(row: &TaskRow<'_>, clock: Clock) -> Requirement {
     }
 }
 
-/// A budget that is not the WCET.
+/// A budget below the WCET (one above is refused): nothing is proven of it, it is a limit that is enforced.
 fn execution(task: &crate::system::Task, clock: Clock) -> Option<Requirement> {
-    let (wcet, budget) = (task.wcet.as_ns(), task.budget.as_ns());
-    let margin = i128::from(budget).saturating_sub(i128::from(wcet));
-    (wcet != budget).then(|| Requirement {
+    (task.budget < task.wcet).then(|| Requirement {
         key: format!("task.{}.budget.time", task.name),
         words: format!("No job of {} executes for longer than its budget; one that does is an overrun", task.name),
-        promised: format!("≤ {}", clock.full(&clock.down(budget))),
-        proven: clock.full(&clock.up(wcet)),
-        margin: clock.full(&clock.signed(margin)),
-        state: State::of(margin >= 0),
-        by: "the WCET, enforced while the vehicle runs".to_owned(),
+        promised: format!("≤ {}", clock.full(&clock.down(task.budget.as_ns()))),
+        proven: "not proven".to_owned(),
+        margin: "–".to_owned(),
+        state: State::Enforced,
+        by: "enforced while the vehicle runs".to_owned(),
         page: "overheads",
     })
 }
@@ -117,11 +115,11 @@ fn memory(system: &System, layout: &Layout) -> Vec<Requirement> {
         Requirement {
             key,
             words,
-            promised: format!("≤ {}", bytes(granted)),
+            promised: format!("≤ {}", bytes_down(granted)),
             proven: bytes(taken),
             margin: left.map_or_else(
                 || format!("−{}", bytes(taken.saturating_sub(granted))),
-                |left| format!("{} ({})", bytes(left), percent(ratio(left, granted))),
+                |left| format!("{} ({})", bytes_down(left), percent_down(ratio(left, granted))),
             ),
             state: State::of(left.is_some()),
             by: by.to_owned(),

@@ -13,6 +13,8 @@ pub(super) enum State {
     Holds,
     /// By the exact analysis only.
     Exactly,
+    /// Not proven, but enforced while the vehicle runs.
+    Enforced,
     /// Not shown to hold.
     Fails,
 }
@@ -26,6 +28,7 @@ impl State {
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Holds | Self::Exactly => "pass",
+            Self::Enforced => "enforced",
             Self::Fails => "fail",
         }
     }
@@ -35,6 +38,7 @@ impl State {
         match self {
             Self::Holds => "✓ holds",
             Self::Exactly => "✓ holds (exact)",
+            Self::Enforced => "– enforced",
             Self::Fails => "✗ fails",
         }
     }
