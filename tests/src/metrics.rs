@@ -1,7 +1,6 @@
 //! Metrics as text, read for tests; and Debian's `promtool`.
 
-use crate::fetched::root;
-use crate::pip::run;
+use crate::pip::{once, run};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
@@ -45,24 +44,12 @@ pub fn promtool() -> Result<PathBuf, String> {
     if Command::new("promtool").arg("--version").output().is_ok_and(|output| output.status.success()) {
         return Ok("promtool".into());
     }
-    let (tools, inside) = (root().join("target/tools"), "usr/bin/promtool");
-    let folder = tools.join("prometheus");
-    if folder.join(inside).is_file() {
-        return Ok(folder.join(inside));
-    }
-    std::fs::create_dir_all(&tools).map_err(|error| error.to_string())?;
-    let fresh = tempfile::tempdir_in(&tools).map_err(|error| error.to_string())?;
-    run(Command::new("apt-get").args(["download", "--quiet", "prometheus"]).current_dir(fresh.path()))?;
-    let mut files = std::fs::read_dir(fresh.path()).map_err(|error| error.to_string())?.flatten();
-    let package = files.next().ok_or("apt-get left no package")?.path();
-    let unpacked = fresh.path().join("unpacked");
-    run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&unpacked))?;
-    // Whoever comes second finds it there, which is as good.
-    let moved = std::fs::rename(unpacked, &folder);
-    let tool = folder.join(inside);
-    if tool.is_file() {
-        Ok(tool)
-    } else {
-        Err(moved.err().map_or_else(|| format!("no {inside}"), |error| error.to_string()))
-    }
+    let folder = once("prometheus", |folder| {
+        run(Command::new("apt-get").args(["download", "--quiet", "prometheus"]).current_dir(folder))?;
+        let mut files = std::fs::read_dir(folder).map_err(|error| error.to_string())?.flatten();
+        let package = files.next().ok_or("apt-get left no package")?.path();
+        run(Command::new("dpkg-deb").arg("-x").arg(package).arg(folder))
+    })?;
+    let tool = folder.join("usr/bin/promtool");
+    if tool.is_file() { Ok(tool) } else { Err(format!("the package has no `{}`", tool.display())) }
 }
